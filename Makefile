@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# An index of commands; what they do is in Python.
+PYTHON ?= python3
+CONFIG ?= tiny
+BIN := .venv/bin
+export AMARANTH_USE_YOSYS := builtin
+
+.PHONY: help setup run verify test cocotb parity lint type verilog bench docs clean
+
+help:
+	@echo "make setup | run | verify | test | cocotb | parity | lint | type | verilog | bench | docs | clean  [CONFIG=tiny|small|zcu102]"
+
+setup: .venv/.stamp
+
+.venv/.stamp: pyproject.toml
+	@$(PYTHON) workbench/setup_check.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .[test]
+	@touch $@
+
+.venv/.stamp-lint: .venv/.stamp
+	$(BIN)/pip install --quiet --editable .[lint]
+	@touch $@
+
+.venv-parity/.stamp: pyproject.toml
+	@$(PYTHON) workbench/setup_check.py
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/pip install --quiet torch==2.13.0
+	.venv-parity/bin/pip install --quiet --editable .[parity]
+	@touch $@
+
+run: setup
+	$(BIN)/meadow run --device sim --config $(CONFIG)
+
+verify: setup
+	$(BIN)/meadow verify --device sim --config $(CONFIG)
+
+test: setup
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+cocotb: setup
+	$(BIN)/python -m pytest -q -m cocotb
+
+parity: .venv-parity/.stamp
+	.venv-parity/bin/python -m pytest -q hw_tests/parity
+
+lint: .venv/.stamp-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: .venv/.stamp-lint
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+verilog: setup
+	$(BIN)/meadow generate --config $(CONFIG) --out build/$(CONFIG)
+
+bench: setup
+	$(BIN)/meadow run --device sim --config $(CONFIG) --bandwidth-gbps 2 --json
+
+docs: setup
+	$(BIN)/python -m workbench.register_map
+
+clean:
+	rm -rf build .venv .venv-parity .pytest_cache .ruff_cache .hypothesis *.egg-info

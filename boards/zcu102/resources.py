@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resource count of a configuration on the ZCU102's device, block by block, with yosys `synth_xilinx -family xcup`.
+
+DSPs, block RAMs and flip-flops are counted well; LUT and carry figures differ from Vivado's, and yosys gives no timing.
+The figures are estimates from synthesis: nothing here is placed, routed or measured on a board.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from amaranth.lib import wiring
+
+from meadow.spec.config import AcceleratorConfig, named_config
+from rtl_gen.array.lane_chain import lane_verilog
+from rtl_gen.array.parameter_buffer import ParameterBuffer
+from rtl_gen.array.tile_buffer import TileBuffer
+from rtl_gen.axi.lite_registers import LiteRegisters
+from rtl_gen.control.sequencer import Sequencer
+from rtl_gen.decoder.decoder import Decoder
+from rtl_gen.dma.fetch import FetchUnit
+from rtl_gen.dma.loader import Loader
+from rtl_gen.dma.memory_port import MemoryPort
+from rtl_gen.dma.storer import Storer
+from rtl_gen.vector.activation_memory import ActivationMemory, bank_verilog
+from rtl_gen.vector.vector_unit import VectorUnit
+from rtl_gen.vector.writer import ResultWriter
+from rtl_gen.verilog import convert_component
+
+__all__ = ["BLOCKS", "DEVICE", "count_block", "count_device"]
+
+DEVICE = {"dsp": 2520, "ramb36": 912, "lut": 274_080, "ff": 548_160}
+"""What an xczu9eg has (AMD DS891)."""
+
+BLOCKS: dict[str, Callable[[AcceleratorConfig], int]] = {
+    "lane": lambda config: config.lanes,
+    "tile_buffer": lambda _: 1,
+    "parameter_buffer": lambda _: 1,
+    "decoder": lambda config: config.ports,
+    "memory_port": lambda config: config.ports,
+    "fetch": lambda _: 1,
+    "activation_memory": lambda _: 1,
+    "writer": lambda _: 1,
+    "vector": lambda _: 1,
+    "loader": lambda _: 1,
+    "storer": lambda _: 1,
+    "sequencer": lambda _: 1,
+    "registers": lambda _: 1,
+}
+"""Synthesised blocks and how often each stands in the chip."""
+
+_COMPONENTS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
+    "tile_buffer": lambda config: TileBuffer(config=config),
+    "parameter_buffer": lambda config: ParameterBuffer(config=config),
+    "decoder": lambda config: Decoder(config=config),
+    "memory_port": lambda config: MemoryPort(config=config),
+    "fetch": lambda config: FetchUnit(config=config),
+    "activation_memory": lambda config: ActivationMemory(config=config, black_box=True),
+    "writer": lambda config: ResultWriter(config=config),
+    "vector": lambda config: VectorUnit(config=config),
+    "loader": lambda config: Loader(config=config),
+    "storer": lambda config: Storer(config=config),
+    "sequencer": lambda config: Sequencer(address_bits=config.address_bits),
+    "registers": lambda config: LiteRegisters(config=config),
+}
+
+
+def _block_verilog(block: str, config: AcceleratorConfig) -> str:
+    if block == "lane":
+        return lane_verilog(config)
+    text = convert_component(_COMPONENTS[block](config), name=block)
+    return text + bank_verilog(config) if block == "activation_memory" else text
+
+
+def _sum_cells(cells: dict[str, int]) -> dict[str, int]:
+    """Fold Xilinx primitives into DSPs, RAMB36 halves, LUTs (LUT RAM included) and flip-flops."""
+    lutram = {"RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "SRL16E": 1, "SRLC32E": 1}
+    lutram |= {"RAM64X1D": 2, "RAM32X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8, "RAM64X8SW": 8}
+    total = {"dsp": 0, "ramb18": 0, "lut": 0, "ff": 0}
+    for name, count in cells.items():
+        if name.startswith("DSP"):
+            total["dsp"] += count
+        elif name.startswith("RAMB36"):
+            total["ramb18"] += 2 * count
+        elif name.startswith("RAMB18"):
+            total["ramb18"] += count
+        elif name.startswith("LUT") or name == "INV":
+            total["lut"] += count
+        elif name in lutram:
+            total["lut"] += lutram[name] * count
+        elif name.startswith("FD"):
+            total["ff"] += count
+    return total
+
+
+def count_block(block: str, config: AcceleratorConfig) -> dict[str, int]:
+    """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. Runs yosys in this process."""
+    from pyosys import libyosys
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"{block}.v"
+        source.write_text(_block_verilog(block, config), encoding="utf-8")
+        report = Path(folder) / "stat.json"
+        design = libyosys.Design()
+        for command in (
+            f"read_verilog {source}",
+            "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
+            f"tee -q -o {report} stat -json",
+        ):
+            libyosys.run_pass(command, design)
+        cells = json.loads(report.read_text())["design"]["num_cells_by_type"]
+    return _sum_cells(cells)
+
+
+def count_device(config_name: str, workers: int = 2) -> dict[str, dict[str, int]]:
+    """Counts of every block (one copy, with `copies`) and `total`; each block in a process of its own."""
+    config = named_config(config_name)
+    result: dict[str, dict[str, int]] = {}
+    running: list[tuple[str, subprocess.Popen[str]]] = []
+    waiting = list(BLOCKS)
+    while waiting or running:
+        while waiting and len(running) < workers:
+            block = waiting.pop(0)
+            command = [sys.executable, "-m", "boards.zcu102.resources"]
+            command += ["--config", config_name, "--block", block]
+            running.append(
+                (
+                    block,
+                    subprocess.Popen(
+                        command,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                        env=os.environ | {"AMARANTH_USE_YOSYS": "builtin"},
+                    ),
+                )
+            )
+        block, process = running.pop(0)
+        output, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"yosys failed on block {block} with status {process.returncode}")
+        result[block] = json.loads(output.splitlines()[-1]) | {"copies": BLOCKS[block](config)}
+    totals = {
+        kind: sum(entry[kind] * entry["copies"] for entry in result.values())
+        for kind in ("dsp", "ramb18", "lut", "ff")
+    }
+    result["total"] = totals | {"copies": 1}
+    return result
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="yosys resource count, block by block")
+    parser.add_argument("--config", default="zcu102")
+    parser.add_argument("--block", choices=list(BLOCKS))
+    arguments = parser.parse_args()
+    if arguments.block:
+        sys.stdout.write(json.dumps(count_block(arguments.block, named_config(arguments.config))))
+        sys.stdout.write("\n")
+        return
+    counts = count_device(arguments.config)
+    sys.stdout.write("| block | copies | DSP | RAMB36 | LUT | FF |\n|---|---|---|---|---|---|\n")
+    for block, entry in counts.items():
+        sys.stdout.write(
+            f"| {block} | {entry['copies']} | {entry['dsp']} | {entry['ramb18'] / 2:g} "
+            f"| {entry['lut']} | {entry['ff']} |\n"
+        )
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated Verilog as a device of the driver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from cosim.generate import generated_verilog
+from cosim.library import DramSettings, Simulation, SimulationError
+from cosim.verilator_build import build_library
+from firmware.device import Device, DeviceTimeout, RegisterError
+from meadow.spec.config import AcceleratorConfig
+
+__all__ = ["CosimDevice"]
+
+_PAGE_BYTES = 4096
+_SLICE_CYCLES = 100_000
+_COMMAND_INDEX = 0x140
+
+
+class CosimDevice(Device):
+    """`config` in Verilator, with its DRAM model.
+
+    Parameters
+    ----------
+    config: what is generated, built (both cached) and simulated.
+    memory_bytes: size of the DMA window, rounded up to 4 KiB.
+    settings: DRAM bandwidth, latency, stalls, errors; `simulation.configure` changes them between runs.
+    memory_base: byte address of the window.
+    timeout_cycles: a run longer than this is a DeviceTimeout.
+    silence_cycles: so is one that moves no DRAM byte for so long; rounded up to 100000.
+    trace: VCD file to write; builds a slower library.
+    verilog: simulate this text instead of what rtl_gen generates.
+    log: told what takes long.
+
+    `simulation` is the Simulation below. ProtocolError from `wait` if the design breaks AXI.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        memory_bytes: int,
+        *,
+        settings: DramSettings | None = None,
+        memory_base: int = 0x1000_0000,
+        timeout_cycles: int = 2_000_000_000,
+        silence_cycles: int = 500_000,
+        trace: Path | None = None,
+        verilog: str | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.memory_base = memory_base
+        self.timeout_cycles = timeout_cycles
+        self.silence_cycles = silence_cycles
+        self.memory = np.zeros(-(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES, np.uint8)
+        library = build_library(
+            generated_verilog(config, log=log) if verilog is None else verilog,
+            ports=config.ports,
+            trace=trace is not None,
+            log=log,
+        )
+        self.simulation = Simulation(
+            library, self.memory, base=memory_base, settings=settings, trace=trace
+        )
+
+    def read(self, offset: int) -> int:
+        """See Device."""
+        value, response = self.simulation.read(offset)
+        if response:
+            raise RegisterError(
+                f"reading register {offset:#x} was answered {response}", offset=offset
+            )
+        return value
+
+    def write(self, offset: int, value: int) -> None:
+        """See Device."""
+        response = self.simulation.write(offset, value)
+        if response:
+            raise RegisterError(
+                f"writing register {offset:#x} was answered {response}", offset=offset
+            )
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """See Device; `timeout_s` is time on the host's clock. The run is cut into slices so that Ctrl-C works."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        first = heard = self.simulation.cycle
+        traffic = self.simulation.counters
+        while not self.interrupt:
+            cycle, before, traffic = self.simulation.cycle, traffic, self.simulation.counters
+            if traffic != before:
+                heard = cycle
+            if cycle - first >= self.timeout_cycles:
+                raise DeviceTimeout(f"no interrupt within {self.timeout_cycles} cycles")
+            if cycle - heard >= self.silence_cycles:
+                raise DeviceTimeout(
+                    f"no DRAM traffic and no interrupt for {cycle - heard} cycles, "
+                    f"{self.simulation.read(_COMMAND_INDEX)[0]} commands executed"
+                )
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeviceTimeout(f"no interrupt within {timeout_s} s")
+            left = self.timeout_cycles - (cycle - first)
+            self.simulation.run(min(_SLICE_CYCLES, left), until_interrupt=True)
+        self.simulation.check_protocol()
+
+    @property
+    def interrupt(self) -> bool:
+        """See Device."""
+        return self.simulation.interrupt
+
+    def close(self) -> None:
+        """See Device; ProtocolError if violations were not reported yet."""
+        try:
+            self.simulation.check_protocol()
+        except (SimulationError, AttributeError):
+            self.simulation.close()
+            raise
+        self.simulation.close()

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// The clock loop around a verilated `meadow_top`, with a C interface for library.py.
+//
+// A cycle: drive inputs with the clock low, settle, sample every handshake, raise the clock. Build with
+// -DMEADOW_PORTS=P. The design is Vtop, its ports carry the flat AXI names.
+#include <memory>
+#include <stdexcept>
+
+#include "Vtop.h"
+#include "checker.hpp"
+#include "dram.hpp"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+// Verilator calls these on $stop, failed assertions and its own fatal errors; the default ends the process.
+static void give_up(const std::string& what, const char* file, int line, const char* hierarchy) {
+    const std::string scope = *hierarchy ? std::string(" in ") + hierarchy : "";
+    throw std::runtime_error(what + " at " + file + ":" + std::to_string(line) + scope);
+}
+void vl_stop(const char* file, int line, const char* hierarchy) { give_up("assertion or $stop", file, line, hierarchy); }
+void vl_fatal(const char* file, int line, const char* hierarchy, const char* message) {
+    give_up(message, file, line, hierarchy);
+}
+
+namespace meadow {
+namespace {
+
+constexpr uint64_t kLiteTimeout = 10000;
+
+struct LiteWrite {
+    uint8_t response;
+    bool operator==(const LiteWrite& o) const { return response == o.response; }
+};
+struct LiteRead {
+    uint32_t data;
+    uint8_t response;
+    bool operator==(const LiteRead& o) const { return data == o.data && response == o.response; }
+};
+
+class Simulation {
+  public:
+    std::string error;
+    Violations violations;
+    uint64_t cycle = 0;
+    std::deque<Port> ports;
+
+    explicit Simulation(const Settings& settings) : context_(new VerilatedContext), top_(nullptr) {
+        context_->randReset(0);
+        context_->traceEverOn(VM_TRACE);
+        top_.reset(new Vtop(context_.get(), "top"));
+        for (unsigned p = 0; p < MEADOW_PORTS; ++p) ports.emplace_back(dram_);
+        configure(settings);
+    }
+    ~Simulation() {
+#if VM_TRACE
+        if (trace_) trace_->close();
+#endif
+        top_->final();
+    }
+    void configure(const Settings& settings) {
+        dram_.configure(settings, MEADOW_PORTS);
+        for (unsigned p = 0; p < MEADOW_PORTS; ++p) ports[p].configure(p);
+    }
+    bool interrupt() const { return top_->irq; }
+    bool trace(const char* path) {
+#if VM_TRACE
+        trace_.reset(new VerilatedVcdC);
+        top_->trace(trace_.get(), 99);
+        trace_->open(path);
+        return true;
+#else
+        (void)path;
+        return false;
+#endif
+    }
+    void reset(unsigned cycles) {
+        for (Port& port : ports) port.reset();
+        for (PortChecker& checker : checkers_) checker.reset();
+        lite_b_.reset();
+        lite_r_.reset();
+        top_->s_axi_awvalid = top_->s_axi_wvalid = top_->s_axi_arvalid = 0;
+        top_->s_axi_bready = top_->s_axi_rready = 0;
+        top_->rst = 1;
+        for (unsigned i = 0; i < cycles; ++i) tick();
+        top_->rst = 0;
+    }
+    uint64_t run(uint64_t cycles, bool until_interrupt) {
+        const uint64_t start = cycle;
+        while (cycle - start < cycles && !(until_interrupt && top_->irq)) tick();
+        return cycle - start;
+    }
+    int write(uint32_t offset, uint32_t value) {
+        top_->s_axi_awaddr = offset;
+        top_->s_axi_wdata = value;
+        top_->s_axi_wstrb = 15;
+        top_->s_axi_awvalid = top_->s_axi_wvalid = top_->s_axi_bready = 1;
+        for (uint64_t i = 0; i < kLiteTimeout; ++i) {
+            tick();
+            if (lite_.aw) top_->s_axi_awvalid = 0;
+            if (lite_.w) top_->s_axi_wvalid = 0;
+            if (lite_.b) {
+                top_->s_axi_bready = 0;
+                return lite_.bresp;
+            }
+        }
+        top_->s_axi_awvalid = top_->s_axi_wvalid = top_->s_axi_bready = 0;
+        throw std::runtime_error("no answer to a register write within 10000 cycles");
+    }
+    int read(uint32_t offset, uint32_t* value) {
+        top_->s_axi_araddr = offset;
+        top_->s_axi_arvalid = top_->s_axi_rready = 1;
+        for (uint64_t i = 0; i < kLiteTimeout; ++i) {
+            tick();
+            if (lite_.ar) top_->s_axi_arvalid = 0;
+            if (lite_.r) {
+                top_->s_axi_rready = 0;
+                *value = lite_.rdata;
+                return lite_.rresp;
+            }
+        }
+        top_->s_axi_arvalid = top_->s_axi_rready = 0;
+        throw std::runtime_error("no answer to a register read within 10000 cycles");
+    }
+
+  private:
+    struct Lite {
+        bool aw, w, b, ar, r;
+        uint8_t bresp, rresp;
+        uint32_t rdata;
+    };
+
+    void tick() {
+        serve();
+        top_->clk = 0;
+        drive();
+        top_->eval();
+#if VM_TRACE
+        if (trace_) trace_->dump(2 * cycle);
+#endif
+        sample();
+        if (top_->rst)
+            check_reset();
+        else
+            for (unsigned p = 0; p < MEADOW_PORTS; ++p) {
+                checkers_[p].check(p, cycle, pins_[p], ports[p].out, violations);
+                ports[p].end_cycle(pins_[p]);
+            }
+        sample_lite();
+        top_->clk = 1;
+        top_->eval();
+#if VM_TRACE
+        if (trace_) trace_->dump(2 * cycle + 1);
+#endif
+        sample();
+        ++cycle;
+    }
+    void serve() {
+        if (top_->rst) return;
+        dram_.begin_cycle();
+        for (Port& port : ports) port.begin_cycle();
+        const bool write_first = cycle / MEADOW_PORTS & 1;
+        for (unsigned i = 0; i < MEADOW_PORTS; ++i) {
+            const unsigned p = (cycle + i) % MEADOW_PORTS;
+            if (write_first) ports[p].serve_write(pins_[p].wvalid);
+            ports[p].serve_read();
+            if (!write_first) ports[p].serve_write(pins_[p].wvalid);
+        }
+    }
+    void check_reset() {
+        if (++reset_cycles_ < 2) return;
+        for (unsigned p = 0; p < MEADOW_PORTS; ++p)
+            if (pins_[p].arvalid || pins_[p].awvalid || pins_[p].wvalid)
+                violations.add(cycle, "m_axi" + std::to_string(p) + ": valid during reset");
+    }
+    void sample_lite() {
+        lite_ = Lite{bool(top_->s_axi_awvalid && top_->s_axi_awready), bool(top_->s_axi_wvalid && top_->s_axi_wready),
+                     bool(top_->s_axi_bvalid && top_->s_axi_bready), bool(top_->s_axi_arvalid && top_->s_axi_arready),
+                     bool(top_->s_axi_rvalid && top_->s_axi_rready), top_->s_axi_bresp, top_->s_axi_rresp,
+                     top_->s_axi_rdata};
+        if (top_->rst) return;
+        reset_cycles_ = 0;
+        if (!lite_b_.check(top_->s_axi_bvalid, top_->s_axi_bready, LiteWrite{top_->s_axi_bresp}))
+            violations.add(cycle, "s_axi_b: payload or valid changed before ready");
+        if (!lite_r_.check(top_->s_axi_rvalid, top_->s_axi_rready, LiteRead{top_->s_axi_rdata, top_->s_axi_rresp}))
+            violations.add(cycle, "s_axi_r: payload or valid changed before ready");
+    }
+
+#define MEADOW_SAMPLE(p)                                                                  \
+    {                                                                                     \
+        MasterPins& in = pins_[p];                                                        \
+        in.araddr = top_->m_axi##p##_araddr, in.arlen = top_->m_axi##p##_arlen;           \
+        in.arsize = top_->m_axi##p##_arsize, in.arburst = top_->m_axi##p##_arburst;       \
+        in.arvalid = top_->m_axi##p##_arvalid, in.rready = top_->m_axi##p##_rready;       \
+        in.awaddr = top_->m_axi##p##_awaddr, in.awlen = top_->m_axi##p##_awlen;           \
+        in.awsize = top_->m_axi##p##_awsize, in.awburst = top_->m_axi##p##_awburst;       \
+        in.awvalid = top_->m_axi##p##_awvalid, in.wvalid = top_->m_axi##p##_wvalid;       \
+        in.wlast = top_->m_axi##p##_wlast, in.wstrb = top_->m_axi##p##_wstrb;             \
+        for (unsigned word = 0; word < 4; ++word) in.wdata[word] = top_->m_axi##p##_wdata[word]; \
+        in.bready = top_->m_axi##p##_bready;                                              \
+    }
+#define MEADOW_DRIVE(p)                                                                   \
+    {                                                                                     \
+        const SlavePins& out = ports[p].out;                                              \
+        top_->m_axi##p##_arready = out.arready, top_->m_axi##p##_rvalid = out.rvalid;     \
+        top_->m_axi##p##_rlast = out.rlast, top_->m_axi##p##_rresp = out.rresp;           \
+        for (unsigned word = 0; word < 4; ++word) top_->m_axi##p##_rdata[word] = out.rdata[word]; \
+        top_->m_axi##p##_awready = out.awready, top_->m_axi##p##_wready = out.wready;     \
+        top_->m_axi##p##_bvalid = out.bvalid, top_->m_axi##p##_bresp = out.bresp;         \
+    }
+#if MEADOW_PORTS == 1
+#define MEADOW_EACH(what) what(0)
+#elif MEADOW_PORTS == 2
+#define MEADOW_EACH(what) what(0) what(1)
+#elif MEADOW_PORTS == 4
+#define MEADOW_EACH(what) what(0) what(1) what(2) what(3)
+#else
+#error "MEADOW_PORTS must be 1, 2 or 4"
+#endif
+    void sample() { MEADOW_EACH(MEADOW_SAMPLE) }
+    void drive() { MEADOW_EACH(MEADOW_DRIVE) }
+
+    std::unique_ptr<VerilatedContext> context_;
+    std::unique_ptr<Vtop> top_;
+#if VM_TRACE
+    std::unique_ptr<VerilatedVcdC> trace_;
+#endif
+    Dram dram_;
+    std::array<MasterPins, MEADOW_PORTS> pins_{};
+    std::array<PortChecker, MEADOW_PORTS> checkers_{};
+    Stable<LiteWrite> lite_b_;
+    Stable<LiteRead> lite_r_;
+    Lite lite_{};
+    unsigned reset_cycles_ = 0;
+};
+
+// Runs `action`; -1 and the message in `error` if the design or Verilator gave up.
+template <typename Action>
+int64_t guarded(Simulation* simulation, Action action) {
+    try {
+        return static_cast<int64_t>(action());
+    } catch (const std::exception& failure) {
+        simulation->error = failure.what();
+        return -1;
+    }
+}
+
+}  // namespace
+}  // namespace meadow
+
+#define MEADOW_API extern "C" __attribute__((visibility("default")))
+using meadow::Simulation;
+
+MEADOW_API unsigned cosim_ports() { return MEADOW_PORTS; }
+MEADOW_API Simulation* cosim_new(const meadow::Settings* settings) { return new Simulation(*settings); }
+MEADOW_API void cosim_delete(Simulation* s) { delete s; }
+MEADOW_API void cosim_configure(Simulation* s, const meadow::Settings* settings) { s->configure(*settings); }
+MEADOW_API int64_t cosim_reset(Simulation* s, unsigned cycles) {
+    return guarded(s, [&] { return s->reset(cycles), 0; });
+}
+MEADOW_API int64_t cosim_run(Simulation* s, uint64_t cycles, int until_interrupt) {
+    return guarded(s, [&] { return s->run(cycles, until_interrupt != 0); });
+}
+MEADOW_API int64_t cosim_write(Simulation* s, uint32_t offset, uint32_t value) {
+    return guarded(s, [&] { return s->write(offset, value); });
+}
+MEADOW_API int64_t cosim_read(Simulation* s, uint32_t offset, uint32_t* value) {
+    return guarded(s, [&] { return s->read(offset, value); });
+}
+MEADOW_API int cosim_interrupt(Simulation* s) { return s->interrupt(); }
+MEADOW_API uint64_t cosim_cycle(Simulation* s) { return s->cycle; }
+MEADOW_API void cosim_counters(Simulation* s, unsigned port, meadow::Counters* counters) {
+    *counters = s->ports[port].counters;
+}
+MEADOW_API int cosim_trace(Simulation* s, const char* path) { return s->trace(path); }
+MEADOW_API uint64_t cosim_violations(Simulation* s, char* text, uint64_t size, int clear) {
+    const uint64_t count = s->violations.count();
+    if (size) std::snprintf(text, size, "%s", s->violations.joined().c_str());
+    if (clear) s->violations.clear();
+    return count;
+}
+MEADOW_API const char* cosim_error(Simulation* s) { return s->error.c_str(); }

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulation library from Python: one call per run, none per cycle; the DRAM is a NumPy array shared by pointer."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+__all__ = ["DramSettings", "PortCounters", "ProtocolError", "Simulation", "SimulationError"]
+
+CHANNELS = ("ar", "r", "aw", "w", "b")
+
+
+class SimulationError(RuntimeError):
+    """The design stopped the simulation (assertion) or did not answer a register access."""
+
+
+class ProtocolError(SimulationError):
+    """The design broke a rule of AXI; the message lists the first violations with their cycles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DramSettings:
+    """Behaviour of the DRAM model.
+
+    Parameters
+    ----------
+    rate: (numerator, denominator) bytes per cycle shared by all ports; (0, 1) is unlimited.
+    latency_cycles: from the handshake of an address to the first beat of its data, and from the last beat of a
+        write to its response; at least 1.
+    stalls: chance in 1/256 that a channel rests in a cycle, one number for all or one for each of ar, r, aw, w, b.
+    seed: of the stalls; the same seed gives the same run, cycle by cycle.
+    error_address: byte address whose beat is answered SLVERR, or None.
+    error_reads, error_writes: which accesses `error_address` concerns.
+
+    Raises ValueError for numbers out of range.
+    """
+
+    rate: tuple[int, int] = (0, 1)
+    latency_cycles: int = 32
+    stalls: int | tuple[int, int, int, int, int] = 0
+    seed: int = 0
+    error_address: int | None = None
+    error_reads: bool = True
+    error_writes: bool = True
+
+    def __post_init__(self) -> None:
+        numerator, denominator = self.rate
+        if not (0 <= numerator < 1 << 40 and 0 < denominator < 1 << 40):
+            raise ValueError(f"rate must be (0.., 1..) below 2**40, not {self.rate}")
+        if self.latency_cycles < 0:
+            raise ValueError(f"latency_cycles must be at least 0, not {self.latency_cycles}")
+        if any(not 0 <= stall < 256 for stall in self.channel_stalls):
+            raise ValueError(f"stalls must be 0..255 of 256, not {self.stalls}")
+
+    @property
+    def channel_stalls(self) -> tuple[int, ...]:
+        """Chance in 1/256 of each channel, in the order ar, r, aw, w, b."""
+        return (self.stalls,) * len(CHANNELS) if isinstance(self.stalls, int) else self.stalls
+
+
+@dataclass(frozen=True)
+class PortCounters:
+    """What one AXI4 port moved since the library was opened: bytes of whole beats, and bursts."""
+
+    bytes_read: int
+    bytes_written: int
+    read_bursts: int
+    write_bursts: int
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = (
+        ("base", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("memory", ctypes.c_void_p),
+        ("rate_numerator", ctypes.c_uint64),
+        ("rate_denominator", ctypes.c_uint64),
+        ("latency", ctypes.c_uint64),
+        ("seed", ctypes.c_uint64),
+        ("error_address", ctypes.c_uint64),
+        ("error_kinds", ctypes.c_uint32),
+        ("stall", ctypes.c_uint32 * len(CHANNELS)),
+    )
+
+
+class _Counters(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in ("bytes_read", "bytes_written", "read_bursts", "write_bursts")
+    )
+
+
+_HANDLE = ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
+    "cosim_ports": (ctypes.c_uint, ()),
+    "cosim_new": (_HANDLE, (ctypes.POINTER(_Settings),)),
+    "cosim_delete": (None, (_HANDLE,)),
+    "cosim_configure": (None, (_HANDLE, ctypes.POINTER(_Settings))),
+    "cosim_reset": (ctypes.c_int64, (_HANDLE, ctypes.c_uint)),
+    "cosim_run": (ctypes.c_int64, (_HANDLE, ctypes.c_uint64, ctypes.c_int)),
+    "cosim_write": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.c_uint32)),
+    "cosim_read": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))),
+    "cosim_interrupt": (ctypes.c_int, (_HANDLE,)),
+    "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
+    "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(_Counters))),
+    "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+    "cosim_violations": (
+        ctypes.c_uint64,
+        (_HANDLE, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int),
+    ),
+    "cosim_error": (ctypes.c_char_p, (_HANDLE,)),
+}
+
+
+class Simulation:
+    """One running instance of a library made by `build_library`, out of reset when constructed.
+
+    Parameters
+    ----------
+    path: the shared library.
+    memory: uint8 1-D, C-contiguous and writable; the DRAM itself, not a copy of it.
+    base: byte address of its first byte.
+    settings: see DramSettings; `configure` changes them between runs.
+    trace: VCD file to write, for a library built with `trace`.
+
+    Raises ValueError for an unusable array or a library without tracing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        memory: np.ndarray,
+        *,
+        base: int,
+        settings: DramSettings | None = None,
+        trace: Path | None = None,
+    ) -> None:
+        flags = memory.flags
+        if (
+            memory.dtype != np.uint8
+            or memory.ndim != 1
+            or not flags.c_contiguous
+            or not flags.writeable
+        ):
+            raise ValueError(
+                f"memory must be a writable contiguous uint8 vector, not {memory.dtype} {memory.shape}"
+            )
+        self._library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+        self.memory = memory
+        self.base = base
+        self.settings = settings or DramSettings()
+        self._handle = self._library.cosim_new(ctypes.byref(self._native()))
+        if trace is not None and not self._library.cosim_trace(self._handle, str(trace).encode()):
+            raise ValueError("this library was built without tracing: build it with trace=True")
+        self.reset()
+
+    def _native(self) -> _Settings:
+        settings = self.settings
+        kinds = 0
+        if settings.error_address is not None:
+            kinds = settings.error_reads + 2 * settings.error_writes
+        return _Settings(
+            self.base,
+            self.memory.size,
+            self.memory.ctypes.data,
+            *settings.rate,
+            settings.latency_cycles,
+            settings.seed,
+            settings.error_address or 0,
+            kinds,
+            (ctypes.c_uint32 * len(CHANNELS))(*settings.channel_stalls),
+        )
+
+    def configure(self, **changes: object) -> None:
+        """Change fields of `settings` while no burst is under way; the stalls start again from the seed."""
+        self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
+        self._library.cosim_configure(self._handle, ctypes.byref(self._native()))
+
+    def reset(self, cycles: int = 4) -> None:
+        """Hold `rst` for some cycles and forget the bursts under way."""
+        self._checked(self._library.cosim_reset(self._handle, cycles))
+
+    def run(self, cycles: int, *, until_interrupt: bool = False) -> int:
+        """Clock the design for `cycles`, or until `irq` is high; returns the cycles run. ProtocolError, SimulationError."""
+        done = self._checked(self._library.cosim_run(self._handle, cycles, until_interrupt))
+        self.check_protocol()
+        return done
+
+    def write(self, offset: int, value: int) -> int:
+        """Write a register through AXI4-Lite; returns the response, 0 for OKAY."""
+        return self._checked(self._library.cosim_write(self._handle, offset, value))
+
+    def read(self, offset: int) -> tuple[int, int]:
+        """Read a register through AXI4-Lite; returns the value and the response."""
+        value = ctypes.c_uint32()
+        response = self._checked(
+            self._library.cosim_read(self._handle, offset, ctypes.byref(value))
+        )
+        return value.value, response
+
+    def check_protocol(self) -> None:
+        """Raise ProtocolError, once, for the violations found since the last call."""
+        text = ctypes.create_string_buffer(4096)
+        count = self._library.cosim_violations(self._handle, text, len(text), 1)
+        if count:
+            raise ProtocolError(f"{count} violations of AXI:\n{text.value.decode()}")
+
+    @property
+    def interrupt(self) -> bool:
+        """Level of `irq`."""
+        return bool(self._library.cosim_interrupt(self._handle))
+
+    @property
+    def cycle(self) -> int:
+        """Clock cycles since the library was opened."""
+        return int(self._library.cosim_cycle(self._handle))
+
+    @property
+    def counters(self) -> tuple[PortCounters, ...]:
+        """Traffic of each port, counted by the memory, not by the design."""
+        result = []
+        for port in range(self._library.cosim_ports()):
+            native = _Counters()
+            self._library.cosim_counters(self._handle, port, ctypes.byref(native))
+            result.append(PortCounters(*(getattr(native, name) for name, _ in _Counters._fields_)))
+        return tuple(result)
+
+    def close(self) -> None:
+        """End the simulation; safe to call twice."""
+        if self._handle is not None:
+            self._library.cosim_delete(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise SimulationError(self._library.cosim_error(self._handle).decode())
+        return result

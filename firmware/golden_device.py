@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden machine behind the register map: the driver's reference device, without time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firmware.device import Device, RegisterError
+from meadow.golden.machine import Machine, MachineError
+from meadow.spec.commands import Outputs, TrafficClass
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.contract import contract_hash
+from meadow.spec.registers import (
+    MAGIC,
+    SEQUENCE_FIELDS,
+    VERSION,
+    Control,
+    ErrorCode,
+    Status,
+    register_map,
+)
+from meadow.spec.step import Sequence, Step
+
+__all__ = ["GoldenDevice"]
+
+_PAGE_BYTES = 4096
+
+
+class GoldenDevice(Device):
+    """`config` as meadow.golden.machine executes it, at once when the doorbell is rung.
+
+    Counters: bytes_* from the machine's traffic; cycles and stalls stay 0. `memory_bytes` is rounded up to 4 KiB.
+    """
+
+    def __init__(
+        self, config: AcceleratorConfig, memory_bytes: int, *, memory_base: int = 0x1000_0000
+    ) -> None:
+        size = -(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        self.config = config
+        self.memory = np.zeros(size, np.uint8)
+        self.memory_base = memory_base
+        self.machine = Machine(config, self.memory)
+        self._names = {entry.offset: entry for entry in register_map(config)}
+        self._values = dict.fromkeys((entry.name for entry in self._names.values()), 0)
+        digest = bytes.fromhex(contract_hash(config))
+        self._values |= {"magic": MAGIC, "version": VERSION}
+        self._values |= {
+            f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
+            for index in range(8)
+        }
+        self._values |= {f"config_{name}": value for name, value in config.to_dict().items()}
+
+    def read(self, offset: int) -> int:
+        """See Device."""
+        if offset not in self._names:
+            raise RegisterError(f"there is no register at offset {offset:#x}", offset=offset)
+        return self._values[self._names[offset].name]
+
+    def write(self, offset: int, value: int) -> None:
+        """See Device."""
+        entry = self._names.get(offset)
+        if entry is None or entry.access != "rw":
+            raise RegisterError(
+                f"there is no writable register at offset {offset:#x}", offset=offset
+            )
+        if not 0 <= value < 1 << 32:
+            raise ValueError(f"a register holds 0..2**32 - 1, not {value}")
+        if entry.name == "control":
+            self._control(Control(value & 15))
+        else:
+            self._values[entry.name] = value
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """See Device; a program has always ended."""
+
+    @property
+    def interrupt(self) -> bool:
+        """See Device."""
+        return bool(self._values["status"] & Status.INTERRUPT)
+
+    def close(self) -> None:
+        """See Device; there is nothing to release."""
+
+    def _control(self, bits: Control) -> None:
+        self._values["control"] = int(bits & Control.INTERRUPT_ENABLE)
+        if Control.RESET in bits:
+            self._values["status"] = 0
+        if Control.ACKNOWLEDGE in bits:
+            self._values["status"] = 0
+            self._values["error_code"] = 0
+        if Control.START in bits:
+            self._run()
+            if Control.INTERRUPT_ENABLE in bits:
+                self._values["status"] |= Status.INTERRUPT
+
+    def _run(self) -> None:
+        values, machine = self._values, self.machine
+        machine.clear_traffic()
+        for name in ("error_code", "error_command", "error_address_low", "error_address_high"):
+            values[name] = 0
+        # The machine's window is the memory itself, so the registers must name exactly that.
+        window = (
+            values["window_base_high"] << 32 | values["window_base_low"],
+            values["window_beats"],
+        )
+        if window != (self.memory_base, self.memory.size // BEAT_BYTES):
+            raise ValueError(f"the golden device needs its whole memory as window, not {window}")
+        try:
+            done = machine.run(values["program"], values["program_length"], self._step())
+            values["command_index"] = done
+            values["status"] = int(Status.DONE)
+        except MachineError as error:
+            values["status"] = int(Status.ERROR)
+            values["error_code"] = int(error.code)
+            values["error_command"] = values["command_index"] = error.command or 0
+        except ValueError:
+            values["status"] = int(Status.ERROR)
+            values["error_code"] = int(ErrorCode.ILLEGAL_COMMAND)
+        for traffic, size in machine.traffic.items():
+            name = f"bytes_{TrafficClass(traffic).name.lower()}"
+            values[f"{name}_low"], values[f"{name}_high"] = size & 0xFFFFFFFF, size >> 32
+
+    def _step(self) -> Step:
+        values = self._values
+        entries = (
+            {name: values[f"sequence{index}_{name}"] for name, _, _ in SEQUENCE_FIELDS}
+            for index in range(values["sequences"])
+        )
+        return Step(
+            tuple(Sequence(**entry) for entry in entries),
+            Outputs(values["outputs"] & 3),
+            bool(values["head_all"]),
+        )

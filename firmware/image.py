@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading of an image file with NumPy only: structure, checksums and contract are verified before
+anything is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meadow.golden.image import Image
+from meadow.spec.contract import contract_hash as hash_of
+from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY, TENSOR_TYPES, Manifest
+
+__all__ = ["ImageError", "read_image"]
+
+_LENGTH_BYTES = 8
+_MAX_HEADER = 1 << 27
+_DTYPES = {"U8": np.dtype(np.uint8), "I16": np.dtype("<i2")}
+
+
+class ImageError(ValueError):
+    """A file is no image, or not one that can be used; the message says which file and why."""
+
+
+def read_image(path: str | os.PathLike[str], *, contract_hash: str | None = None) -> Image:
+    """The image in `path`; its tensors are read-only views of the mapped file.
+
+    contract_hash: of the device, 64 hexadecimal digits; None skips that comparison.
+
+    ImageError: not an image, truncated, corrupt (naming the tensor), another format version, or
+    compiled for another contract. OSError if the file cannot be read.
+    """
+    name = str(Path(path))
+    size = Path(path).stat().st_size
+    if size < _LENGTH_BYTES:
+        raise ImageError(f"{name} is not a model image: it has only {size} bytes")
+    data = np.memmap(path, np.uint8, "r")
+    header, start = _header(data, name)
+    manifest = _manifest(header, name)
+    if contract_hash is not None and manifest.contract_hash != contract_hash.lower():
+        raise ImageError(
+            f"{name} was compiled for contract {manifest.contract_hash[:12]} "
+            f"({manifest.config_name}), the device has {contract_hash.lower()[:12]}"
+        )
+    tensors = _tensors(data, header, start, name)
+    for tensor, array in tensors.items():
+        digest = hashlib.sha256(array.data).hexdigest()
+        if digest != manifest.tensors_sha256.get(tensor):
+            raise ImageError(f"{name} is corrupt: wrong checksum of tensor {tensor}")
+    return Image(manifest, **tensors)
+
+
+def _header(data: np.ndarray, name: str) -> tuple[dict[str, Any], int]:
+    """The safetensors header and the byte behind it."""
+    length = int.from_bytes(data[:_LENGTH_BYTES].tobytes(), "little")
+    start = _LENGTH_BYTES + length
+    if length > _MAX_HEADER or (len(data) > _LENGTH_BYTES and data[_LENGTH_BYTES] != ord("{")):
+        raise ImageError(f"{name} is not a model image: it does not start like a safetensors file")
+    if start > len(data):
+        raise ImageError(
+            f"{name} is truncated: its header ends at byte {start}, it has {len(data)} bytes"
+        )
+    try:
+        header = json.loads(data[_LENGTH_BYTES:start].tobytes())
+    except ValueError as error:
+        raise ImageError(f"{name} is not a model image: its header is not JSON") from error
+    if not isinstance(header, dict):
+        raise ImageError(f"{name} is not a model image: its header is not a JSON object")
+    return header, start
+
+
+def _manifest(header: dict[str, Any], name: str) -> Manifest:
+    metadata = header.get("__metadata__")
+    text = metadata.get(MANIFEST_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(text, str):
+        raise ImageError(
+            f"{name} is not a model image: it is a safetensors file without a manifest"
+        )
+    if hashlib.sha256(text.encode()).hexdigest() != metadata.get(DIGEST_KEY):
+        raise ImageError(f"{name} is corrupt: wrong checksum of the manifest")
+    try:
+        manifest = Manifest.from_json(text)
+    except ValueError as error:
+        raise ImageError(f"{name} cannot be used: {error}") from error
+    if hash_of(manifest.config) != manifest.contract_hash:
+        raise ImageError(
+            f"{name} was compiled for contract {manifest.contract_hash[:12]}, "
+            f"this version of the driver gives {hash_of(manifest.config)[:12]} "
+            f"for the same configuration"
+        )
+    return manifest
+
+
+def _tensors(
+    data: np.ndarray, header: dict[str, Any], start: int, name: str
+) -> dict[str, np.ndarray]:
+    """Views of all tensors; they lie in the order of TENSOR_TYPES, without gaps, up to the end of
+    the file."""
+    tensors, expected = {}, 0
+    for tensor, kind in TENSOR_TYPES.items():
+        entry: dict[str, Any] = header.get(tensor) or {}
+        try:
+            begin, end = entry["data_offsets"]
+            shape = tuple(int(size) for size in entry["shape"])
+            right = entry["dtype"] == kind and begin == expected and min(shape) >= 0
+            right = right and end - begin == math.prod(shape) * _DTYPES[kind].itemsize
+        except (KeyError, TypeError, ValueError):
+            right, end, shape = False, 0, ()
+        if not right:
+            raise ImageError(f"{name} is corrupt: malformed entry of tensor {tensor}")
+        if start + end > len(data):
+            raise ImageError(
+                f"{name} is truncated: tensor {tensor} ends at byte {start + end}, "
+                f"the file has {len(data)} bytes"
+            )
+        tensors[tensor] = data[start + expected : start + end].view(_DTYPES[kind]).reshape(shape)
+        expected = end
+    if start + expected != len(data):
+        raise ImageError(
+            f"{name} is corrupt: it has {len(data)} bytes, its tensors end at {start + expected}"
+        )
+    return tensors

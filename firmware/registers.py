@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The register map by name, and the identity, doorbell, error and counters that are built of several registers."""
+
+from __future__ import annotations
+
+from firmware.device import Device, DeviceError
+from meadow.spec.commands import COMMAND_BYTES
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.contract import contract_hash
+from meadow.spec.registers import (
+    COUNTERS,
+    MAGIC,
+    SEQUENCE_FIELDS,
+    VERSION,
+    Control,
+    ErrorCode,
+    Status,
+    register_map,
+    sequence_offset,
+)
+from meadow.spec.step import Step
+
+__all__ = ["ContractMismatch", "Registers"]
+
+
+class ContractMismatch(ValueError):
+    """Device and image were made for different contracts; the message names both."""
+
+
+class Registers:
+    """Named access to the registers of `device`, laid out for `config`."""
+
+    def __init__(self, device: Device, config: AcceleratorConfig) -> None:
+        self.device = device
+        self.config = config
+        self._offsets = {entry.name: entry.offset for entry in register_map(config)}
+
+    def offset(self, name: str) -> int:
+        """Byte offset of a register; KeyError lists nothing, the map is in docs/register-map.md."""
+        return self._offsets[name]
+
+    def read(self, name: str) -> int:
+        """Unsigned 32-bit value of the register `name`."""
+        return self.device.read(self._offsets[name])
+
+    def write(self, name: str, value: int) -> None:
+        """Write the register `name`."""
+        self.device.write(self._offsets[name], value)
+
+    def read_wide(self, name: str) -> int:
+        """64-bit value of the pair `name`_low, `name`_high, consistent also while it counts."""
+        high = self.read(f"{name}_high")
+        while True:
+            low, again = self.read(f"{name}_low"), self.read(f"{name}_high")
+            if again == high:
+                return high << 32 | low
+            high = again
+
+    def write_wide(self, name: str, value: int) -> None:
+        """Write the pair `name`_low, `name`_high."""
+        self.write(f"{name}_low", value & 0xFFFFFFFF)
+        self.write(f"{name}_high", value >> 32)
+
+    def contract(self) -> str:
+        """Contract hash of the device, 64 hexadecimal digits."""
+        words = (self.read(f"contract_hash{index}") for index in range(8))
+        return b"".join(word.to_bytes(4, "little") for word in words).hex()
+
+    def check_identity(self) -> None:
+        """ContractMismatch unless magic, version and contract hash are those of `config`."""
+        magic, version = self.read("magic"), self.read("version")
+        if magic != MAGIC:
+            raise ContractMismatch(f"no MEADOW device: magic is 0x{magic:08X}, not 0x{MAGIC:08X}")
+        if version != VERSION:
+            raise ContractMismatch(
+                f"the device has register map version {version}, this driver knows {VERSION}"
+            )
+        expected, found = contract_hash(self.config), self.contract()
+        if found != expected:
+            raise ContractMismatch(
+                f"the device has contract {found}, the image needs {expected}: "
+                "generate the device and compile the image from the same version and configuration"
+            )
+
+    def configuration(self) -> AcceleratorConfig:
+        """The configuration that the device reads back."""
+        names = self.config.to_dict()
+        return AcceleratorConfig.from_dict({name: self.read(f"config_{name}") for name in names})
+
+    def set_window(self) -> None:
+        """Tell the device its DMA window: all of `device.memory`."""
+        self.write_wide("window_base", self.device.memory_base)
+        self.write("window_beats", self.device.memory.size // BEAT_BYTES)
+
+    def set_step(self, step: Step) -> None:
+        """Write rows, sequence table and outputs of a step; ValueError if the configuration cannot hold it."""
+        step.check(self.config)
+        self.write("rows", step.rows)
+        self.write("sequences", len(step.sequences))
+        self.write("outputs", int(step.outputs))
+        self.write("head_all", int(step.head_all))
+        for index, entry in enumerate(step.sequences):
+            for name, _, _ in SEQUENCE_FIELDS:
+                self.device.write(sequence_offset(index, name), getattr(entry, name))
+
+    def run(self, program_offset_beats: int, commands: int, timeout_s: float | None = None) -> None:
+        """Run `commands` commands from an offset and wait for the end. DeviceError, DeviceTimeout."""
+        self.write("program", program_offset_beats)
+        self.write("program_length", commands)
+        self.write("control", Control.START | Control.INTERRUPT_ENABLE)
+        self.device.wait(timeout_s)
+        status = Status(self.read("status"))
+        error = self.error() if Status.ERROR in status else None
+        self.write("control", Control.ACKNOWLEDGE | Control.INTERRUPT_ENABLE)
+        if error is not None:
+            raise error
+
+    def run_one(
+        self, program_offset_beats: int, index: int, timeout_s: float | None = None
+    ) -> None:
+        """Run the single command `index` of the program at an offset."""
+        step = COMMAND_BYTES // BEAT_BYTES
+        self.run(program_offset_beats + step * index, 1, timeout_s)
+
+    def error(self) -> DeviceError:
+        """The first error, from the error registers."""
+        return DeviceError(
+            code=ErrorCode(self.read("error_code")),
+            command=self.read("error_command"),
+            address=self.read_wide("error_address"),
+            port=self.read("error_port"),
+        )
+
+    def reset(self) -> None:
+        """Soft reset of every unit but the register file."""
+        self.write("control", Control.RESET)
+
+    def counters(self) -> dict[str, int]:
+        """The counters of the last run by name."""
+        return {name: self.read_wide(name) for name, _ in COUNTERS}

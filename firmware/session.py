@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One model on one device: the image in the window, sequences with their KV caches, prefill and decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from firmware.device import Device, DeviceError
+from firmware.registers import Registers
+from meadow.golden.image import Image
+from meadow.spec import step as spec_step
+from meadow.spec.commands import (
+    COMMAND_BYTES,
+    Command,
+    Opcode,
+    Outputs,
+    RowSet,
+    TrafficClass,
+)
+from meadow.spec.config import BEAT_BYTES
+
+__all__ = ["Phase", "Sampler", "Session", "StepResult"]
+
+Sampler = Callable[[np.ndarray], int]
+"""Logits, float32 [vocabulary], to the next token."""
+
+_SCRATCH_BYTES = 4096
+_DUMP_ROW_BEATS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What a step returned.
+
+    tokens, values: arg-max token and its logit of each head row, int32 [rows], None unless asked for;
+    logits: int16 [rows, vocabulary], None unless asked for; counters: of the device, by name.
+    """
+
+    tokens: np.ndarray | None
+    values: np.ndarray | None
+    logits: np.ndarray | None
+    counters: dict[str, int]
+
+
+@dataclass
+class Phase:
+    """Sums over the steps of a phase: tokens taken in, steps, and every counter of the device."""
+
+    tokens: int = 0
+    steps: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def add(self, tokens: int, counters: Mapping[str, int]) -> None:
+        """Count one more step."""
+        self.tokens += tokens
+        self.steps += 1
+        for name, value in counters.items():
+            self.counters[name] = self.counters.get(name, 0) + value
+
+
+class Session:
+    """Runs `image` on `device`.
+
+    Parameters
+    ----------
+    device : its window must hold `window_bytes(image, sequences)` bytes.
+    image : see meadow.golden.image; what firmware.image.read_image returns.
+    sequences : KV caches to allocate, at most the configuration's.
+    timeout_s : of one step, None waits for ever.
+
+    Members
+    -------
+    positions : tokens in the cache of each sequence.
+    phases : {"prefill": Phase, "decode": Phase}, counted by `prefill` and `decode` since `clear_phases`.
+    last : result of the last step, or None.
+
+    Raises ContractMismatch if the device is not what the image was compiled for, ValueError if the window is too
+    small. Steps raise DeviceError (with the command's label) and DeviceTimeout.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        image: Image,
+        *,
+        sequences: int = 1,
+        timeout_s: float | None = None,
+    ) -> None:
+        self.device = device
+        self.image = image
+        self.manifest = image.manifest
+        self.config = image.manifest.config
+        self.timeout_s = timeout_s
+        self.last: StepResult | None = None
+        if not 1 <= sequences <= self.config.sequences:
+            raise ValueError(f"a session has 1..{self.config.sequences} sequences, not {sequences}")
+        self.registers = Registers(device, self.config)
+        self.registers.check_identity()
+        needed = self.window_bytes(image, sequences)
+        if device.memory.size < needed:
+            raise ValueError(
+                f"the DMA window must hold {needed} bytes for {sequences} sequences, "
+                f"not {device.memory.size}"
+            )
+        self._scratch_beats = self.manifest.window_beats(sequences)
+        device.memory[: image.dram.size] = image.dram
+        self.registers.set_window()
+        self.positions = [0] * sequences
+        self.clear_phases()
+
+    @staticmethod
+    def window_bytes(image: Image, sequences: int = 1) -> int:
+        """Bytes of DMA window for an image with so many sequences, a page of the session's own included."""
+        size = image.manifest.window_beats(sequences) * BEAT_BYTES + _SCRATCH_BYTES
+        return -(-size // _SCRATCH_BYTES) * _SCRATCH_BYTES
+
+    def clear_phases(self) -> None:
+        """Start counting anew."""
+        self.phases = {"prefill": Phase(), "decode": Phase()}
+
+    def rewind(self, sequence: int = 0, position: int = 0) -> None:
+        """Forget what a sequence has cached from `position` on."""
+        if not 0 <= position <= self.positions[sequence]:
+            raise ValueError(f"position must be 0..{self.positions[sequence]}, not {position}")
+        self.positions[sequence] = position
+
+    def step(
+        self,
+        tokens: Mapping[int, Sequence[int]],
+        *,
+        outputs: Outputs = Outputs.ARGMAX,
+        head_all: bool = False,
+    ) -> StepResult:
+        """Run the program once over new tokens of some sequences, {sequence: tokens}, and advance them.
+
+        Head rows are in the order of `tokens`: the last token of each sequence, or all tokens with `head_all`.
+        ValueError, before anything runs, for tokens, positions or a chunk that do not fit.
+        """
+        described = self.prepare(tokens, outputs=outputs, head_all=head_all)
+        self._run(0, self.manifest.commands)
+        return self.finish(tokens, described)
+
+    def prepare(
+        self,
+        tokens: Mapping[int, Sequence[int]],
+        *,
+        outputs: Outputs = Outputs.ARGMAX,
+        head_all: bool = False,
+    ) -> spec_step.Step:
+        """The part of `step` before the program runs: embeddings into the window, the step into the registers."""
+        entries, rows, first = [], [], 0
+        for sequence, new in tokens.items():
+            if not 0 <= sequence < len(self.positions):
+                raise ValueError(f"sequence must be 0..{len(self.positions) - 1}, not {sequence}")
+            position = self.positions[sequence]
+            if position + len(new) > self.manifest.context:
+                raise ValueError(
+                    f"{position + len(new)} tokens are too many: "
+                    f"the context of this image holds {self.manifest.context}"
+                )
+            base = self.manifest.kv_base(sequence)
+            entries.append(spec_step.Sequence(base, position, len(new), first))
+            rows.append(self.image.embed(new, range(position, position + len(new))))
+            first += len(new)
+        if first > self.manifest.chunk_tokens:
+            raise ValueError(
+                f"a chunk of this image holds {self.manifest.chunk_tokens} tokens, not {first}"
+            )
+        described = spec_step.Step(tuple(entries), outputs, head_all)
+        described.check(self.config)
+        data = np.ascontiguousarray(np.concatenate(rows)).view(np.uint8).reshape(-1)
+        start = self.manifest.regions["embeddings"].offset * BEAT_BYTES
+        self.device.memory[start : start + data.size] = data
+        self.registers.set_step(described)
+        return described
+
+    def finish(self, tokens: Mapping[int, Sequence[int]], described: spec_step.Step) -> StepResult:
+        """The part of `step` after the program: results out of the window, positions advanced."""
+        rows = len(described.head_rows)
+        best = values = logits = None
+        if described.outputs & Outputs.ARGMAX:
+            best, values = self.image.argmax(self._read, rows)
+        if described.outputs & Outputs.LOGITS:
+            logits = self.image.logits(self._read, rows)
+        for sequence, new in tokens.items():
+            self.positions[sequence] += len(new)
+        self.last = StepResult(best, values, logits, self.registers.counters())
+        return self.last
+
+    def prefill(
+        self,
+        tokens: Sequence[int],
+        *,
+        sequence: int = 0,
+        chunk: int | None = None,
+        outputs: Outputs = Outputs.ARGMAX,
+    ) -> StepResult:
+        """Take in a prompt in chunks, equal ones unless `chunk` says how many tokens each has; the head runs once.
+
+        ValueError for an empty prompt, one longer than the context, or a chunk larger than the image's.
+        """
+        limit = self.manifest.chunk_tokens
+        if not tokens:
+            raise ValueError("a prompt must have at least 1 token")
+        if chunk is not None and not 1 <= chunk <= limit:
+            raise ValueError(f"a chunk of this image holds 1..{limit} tokens, not {chunk}")
+        room = self.manifest.context - self.positions[sequence]
+        if len(tokens) > room:
+            raise ValueError(
+                f"the prompt has {len(tokens)} tokens, the context of this image holds {room} more "
+                f"of {self.manifest.context}"
+            )
+        if chunk is None:
+            chunk = -(-len(tokens) // -(-len(tokens) // limit))
+        for start in range(0, len(tokens), chunk):
+            part = tokens[start : start + chunk]
+            final = start + len(part) == len(tokens)
+            result = self.step({sequence: part}, outputs=outputs if final else Outputs(0))
+            self.phases["prefill"].add(len(part), result.counters)
+        assert self.last is not None
+        return self.last
+
+    def decode(
+        self, token: int, *, sequence: int = 0, outputs: Outputs = Outputs.ARGMAX
+    ) -> StepResult:
+        """Take in one token."""
+        result = self.step({sequence: [token]}, outputs=outputs)
+        self.phases["decode"].add(1, result.counters)
+        return result
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        sampler: Sampler | None = None,
+        chunk: int | None = None,
+        sequence: int = 0,
+    ) -> Iterator[int]:
+        """Tokens that follow `prompt`, one by one, at most `max_tokens`; the end token is the last if it comes.
+
+        sampler: choice from the logits; None takes the device's arg-max. Ends early when the context is full.
+        """
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {max_tokens}")
+        outputs = Outputs.ARGMAX if sampler is None else Outputs.ARGMAX | Outputs.LOGITS
+        result = self.prefill(prompt, sequence=sequence, chunk=chunk, outputs=outputs)
+        for index in range(max_tokens):
+            token = self._choose(result, sampler)
+            yield token
+            full = self.positions[sequence] >= self.manifest.context
+            if token == self.manifest.model.eos_token or full or index + 1 == max_tokens:
+                return
+            result = self.decode(token, sequence=sequence, outputs=outputs)
+
+    def execute(self, first: int, count: int = 1) -> None:
+        """Run `count` commands from command `first` of the program, for single-stepping between `prepare` and `finish`."""
+        if not (0 <= first and 0 < count and first + count <= self.manifest.commands):
+            raise ValueError(
+                f"the program has commands 0..{self.manifest.commands - 1}, "
+                f"not {first}..{first + count - 1}"
+            )
+        self._run(first, count)
+
+    def dump_activations(self) -> np.ndarray:
+        """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's own."""
+        config, region = self.config, self.manifest.regions["dump"]
+        words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
+        program = b"".join(
+            command.encode()
+            for command in (
+                Command(
+                    Opcode.STORE,
+                    {
+                        "source": 0,
+                        "source_stride": words,
+                        "offset": region.offset,
+                        "segments": 1,
+                        "segment_beats": words * config.word_beats,
+                        "row_set": RowSet.FIXED,
+                        "rows": config.activation_words // words,
+                        "traffic": TrafficClass.ACTIVATIONS,
+                    },
+                ),
+                Command(Opcode.END),
+            )
+        )
+        start = self._scratch_beats * BEAT_BYTES
+        self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
+        self.registers.run(self._scratch_beats, len(program) // COMMAND_BYTES, self.timeout_s)
+        data = self._read(region.offset * BEAT_BYTES, config.activation_words * config.width)
+        return data.reshape(config.activation_words, config.width)
+
+    def _choose(self, result: StepResult, sampler: Sampler | None) -> int:
+        if sampler is None:
+            assert result.tokens is not None
+            return int(result.tokens[-1])
+        assert result.logits is not None
+        return sampler(
+            result.logits[-1].astype(np.float32) * np.float32(self.manifest.logits_scale)
+        )
+
+    def _run(self, first: int, count: int) -> None:
+        start = self.manifest.regions["program"].offset + first * (COMMAND_BYTES // BEAT_BYTES)
+        try:
+            self.registers.run(start, count, self.timeout_s)
+        except DeviceError as error:
+            index = first + error.command
+            labels = self.manifest.labels
+            raise DeviceError(
+                code=error.code,
+                command=index,
+                address=error.address,
+                port=error.port,
+                label=labels[index] if index < len(labels) else "",
+            ) from None
+
+    def _read(self, start: int, size: int) -> np.ndarray:
+        return self.device.memory[start : start + size].copy()

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small random model, its image for `tiny`, and a session on the golden device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from firmware.golden_device import GoldenDevice
+from firmware.session import Session
+from meadow.compiler.image import compile_image
+from meadow.compiler.synthetic import synthetic_model
+from meadow.golden.image import Image
+from meadow.golden.quantised import QuantisedModel
+from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.model import ModelDescription
+
+
+@pytest.fixture(scope="session")
+def quantised() -> QuantisedModel:
+    description = ModelDescription(
+        architecture="opt",
+        layers=2,
+        width=48,
+        heads=3,
+        kv_heads=3,
+        head_dim=16,
+        hidden=96,
+        vocabulary=100,
+        max_positions=64,
+        position_offset=2,
+        norm="layer",
+        norm_epsilon=1e-5,
+        activation="relu",
+        tied_head=True,
+        bos_token=2,
+        eos_token=99,
+    )
+    return synthetic_model(description, hidden_block=64)
+
+
+@pytest.fixture(scope="session")
+def image(quantised: QuantisedModel) -> Image:
+    return compile_image(quantised, CONFIGURATIONS["tiny"], config_name="tiny", tokenizer_json=b"")
+
+
+@pytest.fixture
+def make_session(image: Image) -> Callable[..., Session]:
+    def make(sequences: int = 1) -> Session:
+        device = GoldenDevice(image.manifest.config, Session.window_bytes(image, sequences))
+        return Session(device, image, sequences=sequences)
+
+    return make

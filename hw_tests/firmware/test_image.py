@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reader takes what the compiler wrote and refuses everything else, saying why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from firmware.image import ImageError, read_image
+from meadow.compiler.image import compile_image, write_image
+from meadow.compiler.synthetic import synthetic_model
+from meadow.golden.bit_true import BitTrueModel
+from meadow.golden.machine import Machine
+from meadow.spec.commands import Outputs
+from meadow.spec.config import named_config
+from meadow.spec.contract import contract_hash
+from meadow.spec.image import TENSOR_TYPES
+from meadow.spec.model import ModelDescription
+from meadow.spec.step import Sequence, Step
+
+SMALL = named_config("small")
+MODEL = synthetic_model(
+    ModelDescription(
+        architecture="opt",
+        layers=2,
+        width=48,
+        heads=3,
+        kv_heads=3,
+        head_dim=16,
+        hidden=100,
+        vocabulary=130,
+        max_positions=100,
+        position_offset=2,
+        norm="layer",
+        norm_epsilon=1e-5,
+        activation="relu",
+        tied_head=True,
+        bos_token=0,
+        eos_token=1,
+    ),
+    hidden_block=64,
+)
+IMAGE = compile_image(MODEL, SMALL, config_name="small", tokenizer_json=b'{"x": 1}')
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_image(IMAGE, tmp_path / "model.meadow")
+    return tmp_path / "model.meadow"
+
+
+def rewrite(path: Path, change: dict[str, object], *, digest: bool = True) -> None:
+    """Change manifest fields in the file, with or without a matching checksum."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    metadata = header["__metadata__"]
+    metadata["meadow"] = json.dumps({**json.loads(metadata["meadow"]), **change})
+    if digest:
+        metadata["meadow_sha256"] = hashlib.sha256(metadata["meadow"].encode()).hexdigest()
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[start:])
+
+
+def test_reads_back_what_was_written(path: Path) -> None:
+    image = read_image(path, contract_hash=contract_hash(SMALL).upper())
+    assert image.manifest == IMAGE.manifest
+    for name in TENSOR_TYPES:
+        got, expected = getattr(image, name), getattr(IMAGE, name)
+        assert got.dtype == expected.dtype and (got == expected).all()
+        assert not got.flags.writeable
+    assert image.tokenizer.tobytes() == b'{"x": 1}'
+
+
+def test_image_alone_runs_a_chunk_and_a_token(path: Path) -> None:
+    image, cache = read_image(path), BitTrueModel(MODEL, SMALL).new_cache()
+    manifest = image.manifest
+    dram = np.zeros(manifest.window_beats(2) * 16, np.uint8)
+    dram[: len(image.dram)] = image.dram
+    machine = Machine(SMALL, dram)
+    for position, tokens in ((0, [5, 99, 129, 0, 7]), (5, [3])):
+        rows = image.embed(tokens, range(position, position + len(tokens)))
+        start = manifest.regions["embeddings"].offset * 16
+        dram[start : start + rows.nbytes] = rows.reshape(-1).view(np.uint8)
+        entry = Sequence(manifest.kv_base(1), position, len(tokens))
+        step = Step((entry,), Outputs.LOGITS | Outputs.ARGMAX, head_all=True)
+        machine.run(manifest.regions["program"].offset, manifest.commands, step)
+        expected = BitTrueModel(MODEL, SMALL).forward(tokens, cache)
+
+        def read(first: int, size: int) -> np.ndarray:
+            return dram[first : first + size]
+
+        assert (image.logits(read, len(tokens)) == expected).all()
+        best, value = image.argmax(read, len(tokens))
+        assert best.tolist() == expected.argmax(axis=1).tolist()
+        assert value.tolist() == expected.max(axis=1).tolist()
+
+
+def test_every_byte_of_every_tensor_is_checked(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    end = start
+    for name in TENSOR_TYPES:
+        begin, end = end, end + getattr(IMAGE, name).nbytes
+        for place in (begin, (begin + end) // 2, end - 1):
+            data[place] ^= 4
+            path.write_bytes(data)
+            with pytest.raises(ImageError, match=f"corrupt: wrong checksum of tensor {name}"):
+                read_image(path)
+            data[place] ^= 4
+    path.write_bytes(data)
+    read_image(path)
+
+
+def test_every_shorter_file_is_refused(path: Path) -> None:
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    for size in (0, 7, 8, 9, start - 1, start, start + 1, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        with pytest.raises(ImageError, match="truncated|not a model image: it has only"):
+            read_image(path)
+    path.write_bytes(data + b"\0")
+    with pytest.raises(ImageError, match="corrupt: it has .* bytes, its tensors end at"):
+        read_image(path)
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    for content in (b"GGUF" + bytes(100), b"PK\3\4" * 50, (20).to_bytes(8, "little") + b"{" * 40):
+        target.write_bytes(content)
+        with pytest.raises(ImageError, match=f"{target} is not a model image"):
+            read_image(target)
+    target.write_bytes((2).to_bytes(8, "little") + b"[]")
+    with pytest.raises(ImageError, match="is not a model image"):
+        read_image(target)
+    save_file({"weight": np.zeros(3)}, target)
+    with pytest.raises(ImageError, match="a safetensors file without a manifest"):
+        read_image(target)
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "missing")
+
+
+def test_manifest_is_checked(path: Path) -> None:
+    rewrite(path, {"context": 7}, digest=False)
+    with pytest.raises(ImageError, match="corrupt: wrong checksum of the manifest"):
+        read_image(path)
+    rewrite(path, {"format_version": 2})
+    with pytest.raises(ImageError, match="the image format version must be 1, not 2"):
+        read_image(path)
+    rewrite(path, {"format_version": 1, "surprise": 1})
+    with pytest.raises(ImageError, match="missing or malformed field: .*surprise"):
+        read_image(path)
+
+
+def test_other_contracts_are_refused_with_both_hashes(path: Path) -> None:
+    mine, other = contract_hash(SMALL), contract_hash(named_config("tiny"))
+    with pytest.raises(
+        ImageError,
+        match=rf"compiled for contract {mine[:12]} \(small\), the device has {other[:12]}",
+    ):
+        read_image(path, contract_hash=other)
+    rewrite(path, {"contract_hash": other})
+    with pytest.raises(ImageError, match=f"contract {other[:12]}, this version .* {mine[:12]}"):
+        read_image(path)
+
+
+def test_malformed_entries_are_corrupt(path: Path) -> None:
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    moved = [2, 2 + IMAGE.dram.nbytes]
+    for change in (
+        {"data_offsets": moved},
+        {"dtype": "F32"},
+        {"shape": [3]},
+        {"data_offsets": [16, 32]},
+        {"shape": None},
+    ):
+        header = json.loads(data[8:start])
+        header["dram"] |= change
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data[start:])
+        with pytest.raises(ImageError, match="corrupt: malformed entry of tensor dram"):
+            read_image(path)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every vectorised function equals the scalar definition of `meadow.spec.numerics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meadow.golden import numerics as vector
+from meadow.spec import numerics as scalar
+
+_VALUE_36 = st.integers(-(1 << 35), (1 << 35) - 1)
+_MULTIPLIER = st.integers(0, 65535)
+_SHIFT = st.integers(1, 47)
+_BITS = st.sampled_from([8, 16, 32])
+_EXTREME_36 = [0, 1, -1, 127, -128, 1 << 31, -(1 << 31), (1 << 35) - 1, -(1 << 35)]
+
+
+def _array(values: Iterable[int]) -> np.ndarray:
+    return np.array(list(values), np.int64)
+
+
+@given(st.lists(st.integers(-(1 << 60), 1 << 60), min_size=1), _BITS)
+def test_saturate(values: list[int], bits: int) -> None:
+    got = vector.saturate(_array(values), bits)
+    assert got.tolist() == [scalar.saturate(value, bits) for value in values]
+
+
+def test_saturate_is_symmetric_at_8_bits_only() -> None:
+    assert vector.saturate(_array([-1000, 1000]), 8).tolist() == [-127, 127]
+    assert vector.saturate(_array([-(1 << 20), 1 << 20]), 16).tolist() == [-32768, 32767]
+
+
+@given(st.lists(st.tuples(st.integers(-(1 << 52), 1 << 52), st.integers(0, 63)), min_size=1))
+def test_rounding_shift(pairs: list[tuple[int, int]]) -> None:
+    values, shifts = zip(*pairs, strict=True)
+    got = vector.rounding_shift(_array(values), _array(shifts))
+    assert got.tolist() == [scalar.rounding_shift(v, s) for v, s in pairs]
+
+
+@pytest.mark.parametrize("shift", [0, 1, 35, 36, 62, 63])
+def test_rounding_shift_at_extremes(shift: int) -> None:
+    got = vector.rounding_shift(_array(_EXTREME_36), shift)
+    assert got.tolist() == [scalar.rounding_shift(value, shift) for value in _EXTREME_36]
+
+
+@given(st.lists(st.tuples(_VALUE_36, _MULTIPLIER, _SHIFT), min_size=1), _BITS)
+def test_requantise_per_element(triples: list[tuple[int, int, int]], bits: int) -> None:
+    values, multipliers, shifts = (_array(triple[i] for triple in triples) for i in range(3))
+    got = vector.requantise(values, multipliers, shifts, bits)
+    assert got.tolist() == [scalar.requantise(*triple, bits) for triple in triples]
+
+
+@pytest.mark.parametrize("multiplier", [0, 1, 32768, 65535])
+@pytest.mark.parametrize("shift", [1, 2, 31, 46, 47])
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_requantise_at_extremes(multiplier: int, shift: int, bits: int) -> None:
+    got = vector.requantise(_array(_EXTREME_36), multiplier, shift, bits)
+    want = [scalar.requantise(value, multiplier, shift, bits) for value in _EXTREME_36]
+    assert got.tolist() == want
+
+
+def test_requantise_takes_the_types_of_a_quantised_linear() -> None:
+    """uint16 times int64 must not wrap, and a shift of uint8 must not limit the result."""
+    values = np.array([[1 << 30, -(1 << 30)], [12345, -3]], np.int64)
+    multiplier, shift = np.array([65535, 40000], np.uint16), np.array([47, 17], np.uint8)
+    got = vector.requantise(values, multiplier, shift, 16)
+    for row in range(2):
+        for channel in range(2):
+            want = scalar.requantise(
+                int(values[row, channel]), int(multiplier[channel]), int(shift[channel]), 16
+            )
+            assert got[row, channel] == want
+
+
+def test_requantise_leaves_its_argument() -> None:
+    values = _array([5, 6])
+    vector.requantise(values, 3, 1, 8)
+    assert values.tolist() == [5, 6]
+
+
+@given(st.lists(st.integers(0, (1 << 63) - 1), min_size=1))
+def test_bit_length(values: list[int]) -> None:
+    assert vector.bit_length(_array(values)).tolist() == [value.bit_length() for value in values]
+
+
+def test_bit_length_around_powers_of_two() -> None:
+    values = [max(0, (1 << power) + step) for power in range(63) for step in (-1, 0, 1)]
+    assert vector.bit_length(_array(values)).tolist() == [value.bit_length() for value in values]
+
+
+def test_block_maximum_of_every_score() -> None:
+    scores = np.arange(-(1 << 15), 1 << 15)
+    want = [scalar.block_maximum(score) for score in scores.tolist()]
+    assert vector.block_maximum(scores).tolist() == want
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12])
+def test_probability_of_every_distance(bits: int) -> None:
+    maximum = 128
+    scores = np.arange(-(1 << 15), maximum * 256 + 1)
+    want = [scalar.probability(score, maximum, bits) for score in scores.tolist()]
+    assert vector.probability(scores, np.array(maximum), bits).tolist() == want
+
+
+@given(st.lists(st.tuples(st.integers(-(1 << 15), (1 << 15) - 1), st.integers(0, 256)), min_size=1))
+def test_probability_against_any_maximum(pairs: list[tuple[int, int]]) -> None:
+    scores = [score for score, _ in pairs]
+    maxima = [min(128, scalar.block_maximum(score) + above) for score, above in pairs]
+    got = vector.probability(_array(scores), _array(maxima), 12)
+    want = [scalar.probability(z, m, 12) for z, m in zip(scores, maxima, strict=True)]
+    assert got.tolist() == want
+
+
+@given(st.lists(st.integers(0, (1 << 36) - 1), min_size=1), _MULTIPLIER, st.integers(-64, 63))
+def test_reciprocal_and_output_scale(totals: list[int], multiplier: int, shift: int) -> None:
+    quotient, length = vector.reciprocal(_array(totals))
+    pairs = list(zip(quotient.tolist(), length.tolist(), strict=True))
+    assert pairs == [scalar.reciprocal(total) for total in totals]
+    scale, amount = vector.output_scale(_array(totals), multiplier, shift)
+    pairs = list(zip(scale.tolist(), amount.tolist(), strict=True))
+    assert pairs == [scalar.output_scale(total, multiplier, shift) for total in totals]
+
+
+def test_reciprocal_around_powers_of_two() -> None:
+    totals = [max(0, (1 << power) + step) for power in range(36) for step in (-1, 0, 1)]
+    quotient, length = vector.reciprocal(_array(totals))
+    pairs = list(zip(quotient.tolist(), length.tolist(), strict=True))
+    assert pairs == [scalar.reciprocal(total) for total in totals]
+
+
+@given(st.lists(st.integers(1, (1 << 62) - 1), min_size=1))
+def test_rsqrt(values: list[int]) -> None:
+    root, half = vector.rsqrt(_array(values))
+    pairs = list(zip(root.tolist(), half.tolist(), strict=True))
+    assert pairs == [scalar.rsqrt(value) for value in values]
+
+
+def test_rsqrt_around_powers_of_two_and_at_small_values() -> None:
+    values = list(range(1, 3000))
+    values += [(1 << power) + step for power in range(12, 62) for step in (-1, 0, 1)]
+    values.append((1 << 62) - 1)
+    root, half = vector.rsqrt(_array(values))
+    pairs = list(zip(root.tolist(), half.tolist(), strict=True))
+    assert pairs == [scalar.rsqrt(value) for value in values]
+
+
+def _both_norms(rows: np.ndarray, gain: np.ndarray, offset: np.ndarray, **fields: Any) -> None:
+    got = vector.layer_norm(rows, gain, offset, **fields)
+    for row, result in zip(rows.tolist(), got.tolist(), strict=True):
+        want = scalar.layer_norm_row(
+            row, gain.tolist(), offset.tolist(), channels=len(row), **fields
+        )
+        assert result == want
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    channels=st.integers(1, 40),
+    spread=st.integers(0, 15),
+    epsilon=st.integers(1, (1 << 40)),
+    mean_multiplier=_MULTIPLIER,
+    mean_shift=_SHIFT,
+    norm_shift=st.integers(-128, 127),
+    offset_shift=st.integers(0, 16),
+    output_shift=st.integers(1, 32),
+    rms=st.booleans(),
+)
+def test_layer_norm(seed: int, channels: int, spread: int, **fields: Any) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.integers(-(1 << spread), 1 << spread, (3, channels)).astype(np.int16)
+    gain = random.integers(-(1 << 15), 1 << 15, channels).astype(np.int16)
+    offset = random.integers(-(1 << 15), 1 << 15, channels).astype(np.int16)
+    _both_norms(rows, gain, offset, **fields)
+
+
+@pytest.mark.parametrize("value", [-32768, -1, 0, 1, 32767])
+@pytest.mark.parametrize("channels", [1, 128, 4096])
+def test_layer_norm_of_constant_rows(value: int, channels: int) -> None:
+    """No spread but epsilon; the widest row reaches the largest squares there are."""
+    rows = np.full((1, channels), value, np.int16)
+    edge = np.where(np.arange(channels) % 2, 32767, -32768).astype(np.int16)[None]
+    gain = np.full(channels, 32767, np.int16)
+    for row in (rows, edge):
+        _both_norms(
+            row,
+            gain,
+            -gain,
+            epsilon=1,
+            mean_multiplier=32768,
+            mean_shift=11 + channels.bit_length() - 1,
+            norm_shift=1,
+            offset_shift=3,
+            output_shift=20,
+        )

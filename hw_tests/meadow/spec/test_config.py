@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations: the named ones, derived sizes, and one broken rule at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig, named_config
+
+ZCU102 = named_config("zcu102")
+
+
+def test_derived_values_of_the_named_configurations() -> None:
+    facts = {
+        name: (c.macs, c.chunk_tokens, c.step_cycles, c.port_rows, c.word_beats, c.header_beats)
+        for name, c in CONFIGURATIONS.items()
+    }
+    assert facts == {
+        "tiny": (64, 64, 8, 16, 1, 8),
+        "small": (256, 64, 16, 16, 2, 8),
+        "zcu102": (2048, 640, 32, 16, 4, 8),
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_dictionary_form_is_the_inverse(name: str) -> None:
+    config = CONFIGURATIONS[name]
+    assert AcceleratorConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 48}, "width must be a power of two, not 48"),
+        ({"width": 8, "decoder_elements": 16}, "16 <= width <= 256 is broken by 8"),
+        ({"width": 512}, "16 <= width <= 256 is broken by 512"),
+        ({"lanes": 0}, "lanes must be a positive integer, not 0"),
+        ({"lanes": True}, "lanes must be a positive integer, not True"),
+        ({"lanes": 2.0}, "lanes must be a positive integer, not 2.0"),
+        ({"rows": 1}, "rows >= 2 is broken by 1"),
+        ({"lanes": 32}, r"2 \* lanes \* rows <= width is broken by 2 \* 32 \* 2 with width 64"),
+        ({"ports": 8}, "ports <= 4 is broken by 8"),
+        ({"lanes": 1, "rows": 32}, "rows <= width / ports is broken by 32 with 64 / 4"),
+        ({"groups": 257}, "groups <= 256 is broken by 257"),
+        ({"decoder_elements": 8}, "16 <= decoder_elements <= width is broken by 8"),
+        ({"decoder_elements": 128}, "16 <= decoder_elements <= width is broken by 128"),
+        ({"dictionary_entries": 8192}, "256 <= dictionary_entries <= 4096 is broken by 8192"),
+        ({"prefetch_beats": 16}, "prefetch_beats >= 32 is broken by 16"),
+        ({"outstanding": 17}, "outstanding <= 16 is broken by 17"),
+        ({"activation_words": 1 << 21}, r"256 <= activation_words <= 2\*\*20 is broken by 2097152"),
+        ({"max_context": 100}, "max_context is a multiple of width and at most .* broken by 100"),
+        ({"probability_bits": 13}, "4 <= probability_bits <= 12 is broken by 13"),
+        ({"max_context": 1 << 18}, r"probability_bits \+ 7 \+ .* <= 35 is broken by 37 bits"),
+        ({"sequences": 65}, "sequences <= 64 is broken by 65"),
+        ({"max_head_dim": 1024}, "16 <= max_head_dim <= 512 is broken by 1024"),
+        ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 16384"),
+        ({"address_bits": 64}, "32 <= address_bits <= 48 is broken by 64"),
+    ],
+)
+def test_broken_rules_name_rule_and_value(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(ZCU102, **changes)
+
+
+def test_unknown_names_are_listed() -> None:
+    with pytest.raises(ValueError, match="unknown configuration 'huge': choose from tiny, small"):
+        named_config("huge")
+    with pytest.raises(ValueError, match="unknown AcceleratorConfig parameters: speed"):
+        AcceleratorConfig.from_dict({**ZCU102.to_dict(), "speed": 1})
+    values = ZCU102.to_dict()
+    del values["lanes"]
+    with pytest.raises(ValueError, match="AcceleratorConfig is incomplete: .*'lanes'"):
+        AcceleratorConfig.from_dict(values)

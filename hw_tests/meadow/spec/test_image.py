@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest survives JSON and refuses what is not one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from meadow.spec.config import named_config
+from meadow.spec.image import (
+    DATA_ALIGNMENT,
+    CacheFacts,
+    LogitsPiece,
+    Manifest,
+    MatrixFacts,
+    Region,
+    encode_header,
+)
+from meadow.spec.model import ModelDescription
+
+MANIFEST = Manifest(
+    contract_hash="ab" * 32,
+    config_name="tiny",
+    config=named_config("tiny"),
+    model=ModelDescription(
+        architecture="opt",
+        layers=1,
+        width=32,
+        heads=2,
+        kv_heads=2,
+        head_dim=16,
+        hidden=64,
+        vocabulary=50,
+        max_positions=20,
+        position_offset=2,
+        norm="layer",
+        norm_epsilon=1e-5,
+        activation="relu",
+        tied_head=True,
+        bos_token=0,
+        eos_token=1,
+    ),
+    context=20,
+    chunk_tokens=8,
+    hidden_block=32,
+    residual_scale=0.1,
+    logits_scale=1 / 3,
+    commands=2,
+    labels=("embed", "end"),
+    regions={"program": Region(0, 8)},
+    cache=CacheFacts(256, 64, 32, 2, 1, 1, 32),
+    logits=(LogitsPiece(10, 0, 32), LogitsPiece(20, 32, 32)),
+    matrices=(MatrixFacts("q", 32, 32, "raw", 2048),),
+    tensors_sha256={"dram": "0"},
+    notes={"a": [1, None]},
+)
+
+
+def test_json_is_canonical_and_reversible() -> None:
+    text = MANIFEST.to_json()
+    assert Manifest.from_json(text) == MANIFEST
+    assert Manifest.from_json(text).to_json() == text
+    assert json.loads(text)["format_version"] == 1
+    assert json.loads(text)["matrices"][0]["bits_per_weight"] == 16
+
+
+def test_window_grows_with_sequences() -> None:
+    assert [MANIFEST.kv_base(i) for i in range(3)] == [256, 320, 384]
+    assert MANIFEST.window_beats(2) == 384
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "the manifest is not JSON"),
+        ("[]", "the image format version must be 1, not None"),
+        ("{}", "the image format version must be 1, not None"),
+        ('{"format_version": 9}', "the image format version must be 1, not 9"),
+        ('{"format_version": 1}', "missing or malformed field: 'config'"),
+    ],
+)
+def test_what_is_no_manifest(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Manifest.from_json(text)
+
+
+def test_every_field_is_needed_and_no_other_allowed() -> None:
+    values = json.loads(MANIFEST.to_json())
+    for name in values:
+        broken = json.dumps({key: value for key, value in values.items() if key != name})
+        with pytest.raises(ValueError, match="must be 1, not None|missing or malformed field"):
+            Manifest.from_json(broken)
+    with pytest.raises(ValueError, match="missing or malformed field: .*extra"):
+        Manifest.from_json(json.dumps({**values, "extra": 1}))
+
+
+def test_header_lists_tensors_without_gaps() -> None:
+    shapes = {"dram": (32,), "embed_tokens": (5, 4), "embed_positions": (3, 4), "tokenizer": (7,)}
+    data = encode_header(shapes, MANIFEST)
+    assert len(data) % DATA_ALIGNMENT == 0
+    header = json.loads(data[8:])
+    assert int.from_bytes(data[:8], "little") == len(data) - 8
+    places = [header[name]["data_offsets"] for name in shapes]
+    assert places == [[0, 32], [32, 72], [72, 96], [96, 103]]
+    assert header["embed_tokens"]["dtype"] == "I16"

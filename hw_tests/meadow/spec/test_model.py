@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model description: rules by message, tensor list, parameter count, round trip."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from meadow.spec.model import ModelDescription
+
+OPT_125M: dict[str, Any] = {
+    "architecture": "opt",
+    "layers": 12,
+    "width": 768,
+    "heads": 12,
+    "kv_heads": 12,
+    "head_dim": 64,
+    "hidden": 3072,
+    "vocabulary": 50272,
+    "max_positions": 2048,
+    "position_offset": 2,
+    "norm": "layer",
+    "norm_epsilon": 1e-5,
+    "activation": "relu",
+    "tied_head": True,
+    "bos_token": 2,
+    "eos_token": 2,
+}
+
+
+def describe(**change: Any) -> ModelDescription:
+    """OPT-125M with some fields changed."""
+    return ModelDescription(**OPT_125M | change)
+
+
+def test_parameters_of_opt_125m() -> None:
+    """The published model has 125 239 296 parameters."""
+    assert describe().parameters == 125_239_296
+
+
+def test_untied_head_counts() -> None:
+    untied = describe(tied_head=False)
+    assert untied.parameters == 125_239_296 + 50272 * 768
+    assert list(untied.tensor_shapes)[-1] == "head"
+
+
+def test_tensor_shapes() -> None:
+    shapes = describe(layers=2).tensor_shapes
+    assert len(shapes) == 2 + 2 * 16 + 2
+    assert shapes["embed_tokens"] == (50272, 768)
+    assert shapes["embed_positions"] == (2050, 768)
+    assert shapes["layers.1.fc1.weight"] == (3072, 768)
+    assert shapes["layers.1.fc1.bias"] == (3072,)
+    assert shapes["layers.1.fc2.weight"] == (768, 3072)
+    assert shapes["layers.0.k.weight"] == (768, 768)
+    assert shapes["layers.0.mlp_norm.bias"] == (768,)
+    assert "layers.2.q.weight" not in shapes
+
+
+def test_round_trip_through_json() -> None:
+    description = describe()
+    assert ModelDescription.from_dict(json.loads(json.dumps(description.to_dict()))) == description
+
+
+def test_frozen_and_keyword_only() -> None:
+    description = describe()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        description.layers = 3  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError):
+        ModelDescription("opt")  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "bloom"}, "architecture must be one of opt, not 'bloom'"),
+        ({"norm": "batch"}, "norm must be one of layer, rms, not 'batch'"),
+        ({"norm": "rms"}, "norm of architecture 'opt' must be 'layer', not 'rms'"),
+        ({"activation": "tanh"}, "activation must be one of relu, gelu, silu, not 'tanh'"),
+        ({"activation": "gelu"}, "activation of architecture 'opt' must be 'relu', not 'gelu'"),
+        ({"position_offset": 0}, "position_offset of architecture 'opt' must be 2, not 0"),
+        ({"layers": 0}, "layers must be at least 1, not 0"),
+        ({"hidden": 2.5}, "hidden must be an integer, not 2.5"),
+        ({"layers": True}, "layers must be an integer, not True"),
+        ({"bos_token": -1}, "bos_token must be at least 0, not -1"),
+        ({"eos_token": 50272}, "eos_token must be below the vocabulary of 50272, not 50272"),
+        ({"tied_head": 1}, "tied_head must be true or false, not 1"),
+        ({"norm_epsilon": 0.0}, "norm_epsilon must lie between 0 and 1, not 0.0"),
+        ({"norm_epsilon": "x"}, "norm_epsilon must be a number, not 'x'"),
+        ({"kv_heads": 5}, "heads must be a multiple of kv_heads, not 12 and 5"),
+        ({"kv_heads": 4}, r"kv_heads of architecture 'opt' must equal heads \(12\), not 4"),
+        ({"head_dim": 32}, r"heads \* head_dim .* must equal width \(768\), not 12 \* 32"),
+    ],
+)
+def test_rules(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        describe(**change)
+
+
+def test_from_dict_wants_exactly_the_fields() -> None:
+    with pytest.raises(ValueError, match="a model description has no field dropout"):
+        ModelDescription.from_dict(OPT_125M | {"dropout": 0.1})
+    without = {key: value for key, value in OPT_125M.items() if key != "heads"}
+    with pytest.raises(ValueError, match="a model description needs the field heads"):
+        ModelDescription.from_dict(without)

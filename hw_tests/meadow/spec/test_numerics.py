@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scalar numerics against exact rationals, floats and hand-computed values."""
+
+from __future__ import annotations
+
+import math
+import random
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meadow.spec import numerics as n
+
+
+def test_tables() -> None:
+    assert len(n.EXP2_TABLE) == 256
+    assert (n.EXP2_TABLE[0], n.EXP2_TABLE[128], n.EXP2_TABLE[255]) == (65536, 46341, 32857)
+    assert list(n.EXP2_TABLE) == sorted(n.EXP2_TABLE, reverse=True)
+    assert len(n.NEWTON_TABLE) == 384 and max(n.NEWTON_TABLE) < 1 << 16
+    assert list(n.NEWTON_TABLE) == sorted(n.NEWTON_TABLE, reverse=True)
+
+
+def test_saturate() -> None:
+    assert [n.saturate(v, 8) for v in (-129, -128, -127, 0, 127, 128)] == [-127] * 3 + [0, 127, 127]
+    assert [n.saturate(v, 16) for v in (-40000, -32768, 32767, 40000)] == [
+        -32768,
+        -32768,
+        32767,
+        32767,
+    ]
+
+
+@given(st.integers(-(1 << 52), 1 << 52), st.integers(1, 63))
+def test_rounding_shift_is_round_half_up(value: int, shift: int) -> None:
+    exact = math.floor(Fraction(value, 1 << shift) + Fraction(1, 2))
+    assert n.rounding_shift(value, shift) == exact
+    assert n.rounding_shift(value, 0) == value
+
+
+@given(st.integers(-(1 << 35), (1 << 35) - 1), st.integers(0, 65535), st.integers(1, 47))
+def test_requantise_rounds_once(value: int, multiplier: int, shift: int) -> None:
+    exact = math.floor(Fraction(value * multiplier, 1 << shift) + Fraction(1, 2))
+    assert n.requantise(value, multiplier, shift, 16) == max(-32768, min(32767, exact))
+    assert n.requantise(value, multiplier, shift, 8) == max(-127, min(127, exact))
+
+
+def test_requantise_checks_its_parameters() -> None:
+    for multiplier in (-1, 65536):
+        with pytest.raises(
+            ValueError, match=f"multiplier must fit 16 unsigned bits, not {multiplier}"
+        ):
+            n.requantise(1, multiplier, 1, 8)
+    for shift in (0, 48):
+        with pytest.raises(ValueError, match=f"shift must be in 1..47, not {shift}"):
+            n.requantise(1, 1, shift, 8)
+
+
+def test_block_maximum_rounds_up() -> None:
+    values = (-32768, -257, -256, -255, 0, 1, 256, 257, 32767)
+    assert [n.block_maximum(v) for v in values] == [-128, -1, -1, 0, 0, 1, 1, 2, 128]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12])
+def test_probability_is_within_one_unit_and_saturates(bits: int) -> None:
+    limit = (1 << bits) - 1
+    assert n.probability(512, 2, bits) == limit
+    for distance in range(0, 20 * 256, 7):
+        exact = 2.0 ** (bits - distance / 256)
+        assert abs(n.probability(512 - distance, 2, bits) - min(limit, exact)) <= 0.51
+    assert n.probability(-32768, 128, bits) == 0
+    with pytest.raises(ValueError, match="score 513 exceeds its running maximum 2"):
+        n.probability(513, 2, bits)
+
+
+def test_reciprocal_and_output_scale() -> None:
+    assert n.reciprocal(0) == (0, 0)
+    source = random.Random(1)
+    for total in [1, 2, 3, 255, 4095, *(source.randrange(1, 1 << 24) for _ in range(500))]:
+        q, length = n.reciprocal(total)
+        assert 1 << 15 <= q < 1 << 16 and length == total.bit_length()
+        assert q * 2.0 ** (-15 - length) == pytest.approx(1 / total, rel=2**-14)
+    # A mean of V of 100 at gain 1: multiplier * 2^(-1 - shift) = 1.
+    for total in (4095, 100_000, 4095 * 4096):
+        multiplier, shift = n.output_scale(total, 1 << 15, 14)
+        assert n.requantise(total * 100, multiplier, shift, 8) == 100
+    assert n.output_scale(0, 65535, 14) == (0, 14)
+    assert n.output_scale(1, 65535, -64)[1] == 1 and n.output_scale(1 << 30, 1, 60)[1] == 47
+
+
+def test_rsqrt() -> None:
+    source = random.Random(2)
+    for value in [1, 2, 3, 4, (1 << 62) - 1, *(1 << source.randrange(62) for _ in range(100))]:
+        r, half = n.rsqrt(value)
+        assert 0 < r < 1 << 16
+        assert r * 2.0 ** (-15 - half) == pytest.approx(value**-0.5, rel=2**-14)
+    for _ in range(2000):
+        value = source.randrange(1, 1 << source.randrange(1, 62))
+        r, half = n.rsqrt(value)
+        assert r * 2.0 ** (-15 - half) == pytest.approx(value**-0.5, rel=2**-14)
+    for value in (0, 1 << 62):
+        with pytest.raises(ValueError, match="rsqrt takes 1 <= value < 2"):
+            n.rsqrt(value)
+
+
+@pytest.mark.parametrize("rms", [False, True])
+def test_layer_norm_row_follows_the_float_formula(rms: bool) -> None:
+    source = random.Random(3)
+    channels = 100
+    row = [source.randint(-2000, 3000) for _ in range(channels)]
+    gain = [source.randint(2000, 6000) for _ in range(channels)]
+    offset = [source.randint(-3000, 3000) for _ in range(channels)]
+    got = n.layer_norm_row(
+        row,
+        gain,
+        offset,
+        channels=channels,
+        epsilon=channels**2,
+        mean_multiplier=round(16 / channels * 2**18),
+        mean_shift=18,
+        norm_shift=0,
+        offset_shift=8,
+        output_shift=19,
+        rms=rms,
+    )
+    mean = 0.0 if rms else sum(row) / channels
+    deviation = math.sqrt(sum(x * x for x in row) / channels - mean * mean + 1)
+    # norm_shift 0 gives n = 16 * 2^15 / channels units per deviation.
+    unit = 16 * 2**15 / channels
+    for x, g, b, y in zip(row, gain, offset, got, strict=True):
+        exact = ((x - mean) / deviation * unit * g + b * 2**8) / 2**19
+        assert abs(y - max(-127, min(127, exact))) < 0.6
+
+
+def test_layer_norm_padding_is_zero_and_does_not_count() -> None:
+    def norm(row: list[int], gain: list[int], offset: list[int]) -> list[int]:
+        return n.layer_norm_row(
+            row,
+            gain,
+            offset,
+            channels=3,
+            epsilon=9,
+            mean_multiplier=43691,
+            mean_shift=13,
+            norm_shift=2,
+            offset_shift=0,
+            output_shift=16,
+        )
+
+    short = norm([900, -300, 40], [4000] * 3, [1] * 3)
+    assert norm([900, -300, 40, 0], [4000] * 3 + [0], [1] * 3 + [0]) == [*short, 0]
+    assert any(short)

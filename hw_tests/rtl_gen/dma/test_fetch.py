@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fetch unit against an enumeration in Python."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import Command, Opcode, RowSet, TrafficClass
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.step import Sequence, Step
+from rtl_gen.dma.bundles import Route
+from rtl_gen.dma.fetch import FetchUnit
+
+QUAD = AcceleratorConfig(
+    width=16,
+    lanes=2,
+    rows=2,
+    groups=32,
+    ports=4,
+    activation_words=256,
+    max_context=256,
+    sequences=3,
+    max_head_dim=64,
+    norm_channels=256,
+    decoder_elements=16,
+    dictionary_entries=256,
+)
+CONFIGS = {"tiny": CONFIGURATIONS["tiny"], "small": CONFIGURATIONS["small"], "quad": QUAD}
+WEIGHTS = {"route": Route.WEIGHTS, "traffic": int(TrafficClass.WEIGHTS)}
+KV = {"route": Route.KV, "traffic": int(TrafficClass.KV_READ)}
+
+
+def tile_order(blocks: int) -> list[tuple[str, int]]:
+    """K0 K1 V0 K2 V1 ... V_last."""
+    order = [("key", 0)]
+    for block in range(1, blocks):
+        order += [("key", block), ("value", block - 1)]
+        if block == 1:
+            order[-2:] = [("key", 1), ("value", 0)]
+    return [*order, ("value", blocks - 1)]
+
+
+def expected(command: Command, step: Step, config: AcceleratorConfig, port: int):
+    """(descriptors, jobs) of one command on one port."""
+    values = command.values
+    reads, fills = [], []
+    if command.opcode == Opcode.MATMUL:
+        reads.append(
+            {"offset": values[f"offset{port}"], "beats": values[f"beats{port}"], **WEIGHTS}
+        )
+        fills.append({"cache": 0, "slices": values["slices"], "tiles": values["tiles"]})
+    elif command.opcode == Opcode.LOAD:
+        count = step.row_count(RowSet(values["row_set"]), values["rows"])
+        for row in range(port, count, config.ports):
+            reads.append(
+                {
+                    "offset": values["offset"] + row * values["row_beats"],
+                    "beats": values["row_beats"],
+                    "route": Route.LOAD,
+                    "traffic": values["traffic"],
+                }
+            )
+    else:
+        beats = values["segment_beats"]
+        for entry in step.sequences:
+            keys = entry.position + entry.tokens
+            for kind, block in tile_order(-(-keys // config.width)):
+                first = block * config.width + port * config.port_rows
+                rows = max(0, min(config.port_rows, keys - first))
+                for head_block in range(values["blocks"]):
+                    offset = entry.kv_base + values[f"{kind}_offset"] + first * beats
+                    offset += head_block * values["block_stride"]
+                    if rows:
+                        reads.append({"offset": offset, "beats": rows * beats, **KV})
+                    fills.append(
+                        {
+                            "cache": 1,
+                            "rows": rows,
+                            "segment_beats": beats,
+                            "column_beats": values["column_beats"],
+                        }
+                    )
+    return reads, fills
+
+
+def set_step(ctx, port, step: Step) -> None:
+    ctx.set(port.rows, step.rows)
+    ctx.set(port.sequences, len(step.sequences))
+    ctx.set(port.head_all, step.head_all)
+    for index, entry in enumerate(step.sequences):
+        view = port.entries[index]
+        ctx.set(view.kv_base, entry.kv_base)
+        ctx.set(view.position, entry.position)
+        ctx.set(view.tokens, entry.tokens)
+        ctx.set(view.first_row, entry.first_row)
+
+
+def attend(rng: random.Random, config: AcceleratorConfig) -> Command:
+    blocks = rng.choice([1, 1, 2, 4])
+    segment = config.word_beats if blocks > 1 else rng.randrange(1, config.word_beats + 1)
+    return Command(
+        Opcode.ATTEND,
+        {
+            "blocks": blocks,
+            "segment_beats": segment,
+            "column_beats": config.word_beats - segment,
+            "key_offset": rng.randrange(1 << 30),
+            "value_offset": rng.randrange(1 << 30),
+            "block_stride": rng.randrange(1 << 20),
+        },
+    )
+
+
+def load(rng: random.Random) -> Command:
+    return Command(
+        Opcode.LOAD,
+        {
+            "offset": rng.randrange(1 << 31),
+            "row_beats": rng.randrange(1, 400),
+            "row_set": rng.randrange(3),
+            "rows": rng.randrange(9),
+            "traffic": int(TrafficClass.ACTIVATIONS),
+        },
+    )
+
+
+def matmul(rng: random.Random) -> Command:
+    values = {"slices": rng.randrange(1, 1 << 16), "tiles": rng.randrange(1, 1 << 12)}
+    for port in range(4):
+        values[f"offset{port}"] = rng.randrange(1 << 32)
+        values[f"beats{port}"] = rng.randrange(1, 1 << 28)
+    return Command(Opcode.MATMUL, values)
+
+
+def program(rng: random.Random, config: AcceleratorConfig, length: int) -> list[Command]:
+    return [
+        rng.choice([lambda: attend(rng, config), lambda: load(rng), lambda: matmul(rng)])()
+        for _ in range(length)
+    ]
+
+
+def random_step(rng: random.Random, config: AcceleratorConfig) -> Step:
+    sequences, row = [], 0
+    for _ in range(rng.randrange(1, config.sequences + 1)):
+        tokens = rng.randrange(1, 8)
+        position = rng.choice([0, config.width - tokens % config.width, rng.randrange(80)])
+        sequences.append(Sequence(rng.randrange(1 << 30), position, tokens, row))
+        row += tokens
+    step = Step(tuple(sequences), head_all=bool(rng.randrange(2)))
+    step.check(config)
+    return step
+
+
+def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=None):
+    """Descriptors and jobs per port; port `blocked` takes nothing for the first 600 cycles."""
+    print(f"seed={seed}")
+    dut = FetchUnit(config=config)
+    reads = [[] for _ in range(config.ports)]
+    fills = [[] for _ in range(config.ports)]
+    progress = []
+    totals = [0, 0]
+    for port in range(config.ports):
+        for command in commands:
+            for index, part in enumerate(expected(command, step, config, port)):
+                totals[index] += len(part)
+
+    async def feed(ctx):
+        rng = random.Random(seed)
+        set_step(ctx, dut.step, step)
+        for command in commands:
+            while rng.random() < producer:
+                await ctx.tick()
+            ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+            ctx.set(dut.i_command.valid, 1)
+            ready = False
+            while not ready:
+                _, _, ready = await ctx.tick().sample(dut.i_command.ready)
+            ctx.set(dut.i_command.valid, 0)
+            assert ctx.get(dut.busy)
+
+    def taker(stream, port, result, salt):
+        async def take(ctx):
+            rng = random.Random(seed * 100 + salt)
+            if port == blocked:
+                await ctx.tick().repeat(600)
+                progress.append([len(part) for part in reads])
+            while True:
+                while rng.random() < consumer:
+                    await ctx.tick()
+                ctx.set(stream.ready, 1)
+                valid = False
+                while not valid:
+                    _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
+                ctx.set(stream.ready, 0)
+                result.append({name: payload[name] for name in payload.shape().members})
+
+        return take
+
+    async def watch(ctx):
+        for _ in range(60000):
+            if (sum(map(len, reads)), sum(map(len, fills))) == tuple(totals):
+                await ctx.tick().repeat(20)
+                assert not ctx.get(dut.busy)
+                return
+            await ctx.tick()
+        raise AssertionError("not finished")
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(feed, background=True)
+    for port in range(config.ports):
+        read, fill = getattr(dut, f"o_read_{port}"), getattr(dut, f"o_fill_{port}")
+        simulator.add_testbench(taker(read, port, reads[port], 2 * port), background=True)
+        simulator.add_testbench(taker(fill, port, fills[port], 2 * port + 1), background=True)
+    simulator.add_testbench(watch)
+    simulator.run()
+    return reads, fills, progress
+
+
+STALLS = {
+    "free": {},
+    "producer": {"producer": 0.8},
+    "consumer": {"consumer": 0.6},
+}
+
+
+@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("seed", range(2))
+def test_against_enumeration(name: str, seed: int, stalls: str) -> None:
+    config = CONFIGS[name]
+    rng = random.Random(seed)
+    commands = program(rng, config, 8)
+    step = random_step(rng, config)
+    reads, fills, _ = run(config, commands, step, seed=seed, **STALLS[stalls])
+    for port in range(config.ports):
+        want_reads, want_fills = [], []
+        for command in commands:
+            some_reads, some_fills = expected(command, step, config, port)
+            want_reads += some_reads
+            want_fills += some_fills
+        assert reads[port] == want_reads
+        filled = (
+            [dict.fromkeys(fills[port][0], 0) | job for job in want_fills] if fills[port] else []
+        )
+        assert fills[port] == filled
+
+
+def test_tile_order() -> None:
+    names = ["".join((kind[0], str(block))) for kind, block in tile_order(4)]
+    assert names == ["k0", "k1", "v0", "k2", "v1", "k3", "v2", "v3"]
+    assert tile_order(1) == [("key", 0), ("value", 0)]
+
+
+def test_ports_are_independent() -> None:
+    """A port that takes nothing does not keep the others from finishing the same command."""
+    command = Command(
+        Opcode.LOAD,
+        {"offset": 5, "row_beats": 4, "row_set": int(RowSet.FIXED), "rows": 200, "traffic": 0},
+    )
+    step = Step((Sequence(0, 0, 1),))
+    _, _, progress = run(QUAD, [command], step, seed=0, blocked=0)
+    assert progress[0][1:] == [50, 50, 50]
+
+
+def test_latency() -> None:
+    dut = FetchUnit(config=CONFIGS["tiny"])
+    seen = []
+
+    async def bench(ctx):
+        command = matmul(random.Random(0))
+        ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+        ctx.set(dut.i_command.valid, 1)
+        for cycle in range(12):
+            await ctx.tick()
+            ctx.set(dut.i_command.valid, 0)
+            if ctx.get(dut.o_read_0.valid):
+                seen.append(cycle + 1)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert seen[0] == FetchUnit.latency

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LOAD into activation and norm parameter memory, every port with its own stalls."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import Command, Opcode, RowSet, Space
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.step import Sequence, Step
+from rtl_gen.dma.loader import Loader
+
+
+def _config(width: int, ports: int) -> AcceleratorConfig:
+    return AcceleratorConfig(
+        width=width,
+        lanes=2,
+        rows=2,
+        groups=8,
+        ports=ports,
+        activation_words=1024,
+        max_context=width,
+        sequences=2,
+        max_head_dim=16,
+        norm_channels=64,
+        decoder_elements=16,
+        dictionary_entries=256,
+    )
+
+
+_STEP = Step((Sequence(0, 0, 5, 0), Sequence(0, 0, 4, 5)))
+
+
+def _run(
+    config: AcceleratorConfig,
+    commands: list[dict[str, int]],
+    rng: random.Random,
+    *,
+    send: float,
+    accept: float,
+) -> tuple[list[list[tuple[int, int, int]]], list[list[tuple[int, int, int]]], list[int]]:
+    """Written (space, address, word) and expected, both sorted, per command, and the busy cycles."""
+    beats: list[list[int]] = [[] for _ in range(config.ports)]
+    expected = []
+    for fields in commands:
+        words = []
+        rows = _STEP.row_count(RowSet(fields["row_set"]), fields.get("rows", 0))
+        for row in range(rows):
+            for k in range(fields["row_beats"] // config.word_beats):
+                parts = [rng.getrandbits(128) for _ in range(config.word_beats)]
+                beats[row % config.ports] += parts
+                address = fields["destination"] + row * fields["destination_stride"] + k
+                word = sum(part << (128 * i) for i, part in enumerate(parts))
+                words.append((fields["space"], address, word))
+        expected.append(sorted(words))
+    dut = Loader(config=config)
+    written: list[list[tuple[int, int, int]]] = []
+    cycles: list[int] = []
+
+    async def process(ctx):
+        ctx.set(dut.step.rows, _STEP.rows)
+        ctx.set(dut.step.sequences, len(_STEP.sequences))
+        offered = [False] * config.ports
+        todo = list(commands)
+        running = False
+        for _ in range(20_000):
+            ctx.set(dut.i_command.valid, not running and bool(todo))
+            if not running:
+                if not todo:
+                    break
+                command = Command(Opcode.LOAD, todo.pop(0))
+                ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+                assert ctx.get(dut.busy) and ctx.get(dut.i_command.ready)
+                running = True
+                written.append([])
+                cycles.append(0)
+            for port in range(config.ports):
+                offered[port] = bool(beats[port]) and (offered[port] or rng.random() < send)
+                stream = getattr(dut, f"i_beats_{port}")
+                ctx.set(stream.valid, offered[port])
+                ctx.set(stream.payload, beats[port][0] if offered[port] else 0)
+            ctx.set(dut.o_write.ready, rng.random() < accept)
+            ctx.set(dut.o_norm.ready, rng.random() < accept)
+            for port in range(config.ports):
+                if offered[port] and ctx.get(getattr(dut, f"i_beats_{port}").ready):
+                    beats[port].pop(0)
+                    offered[port] = False
+            for space, output in ((Space.ACTIVATION, dut.o_write), (Space.NORM, dut.o_norm)):
+                if ctx.get(output.valid) and ctx.get(output.ready):
+                    payload = output.payload
+                    written[-1].append(
+                        (int(space), ctx.get(payload.address), ctx.get(payload.data))
+                    )
+                    if space == Space.ACTIVATION:
+                        assert ctx.get(payload.mask) == (1 << config.word_beats) - 1
+            await ctx.tick()
+            cycles[-1] += 1
+            ctx.set(dut.i_command.valid, 0)
+            running = bool(ctx.get(dut.busy))
+        assert not running, "hangs"
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(process)
+    simulator.run()
+    assert not any(beats)
+    return [sorted(words) for words in written], expected, cycles
+
+
+@pytest.mark.parametrize(("width", "ports"), [(16, 1), (16, 4), (32, 2), (64, 4)])
+@pytest.mark.parametrize(("send", "accept"), [(1.0, 1.0), (0.3, 1.0), (1.0, 0.4), (0.6, 0.6)])
+def test_words_reach_their_space(width: int, ports: int, send: float, accept: float) -> None:
+    seed = 13 * width + ports
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    config = _config(width, ports)
+    commands = []
+    for row_set, rows in (
+        (RowSet.CHUNK, 0),
+        (RowSet.FIXED, 1),
+        (RowSet.HEAD, 0),
+        (RowSet.FIXED, 0),
+        (RowSet.FIXED, 6),
+    ):
+        words = rng.randrange(1, 5)
+        commands.append(
+            {
+                "destination": rng.randrange(100),
+                "destination_stride": words + rng.randrange(4),
+                "space": int(rng.choice([Space.ACTIVATION, Space.NORM])),
+                "row_beats": words * config.word_beats,
+                "row_set": int(row_set),
+                "rows": rows,
+            }
+        )
+    written, expected, _ = _run(config, commands, rng, send=send, accept=accept)
+    assert written == expected
+
+
+@pytest.mark.parametrize(("width", "ports"), [(16, 1), (64, 4), (64, 2)])
+def test_every_port_takes_a_beat_per_cycle(width: int, ports: int) -> None:
+    config = _config(width, ports)
+    fields = {
+        "destination": 0,
+        "destination_stride": 20,
+        "row_beats": 20 * config.word_beats,
+        "row_set": int(RowSet.FIXED),
+        "rows": 8,
+        "space": 0,
+    }
+    _, _, cycles = _run(config, [fields], random.Random(1), send=1.0, accept=1.0)
+    beats = 8 * 20 * config.word_beats // ports
+    assert cycles[0] <= beats + 4 + Loader.LATENCY + ports
+
+
+def test_latency_of_a_word() -> None:
+    config = _config(16, 1)
+    fields = {
+        "destination": 5,
+        "destination_stride": 1,
+        "row_beats": 1,
+        "row_set": int(RowSet.FIXED),
+        "rows": 1,
+        "space": 0,
+    }
+    _, _, cycles = _run(config, [fields], random.Random(1), send=1.0, accept=1.0)
+    # Command, PREPARE, START, the beat, LATENCY, and one cycle to notice the end.
+    assert cycles[0] == 3 + Loader.LATENCY + 2

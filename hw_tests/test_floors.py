@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No import runs back up the house: what each folder may import of the others and of third parties."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench")
+ALL = FLOORS
+TOOLS = ("typer", "click", "rich", "tokenizers", "safetensors", "torch", "transformers", "pyosys")
+
+# Folder -> (project packages, third-party packages). A package allows itself and what lies in it.
+RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "meadow/spec": (("meadow.spec",), ()),
+    "meadow/golden": (("meadow.spec", "meadow.golden"), ("numpy",)),
+    "meadow/compiler": (
+        ("meadow.spec", "meadow.golden", "meadow.compiler"),
+        ("numpy",),
+    ),
+    "rtl_gen": (("meadow.spec", "rtl_gen"), ("amaranth",)),
+    "firmware": (("meadow.spec", "meadow.golden", "firmware"), ("numpy", "tokenizers")),
+    "cosim": (("meadow", "rtl_gen", "firmware", "cosim"), ("numpy",)),
+    "boards": (("meadow.spec", "rtl_gen", "boards"), ("amaranth", "amaranth_boards", "pyosys")),
+    "workbench": (ALL, ("numpy", "amaranth", *TOOLS)),
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute modules that a file imports anywhere, `from a import b` as `a.b`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not used in this project"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def violations(root: Path) -> list[str]:
+    """Imports below `root` that RULES do not allow, as "file imports module"."""
+    found = []
+    for folder, (packages, libraries) in RULES.items():
+        for path in sorted((root / folder).rglob("*.py")):
+            for module in sorted(imports(path)):
+                first = module.split(".")[0]
+                if first in FLOORS or first == "hw_tests":
+                    good = any(module == p or module.startswith(p + ".") for p in packages)
+                else:
+                    good = first in sys.stdlib_module_names or first in libraries
+                if not good:
+                    found.append(f"{path.relative_to(root)} imports {module}")
+    return found
+
+
+def test_no_import_runs_back_up() -> None:
+    assert violations(ROOT) == []
+
+
+def test_every_folder_of_sources_has_a_rule() -> None:
+    covered = {folder.split("/")[0] for folder in RULES}
+    assert covered == set(FLOORS)
+    for folder in RULES:
+        assert list((ROOT / folder).rglob("*.py")), f"{folder} has no sources"
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "named"),
+    [
+        ("meadow/spec/a.py", "import numpy", "numpy"),
+        ("meadow/spec/a.py", "from meadow.golden import machine", "meadow.golden.machine"),
+        ("meadow/golden/a.py", "def f():\n    import rtl_gen.top", "rtl_gen.top"),
+        ("meadow/compiler/a.py", "from rtl_gen import top", "rtl_gen.top"),
+        (
+            "rtl_gen/a.py",
+            "from meadow.golden.machine import Machine",
+            "meadow.golden.machine.Machine",
+        ),
+        ("rtl_gen/a.py", "import numpy", "numpy"),
+        ("firmware/a.py", "from meadow.compiler import program", "meadow.compiler.program"),
+        ("cosim/a.py", "import workbench.cli", "workbench.cli"),
+        ("boards/zcu102/a.py", "import cosim", "cosim"),
+        ("workbench/a.py", "import hw_tests.tool", "hw_tests.tool"),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path: Path, path: str, line: str, named: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(f"from __future__ import annotations\nimport json\n{line}\n", "utf-8")
+    assert violations(tmp_path) == [f"{path} imports {named}"]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compilation of a quantised model to an image, and its writing to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from meadow.compiler.program import Program, compile_program
+from meadow.golden.image import Image
+from meadow.golden.quantised import QuantisedModel
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.contract import contract_hash
+from meadow.spec.image import TENSOR_TYPES, CacheFacts, Manifest, Region, encode_header
+
+__all__ = ["compile_image", "write_image"]
+
+
+def compile_image(
+    model: QuantisedModel,
+    config: AcceleratorConfig,
+    *,
+    config_name: str,
+    codec: str = "auto",
+    tokenizer_json: bytes | str,
+    context: int | None = None,
+) -> Image:
+    """Image of `model` for `config`.
+
+    codec: of `packing.CODECS`; tokenizer_json: content of tokenizer.json; context: tokens per
+    sequence, by default all that model and configuration allow. The same arguments give the same
+    image, byte for byte.
+
+    CompileError (a ValueError) if the configuration cannot hold the model.
+    """
+    program = compile_program(model, config, codec=codec, context=context)
+    text = tokenizer_json.encode() if isinstance(tokenizer_json, str) else tokenizer_json
+    tensors = {
+        "dram": program.dram,
+        "embed_tokens": _padded(model.embed_tokens, program.sizes.width),
+        "embed_positions": _padded(model.embed_positions, program.sizes.width),
+        "tokenizer": np.frombuffer(text, np.uint8),
+    }
+    manifest = _manifest(model, config, config_name, program)
+    digests = {name: hashlib.sha256(tensor.data).hexdigest() for name, tensor in tensors.items()}
+    return Image(replace(manifest, tensors_sha256=digests), **tensors)
+
+
+def write_image(image: Image, path: str | os.PathLike[str]) -> None:
+    """Write the image so that `path` holds either all of it or what was there before.
+
+    OSError naming the path if it cannot be written.
+    """
+    target = Path(path)
+    tensors = {name: getattr(image, name) for name in TENSOR_TYPES}
+    header = encode_header({name: tensor.shape for name, tensor in tensors.items()}, image.manifest)
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(header)
+            for tensor in tensors.values():
+                file.write(np.ascontiguousarray(tensor).data)
+            file.flush()
+            os.fsync(file.fileno())
+        # A temporary file is private to its owner; an image is as readable as any new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot write the image: {error.strerror}", str(target)
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _manifest(
+    model: QuantisedModel, config: AcceleratorConfig, config_name: str, program: Program
+) -> Manifest:
+    cache = program.cache
+    return Manifest(
+        contract_hash=contract_hash(config),
+        config_name=config_name,
+        config=config,
+        model=model.description,
+        context=program.context,
+        chunk_tokens=program.plan.tokens,
+        hidden_block=model.hidden_block,
+        residual_scale=float(model.residual_scale),
+        logits_scale=float(model.logits_scale),
+        commands=len(program.commands),
+        labels=program.labels,
+        regions={name: Region(*place) for name, place in program.regions.items()},
+        cache=CacheFacts(
+            start=program.kv_start,
+            sequence_beats=cache.sequence_beats,
+            rows=cache.rows,
+            heads=cache.heads,
+            segment_beats=cache.segment_beats,
+            blocks=cache.blocks,
+            block_stride=cache.block_stride,
+        ),
+        logits=program.logits,
+        matrices=program.matrices,
+        tensors_sha256={},
+        notes=dict(model.notes),
+    )
+
+
+def _padded(rows: np.ndarray, width: int) -> np.ndarray:
+    padded = np.zeros((len(rows), width), "<i2")
+    padded[:, : rows.shape[1]] = rows
+    return padded

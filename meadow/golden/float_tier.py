@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The float tier: the transformer in NumPy, the reference the integer tiers are measured by.
+
+Matrices multiply in float32; norm statistics and soft-max are taken in float64, which keeps the
+tier within float32 rounding of other implementations. Shape letters: n new tokens, L context
+after them, d width, h heads, e elements per head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from meadow.spec.model import ModelDescription
+
+__all__ = [
+    "FloatCache",
+    "FloatModel",
+    "Observer",
+    "attention",
+    "layer_norm",
+    "linear",
+    "perplexity",
+    "relu",
+    "softmax",
+]
+
+Observer = Callable[[str, np.ndarray], object]
+
+
+def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """``y[n, o] = sum_i x[n, i] * weight[o, i] + bias[o]``.
+
+    x ``[n, in]``, weight ``[out, in]``, bias ``[out]`` -> ``[n, out]``.
+    """
+    y = x @ weight.T
+    return y if bias is None else y + bias
+
+
+def layer_norm(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: float = 1e-5
+) -> np.ndarray:
+    """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the last axis.
+
+    x ``[n, d]``, weight and bias ``[d]`` -> ``[n, d]`` float32; population variance.
+    """
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean(axis=-1, keepdims=True)
+    variance = np.mean(centred * centred, axis=-1, keepdims=True)
+    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(np.float32)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """``max(x, 0)``, any shape."""
+    return np.maximum(x, 0)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """``exp(x) / sum(exp(x))`` over the last axis, any shape -> same shape, float64.
+
+    ``-inf`` masks an entry; every row needs an entry that is not masked.
+    """
+    wide = x.astype(np.float64)
+    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Causal attention of the last n positions of a context.
+
+    q ``[h, n, e]`` already scaled by ``e**-0.5``, k and v ``[kv_heads, L, e]`` -> ``[n, h * e]``
+    float32. Query row t has the position ``L - n + t`` and sees the keys up to it. Query head i
+    reads the key/value head ``i * kv_heads // h``.
+    """
+    heads, rows, head_dim = q.shape
+    context = k.shape[1]
+    group = heads // k.shape[0]
+    scores = q @ np.repeat(k, group, axis=0).transpose(0, 2, 1)
+    positions = np.arange(context - rows, context)
+    masked = np.arange(context)[None, :] > positions[:, None]
+    probabilities = softmax(np.where(masked, -np.inf, scores)).astype(np.float32)
+    mixed = probabilities @ np.repeat(v, group, axis=0)
+    return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
+
+
+class FloatCache:
+    """Keys and values of the positions seen so far, of all layers.
+
+    keys, values : ``[layers, kv_heads, capacity, head_dim]`` float32, rows from ``length`` on
+    are undefined. ``capacity`` defaults to the model's ``max_positions``.
+    """
+
+    def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
+        capacity = description.max_positions if capacity is None else capacity
+        if not 1 <= capacity <= description.max_positions:
+            raise ValueError(
+                f"a cache must hold 1 to {description.max_positions} positions, not {capacity}"
+            )
+        shape = (description.layers, description.kv_heads, capacity, description.head_dim)
+        self.keys = np.empty(shape, np.float32)
+        self.values = np.empty(shape, np.float32)
+        self.length = 0
+
+    @property
+    def capacity(self) -> int:
+        """Positions there is room for."""
+        return self.keys.shape[2]
+
+
+class FloatModel:
+    """A transformer in float, whole or token by token.
+
+    Parameters
+    ----------
+    description : the model's sizes.
+    tensors : canonical name -> array, as :func:`meadow.compiler.checkpoint.load_checkpoint`
+        returns; names and shapes must be those of ``description.tensor_shapes``.
+    """
+
+    def __init__(self, description: ModelDescription, tensors: Mapping[str, np.ndarray]) -> None:
+        if description.architecture != "opt":
+            raise ValueError(
+                f"the float tier knows the architecture opt, not {description.architecture!r}"
+            )
+        self.description = description
+        self.tensors: dict[str, np.ndarray] = {}
+        for name, shape in description.tensor_shapes.items():
+            if name not in tensors:
+                raise ValueError(f"the model needs the tensor {name}")
+            if tensors[name].shape != shape:
+                raise ValueError(
+                    f"{name} must have the shape {list(shape)}, not {list(tensors[name].shape)}"
+                )
+            self.tensors[name] = np.asarray(tensors[name], np.float32)
+
+    def forward(
+        self,
+        tokens: Sequence[int] | np.ndarray,
+        cache: FloatCache | None = None,
+        *,
+        observe: Observer | None = None,
+    ) -> np.ndarray:
+        """Logits ``[n, vocabulary]`` float32 of n tokens that follow what the cache holds.
+
+        The cache is extended by the n tokens; without one the tokens start at position 0.
+
+        ``observe(site, array)`` is called with, in order of execution, ``embedding`` ``[n, d]``,
+        per layer i ``layers.{i}.`` + ``qkv_in`` ``[n, d]``, ``q_out`` (with bias, before the
+        factor ``head_dim**-0.5``), ``k_out``, ``v_out``, ``o_in`` ``[n, heads * head_dim]``,
+        ``residual_attention`` ``[n, d]``, ``fc1_in`` ``[n, d]``, ``fc2_in`` ``[n, hidden]``,
+        ``residual_mlp`` ``[n, d]``, and last ``head_in`` ``[n, d]``. The arrays must not be
+        written to.
+        """
+        d = self.description
+        ids = self._checked_tokens(tokens)
+        if cache is None:
+            cache = FloatCache(d, capacity=min(len(ids), d.max_positions))
+        if cache.length + len(ids) > cache.capacity:
+            raise ValueError(
+                f"position {cache.length + len(ids) - 1} is beyond the cache's "
+                f"{cache.capacity} positions"
+            )
+        seen: Observer = observe if observe is not None else _ignore
+
+        positions = np.arange(cache.length, cache.length + len(ids)) + d.position_offset
+        x = self.tensors["embed_tokens"][ids] + self.tensors["embed_positions"][positions]
+        seen("embedding", x)
+        for index in range(d.layers):
+            x = self._layer(index, x, cache, seen)
+        cache.length += len(ids)
+
+        x = self._norm("final_norm", x)
+        seen("head_in", x)
+        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
+
+    def _layer(self, index: int, x: np.ndarray, cache: FloatCache, seen: Observer) -> np.ndarray:
+        """One pre-norm decoder layer: x ``[n, d]`` -> ``[n, d]``; writes the cache's rows."""
+        d = self.description
+        layer = f"layers.{index}"
+        rows = slice(cache.length, cache.length + len(x))
+
+        normed = self._norm(f"{layer}.attention_norm", x)
+        seen(f"{layer}.qkv_in", normed)
+        q = self._linear(f"{layer}.q", normed)
+        k = self._linear(f"{layer}.k", normed)
+        v = self._linear(f"{layer}.v", normed)
+        seen(f"{layer}.q_out", q)
+        seen(f"{layer}.k_out", k)
+        seen(f"{layer}.v_out", v)
+        cache.keys[index, :, rows] = _split_heads(k, d.kv_heads)
+        cache.values[index, :, rows] = _split_heads(v, d.kv_heads)
+        mixed = attention(
+            _split_heads(q * np.float32(d.head_dim**-0.5), d.heads),
+            cache.keys[index, :, : rows.stop],
+            cache.values[index, :, : rows.stop],
+        )
+        seen(f"{layer}.o_in", mixed)
+        x = x + self._linear(f"{layer}.o", mixed)
+        seen(f"{layer}.residual_attention", x)
+
+        normed = self._norm(f"{layer}.mlp_norm", x)
+        seen(f"{layer}.fc1_in", normed)
+        inner = relu(self._linear(f"{layer}.fc1", normed))
+        seen(f"{layer}.fc2_in", inner)
+        x = x + self._linear(f"{layer}.fc2", inner)
+        seen(f"{layer}.residual_mlp", x)
+        return x
+
+    def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        return linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
+
+    def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
+        return layer_norm(
+            x,
+            self.tensors[f"{name}.weight"],
+            self.tensors[f"{name}.bias"],
+            self.description.norm_epsilon,
+        )
+
+    def _checked_tokens(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
+        d = self.description
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"tokens must be a vector of at least one integer, not {ids.dtype} "
+                f"of shape {list(ids.shape)}"
+            )
+        if ids.min() < 0 or ids.max() >= d.vocabulary:
+            wrong = ids[(ids < 0) | (ids >= d.vocabulary)][0]
+            raise ValueError(f"a token must be 0 to {d.vocabulary - 1}, not {wrong}")
+        return ids
+
+
+def perplexity(
+    model_forward: Callable[[np.ndarray], np.ndarray],
+    token_sequences: Iterable[Sequence[int] | np.ndarray],
+) -> float:
+    """``exp`` of the mean negative log-likelihood per predicted token.
+
+    model_forward : tokens ``[n]`` -> logits ``[n, vocabulary]``. The first token of a sequence
+    is given, all others are predicted; each predicted token of all sequences weighs the same.
+    """
+    total, count = 0.0, 0
+    for sequence in token_sequences:
+        ids = np.asarray(sequence)
+        if len(ids) < 2:
+            raise ValueError(f"a sequence needs at least 2 tokens, not {len(ids)}")
+        logits = model_forward(ids[:-1]).astype(np.float64)
+        peak = logits.max(axis=-1)
+        norm = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=-1))
+        total += float(np.sum(norm - logits[np.arange(len(ids) - 1), ids[1:]]))
+        count += len(ids) - 1
+    if count == 0:
+        raise ValueError("perplexity needs at least one sequence, not none")
+    return float(np.exp(total / count))
+
+
+def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:
+    """``[n, heads * e]`` -> ``[heads, n, e]``."""
+    return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+
+
+def _ignore(site: str, array: np.ndarray) -> None:
+    """The observer of a run that nobody observes."""

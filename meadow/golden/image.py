@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model image in memory, and what a host does with its tensors.
+
+It lives here because the compiler writes images and the driver reads them, and neither may import
+the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meadow.spec.config import BEAT_BYTES
+from meadow.spec.image import Manifest
+
+__all__ = ["Image"]
+
+Reader = Callable[[int, int], np.ndarray]
+"""(first byte, bytes) of the DMA window -> uint8 [bytes]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """The manifest and the tensors of `meadow.spec.image`.
+
+    dram: uint8 [bytes]; embed_tokens: int16 [vocabulary, dp]; embed_positions: int16
+    [max_positions, dp];
+    tokenizer: uint8 [bytes].
+    """
+
+    manifest: Manifest
+    dram: np.ndarray
+    embed_tokens: np.ndarray
+    embed_positions: np.ndarray
+    tokenizer: np.ndarray
+
+    def embed(
+        self, tokens: Sequence[int] | np.ndarray, positions: Sequence[int] | np.ndarray
+    ) -> np.ndarray:
+        """Rows for the region `embeddings`: little-endian int16 [n, dp], sat16(token + position).
+
+        ValueError for a token beyond the vocabulary or a position beyond the context.
+        """
+        ids, places = np.asarray(tokens, np.int64), np.asarray(positions, np.int64)
+        for what, values, limit in (
+            ("token", ids, len(self.embed_tokens)),
+            ("position", places, self.manifest.context),
+        ):
+            wrong = values[(values < 0) | (values >= limit)]
+            if wrong.size:
+                raise ValueError(f"a {what} must be in 0..{limit - 1}, not {wrong[0]}")
+        rows = self.embed_tokens[ids].astype(np.int32) + self.embed_positions[places]
+        return np.clip(rows, -(1 << 15), (1 << 15) - 1).astype("<i2")
+
+    def logits(self, read: Reader, rows: int) -> np.ndarray:
+        """Logits int16 [rows, vocabulary] that the last step left in the DMA window."""
+        pieces = []
+        for piece in self.manifest.logits:
+            data = read(piece.offset * BEAT_BYTES, rows * piece.channels * 2)
+            pieces.append(data.view("<i2").reshape(rows, piece.channels))
+        return np.concatenate(pieces, axis=1)[:, : self.manifest.model.vocabulary]
+
+    def argmax(self, read: Reader, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Token and logit of the largest logit of every row, int32 [rows] each."""
+        start = self.manifest.regions["argmax"].offset * BEAT_BYTES
+        words = read(start, rows * BEAT_BYTES).view("<i4").reshape(rows, 4)
+        return words[:, 0], words[:, 1]

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the architectural machine remembers, and the rules by which commands reach it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TypeVar
+
+import numpy as np
+
+from meadow.spec.commands import TrafficClass
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.registers import ErrorCode
+
+__all__ = ["MachineError", "MachineState", "member", "require"]
+
+E = TypeVar("E", bound=IntEnum)
+
+_NO_CANDIDATE = -(1 << 15)
+
+
+class MachineError(ValueError):
+    """A program breaks a rule.
+
+    code: the ErrorCode that hardware reports; ILLEGAL_COMMAND for what it leaves unchecked;
+    command: index of the command in its program, None outside a program.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode = ErrorCode.ILLEGAL_COMMAND,
+        command: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.command = command
+
+
+def require(holds: bool, rule: str, value: object) -> None:
+    """MachineError "rule, not value" unless the rule holds."""
+    if not holds:
+        raise MachineError(f"{rule}, not {value}")
+
+
+def member(kind: type[E], value: int, what: str) -> E:
+    """`value` as a member of an enumeration; MachineError if it is none."""
+    require(
+        value in kind.__members__.values(), f"{what} must be one of {[int(m) for m in kind]}", value
+    )
+    return kind(value)
+
+
+class MachineState:
+    """Memories of one accelerator, W = width.
+
+    Parameters
+    ----------
+    config : the configuration.
+    dram : uint8 1-D, the DMA window, whole beats; written in place.
+
+    Members
+    -------
+    activations : uint8 [activation_words, W].
+    norm_parameters : uint8 [norm_channels*4/W, W]; byte 4*c holds {int16 gain, int16 offset} of
+        channel c.
+    best_index, best_value : int64 [C], running arg-max of each row of the LM head's row set.
+    traffic : DRAM bytes by TrafficClass since construction or `clear_traffic`.
+
+    Raises ValueError for a `dram` of another type or shape.
+    """
+
+    def __init__(self, config: AcceleratorConfig, dram: np.ndarray) -> None:
+        if dram.dtype != np.uint8 or dram.ndim != 1 or len(dram) % BEAT_BYTES:
+            raise ValueError(
+                f"dram must be uint8, 1-D, whole beats of {BEAT_BYTES} bytes, "
+                f"not {dram.dtype} of shape {list(dram.shape)}"
+            )
+        self.config = config
+        self.dram = dram
+        self.activations = np.zeros((config.activation_words, config.width), np.uint8)
+        self.norm_parameters = np.zeros(
+            (config.norm_channels * 4 // config.width, config.width), np.uint8
+        )
+        self.best_index = np.zeros(config.chunk_tokens, np.int64)
+        self.best_value = np.zeros(config.chunk_tokens, np.int64)
+        self.traffic = dict.fromkeys(TrafficClass, 0)
+        self.forget_candidates()
+
+    def clear_traffic(self) -> None:
+        """Set every traffic counter to 0, as the doorbell does."""
+        self.traffic = dict.fromkeys(TrafficClass, 0)
+
+    def forget_candidates(self) -> None:
+        """Restart the arg-max: index 0 with the least logit, which only a larger one replaces."""
+        self.best_index[:], self.best_value[:] = 0, _NO_CANDIDATE
+
+    def words(
+        self, first: int, stride: int, rows: int, count: int, what: str, *, memory_words: int = 0
+    ) -> np.ndarray:
+        """Word addresses [rows, count] of a row-strided operand.
+
+        memory_words: size of its memory, by default of the activation memory.
+        """
+        limit = memory_words or self.config.activation_words
+        address = first + stride * np.arange(rows)[:, None] + np.arange(count)
+        last = int(address.max(initial=0))
+        if last >= limit:
+            raise MachineError(f"{what} reaches word {last}, the memory has {limit}")
+        return address
+
+    def window(self, start_beats: int, size: int, what: str) -> np.ndarray:
+        """View of `size` DRAM bytes from beat `start_beats` of the DMA window."""
+        start = start_beats * BEAT_BYTES
+        if start < 0 or start + size > len(self.dram):
+            raise MachineError(
+                f"{what} of bytes {start:#x}..{start + size:#x} leaves the DMA window of "
+                f"{len(self.dram):#x} bytes",
+                code=ErrorCode.WINDOW,
+            )
+        return self.dram[start : start + size]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow.spec.numerics` on NumPy arrays: the same integers, element by element.
+
+Every function takes int64 arrays (or what converts to them without loss) and broadcasts its
+arguments; results are int64. Nothing is checked per element: values outside the ranges that the
+scalar functions state give undefined results.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from meadow.spec.numerics import (
+    EXP2_BITS,
+    EXP2_TABLE,
+    LIMIT_INT8,
+    MAX_SHIFT,
+    NEWTON_TABLE,
+    SCORE_FRACTION_BITS,
+)
+
+__all__ = [
+    "bit_length",
+    "block_maximum",
+    "layer_norm",
+    "output_scale",
+    "probability",
+    "reciprocal",
+    "requantise",
+    "rounding_shift",
+    "rsqrt",
+    "saturate",
+]
+
+_NEWTON = np.array(NEWTON_TABLE, np.int64)
+_EXP2 = np.array(EXP2_TABLE, np.int64)
+
+
+def saturate(value: np.ndarray, bits: int) -> np.ndarray:
+    """Clamp to signed `bits`; 8 bits clamp to -127..127."""
+    high = LIMIT_INT8 if bits == 8 else (1 << (bits - 1)) - 1
+    low = -high if bits == 8 else -high - 1
+    return np.minimum(np.maximum(value, low), high)
+
+
+def rounding_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
+    """(value + 2^(shift-1)) >> shift, shift 0 leaves the value; shift 0..63, |value| < 2^62."""
+    # (1 << shift) >> 1 is 2^(shift-1), and 0 where the shift is 0. At 63 the sign bit would come
+    # down as -2^62, so the shift happens unsigned.
+    half = (np.uint64(1) << np.asarray(shift).astype(np.uint64)) >> np.uint64(1)
+    return (value + half.astype(np.int64)) >> np.asarray(shift, np.int64)
+
+
+def requantise(
+    value: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int, bits: int
+) -> np.ndarray:
+    """saturate((value*multiplier + 2^(shift-1)) >> shift), |value| < 2^36, 1 <= shift <= 47.
+
+    multiplier (unsigned 16 bit) and shift are numbers, or arrays that broadcast against value:
+    [out] for a value [n, out] is one pair per channel.
+    """
+    product = np.asarray(value, np.int64) * np.asarray(multiplier, np.int64)
+    amount = np.asarray(shift, np.int64)
+    product += np.int64(1) << (amount - 1)
+    return saturate(product >> amount, bits)
+
+
+def bit_length(value: np.ndarray) -> np.ndarray:
+    """`int.bit_length` of 0 <= value < 2^63."""
+    value = np.asarray(value, np.int64)
+    # float64 is exact for the two halves, not for the whole.
+    high = value >> 32
+    length_high = np.frexp(high.astype(np.float64))[1]
+    length_low = np.frexp((value & 0xFFFFFFFF).astype(np.float64))[1]
+    return np.where(high > 0, length_high + 32, length_low).astype(np.int64)
+
+
+def block_maximum(maximum_score: np.ndarray) -> np.ndarray:
+    """ceil(z_max / 256)."""
+    return (maximum_score + (1 << SCORE_FRACTION_BITS) - 1) >> SCORE_FRACTION_BITS
+
+
+@lru_cache(maxsize=16)
+def _probability_table(probability_bits: int) -> np.ndarray:
+    """Probability by distance d = 256*M - z; the last entry, 0, stands for all larger ones."""
+    distance = np.arange((probability_bits + 2) << SCORE_FRACTION_BITS, dtype=np.int64)
+    shift = (distance >> SCORE_FRACTION_BITS) + EXP2_BITS - probability_bits
+    power = rounding_shift(_EXP2[distance & ((1 << SCORE_FRACTION_BITS) - 1)], shift)
+    table = np.minimum((1 << probability_bits) - 1, power)
+    if table[-1] != 0:
+        raise AssertionError("the last entry of the probability table must be 0")
+    table.setflags(write=False)
+    return table
+
+
+def probability(score: np.ndarray, maximum: np.ndarray, probability_bits: int) -> np.ndarray:
+    """2^bits * 2^(z/256 - M), rounded half up, saturating at 2^bits - 1; needs z <= 256*M."""
+    table = _probability_table(probability_bits)
+    distance = (np.asarray(maximum, np.int64) << SCORE_FRACTION_BITS) - score
+    return table[np.minimum(distance, len(table) - 1)]
+
+
+def reciprocal(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(q, n) with 1/total ~ q * 2^(-15-n), 0 <= total < 2^46; total = 0 gives (0, 0)."""
+    total = np.asarray(total, np.int64)
+    length = bit_length(total)
+    normalised = np.maximum((total << 16) >> length, 1)
+    quotient = np.minimum(65535, (1 << 31) // normalised)
+    return np.where(total == 0, 0, quotient), length
+
+
+def output_scale(
+    total: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Multiplier and shift that turn P.V accumulators of softmax sum `total` into INT8."""
+    quotient, length = reciprocal(total)
+    scale = (quotient * np.asarray(multiplier, np.int64) + (1 << 15)) >> 16
+    return scale, np.clip(np.asarray(shift, np.int64) + length, 1, MAX_SHIFT)
+
+
+def rsqrt(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(r, h) with 1/sqrt(value) ~ r * 2^(-15-h), r 16 bits; 1 <= value < 2^62."""
+    value = np.asarray(value, np.int64)
+    even = (bit_length(value) + 1) & ~np.int64(1)
+    aligned = (value << np.maximum(32 - even, 0)) >> np.maximum(even - 32, 0)
+    guess = _NEWTON[(aligned >> 23) - 128]
+    correction = (guess * guess * (aligned >> 12)) >> 33
+    return np.minimum(65535, (guess * (3 * 2**17 - correction) + 2**17) >> 18), even // 2
+
+
+def layer_norm(
+    rows: np.ndarray,
+    gain: np.ndarray,
+    offset: np.ndarray,
+    *,
+    epsilon: int,
+    mean_multiplier: int,
+    mean_shift: int,
+    norm_shift: int,
+    offset_shift: int,
+    output_shift: int,
+    rms: bool = False,
+) -> np.ndarray:
+    """`layer_norm_row` of each INT16 row [n, d], d true channels; gain, offset [d] -> [n, d]."""
+    rows = np.asarray(rows, np.int64)
+    channels = rows.shape[-1]
+    square = np.einsum("nd,nd->n", rows, rows)
+    total = np.zeros_like(square) if rms else rows.sum(axis=-1)
+    spread = channels * square - total * total + epsilon
+    mean = requantise(total, mean_multiplier, mean_shift, 32)
+    root, half = rsqrt(spread)
+    shift = np.clip(norm_shift + half, 1, MAX_SHIFT)
+    scaled = rounding_shift((16 * rows - mean[:, None]) * root[:, None], shift[:, None])
+    product = saturate(scaled, 16) * np.asarray(gain, np.int64)
+    product += np.asarray(offset, np.int64) << offset_shift
+    return saturate(rounding_shift(product, output_shift), 8)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The size of one accelerator: every derived width, depth and limit is computed here and only here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+__all__ = ["BEAT_BYTES", "CONFIGURATIONS", "AcceleratorConfig", "named_config"]
+
+BEAT_BYTES = 16
+"""Bytes of one AXI4 data beat: every port is 128 bits wide."""
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorConfig:
+    """Parameters of a generated accelerator.
+
+    Parameters
+    ----------
+    width: elements (bytes) of an activation word and side of a stationary tile, W.
+    lanes: tokens processed in parallel, T.
+    rows: tile rows broadcast per cycle, R; 2*T*R <= W keeps the lanes' results from colliding.
+    groups: token groups of a chunk, G; a chunk holds at most C = G*T tokens.
+    ports: 128-bit AXI4 masters, P.
+    activation_words: W-byte words of on-chip activation memory.
+    max_context: largest number of keys a query attends to.
+    probability_bits: bits of an unnormalised softmax probability.
+    sequences: entries of the sequence table, S.
+    max_head_dim: largest padded head dimension of the attention accumulators.
+    norm_channels: largest padded model dimension of the norm parameter memory.
+    decoder_elements: weights a port's decoder hands to the tile buffer per cycle at most.
+    dictionary_entries: depth of a port's dictionary table (chunks of up to two weights).
+    prefetch_beats: beats of read data a port holds ahead of its consumer.
+    outstanding: read bursts a port keeps in flight.
+    address_bits: width of an AXI4 byte address.
+
+    Raises ValueError, naming the rule and the value, for a combination that cannot be built.
+    """
+
+    width: int
+    lanes: int
+    rows: int
+    groups: int
+    ports: int
+    activation_words: int
+    max_context: int
+    sequences: int
+    max_head_dim: int
+    norm_channels: int
+    decoder_elements: int
+    dictionary_entries: int
+    probability_bits: int = 12
+    prefetch_beats: int = 512
+    outstanding: int = 16
+    address_bits: int = 40
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+                raise ValueError(f"{field.name} must be a positive integer, not {value!r}")
+        for name in (
+            "width",
+            "lanes",
+            "rows",
+            "ports",
+            "decoder_elements",
+            "dictionary_entries",
+            "prefetch_beats",
+            "activation_words",
+            "max_head_dim",
+        ):
+            if not _is_power_of_two(getattr(self, name)):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
+        self._rule(16 <= self.width <= 256, "16 <= width <= 256", self.width)
+        self._rule(self.rows >= 2, "rows >= 2", self.rows)
+        self._rule(
+            2 * self.lanes * self.rows <= self.width,
+            "2 * lanes * rows <= width",
+            f"2 * {self.lanes} * {self.rows} with width {self.width}",
+        )
+        self._rule(self.ports <= 4, "ports <= 4", self.ports)
+        self._rule(
+            self.rows <= self.width // self.ports,
+            "rows <= width / ports",
+            f"{self.rows} with {self.width} / {self.ports}",
+        )
+        self._rule(self.groups <= 256, "groups <= 256", self.groups)
+        self._rule(
+            BEAT_BYTES <= self.decoder_elements <= self.width,
+            "16 <= decoder_elements <= width",
+            self.decoder_elements,
+        )
+        self._rule(
+            256 <= self.dictionary_entries <= 4096,
+            "256 <= dictionary_entries <= 4096",
+            self.dictionary_entries,
+        )
+        self._rule(self.prefetch_beats >= 32, "prefetch_beats >= 32", self.prefetch_beats)
+        self._rule(self.outstanding <= 16, "outstanding <= 16", self.outstanding)
+        self._rule(
+            256 <= self.activation_words <= 1 << 20,
+            "256 <= activation_words <= 2**20",
+            self.activation_words,
+        )
+        self._rule(
+            self.max_context % self.width == 0 and self.max_context <= 1 << 19,
+            "max_context is a multiple of width and at most 2**19",
+            self.max_context,
+        )
+        self._rule(
+            4 <= self.probability_bits <= 12, "4 <= probability_bits <= 12", self.probability_bits
+        )
+        bits = self.probability_bits + 7 + (self.max_context - 1).bit_length()
+        self._rule(
+            bits <= 35, "probability_bits + 7 + ceil(log2 max_context) <= 35", f"{bits} bits"
+        )
+        self._rule(self.sequences <= 64, "sequences <= 64", self.sequences)
+        self._rule(
+            BEAT_BYTES <= self.max_head_dim <= 512, "16 <= max_head_dim <= 512", self.max_head_dim
+        )
+        self._rule(
+            self.norm_channels % self.width == 0 and self.norm_channels <= 16384,
+            "norm_channels is a multiple of width and at most 16384",
+            self.norm_channels,
+        )
+        self._rule(32 <= self.address_bits <= 48, "32 <= address_bits <= 48", self.address_bits)
+
+    @staticmethod
+    def _rule(holds: bool, rule: str, value: object) -> None:
+        if not holds:
+            raise ValueError(f"AcceleratorConfig rule {rule} is broken by {value}")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per cycle: W*T*R."""
+        return self.width * self.lanes * self.rows
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of the largest chunk: C = G*T."""
+        return self.groups * self.lanes
+
+    @property
+    def step_cycles(self) -> int:
+        """Cycles one full tile is broadcast to one token group: W/R."""
+        return self.width // self.rows
+
+    @property
+    def port_rows(self) -> int:
+        """Rows of a tile that one port carries, as one run: W/P."""
+        return self.width // self.ports
+
+    @property
+    def word_beats(self) -> int:
+        """AXI beats of one activation word: W/16."""
+        return self.width // BEAT_BYTES
+
+    @property
+    def header_beats(self) -> int:
+        """Beats of one port's part of a slice header: 8 bytes for each of its W/P channels."""
+        return (8 * self.port_rows + BEAT_BYTES - 1) // BEAT_BYTES
+
+    def to_dict(self) -> dict[str, int]:
+        """The parameters by name, as the manifest and the contract hash hold them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, int]) -> AcceleratorConfig:
+        """Inverse of `to_dict`; ValueError names unknown or missing parameters."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown AcceleratorConfig parameters: {', '.join(unknown)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"AcceleratorConfig is incomplete: {error}") from None
+
+
+CONFIGURATIONS: dict[str, AcceleratorConfig] = {
+    "tiny": AcceleratorConfig(
+        width=16,
+        lanes=2,
+        rows=2,
+        groups=32,
+        ports=1,
+        activation_words=8192,
+        max_context=512,
+        sequences=4,
+        max_head_dim=64,
+        norm_channels=512,
+        decoder_elements=16,
+        dictionary_entries=1024,
+        prefetch_beats=64,
+        outstanding=4,
+    ),
+    "small": AcceleratorConfig(
+        width=32,
+        lanes=4,
+        rows=2,
+        groups=16,
+        ports=2,
+        activation_words=8192,
+        max_context=1024,
+        sequences=4,
+        max_head_dim=64,
+        norm_channels=1024,
+        decoder_elements=16,
+        dictionary_entries=1024,
+        prefetch_beats=128,
+        outstanding=8,
+    ),
+    "zcu102": AcceleratorConfig(
+        width=64,
+        lanes=16,
+        rows=2,
+        groups=40,
+        ports=4,
+        activation_words=32768,
+        max_context=4096,
+        sequences=8,
+        max_head_dim=128,
+        norm_channels=8192,
+        decoder_elements=32,
+        dictionary_entries=4096,
+        prefetch_beats=512,
+        outstanding=16,
+    ),
+}
+"""The configurations that a command line names."""
+
+
+def named_config(name: str) -> AcceleratorConfig:
+    """The named configuration; ValueError lists the names there are."""
+    if name not in CONFIGURATIONS:
+        raise ValueError(f"unknown configuration {name!r}: choose from {', '.join(CONFIGURATIONS)}")
+    return CONFIGURATIONS[name]

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a transformer is to MEADOW: its sizes and rules, and nothing about its weights' values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["ModelDescription"]
+
+_ARCHITECTURES = ("opt",)
+_NORMS = ("layer", "rms")
+_ACTIVATIONS = ("relu", "gelu", "silu")
+_SIZES = (
+    "layers",
+    "width",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "hidden",
+    "vocabulary",
+    "max_positions",
+)
+_COUNTS = ("position_offset", "bos_token", "eos_token")
+
+# What the equations of one architecture fix; a further architecture is a further entry here and
+# a further branch of `tensor_shapes`.
+_FIXED: Mapping[str, Mapping[str, Any]] = {
+    "opt": {"norm": "layer", "activation": "relu", "position_offset": 2},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """Shape and rules of one decoder-only transformer.
+
+    Parameters
+    ----------
+    architecture : ``"opt"``
+        Which equations the model follows (pre-norm, learned positions, biases: OPT,
+        arXiv 2205.01068).
+    layers : number of decoder layers.
+    width : d, elements of the residual stream.
+    heads : query heads.
+    kv_heads : key/value heads; ``heads`` is a multiple of it. OPT has one per query head.
+    head_dim : elements per head. For OPT ``heads * head_dim == width``.
+    hidden : elements between the two MLP matrices.
+    vocabulary : rows of the token embedding and outputs of the head.
+    max_positions : tokens that a sequence may have, prompt and generated together.
+    position_offset : row of the position embedding that belongs to position 0.
+    norm : ``"layer"`` or ``"rms"``.
+    norm_epsilon : added to the variance (or mean square) under the square root.
+    activation : ``"relu"``, ``"gelu"`` or ``"silu"``.
+    tied_head : True when the head multiplies by the token embedding.
+    bos_token, eos_token : token that opens a sequence and token that ends one.
+
+    Raises
+    ------
+    ValueError
+        A field breaks a rule; the message states the rule and the value.
+    """
+
+    architecture: str
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+    vocabulary: int
+    max_positions: int
+    position_offset: int
+    norm: str
+    norm_epsilon: float
+    activation: str
+    tied_head: bool
+    bos_token: int
+    eos_token: int
+
+    def __post_init__(self) -> None:
+        for name in _SIZES:
+            _require_integer(name, getattr(self, name), minimum=1)
+        for name in _COUNTS:
+            _require_integer(name, getattr(self, name), minimum=0)
+        _require_choice("architecture", self.architecture, _ARCHITECTURES)
+        _require_choice("norm", self.norm, _NORMS)
+        _require_choice("activation", self.activation, _ACTIVATIONS)
+        if not isinstance(self.tied_head, bool):
+            raise ValueError(f"tied_head must be true or false, not {self.tied_head!r}")
+        if isinstance(self.norm_epsilon, bool) or not isinstance(self.norm_epsilon, (int, float)):
+            raise ValueError(f"norm_epsilon must be a number, not {self.norm_epsilon!r}")
+        if not 0 < self.norm_epsilon < 1:
+            raise ValueError(f"norm_epsilon must lie between 0 and 1, not {self.norm_epsilon!r}")
+        for name in ("bos_token", "eos_token"):
+            if getattr(self, name) >= self.vocabulary:
+                raise ValueError(
+                    f"{name} must be below the vocabulary of {self.vocabulary}, "
+                    f"not {getattr(self, name)}"
+                )
+        if self.heads % self.kv_heads:
+            raise ValueError(
+                f"heads must be a multiple of kv_heads, not {self.heads} and {self.kv_heads}"
+            )
+        self._check_architecture()
+
+    def _check_architecture(self) -> None:
+        for name, value in _FIXED[self.architecture].items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name} of architecture {self.architecture!r} must be {value!r}, "
+                    f"not {getattr(self, name)!r}"
+                )
+        if self.kv_heads != self.heads:
+            raise ValueError(
+                f"kv_heads of architecture {self.architecture!r} must equal heads "
+                f"({self.heads}), not {self.kv_heads}"
+            )
+        if self.heads * self.head_dim != self.width:
+            raise ValueError(
+                f"heads * head_dim of architecture {self.architecture!r} must equal width "
+                f"({self.width}), not {self.heads} * {self.head_dim}"
+            )
+
+    @property
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical tensor name -> shape, in the order of the data flow.
+
+        Matrices are ``[out, in]``. This is the only list of a model's tensors; the import of a
+        checkpoint and the golden model both check themselves against it.
+        """
+        attention = self.heads * self.head_dim
+        key_value = self.kv_heads * self.head_dim
+        shapes: dict[str, tuple[int, ...]] = {
+            "embed_tokens": (self.vocabulary, self.width),
+            "embed_positions": (self.max_positions + self.position_offset, self.width),
+        }
+        for index in range(self.layers):
+            matrices = {
+                "q": (attention, self.width),
+                "k": (key_value, self.width),
+                "v": (key_value, self.width),
+                "o": (self.width, attention),
+                "fc1": (self.hidden, self.width),
+                "fc2": (self.width, self.hidden),
+            }
+            shapes |= _norm_shapes(f"layers.{index}.attention_norm", self.width)
+            for name, shape in matrices.items():
+                if name == "fc1":
+                    shapes |= _norm_shapes(f"layers.{index}.mlp_norm", self.width)
+                shapes[f"layers.{index}.{name}.weight"] = shape
+                shapes[f"layers.{index}.{name}.bias"] = shape[:1]
+        shapes |= _norm_shapes("final_norm", self.width)
+        if not self.tied_head:
+            shapes["head"] = (self.vocabulary, self.width)
+        return shapes
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters; a tied head counts once."""
+        return sum(math.prod(shape) for shape in self.tensor_shapes.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
+        """Inverse of :meth:`to_dict`; a missing or unknown field is an error."""
+        names = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - names)
+        missing = sorted(names - set(values))
+        if unknown:
+            raise ValueError(f"a model description has no field {', '.join(unknown)}")
+        if missing:
+            raise ValueError(f"a model description needs the field {', '.join(missing)}")
+        return cls(**values)
+
+
+def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _require_integer(name: str, value: Any, *, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} must be an integer, not {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, not {value}")
+
+
+def _require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Register map of the AXI4-Lite slave: 32-bit registers, byte offsets, little-endian.
+
+A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an unmapped offset is
+answered SLVERR with 0. Writes to anything but `control` while the device is busy are answered SLVERR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+from meadow.spec.config import AcceleratorConfig
+
+__all__ = [
+    "COUNTERS",
+    "MAGIC",
+    "SEQUENCE_FIELDS",
+    "SEQUENCE_TABLE",
+    "VERSION",
+    "Control",
+    "ErrorCode",
+    "Register",
+    "Status",
+    "register_map",
+    "sequence_offset",
+]
+
+MAGIC = 0x4D454144
+"""ASCII "MEAD"."""
+VERSION = 1
+
+
+class Control(IntFlag):
+    """Bits written to `control`; each acts once and reads 0, but INTERRUPT_ENABLE, which holds."""
+
+    START = 1  # doorbell: clears done, error and counters, runs the program; ignored with SLVERR while busy
+    RESET = 2  # soft reset of every unit but this register file
+    INTERRUPT_ENABLE = 4
+    ACKNOWLEDGE = 8  # clears done, error and the interrupt
+
+
+class Status(IntFlag):
+    """Bits of `status`."""
+
+    BUSY = 1
+    DONE = 2
+    ERROR = 4
+    INTERRUPT = 8
+
+
+class ErrorCode(IntEnum):
+    """First error of a program; 0 is none. Done is not set with an error."""
+
+    NONE = 0
+    ILLEGAL_COMMAND = 1
+    WINDOW = 2
+    READ_RESPONSE = 3
+    WRITE_RESPONSE = 4
+    STREAM = 5
+
+
+@dataclass(frozen=True)
+class Register:
+    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning."""
+
+    offset: int
+    name: str
+    access: str
+    doc: str
+
+
+COUNTERS: tuple[tuple[str, str], ...] = (
+    ("cycles", "clock cycles from doorbell to done or error"),
+    ("array_busy", "cycles in which the array accepted tile rows"),
+    ("stall_tile", "array idle inside MATMUL/ATTEND: tile not fetched or decoded yet"),
+    ("stall_operand", "array idle inside MATMUL/ATTEND: x words of the next group not read yet"),
+    ("stall_drain", "array idle inside MATMUL/ATTEND: accumulators not drained yet"),
+    ("stall_softmax", "array idle inside ATTEND: probabilities not ready yet"),
+    ("vector_busy", "cycles of NORM and VECTOR"),
+    ("bytes_weights", "DRAM bytes read as weights, headers and norm parameters"),
+    ("bytes_kv_read", "DRAM bytes read from the KV cache"),
+    ("bytes_kv_write", "DRAM bytes written to the KV cache"),
+    ("bytes_activations", "DRAM bytes of embeddings in, and logits or arg-max out"),
+    ("bytes_commands", "DRAM bytes of commands"),
+)
+"""64-bit counters in register order, low word first, cleared by the doorbell."""
+
+SEQUENCE_TABLE = 0x400
+SEQUENCE_FIELDS = (
+    ("kv_base", 32, "beats from the window base to this sequence's KV cache"),
+    ("position", 20, "tokens already in the cache"),
+    ("tokens", 16, "new tokens of this sequence in the chunk"),
+    ("first_row", 16, "row of its first new token"),
+)
+"""Fields of a sequence entry: one register each, with the bits used."""
+
+_COUNTER_BASE = 0x200
+
+
+def sequence_offset(index: int, field: str) -> int:
+    """Byte offset of a field of sequence entry `index`."""
+    names = [name for name, _, _ in SEQUENCE_FIELDS]
+    return SEQUENCE_TABLE + 16 * index + 4 * names.index(field)
+
+
+def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
+    """All registers of a configuration by ascending offset."""
+    entries: list[Register] = [
+        Register(0x000, "magic", "ro", f'0x{MAGIC:08X}, ASCII "MEAD"'),
+        Register(0x004, "version", "ro", f"register map version, {VERSION}"),
+        *(
+            Register(
+                0x008 + 4 * index,
+                f"contract_hash{index}",
+                "ro",
+                f"contract hash, bytes {4 * index}..{4 * index + 3}",
+            )
+            for index in range(8)
+        ),
+        *(
+            Register(0x040 + 4 * index, f"config_{name}", "ro", f"AcceleratorConfig.{name}")
+            for index, name in enumerate(config.to_dict())
+        ),
+        Register(0x100, "control", "rw", "Control bits"),
+        Register(0x104, "status", "ro", "Status bits"),
+        Register(0x108, "program", "rw", "beats from the window base to the first command"),
+        Register(
+            0x10C,
+            "program_length",
+            "rw",
+            "commands to execute at most; the program also ends at END",
+        ),
+        Register(
+            0x110,
+            "window_base_low",
+            "rw",
+            "DMA window base, byte address, 4 KiB aligned, bits 31..0",
+        ),
+        Register(0x114, "window_base_high", "rw", "DMA window base, bits above 31"),
+        Register(0x118, "window_beats", "rw", "DMA window size in 16-byte beats"),
+        Register(0x11C, "rows", "rw", "tokens of the chunk"),
+        Register(0x120, "sequences", "rw", "sequence table entries in use"),
+        Register(0x124, "outputs", "rw", "Outputs bits asked for"),
+        Register(
+            0x128, "head_all", "rw", "1: LM head for all rows, 0: for the last row of each sequence"
+        ),
+        Register(0x12C, "error_code", "ro", "ErrorCode of the first error"),
+        Register(0x130, "error_command", "ro", "index of the command executing then"),
+        Register(
+            0x134, "error_address_low", "ro", "byte address of the faulting access, bits 31..0"
+        ),
+        Register(0x138, "error_address_high", "ro", "bits above 31"),
+        Register(0x13C, "error_port", "ro", "AXI port of the faulting access"),
+        Register(0x140, "command_index", "ro", "commands executed so far"),
+    ]
+    for index, (name, doc) in enumerate(COUNTERS):
+        entries.append(
+            Register(_COUNTER_BASE + 8 * index, f"{name}_low", "ro", f"{doc}, bits 31..0")
+        )
+        entries.append(
+            Register(_COUNTER_BASE + 8 * index + 4, f"{name}_high", "ro", f"{doc}, bits 63..32")
+        )
+    for index in range(config.sequences):
+        entries.extend(
+            Register(sequence_offset(index, name), f"sequence{index}_{name}", "rw", doc)
+            for name, _, doc in SEQUENCE_FIELDS
+        )
+    return tuple(entries)

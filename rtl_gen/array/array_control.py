@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Array control: from commands to the micro-operations of the lanes, and from their words to result words."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.bundles import (
+    Target,
+    drain_layout,
+    fetch_layout,
+    finish_layout,
+    issue_layout,
+    result_layout,
+    word_layout,
+)
+from rtl_gen.array.delay import delayed
+from rtl_gen.array.drain import Drain
+from rtl_gen.array.drain_passes import DrainPasses
+from rtl_gen.array.issue import Issue
+from rtl_gen.array.latency import LaneLatency
+from rtl_gen.array.operand_loader import OperandLoader
+from rtl_gen.array.parameter_buffer import PARAMETER
+from rtl_gen.array.result_address import ResultAddress
+from rtl_gen.array.schedule_bundles import drain_job_layout
+from rtl_gen.array.step_generator import StepGenerator
+from rtl_gen.array.tile_buffer import tile_read_layout
+from rtl_gen.control.bundles import COMMAND_BITS, step_layout
+from rtl_gen.stream.queue import Queue
+from rtl_gen.stream.skid import Skid
+from rtl_gen.vector.bundles import result_word_layout
+
+__all__ = ["ArrayControl"]
+
+_JOBS_AHEAD = 4
+
+
+class ArrayControl(wiring.Component):
+    """Generator -> operand loader -> issue, and generator -> jobs -> passes -> drain -> result words.
+
+    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all steps of its phase. A step
+    waits only for tiles, operand words, drains of earlier phases and score passes of earlier phases; a drain waits only
+    for the steps of its own phase, parameters (which arrive before the tiles of their slice) and result credits.
+
+    Distances kept here: a phase is drained `LaneLatency.accumulate` after its last issue, probabilities are fetched
+    `LaneLatency.score` after their score pass. All others are kept by the parts.
+
+    Members: those of `Array`, with the buffers' read ports and the lanes' bundles beside them.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        ports = range(config.ports)
+        parameter_read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
+        word = result_word_layout(config)
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(COMMAND_BITS)),
+                "step": In(step_layout(config)),
+                "busy": Out(1),
+                **{f"i_tile_done_{port}": In(1) for port in ports},
+                "o_tile_free": Out(1),
+                **{f"i_parameter_done_{port}": In(1) for port in ports},
+                "o_parameter_free": Out(1),
+                "o_tile": Out(tile_read_layout(config)),
+                "o_parameter_read": Out(parameter_read),
+                "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
+                "o_read": Out(stream.Signature(20)),
+                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
+                "o_issue": Out(issue_layout(config)),
+                "o_word": Out(word_layout(config)),
+                "o_fetch": Out(fetch_layout(config)),
+                "o_drain": Out(drain_layout(config)),
+                "o_finish": Out(finish_layout(config)),
+                "i_result": In(result_layout(config)),
+                "o_result": Out(data.StructLayout({"valid": 1, "payload": word})),
+                "i_result_retired": In(1),
+                "busy_cycle": Out(1),
+                "stall_tile": Out(1),
+                "stall_operand": Out(1),
+                "stall_drain": Out(1),
+                "stall_softmax": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        latency = LaneLatency.of(config)
+        m.submodules.generator = generator = StepGenerator(config=config)
+        m.submodules.loader = loader = OperandLoader(
+            config=config, start_to_issue=Issue.START_TO_ISSUE
+        )
+        m.submodules.issue = issue = Issue(config=config)
+        m.submodules.jobs = jobs = Queue(shape=drain_job_layout(config), depth=_JOBS_AHEAD)
+        m.submodules.passes = passes = DrainPasses(config=config)
+        m.submodules.pass_skid = pass_skid = Skid(shape=passes.o_pass.payload.shape())
+        m.submodules.drain = drain = Drain(config=config)
+        m.submodules.result_address = result_address = ResultAddress(config=config)
+
+        outside = wiring.flipped(self)
+        for source, sink in (
+            (outside.i_command, generator.i_command),
+            (generator.o_step, loader.i_step),
+            (loader.o_read, outside.o_read),
+            (loader.o_step, issue.i_step),
+            (generator.o_job, jobs.i),
+            (jobs.o, passes.i_job),
+            (passes.o_pass, pass_skid.i),
+            (pass_skid.o, drain.i_pass),
+        ):
+            wiring.connect(m, source, sink)
+        for port in range(config.ports):
+            for unit, name in ((issue, "i_tile_done"), (passes, "i_parameter_done")):
+                m.d.comb += getattr(unit, f"{name}_{port}").eq(getattr(self, f"{name}_{port}"))
+        for target in Target:
+            m.d.comb += getattr(issue, f"i_drained_{target.value}").eq(
+                getattr(drain, f"o_drained_{target.value}")
+            )
+
+        # A tile read in cycle x is at the lanes in x + START_TO_ISSUE - 1; a phase known to be done in cycle y is drained
+        # from y + the latencies of passes, skid and drain on.
+        known_to_drain = DrainPasses.LATENCY + Skid.latency + Drain.START_TO_DRAIN
+        drain_delay = max(0, latency.accumulate + Issue.START_TO_ISSUE - 1 - known_to_drain)
+        # The last score is at the lanes ACTIVE_TO_DRAIN after its pulse, a fetch one cycle after it is decided on.
+        score_delay = Drain.ACTIVE_TO_DRAIN + latency.score - 2
+        m.d.comb += [
+            generator.step.eq(self.step),
+            loader.i_read.eq(self.i_read),
+            loader.i_score_done.eq(
+                delayed(m, drain.o_score_done, score_delay, "score_done", reset_less=False)
+            ),
+            passes.i_phase_done.eq(
+                delayed(m, issue.o_phase_done, drain_delay, "phase_done", reset_less=False)
+            ),
+            drain.i_parameters.eq(self.i_parameters),
+            drain.i_result_retired.eq(self.i_result_retired),
+            result_address.i_context.eq(drain.o_context),
+            result_address.i_result.eq(self.i_result),
+            self.o_result.eq(result_address.o_result),
+            self.o_tile_free.eq(issue.o_tile_free),
+            self.o_parameter_free.eq(drain.o_parameter_free),
+            self.o_tile.eq(issue.o_tile),
+            self.o_parameter_read.eq(drain.o_parameter_read),
+            self.o_issue.eq(issue.o_issue),
+            self.o_word.eq(loader.o_word),
+            self.o_fetch.eq(loader.o_fetch),
+            self.o_drain.eq(drain.o_drain),
+            self.o_finish.eq(drain.o_finish),
+        ]
+        self._account(m, generator, loader, issue, drain)
+        return m
+
+    def _account(self, m: Module, generator, loader, issue, drain) -> None:
+        """busy, and one counter pulse for each busy cycle."""
+        job_queued = generator.o_job.valid & generator.o_job.ready
+        job_ended = 0
+        for target in Target:
+            job_ended = job_ended | getattr(drain, f"o_drained_{target.value}")
+        jobs = Signal(4)  # from the queue's input to the last drain cycle
+        with m.If(job_queued & ~job_ended):
+            m.d.sync += jobs.eq(jobs + 1)
+        with m.Elif(job_ended & ~job_queued):
+            m.d.sync += jobs.eq(jobs - 1)
+        m.d.comb += self.busy.eq(generator.busy | (jobs != 0) | ~drain.idle)
+
+        tile, drained, softmax, operand = (Signal(name=f"{name}_cause") for name in (
+            "tile", "drain", "softmax", "operand"
+        ))
+        with m.If(issue.waiting_tile):
+            m.d.comb += tile.eq(1)
+        with m.Elif(issue.waiting_drain):
+            m.d.comb += drained.eq(1)
+        with m.Elif(loader.waiting_probabilities):
+            m.d.comb += softmax.eq(1)
+        with m.Elif(issue.i_step.valid | loader.pending | generator.o_step.valid):
+            m.d.comb += operand.eq(1)
+        with m.Else():  # nothing left to issue, or the next phase has not been laid out
+            m.d.comb += drained.eq(1)
+        idle = self.busy & ~issue.active
+        m.d.sync += [
+            self.busy_cycle.eq(issue.active),
+            self.stall_tile.eq(idle & tile),
+            self.stall_drain.eq(idle & drained),
+            self.stall_softmax.eq(idle & softmax),
+            self.stall_operand.eq(idle & operand),
+        ]

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drain: reads accumulators in channel order, R channels of all lanes per cycle, pass after pass."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.bundles import DrainMode, Target, drain_layout, finish_layout
+from rtl_gen.array.delay import delayed
+from rtl_gen.array.latency import LaneLatency
+from rtl_gen.array.parameter_buffer import PARAMETER, ParameterBuffer
+from rtl_gen.array.schedule_bundles import drain_pass_layout, result_context_layout
+from rtl_gen.vector.bundles import writer_depth
+
+__all__ = ["Drain"]
+
+
+class Drain(wiring.Component):
+    """W/R drain cycles for each pass; passes follow each other without a gap while there are result credits.
+
+    The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The first OUTPUT pass of a
+    group is preceded by its `finish`, which is sent while the group before it is drained.
+
+    Members
+    -------
+    i_pass : In stream of drain_pass_layout.
+    o_parameter_read : {slot, position} to the parameter buffer; i_parameters : its answer.
+    o_parameter_free : pulse, a parameter slot is free again.
+    o_drain, o_finish : to the lanes.
+    o_context : Out({valid, payload: result_context_layout}), one for each `emit`, before its results.
+    i_result_retired : pulse, returns one of writer_depth(config) credits. idle : all credits are back.
+    o_drained_{t} : pulse, a job of target t has ended. o_score_done : pulse, last cycle of a score pass.
+
+    Latency: START_TO_DRAIN cycles from a transfer at i_pass to its first o_drain, ACTIVE_TO_DRAIN from the pulses and
+    contexts of a position to its o_drain.
+    """
+
+    ACTIVE_TO_DRAIN = ParameterBuffer.LATENCY + 1
+    START_TO_DRAIN = ACTIVE_TO_DRAIN + 1
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        context = data.StructLayout({"valid": 1, "payload": result_context_layout(config)})
+        super().__init__(
+            {
+                "i_pass": In(stream.Signature(drain_pass_layout(config))),
+                "o_parameter_read": Out(
+                    data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
+                ),
+                "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
+                "o_parameter_free": Out(1),
+                "o_drain": Out(drain_layout(config)),
+                "o_finish": Out(finish_layout(config)),
+                "o_context": Out(context),
+                "i_result_retired": In(1),
+                "idle": Out(1),
+                **{f"o_drained_{target.value}": Out(1) for target in Target},
+                "o_score_done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        latency = LaneLatency.of(config)
+        cycles = config.step_cycles
+        depth = writer_depth(config)
+        offered = self.i_pass.payload
+        current = Signal(drain_pass_layout(config))
+        position = Signal(range(cycles))
+        active, last = Signal(), Signal()
+        rest = Signal(range(cycles + latency.score_revisit + 1))
+        start = Signal()
+
+        credits = Signal(range(depth + 1), init=depth)
+        spent = Mux(start, offered.credits, 0)
+        m.d.sync += credits.eq(credits - spent + self.i_result_retired)
+        m.d.comb += self.idle.eq((credits == depth) & ~active)
+
+        finished = self._finish(m, start)
+        m.d.comb += [
+            self.i_pass.ready.eq((rest <= 1) & (credits >= offered.credits) & finished),
+            start.eq(self.i_pass.valid & self.i_pass.ready),
+            last.eq(active & (position == cycles - 1)),
+        ]
+        with m.If(start):
+            pause = Mux(offered.mode == DrainMode.SCORE, latency.score_revisit - 1, 0)
+            m.d.sync += [
+                current.eq(offered),
+                position.eq(0),
+                active.eq(1),
+                rest.eq(cycles + pause),
+            ]
+        with m.Else():
+            m.d.sync += [
+                position.eq(position + 1),
+                active.eq(active & ~last),
+                rest.eq(rest - (rest != 0)),
+            ]
+
+        scores = Signal()
+        wide = Signal()
+        emit = Signal()
+        upper = position[-1]  # the second word of 16-bit results
+        parameters = Signal()
+        m.d.comb += [
+            scores.eq(current.mode == DrainMode.SCORE),
+            wide.eq(current.mode == DrainMode.INT16),
+            parameters.eq(~scores & (current.mode != DrainMode.OUTPUT)),
+            emit.eq(active & ~scores & (last | (wide & (position == cycles // 2 - 1)))),
+            self.o_score_done.eq(last & scores),
+            self.o_parameter_free.eq(last & current.last & parameters),
+            self.o_parameter_read.slot.eq(current.slot),
+            self.o_parameter_read.position.eq(position),
+        ]
+        for target in Target:
+            m.d.comb += getattr(self, f"o_drained_{target.value}").eq(
+                last & current.last & (current.target == target)
+            )
+
+        half = config.width // 2
+        second = wide & upper
+        remaining = Signal(signed(23))
+        context = self.o_context.payload
+        m.d.comb += [
+            remaining.eq(current.remaining - Mux(second, half, 0)),
+            self.o_context.valid.eq(emit),
+            context.address.eq(current.address + second),
+            context.stride.eq(current.stride),
+            context.row.eq(current.row),
+            context.mask.eq(current.mask),
+            context.mode.eq(current.result),
+            context.channel.eq(current.channel + Mux(second, half, 0)),
+            context.restart.eq(current.restart & ~second),
+            context.lanes_high.eq(current.lanes_high),
+        ]
+        with m.If(remaining >= half):
+            m.d.comb += context.elements.eq(half)
+        with m.Elif(remaining > 0):
+            m.d.comb += context.elements.eq(remaining)
+
+        bundle = Signal(drain_layout(config))
+        m.d.comb += [
+            bundle.valid.eq(active),
+            bundle.address.eq(current.accumulator + position),
+            bundle.position.eq(position),
+            bundle.start.eq((position == 0) & (scores | current.start)),
+            bundle.emit.eq(emit),
+        ]
+        for name in "mode target lanes_low lanes_high group bank limit causal reset".split():
+            m.d.comb += getattr(bundle, name).eq(getattr(current, name))
+        ready = delayed(m, bundle, ParameterBuffer.LATENCY, "bundle")
+        valid = delayed(m, active, ParameterBuffer.LATENCY, "active", reset_less=False)
+        own = delayed(
+            m, Cat(parameters, current.multiplier, current.shift[:6]), ParameterBuffer.LATENCY, "own"
+        )
+        for field in drain_layout(config).members:
+            if field not in ("valid", "parameters"):
+                m.d.sync += getattr(self.o_drain, field).eq(getattr(ready, field))
+        m.d.sync += self.o_drain.valid.eq(valid)
+        for lane, filled in enumerate(self.i_parameters):
+            with m.If(own[0]):
+                m.d.sync += self.o_drain.parameters[lane].eq(filled)
+            with m.Else():
+                m.d.sync += [
+                    self.o_drain.parameters[lane].bias.eq(0),
+                    self.o_drain.parameters[lane].multiplier.eq(own[1:17]),
+                    self.o_drain.parameters[lane].shift.eq(own[17:]),
+                ]
+        return m
+
+    def _finish(self, m: Module, start: Signal) -> Signal:
+        """Send the finish of an offered OUTPUT pass; 1 when the pass may start as far as that is concerned."""
+        latency = LaneLatency.of(self._config)
+        offered = self.i_pass.payload
+        # A finish decided on in cycle y is at the lanes in y + 1, a pass that starts in s drains from s + 1 + D on.
+        wait_cycles = max(1, latency.finish - self.ACTIVE_TO_DRAIN - 1)
+        hold_cycles = self.ACTIVE_TO_DRAIN + latency.finish_reuse - 1
+        needed, sent, ready = Signal(), Signal(), Signal()
+        wait = Signal(range(wait_cycles + 1))
+        hold = Signal(range(hold_cycles + 1))
+        send = Signal()
+        m.d.comb += [
+            needed.eq((offered.mode == DrainMode.OUTPUT) & offered.start),
+            send.eq(self.i_pass.valid & needed & ~sent & (hold == 0)),
+            ready.eq(~needed | (sent & (wait == 0))),
+        ]
+        m.d.sync += [
+            wait.eq(Mux(send, wait_cycles, wait - (wait != 0))),
+            hold.eq(hold - (hold != 0)),
+            self.o_finish.valid.eq(send),
+            self.o_finish.group.eq(offered.group),
+            self.o_finish.multiplier.eq(offered.multiplier),
+            self.o_finish.shift.eq(offered.shift),
+        ]
+        with m.If(send):
+            m.d.sync += sent.eq(1)
+        with m.If(start & needed):
+            m.d.sync += [sent.eq(0), hold.eq(hold_cycles)]
+        return ready

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps and drain jobs of a MATMUL."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import MatmulOutput, Opcode, RowSet
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.bundles import DrainMode
+from rtl_gen.array.schedule_bundles import array_step_layout, drain_job_layout
+from rtl_gen.control.bundles import command_layout, step_layout
+from rtl_gen.vector.bundles import ResultMode
+
+__all__ = ["MatmulSchedule"]
+
+
+class MatmulSchedule(wiring.Component):
+    """for n in slices: (for k in tiles: for g in groups: step), job.
+
+    Members
+    -------
+    i_command : In stream of a MATMUL; taken when idle.
+    step : In(step_layout), stable.
+    o_step, o_job : Out streams; a job follows the last step of its phase. The target is BUFFER0, the buffer of a phase
+        is chosen behind.
+    busy : from the cycle after a command was taken until its last job was.
+
+    Throughput: one step per cycle, one cycle more per slice. Latency: LATENCY cycles from the command to a valid step.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(command_layout(Opcode.MATMUL))),
+                "step": In(step_layout(config)),
+                "o_step": Out(stream.Signature(array_step_layout(config))),
+                "o_job": Out(stream.Signature(drain_job_layout(config))),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        lanes, width = config.lanes, config.width
+        lane_bits, step_bits = (lanes - 1).bit_length(), (config.step_cycles - 1).bit_length()
+        command = Signal(command_layout(Opcode.MATMUL))
+        rows = Signal(16)
+        rows_left = Signal(16)
+        group = Signal(self.o_step.payload.shape().members["group"])
+        last_group = Signal(group.shape())
+        tile, slice_ = Signal(12), Signal(16)
+        tile_source, group_source, destination = Signal(20), Signal(20), Signal(20)
+        channel, remaining = Signal(20), Signal(signed(22))
+        group_stride = Cat(Const(0, lane_bits), command.source_stride)
+        all_rows = (command.row_set == RowSet.CHUNK.value) | self.step.head_all
+        group_ends, tiles_end, slices_end = Signal(), Signal(), Signal()
+        wide = Signal()
+        m.d.comb += [
+            group_ends.eq(group == last_group),
+            tiles_end.eq(tile == command.tiles - 1),
+            slices_end.eq(slice_ == command.slices - 1),
+            wide.eq(command.output >= MatmulOutput.RESIDUAL16.value),
+        ]
+
+        step = self.o_step.payload
+        m.d.comb += [
+            step.tile_last.eq(group_ends),
+            step.phase_first.eq((group == 0) & (tile == 0)),
+            step.phase_last.eq(group_ends & tiles_end),
+            step.cycles.eq(config.step_cycles),
+            step.address.eq(Cat(Const(0, step_bits), group)),
+            step.first.eq(tile == 0),
+            step.group.eq(group),
+            step.words.eq(Mux(rows_left >= lanes, lanes, rows_left)),
+            step.source.eq(group_source),
+            step.stride.eq(command.source_stride),
+            step.mask.eq(~Const(0, len(step.mask))),
+        ]
+        job = self.o_job.payload
+        m.d.comb += [
+            job.end.eq(rows),
+            job.address.eq(destination),
+            job.stride.eq(command.destination_stride),
+            job.blocks.eq(1),
+            job.mask.eq(~Const(0, len(job.mask))),
+            job.channel.eq(channel),
+            job.remaining.eq(remaining),
+            job.restart.eq(command.restart & (slice_ == 0)),
+        ]
+        with m.Switch(command.output):
+            for output, mode, result in (
+                (MatmulOutput.INT8, DrainMode.INT8, ResultMode.WRITE),
+                (MatmulOutput.RELU8, DrainMode.RELU8, ResultMode.WRITE),
+                (MatmulOutput.RESIDUAL16, DrainMode.INT16, ResultMode.ADD16),
+                (MatmulOutput.LOGITS16, DrainMode.INT16, ResultMode.LOGITS16),
+            ):
+                with m.Case(output.value):
+                    m.d.comb += [job.mode.eq(mode), job.result.eq(result)]
+
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.comb += self.i_command.ready.eq(1)
+                m.d.sync += command.eq(self.i_command.payload)
+                with m.If(self.i_command.valid):
+                    m.next = "SETUP"
+            with m.State("SETUP"):
+                count = Mux(all_rows, self.step.rows, self.step.sequences)
+                m.d.sync += [
+                    rows.eq(count),
+                    rows_left.eq(count),
+                    last_group.eq((count - 1) >> lane_bits),
+                    group.eq(0),
+                    tile.eq(0),
+                    slice_.eq(0),
+                    tile_source.eq(command.source),
+                    group_source.eq(command.source),
+                    destination.eq(command.destination),
+                    channel.eq(command.first_channel),
+                    remaining.eq(command.channels),
+                ]
+                m.next = "STEP"
+            with m.State("STEP"):
+                m.d.comb += self.o_step.valid.eq(1)
+                with m.If(self.o_step.ready):
+                    m.d.sync += [
+                        group.eq(group + 1),
+                        group_source.eq(group_source + group_stride),
+                        rows_left.eq(rows_left - lanes),
+                    ]
+                    with m.If(group_ends):
+                        m.d.sync += [
+                            group.eq(0),
+                            rows_left.eq(rows),
+                            tile.eq(tile + 1),
+                            tile_source.eq(tile_source + 1),
+                            group_source.eq(tile_source + 1),
+                        ]
+                        with m.If(tiles_end):
+                            m.d.sync += [
+                                tile.eq(0),
+                                tile_source.eq(command.source),
+                                group_source.eq(command.source),
+                            ]
+                            m.next = "JOB"
+            with m.State("JOB"):
+                m.d.comb += self.o_job.valid.eq(1)
+                with m.If(self.o_job.ready):
+                    m.d.sync += [
+                        slice_.eq(slice_ + 1),
+                        destination.eq(destination + 1 + wide),
+                        channel.eq(channel + width),
+                        remaining.eq(remaining - width),
+                    ]
+                    m.next = "STEP"
+                    with m.If(slices_end):
+                        m.next = "IDLE"
+        return m

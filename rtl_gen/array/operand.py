@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lane's stationary operand: the active x and the shadow that is filled behind it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.dot_product import operand_bits
+
+__all__ = ["Operand"]
+
+
+class Operand(wiring.Component):
+    """Shadow and active register of W operand elements.
+
+    Members
+    -------
+    i_word_hit, i_word: an INT8 word (element 0 in the low byte) goes to the shadow, sign-extended.
+    i_fetch, i_index, i_probabilities: R unsigned probabilities go to shadow elements i_index*R.. .
+    i_swap: the shadow's contents *before* this cycle's fill become active.
+    o_active: W elements, signed `operand_bits(config)`, from the cycle after i_swap on.
+
+    Latency 1 cycle, one fill and one swap per cycle, no back-pressure. A word wins over a fetch of
+    the same cycle.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        elements = data.ArrayLayout(signed(operand_bits(config)), config.width)
+        super().__init__(
+            {
+                "i_word_hit": In(1),
+                "i_word": In(8 * config.width),
+                "i_fetch": In(1),
+                "i_index": In(range(config.step_cycles)),
+                "i_probabilities": In(data.ArrayLayout(config.probability_bits, config.rows)),
+                "i_swap": In(1),
+                "o_active": Out(elements),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        rows = self.config.rows
+        active = []
+        for index in range(self.config.step_cycles):
+            fetched = Signal(name=f"fetched_{index}")
+            m.d.comb += fetched.eq(self.i_fetch & (self.i_index == index))
+            for row in range(rows):
+                element = index * rows + row
+                shape = signed(operand_bits(self.config))
+                shadow = Signal(shape, name=f"shadow_{element}", reset_less=True)
+                register = Signal(shape, name=f"active_{element}", reset_less=True)
+                with m.If(self.i_word_hit):
+                    m.d.sync += shadow.eq(self.i_word.word_select(element, 8).as_signed())
+                with m.Elif(fetched):
+                    m.d.sync += shadow.eq(self.i_probabilities[row])
+                with m.If(self.i_swap):
+                    m.d.sync += register.eq(shadow)
+                active.append(register)
+        m.d.comb += [self.o_active[element].eq(value) for element, value in enumerate(active)]
+        return m

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operand loader: brings the next step's x into the shadow registers while the current step runs."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.array.bundles import fetch_layout, word_layout
+from rtl_gen.array.latency import LaneLatency
+from rtl_gen.array.schedule_bundles import array_step_layout
+from rtl_gen.stream.queue import Queue
+
+__all__ = ["OperandLoader"]
+
+_STEPS_AHEAD = 4
+
+
+class OperandLoader(wiring.Component):
+    """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the step on.
+
+    A step is offered at `o_step` as soon as an issue that follows START_TO_ISSUE cycles after its transfer may use the
+    operand. The shadow registers then belong to it until that issue swaps them.
+
+    Parameters
+    ----------
+    config : the configuration. start_to_issue : cycles from a transfer at o_step to its first issue bundle.
+
+    Members
+    -------
+    i_step : In stream of array_step_layout, each with words >= 1 or `fetch`.
+    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, any latency. A read is
+        asked for only when there is room for its answer.
+    o_word, o_fetch : to the lanes, registered.
+    o_step : Out stream of array_step_layout.
+    i_score_done : pulse, the probabilities of one more (bank, group) may be fetched.
+    waiting_probabilities, pending : the next step waits for probabilities; there is a next step.
+
+    Throughput: a step of n words in n + 4 cycles, a fetch in W/R, back to back with the steps of W/R cycles before it.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, start_to_issue: int) -> None:
+        self._config = config
+        self._start_to_issue = start_to_issue
+        latency = LaneLatency.of(config)
+        if max(latency.operand, latency.fetch) > start_to_issue:
+            raise ValueError(
+                f"start_to_issue must be at least {max(latency.operand, latency.fetch)}, "
+                f"not {start_to_issue}"
+            )
+        super().__init__(
+            {
+                "i_step": In(stream.Signature(array_step_layout(config))),
+                "o_read": Out(stream.Signature(20)),
+                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
+                "o_word": Out(word_layout(config)),
+                "o_fetch": Out(fetch_layout(config)),
+                "o_step": Out(stream.Signature(array_step_layout(config))),
+                "i_score_done": In(1),
+                "waiting_probabilities": Out(1),
+                "pending": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        words_ahead = max(8, 2 * config.lanes)
+        m.submodules.steps = steps = Queue(shape=self.i_step.payload.shape(), depth=_STEPS_AHEAD)
+        m.submodules.words = words = Queue(shape=8 * config.width, depth=words_ahead)
+        self._request(m, steps.i, words, words_ahead)
+        self._move(m, steps.o, words.o)
+        m.d.comb += self.pending.eq(steps.o.valid)
+        return m
+
+    def _request(self, m: Module, steps, words: Queue, words_ahead: int) -> None:
+        """Ask for the words of each step, one per cycle, while there is room for the answers."""
+        step = self.i_step.payload
+        room = Signal(range(words_ahead + 1), init=words_ahead)
+        left = Signal(step.words.shape())
+        address, stride = Signal(20), Signal(12)
+        asked = self.o_read.valid & self.o_read.ready
+        taken = words.o.valid & words.o.ready
+        m.d.comb += [
+            words.i.valid.eq(self.i_read.valid),
+            words.i.payload.eq(self.i_read.data),
+            steps.payload.eq(step),
+            steps.valid.eq(self.i_step.valid & (left == 0)),
+            self.i_step.ready.eq(steps.ready & (left == 0)),
+            self.o_read.valid.eq((left != 0) & (room != 0)),
+            self.o_read.payload.eq(address),
+        ]
+        with m.If(asked & ~taken):
+            m.d.sync += room.eq(room - 1)
+        with m.Elif(taken & ~asked):
+            m.d.sync += room.eq(room + 1)
+        with m.If(self.i_step.valid & self.i_step.ready):
+            m.d.sync += [address.eq(step.source), stride.eq(step.stride), left.eq(step.words)]
+        with m.Elif(asked):
+            m.d.sync += [address.eq(address + stride), left.eq(left - 1)]
+
+    def _move(self, m: Module, steps, words) -> None:
+        """Fill the shadow registers, no earlier after a swap than the lanes allow."""
+        config, latency = self._config, LaneLatency.of(self._config)
+        # A bundle decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the start of a step.
+        word_age = max(0, self._start_to_issue + latency.operand_reuse - 2)
+        fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
+        # The step may start when the fetch has come so far; offered one cycle later through the register.
+        last = config.step_cycles - 1
+        offer_index = max(0, last + latency.fetch - self._start_to_issue)
+
+        step = steps.payload
+        oldest = max(word_age, fetch_age)
+        age = Signal(range(oldest + 2), init=oldest)
+        with m.If(self.o_step.valid & self.o_step.ready):
+            m.d.sync += [age.eq(0), self.o_step.valid.eq(0)]
+        with m.Elif(age != oldest):
+            m.d.sync += age.eq(age + 1)
+
+        scores = Signal(range(2 * config.groups + 2))
+        position = Signal(range(max(config.lanes, config.step_cycles)))
+        move, fetch, offer, finish = Signal(), Signal(), Signal(), Signal()
+        begins = Signal()
+        used = Signal()
+        m.d.comb += [
+            begins.eq((position == 0) & ~self.o_step.valid),
+            self.waiting_probabilities.eq(
+                steps.valid & step.fetch & step.fetch_first & (position == 0) & (scores == 0)
+            ),
+            used.eq(fetch & step.fetch_first & (position == 0)),
+            words.ready.eq(move),
+            steps.ready.eq(finish),
+        ]
+        with m.If(steps.valid & step.fetch):
+            m.d.comb += [
+                fetch.eq(
+                    (position != 0) | (begins & (age >= fetch_age) & ~self.waiting_probabilities)
+                ),
+                offer.eq(fetch & (position == offer_index)),
+                finish.eq(fetch & (position == last)),
+            ]
+        with m.Elif(steps.valid):
+            m.d.comb += [
+                move.eq(words.valid & ((position != 0) | (begins & (age >= word_age)))),
+                finish.eq(move & (position == step.words - 1)),
+                offer.eq(finish),
+            ]
+        with m.If(move | fetch):
+            m.d.sync += position.eq(Mux(finish, 0, position + 1))
+        with m.If(offer):
+            m.d.sync += [self.o_step.valid.eq(1), self.o_step.payload.eq(step)]
+        with m.If(used & ~self.i_score_done):
+            m.d.sync += scores.eq(scores - 1)
+        with m.Elif(self.i_score_done & ~used):
+            m.d.sync += scores.eq(scores + 1)
+
+        m.d.sync += [
+            self.o_word.valid.eq(move),
+            self.o_word.lane.eq(position),
+            self.o_fetch.valid.eq(fetch),
+            self.o_fetch.bank.eq(step.bank),
+            self.o_fetch.group.eq(step.group),
+            self.o_fetch.index.eq(position),
+        ]
+        parts = [
+            Mux(step.mask[part], words.payload[8 * BEAT_BYTES * part :][: 8 * BEAT_BYTES], 0)
+            for part in range(config.word_beats)
+        ]
+        m.d.sync += self.o_word.data.eq(Cat(*parts))

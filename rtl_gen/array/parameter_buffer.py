@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter buffer: bias, multiplier and shift of two slices of W output channels."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.streams import HEADER_BYTES, HEADER_FIELDS
+from rtl_gen.decoder.bundles import parameter_write_layout
+
+__all__ = ["PARAMETER", "ParameterBuffer"]
+
+PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
+"""What the drain needs of a channel; field for field as in `drain_layout`."""
+
+_HEADER = data.StructLayout(
+    {field.name: signed(field.bits) if field.signed else field.bits for field in HEADER_FIELDS}
+)
+
+
+class ParameterBuffer(wiring.Component):
+    """o_parameters[r] = parameters of channel position*R + r of the slice in `slot`.
+
+    Parameters
+    ----------
+    config : width W, rows R, ports P.
+
+    Members
+    -------
+    i_write_{p} : In({valid, payload: parameter_write_layout}); channels p*W/P + 2*beat, + 1. Always accepted.
+    i_read : In({slot, position: range(W/R)}); one read per cycle.
+    o_parameters : Out([R] {bias signed 32, multiplier 16, shift 6}).
+
+    Latency: LATENCY cycles from i_read to o_parameters. A read sees what was written in any earlier cycle.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        write = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
+        read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
+        super().__init__(
+            {
+                **{f"i_write_{port}": In(write) for port in range(config.ports)},
+                "i_read": In(read),
+                "o_parameters": Out(data.ArrayLayout(PARAMETER, config.rows)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        pair = BEAT_BYTES // HEADER_BYTES
+        beats = config.rows // pair  # beats that one read takes, each from its own memory
+        depth = config.port_rows // config.rows
+        place_bits, beat_bits = depth.bit_length() - 1, beats.bit_length() - 1
+        place = self.i_read.position[:place_bits]
+        port_index = self.i_read.position[place_bits:]
+        selected = Signal(range(max(2, config.ports)))
+        m.d.sync += selected.eq(port_index)
+
+        words = []
+        for port in range(config.ports):
+            write = getattr(self, f"i_write_{port}")
+            beat = write.payload.beat
+            word = []
+            for part in range(beats):
+                memory = Memory(
+                    shape=pair * PARAMETER.size,
+                    depth=2 * depth,
+                    init=[],
+                    attrs={"ram_style": "distributed"},
+                )
+                m.submodules[f"memory_{port}_{part}"] = memory
+                write_port, read_port = memory.write_port(), memory.read_port()
+                channels = [
+                    data.View(_HEADER, write.payload.data[_HEADER.size * i :][: _HEADER.size])
+                    for i in range(pair)
+                ]
+                m.d.comb += [
+                    write_port.addr.eq(
+                        Cat(beat[beat_bits : beat_bits + place_bits], write.payload.slot)
+                    ),
+                    write_port.data.eq(
+                        Cat(*(Cat(c.bias, c.multiplier, c.shift[:6]) for c in channels))
+                    ),
+                    write_port.en.eq(write.valid & (beat[:beat_bits] == part)),
+                    read_port.addr.eq(Cat(place, self.i_read.slot)),
+                    read_port.en.eq(1),
+                ]
+                word.append(read_port.data)
+            words.append(Cat(*word))
+        output = Signal(self.o_parameters.shape())
+        with m.Switch(selected):
+            for port, word in enumerate(words):
+                with m.Case(port):
+                    m.d.sync += output.as_value().eq(word)
+        m.d.comb += self.o_parameters.eq(output)
+        return m

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step generator: turns MATMUL and ATTEND commands into one stream of steps and one of drain jobs."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.bundles import Target
+from rtl_gen.array.matmul_schedule import MatmulSchedule
+from rtl_gen.array.schedule_bundles import array_step_layout, drain_job_layout
+from rtl_gen.attention.attend_schedule import AttendSchedule
+from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+
+__all__ = ["StepGenerator"]
+
+
+class StepGenerator(wiring.Component):
+    """Runs one command's schedule after the other and gives every phase but OUTPUT the buffer that is next in turn.
+
+    The turn goes on across commands, so the first phase of a command may accumulate while the last one of the
+    command before it is drained.
+
+    Members
+    -------
+    i_command : In stream of COMMAND_BITS, a MATMUL or an ATTEND.
+    step : In(step_layout), stable.
+    o_step, o_job : Out streams of array_step_layout and drain_job_layout.
+    busy : from the cycle after a command was taken until its last job was.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(COMMAND_BITS)),
+                "step": In(step_layout(config)),
+                "o_step": Out(stream.Signature(array_step_layout(config))),
+                "o_job": Out(stream.Signature(drain_job_layout(config))),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.matmul = matmul = MatmulSchedule(config=self._config)
+        m.submodules.attend = attend = AttendSchedule(config=self._config)
+        opcode = self.i_command.payload[:8]
+        m.d.comb += self.busy.eq(matmul.busy | attend.busy)
+        for schedule, kind in ((matmul, Opcode.MATMUL), (attend, Opcode.ATTEND)):
+            layout = command_layout(kind)
+            m.d.comb += [
+                schedule.step.eq(self.step),
+                schedule.i_command.payload.eq(
+                    data.View(layout, self.i_command.payload[: layout.size])
+                ),
+                schedule.i_command.valid.eq(
+                    self.i_command.valid & ~self.busy & (opcode == kind.value)
+                ),
+            ]
+        m.d.comb += self.i_command.ready.eq(~self.busy)
+
+        turn = Signal()
+        for name in ("o_step", "o_job"):
+            output, first, second = (getattr(unit, name) for unit in (self, matmul, attend))
+            m.d.comb += [
+                output.valid.eq(first.valid | second.valid),
+                output.payload.eq(first.payload),
+                first.ready.eq(output.ready),
+                second.ready.eq(output.ready & attend.busy),
+            ]
+            with m.If(attend.busy):
+                m.d.comb += [output.payload.eq(second.payload), first.ready.eq(0)]
+            with m.If(~attend.busy | (second.payload.target != Target.OUTPUT)):
+                with m.If(turn):
+                    m.d.comb += output.payload.target.eq(Target.BUFFER1)
+                with m.Else():
+                    m.d.comb += output.payload.target.eq(Target.BUFFER0)
+        ended = self.o_job.valid & self.o_job.ready
+        with m.If(ended & (self.o_job.payload.target != Target.OUTPUT)):
+            m.d.sync += turn.eq(~turn)
+        return m

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tile buffer: two W x W byte tiles, filled by P ports at once, read R rows or R columns per cycle."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.decoder.bundles import tile_write_layout
+
+__all__ = ["TileBuffer", "tile_read_layout"]
+
+
+def tile_read_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Read rows (or columns, by_column) index*R .. index*R+R-1 of the tile in `slot`."""
+    return data.StructLayout({"slot": 1, "by_column": 1, "index": range(config.step_cycles)})
+
+
+class TileBuffer(wiring.Component):
+    """o_rows[r][c] = tile[slot][index*R + r][c], or tile[slot][c][index*R + r] by column; no copy is kept.
+
+    Storage is cut into squares of R x R bytes. Let D = W/(P*R). Square (row group Q < D of port p, column group
+    C < W/R) is entry Q of bank C xor Q of port p. The R rows of a row group therefore lie in all banks of one port at
+    one address, the R columns of a column group in D banks of every port at D different addresses, and the
+    permutation that puts them in order is the same xor of the low log2(D) index bits in both cases.
+
+    Parameters
+    ----------
+    config : width W, rows R <= 16, ports P, decoder_elements.
+
+    Members
+    -------
+    i_write_{p} : In({valid, payload: tile_write_layout}); parts of rows p*W/P .. (p+1)*W/P-1, one per cycle and port,
+        always accepted. Parts beyond the last column are dropped.
+    i_read : In(tile_read_layout); one read per cycle, always taken.
+    o_rows : Out([R][W] signed 8 bit).
+
+    Latency: LATENCY cycles from i_read to o_rows. A read sees what was written in any earlier cycle.
+    Nothing stalls: whoever fills and reads keeps account of the slots. Raises ValueError for R > 16.
+    """
+
+    LATENCY = 4
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        if config.rows > BEAT_BYTES:
+            raise ValueError(f"the tile buffer takes rows <= {BEAT_BYTES}, not {config.rows}")
+        self._config = config
+        row = data.ArrayLayout(signed(8), config.width)
+        write = data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
+        super().__init__(
+            {
+                **{f"i_write_{port}": In(write) for port in range(config.ports)},
+                "i_read": In(tile_read_layout(config)),
+                "o_rows": Out(data.ArrayLayout(row, config.rows)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        rows, ports = config.rows, config.ports
+        depth = config.port_rows // rows
+        low_bits = depth.bit_length() - 1
+
+        index = self.i_read.index
+        low = index[:low_bits]
+        address = [Signal(range(max(2, 2 * depth)), name=f"address_{i}") for i in range(depth)]
+        for lane, register in enumerate(address):
+            place = (low ^ Mux(self.i_read.by_column, lane, 0))[:low_bits]
+            m.d.sync += register.eq(Cat(place, self.i_read.slot))
+        # What the later stages need to know of the read, by stage.
+        high = _delay(m, index[low_bits:], 2, "high")
+        column = _delay(m, self.i_read.by_column, 3, "by_column")
+        key = _delay(m, low, 3, "key")
+
+        banks = [self._port(m, port, address) for port in range(ports)]
+        chosen = []
+        for group in range(ports):
+            entries = []
+            for lane in range(depth):
+                by_row = [banks[port][group * depth + lane] for port in range(ports)]
+                by_column = [banks[group][other * depth + lane] for other in range(ports)]
+                entry = Signal(8 * rows * rows, name=f"chosen_{group}_{lane}")
+                m.d.sync += entry.eq(
+                    Mux(column[1], _select(by_column, high[1]), _select(by_row, high[1]))
+                )
+                entries.append(entry)
+            chosen.append(entries)
+
+        output = Signal(self.o_rows.shape())
+        m.d.comb += self.o_rows.eq(output)
+        for group in range(ports):
+            for lane, square in enumerate(_permute(chosen[group], key[2])):
+                place = (group * depth + lane) * rows
+                for r in range(rows):
+                    for c in range(rows):
+                        straight = square[8 * (r * rows + c) :][:8]
+                        across = square[8 * (c * rows + r) :][:8]
+                        m.d.sync += output[r][place + c].eq(Mux(column[2], across, straight))
+        return m
+
+    def _port(self, m: Module, port: int, address: list[Signal]) -> list[Cat]:
+        """Banks of one port with their write side; the R*R bytes that each bank reads, row by row."""
+        config = self._config
+        rows = config.rows
+        depth = config.port_rows // rows
+        unit = BEAT_BYTES // rows  # squares side by side in a 16-element column
+        write = getattr(self, f"i_write_{port}")
+        payload = write.payload
+        square_row, row = payload.row[rows.bit_length() - 1 :], payload.row[: rows.bit_length() - 1]
+        inner_bits = min(unit, depth).bit_length() - 1
+        inner, outer = square_row[:inner_bits], square_row[inner_bits:]
+
+        parts = config.decoder_elements // BEAT_BYTES
+        part_data = []
+        for part in range(parts):
+            squares = [
+                payload.data[8 * (BEAT_BYTES * part + rows * place) :][: 8 * rows]
+                for place in range(unit)
+            ]
+            register = Signal(8 * BEAT_BYTES, name=f"part_{port}_{part}")
+            span = 1 << inner_bits
+            mixed = [
+                entry
+                for start in range(0, unit, span)
+                for entry in _permute(squares[start : start + span], inner)
+            ]
+            m.d.sync += register.eq(Cat(*mixed))
+            part_data.append(register)
+        write_address = Signal(range(max(2, 2 * depth)), name=f"write_address_{port}")
+        m.d.sync += write_address.eq(Cat(square_row, payload.slot))
+
+        outputs = []
+        for column in range(config.word_beats):
+            source = Signal(range(max(2, config.word_beats)), name=f"source_{port}_{column}")
+            part = Signal(range(max(2, parts)), name=f"select_{port}_{column}")
+            enable = Signal(rows, name=f"enable_{port}_{column}")
+            hits = [
+                payload.mask[i] & (payload.column_beats + i == source) for i in range(parts)
+            ]
+            m.d.comb += source.eq(column ^ outer)
+            m.d.sync += part.eq((source - payload.column_beats)[: len(part)])
+            for r in range(rows):
+                m.d.sync += enable[r].eq(write.valid & Cat(hits).any() & (row == r))
+            for place in range(unit):
+                bank = column * unit + place
+                word = _select([entry[8 * rows * place :][: 8 * rows] for entry in part_data], part)
+                read = []
+                for r in range(rows):
+                    memory = Memory(
+                        shape=8 * rows, depth=2 * depth, init=[], attrs={"ram_style": "distributed"}
+                    )
+                    m.submodules[f"bank_{port}_{bank}_{r}"] = memory
+                    write_port, read_port = memory.write_port(), memory.read_port()
+                    m.d.comb += [
+                        write_port.addr.eq(write_address),
+                        write_port.data.eq(word),
+                        write_port.en.eq(enable[r]),
+                        read_port.addr.eq(address[bank % depth]),
+                        read_port.en.eq(1),
+                    ]
+                    read.append(read_port.data)
+                outputs.append(Cat(*read))
+        return outputs
+
+
+def _delay(m: Module, value, stages: int, name: str) -> list:
+    """Registered copies of a value: result[i] is i + 1 cycles late."""
+    result = []
+    for stage in range(stages):
+        register = Signal(max(1, len(value)), name=f"{name}_{stage}")
+        m.d.sync += register.eq(value)
+        result.append(register)
+        value = register
+    return result
+
+
+def _permute(entries: list, key) -> list:
+    """result[i] = entries[i xor key], for a power of two of entries and as many key bits."""
+    for bit in range(len(entries).bit_length() - 1):
+        step = 1 << bit
+        entries = [Mux(key[bit], entries[i ^ step], entries[i]) for i in range(len(entries))]
+    return entries
+
+
+def _select(entries: list, index):
+    """entries[index] for a power of two of entries."""
+    for bit in range(len(entries).bit_length() - 1):
+        entries = [
+            Mux(index[bit], entries[i + 1], entries[i]) for i in range(0, len(entries), 2)
+        ]
+    return entries[0]

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AXI4-Lite register file: what the host reads and writes, `meadow.spec.registers`."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.contract import contract_hash
+from meadow.spec.registers import (
+    COUNTERS,
+    MAGIC,
+    SEQUENCE_FIELDS,
+    VERSION,
+    Control,
+    Register,
+    register_map,
+)
+from rtl_gen.axi.signatures import LITE_ADDRESS_BITS, LiteSignature
+from rtl_gen.control.bundles import step_layout
+
+__all__ = ["INCREMENT_BITS", "LiteRegisters", "error_layout"]
+
+INCREMENT_BITS = 8
+"""A cycle adds at most 16 bytes per port and direction to a counter: 2 * 4 * 16 < 2**8."""
+
+_OKAY, _SLVERR = 0, 2
+_READ_ONLY_STATE = (
+    "status",
+    "error_code",
+    "error_command",
+    "error_address_low",
+    "error_address_high",
+    "error_port",
+    "command_index",
+)
+
+
+def error_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A fault: ErrorCode, index of the command executing then, byte address and AXI port of the access."""
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "code": 4,
+            "command": 32,
+            "address": config.address_bits,
+            "port": range(max(2, config.ports)),
+        }
+    )
+
+
+class LiteRegisters(wiring.Component):
+    """The register map of `meadow.spec.registers`, counters included.
+
+    Parameter: config. Members
+    -------
+    bus: In, LiteSignature. AW and W may come in either order; one read and one write are handled at a time.
+    step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits read 0), window_beats: Out, what
+        the host wrote, truncated to the register's bits.
+    start, soft_reset, acknowledge: Out pulses of one cycle; start, done and error are ordered so that a pulse clears.
+    interrupt: Out level, enabled and (done or error).
+    busy: In, a program runs. From the cycle of `start` on the register file takes the device as busy for one cycle by
+        itself, so `busy` may follow `start` by one cycle.
+    done_set: In pulse; ignored while an error is held. error_set: In error_layout; the first one is held.
+    command_index: In(32). increment_<counter>: In unsigned INCREMENT_BITS, added every cycle.
+
+    Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes other than 0b1111,
+    anything but `control` while busy, and a `control` write with START while busy; such a write changes nothing.
+    Latency: `read_latency` cycles from the AR transfer to RVALID, `write_latency` from the later of AW and W to BVALID;
+    increments reach a counter after `counter_latency` cycles. Counters are 64 bits and wrap.
+    """
+
+    read_latency = 2
+    write_latency = 2
+    counter_latency = 2
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "bus": In(LiteSignature()),
+                "step": Out(step_layout(config)),
+                "program": Out(32),
+                "program_length": Out(32),
+                "window_base": Out(config.address_bits),
+                "window_beats": Out(32),
+                "start": Out(1),
+                "soft_reset": Out(1),
+                "acknowledge": Out(1),
+                "interrupt": Out(1),
+                "busy": In(1),
+                "done_set": In(1),
+                "error_set": In(error_layout(config)),
+                "command_index": In(32),
+                **{f"increment_{name}": In(INCREMENT_BITS) for name, _ in COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        busy = Signal()
+        enable = Signal()
+        done = Signal()
+        error = Signal(error_layout(self.config))
+        m.d.comb += [
+            busy.eq(self.busy | self.start),
+            self.interrupt.eq(enable & (done | error.valid)),
+        ]
+        status = Value.cast(busy) | (done << 1) | (error.valid << 2) | (self.interrupt << 3)
+        counters = self._counters(m)
+        held = self._held()
+        state = dict(
+            zip(
+                _READ_ONLY_STATE,
+                (
+                    status,
+                    error.code,
+                    error.command,
+                    error.address[:32],
+                    error.address[32:],
+                    error.port,
+                    self.command_index,
+                ),
+                strict=True,
+            )
+        )
+        values = {**self._constants(), **counters, **state, **held, "control": enable << 2}
+        registers = register_map(self.config)
+        self._read_channel(m, registers, values)
+        self._write_channel(m, registers, held, busy, enable)
+
+        with m.If(self.done_set & ~error.valid & ~self.error_set.valid):
+            m.d.sync += done.eq(1)
+        with m.If(self.error_set.valid & ~error.valid):
+            m.d.sync += error.eq(self.error_set)
+        with m.If(self.start | self.acknowledge):
+            m.d.sync += [done.eq(0), error.eq(0)]
+        return m
+
+    def _constants(self) -> dict[str, int]:
+        digest = bytes.fromhex(contract_hash(self.config))
+        return {
+            "magic": MAGIC,
+            "version": VERSION,
+            **{
+                f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
+                for index in range(8)
+            },
+            **{f"config_{name}": value for name, value in self.config.to_dict().items()},
+        }
+
+    def _held(self) -> dict[str, Value]:
+        """The plain read-write registers; the bits that exist are kept, the others read 0."""
+        result: dict[str, Value] = {
+            "program": self.program,
+            "program_length": self.program_length,
+            "window_base_low": self.window_base[12:32],
+            "window_base_high": self.window_base[32:],
+            "window_beats": self.window_beats,
+        }
+        for name in ("rows", "sequences", "outputs", "head_all"):
+            result[name] = self.step[name]
+        for index in range(self.config.sequences):
+            for name, _, _ in SEQUENCE_FIELDS:
+                result[f"sequence{index}_{name}"] = self.step.entries[index][name]
+        return result
+
+    def _counters(self, m: Module) -> dict[str, Value]:
+        result: dict[str, Value] = {}
+        for name, _ in COUNTERS:
+            step = Signal(INCREMENT_BITS, name=f"step_{name}")
+            count = Signal(64, name=f"count_{name}")
+            m.d.sync += [step.eq(getattr(self, f"increment_{name}")), count.eq(count + step)]
+            with m.If(self.start):
+                m.d.sync += [step.eq(0), count.eq(0)]
+            result[f"{name}_low"], result[f"{name}_high"] = count[:32], count[32:]
+        return result
+
+    def _read_channel(
+        self, m: Module, registers: tuple[Register, ...], values: dict[str, Value | int]
+    ) -> None:
+        bus = self.bus
+        address = Signal(LITE_ADDRESS_BITS)
+        taken = Signal()
+        word = Signal(32)
+        known = Signal()
+        with m.Switch(address):
+            for register in registers:
+                with m.Case(register.offset):
+                    value = Value.cast(values[register.name])
+                    if register.name == "window_base_low":
+                        m.d.comb += word[12:].eq(value)
+                    else:
+                        m.d.comb += word.eq(value)
+                    m.d.comb += known.eq(1)
+        m.d.comb += bus.arready.eq(~taken & ~bus.rvalid)
+        with m.If(bus.arvalid & bus.arready):
+            m.d.sync += [address.eq(bus.araddr), taken.eq(1)]
+        with m.If(taken):
+            m.d.sync += [
+                taken.eq(0),
+                bus.rvalid.eq(1),
+                bus.rdata.eq(word),
+                bus.rresp.eq(Mux(known, _OKAY, _SLVERR)),
+            ]
+        with m.If(bus.rvalid & bus.rready):
+            m.d.sync += bus.rvalid.eq(0)
+
+    def _write_channel(
+        self,
+        m: Module,
+        registers: tuple[Register, ...],
+        held: dict[str, Value],
+        busy: Signal,
+        enable: Signal,
+    ) -> None:
+        bus = self.bus
+        address = Signal(LITE_ADDRESS_BITS)
+        word = Signal(32)
+        full = Signal()
+        address_taken, word_taken, accepted = Signal(), Signal(), Signal()
+        m.d.comb += [
+            bus.awready.eq(~address_taken & ~bus.bvalid),
+            bus.wready.eq(~word_taken & ~bus.bvalid),
+        ]
+        with m.If(bus.awvalid & bus.awready):
+            m.d.sync += [address.eq(bus.awaddr), address_taken.eq(1)]
+        with m.If(bus.wvalid & bus.wready):
+            m.d.sync += [word.eq(bus.wdata), full.eq(bus.wstrb == 0b1111), word_taken.eq(1)]
+        m.d.sync += [self.start.eq(0), self.soft_reset.eq(0), self.acknowledge.eq(0)]
+        with m.If(address_taken & word_taken):
+            m.d.sync += [
+                address_taken.eq(0),
+                word_taken.eq(0),
+                bus.bvalid.eq(1),
+                bus.bresp.eq(_SLVERR),
+            ]
+            with m.If(accepted):
+                m.d.sync += bus.bresp.eq(_OKAY)
+            with m.If(full):
+                self._write_word(m, registers, held, address, word, busy, enable, accepted)
+        with m.If(bus.bvalid & bus.bready):
+            m.d.sync += bus.bvalid.eq(0)
+
+    def _write_word(
+        self,
+        m: Module,
+        registers: tuple[Register, ...],
+        held: dict[str, Value],
+        address: Signal,
+        word: Signal,
+        busy: Signal,
+        enable: Signal,
+        accepted: Signal,
+    ) -> None:
+        start, reset, interrupt, acknowledge = (
+            word[flag.value.bit_length() - 1]
+            for flag in (
+                Control.START,
+                Control.RESET,
+                Control.INTERRUPT_ENABLE,
+                Control.ACKNOWLEDGE,
+            )
+        )
+        with m.Switch(address):
+            for register in registers:
+                if register.access != "rw":
+                    continue
+                with m.Case(register.offset):
+                    if register.name == "control":
+                        with m.If(~(start & busy)):
+                            m.d.comb += accepted.eq(1)
+                            m.d.sync += [
+                                self.start.eq(start),
+                                self.soft_reset.eq(reset),
+                                enable.eq(interrupt),
+                                self.acknowledge.eq(acknowledge),
+                            ]
+                        continue
+                    with m.If(~busy):
+                        low = 12 if register.name == "window_base_low" else 0
+                        m.d.comb += accepted.eq(1)
+                        m.d.sync += held[register.name].eq(word[low:])

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layouts of what control hands to the units: commands and the step registers."""
+
+from __future__ import annotations
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from meadow.spec.commands import COMMAND_BYTES, Opcode, command_fields
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.registers import SEQUENCE_FIELDS
+
+__all__ = ["COMMAND_BITS", "command_layout", "step_layout"]
+
+COMMAND_BITS = 8 * COMMAND_BYTES
+
+
+def command_layout(opcode: Opcode) -> data.StructLayout:
+    """Fields of a command of this opcode; a view of the low bits of a COMMAND_BITS wide signal."""
+    return data.StructLayout(
+        {
+            field.name: signed(field.bits) if field.signed else unsigned(field.bits)
+            for field in command_fields(opcode)
+        }
+    )
+
+
+def step_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Registers `rows sequences outputs head_all` and the sequence table; stable while the device is busy."""
+    entry = data.StructLayout({name: bits for name, bits, _ in SEQUENCE_FIELDS})
+    return data.StructLayout(
+        {
+            "rows": 16,
+            "sequences": 8,
+            "outputs": 2,
+            "head_all": 1,
+            "entries": data.ArrayLayout(entry, config.sequences),
+        }
+    )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places decoded parts of 16 elements in the tile buffer."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.decoder.bundles import FILL_JOB, tile_write_layout
+
+__all__ = ["SLOTS", "TileWriter"]
+
+SLOTS = 2
+"""Slots of the tile buffer and of the parameter buffer: a producer starts with this many credits."""
+
+
+class TileWriter(wiring.Component):
+    """Addresses the parts of a job: weights fill whole tiles row by row, cache tiles `rows` rows from column_beats on.
+
+    Parameter: config. Members
+    -------
+    i_job: In stream of FILL_JOB. i_part: In stream of 128 bits, the parts of the jobs in order.
+    o_tile: Out {valid, payload: tile_write_layout}, one part per write (mask 1). slot starts at 0 and alternates.
+    o_tile_done: Out pulse, with the last write of a tile, or alone for a cache tile without rows.
+    i_tile_free: In pulse, a slot may be filled again. SLOTS are free at first; a tile takes one with its first write.
+
+    Latency: `latency` cycle from a part to its write. Throughput: one part per cycle across tiles and jobs.
+    """
+
+    latency = 1
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i_job": In(stream.Signature(FILL_JOB)),
+                "i_part": In(stream.Signature(8 * BEAT_BYTES)),
+                "o_tile": Out(
+                    data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
+                ),
+                "o_tile_done": Out(1),
+                "i_tile_free": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        job, part, write = self.i_job.payload, self.i_part, self.o_tile.payload
+        credits = Signal(range(SLOTS + 1), init=SLOTS)
+        slot, active = Signal(), Signal()
+        row = Signal(range(config.port_rows))
+        column = Signal(range(max(2, config.word_beats)))
+        tile = Signal(12)
+        piece = Signal(16)
+        empty, allowed, taken, finished = Signal(), Signal(), Signal(), Signal()
+        last_row, last_column, last_tile, last_slice = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            empty.eq(job.cache & (job.rows == 0)),
+            allowed.eq(self.i_job.valid & (active | (credits != 0))),
+            part.ready.eq(allowed & ~empty),
+            taken.eq(part.valid & part.ready),
+            last_row.eq(row + 1 == Mux(job.cache, job.rows, config.port_rows)),
+            last_column.eq(column + 1 == Mux(job.cache, job.segment_beats, config.word_beats)),
+            last_tile.eq(tile + 1 == job.tiles),
+            last_slice.eq(piece + 1 == job.slices),
+            finished.eq((taken & last_row & last_column) | (allowed & empty)),
+            self.i_job.ready.eq(finished & (job.cache | (last_tile & last_slice))),
+        ]
+        m.d.sync += [
+            credits.eq(credits + self.i_tile_free - ((taken | (allowed & empty)) & ~active)),
+            self.o_tile.valid.eq(taken),
+            write.slot.eq(slot),
+            write.row.eq(row),
+            write.column_beats.eq(column + Mux(job.cache, job.column_beats, 0)),
+            write.mask.eq(1),
+            write.data.eq(part.payload),
+            self.o_tile_done.eq(finished),
+        ]
+        with m.If(taken):
+            m.d.sync += [active.eq(1), column.eq(column + 1)]
+            with m.If(last_column):
+                m.d.sync += [column.eq(0), row.eq(row + 1)]
+        with m.If(finished):
+            m.d.sync += [active.eq(0), slot.eq(~slot), row.eq(0)]
+            with m.If(~job.cache):
+                m.d.sync += tile.eq(tile + 1)
+                with m.If(last_tile):
+                    m.d.sync += [tile.eq(0), piece.eq(piece + 1)]
+                    with m.If(last_slice):
+                        m.d.sync += piece.eq(0)
+        return m

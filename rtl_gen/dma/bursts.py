@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Splitting of a descriptor into AXI4 bursts."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+
+__all__ = ["BurstSplitter", "burst_layout", "fault_layout", "max_burst_beats"]
+
+_PAGE_BEATS = 4096 // BEAT_BYTES
+_BEAT_LOG2 = BEAT_BYTES.bit_length() - 1
+
+
+def max_burst_beats(config: AcceleratorConfig) -> int:
+    """Longest burst: 64 beats, but a quarter of the prefetch storage, so that several can be in flight."""
+    return min(64, config.prefetch_beats // 4)
+
+
+def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """One burst: byte address, beats (1..64), last burst of its descriptor, and the descriptor's route and traffic."""
+    return data.StructLayout(
+        {"address": config.address_bits, "beats": 7, "last": 1, "route": 2, "traffic": 3}
+    )
+
+
+def fault_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A memory fault: registers.ErrorCode and the byte address of the access."""
+    return data.StructLayout({"valid": 1, "code": 4, "address": config.address_bits})
+
+
+class BurstSplitter(wiring.Component):
+    """INCR bursts of a descriptor, in ascending order: burst = min(remaining, max_burst_beats, beats to the 4 KiB end).
+
+    byte address = window_base + 16*offset. A descriptor with offset + beats > window_beats, or without beats, gives
+    no burst but one `outside` pulse with its first byte address.
+
+    Parameters: config; shape, READ_DESCRIPTOR or WRITE_DESCRIPTOR (route is 0 for the latter).
+
+    Members
+    -------
+    i: In stream of `shape`. o: Out stream of burst_layout.
+    window_base: In, byte address, 4 KiB aligned. window_beats: In(32).
+    flush: In, descriptors are accepted and dropped, and no further burst is offered (o.valid falls at once).
+    outside: Out {valid, address}. idle: Out, no descriptor is held.
+
+    Latency: `latency` cycles from a descriptor to its first burst. Throughput: one burst per 2 cycles, and 2 cycles
+    more per descriptor, so descriptors of 4 beats and more can keep the data channel full.
+    """
+
+    latency = 3
+
+    def __init__(self, *, config: AcceleratorConfig, shape: data.StructLayout) -> None:
+        self.config = config
+        self.shape = shape
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(burst_layout(config))),
+                "window_base": In(config.address_bits),
+                "window_beats": In(32),
+                "flush": In(1),
+                "outside": Out(data.StructLayout({"valid": 1, "address": config.address_bits})),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        limit = max_burst_beats(self.config)
+        source = self.i.payload
+        burst = self.o.payload
+        beat_address = Signal(self.config.address_bits - _BEAT_LOG2)
+        end = Signal(33)
+        remaining = Signal(28)
+        room = Signal(range(_PAGE_BEATS + 1))
+        short = Signal(range(limit + 1))
+        beats = Signal(range(limit + 1))
+        m.d.comb += [
+            room.eq(_PAGE_BEATS - beat_address[: (_PAGE_BEATS - 1).bit_length()]),
+            short.eq(Mux(room < limit, room, limit)),
+            beats.eq(Mux(remaining < short, remaining, short)),
+            burst.address.eq(beat_address << _BEAT_LOG2),
+            self.outside.address.eq(beat_address << _BEAT_LOG2),
+        ]
+        with m.FSM() as fsm:
+            with m.State("LOAD"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [
+                    beat_address.eq(self.window_base[_BEAT_LOG2:] + source.offset),
+                    end.eq(source.offset + source.beats),
+                    remaining.eq(source.beats),
+                    burst.traffic.eq(source.traffic),
+                ]
+                if "route" in self.shape.members:
+                    m.d.sync += burst.route.eq(source.route)
+                with m.If(self.i.valid & ~self.flush):
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                with m.If((end > self.window_beats) | (remaining == 0)):
+                    m.d.comb += self.outside.valid.eq(~self.flush)
+                    m.next = "LOAD"
+                with m.Else():
+                    m.next = "SIZE"
+            with m.State("SIZE"):
+                m.d.sync += [burst.beats.eq(beats), burst.last.eq(remaining == beats)]
+                m.next = "OFFER"
+            with m.State("OFFER"):
+                m.d.comb += self.o.valid.eq(~self.flush)
+                with m.If(self.flush):
+                    m.next = "LOAD"
+                with m.Elif(self.o.ready):
+                    m.d.sync += [
+                        beat_address.eq(beat_address + burst.beats),
+                        remaining.eq(remaining - burst.beats),
+                    ]
+                    with m.If(burst.last):
+                        m.next = "LOAD"
+                    with m.Else():
+                        m.next = "SIZE"
+        m.d.comb += self.idle.eq(fsm.ongoing("LOAD"))
+        return m

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetch unit: turns commands into what each port reads, ahead of their execution."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.control.bundles import COMMAND_BITS, step_layout
+from rtl_gen.decoder.bundles import FILL_JOB
+from rtl_gen.dma.bundles import READ_DESCRIPTOR
+from rtl_gen.dma.port_fetch import PortFetch
+
+__all__ = ["FetchUnit"]
+
+
+class FetchUnit(wiring.Component):
+    """Hands every command to the P port fetchers, which work through it independently; see PortFetch for the order.
+
+    Parameter: config. Members
+    -------
+    i_command: In stream of 512 bits: LOAD, MATMUL, ATTEND in program order (others are taken and do nothing).
+    step: In step_layout, stable while the device runs.
+    o_read_<p>: Out stream of READ_DESCRIPTOR; o_fill_<p>: Out stream of FILL_JOB, both in the order of port p's data.
+    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues.
+
+    Latency: `latency` cycles from a MATMUL command to `o_read_<p>.valid`. Throughput: a MATMUL every 5 cycles. Back-
+    pressure: a port whose queues are full holds up the next command, but not the other ports' share of this one.
+    """
+
+    latency = 5
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        ports = range(config.ports)
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(COMMAND_BITS)),
+                "step": In(step_layout(config)),
+                **{f"o_read_{port}": Out(stream.Signature(READ_DESCRIPTOR)) for port in ports},
+                **{f"o_fill_{port}": Out(stream.Signature(FILL_JOB)) for port in ports},
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        command = Signal(COMMAND_BITS)
+        active, start, working = Signal(), Signal(), Signal()
+        for index in range(self.config.ports):
+            port = PortFetch(config=self.config, port=index)
+            m.submodules[f"port{index}"] = port
+            m.d.comb += [port.start.eq(start), port.command.eq(command), port.step.eq(self.step)]
+            wiring.connect(m, port.o_read, wiring.flipped(getattr(self, f"o_read_{index}")))
+            wiring.connect(m, port.o_fill, wiring.flipped(getattr(self, f"o_fill_{index}")))
+            with m.If(port.busy):
+                m.d.comb += working.eq(1)
+        m.d.comb += [self.i_command.ready.eq(~active), self.busy.eq(active)]
+        m.d.sync += start.eq(self.i_command.valid & ~active)
+        with m.If(~active):
+            m.d.sync += [command.eq(self.i_command.payload), active.eq(self.i_command.valid)]
+        with m.Elif(~start & ~working):
+            m.d.sync += active.eq(0)
+        return m

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loader: the execute part of LOAD, beats of all ports to words of activation or norm parameter memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode, Space
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.vector.activation_memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.vector.norm_parameters import norm_write_layout
+from rtl_gen.vector.row_set import ROW_BITS, row_count
+
+__all__ = ["Loader"]
+
+
+class _State(enum.Enum, shape=2):
+    IDLE = 0
+    PREPARE = 1
+    START = 2
+    RUN = 3
+
+
+class _PortAssembler(wiring.Component):
+    """Rows port, port + P, ...: beats to words, first beat in the low bytes, and their addresses."""
+
+    def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
+        self._config = config
+        self._port = port
+        word = data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
+        super().__init__(
+            {
+                "start": In(1),
+                "destination": In(ADDRESS_BITS),
+                "stride": In(12),
+                "row_words": In(ROW_BITS),
+                "rows": In(ROW_BITS),
+                "i": In(stream.Signature(8 * BEAT_BYTES)),
+                "o": Out(stream.Signature(word)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        active = Signal()
+        row = Signal(ROW_BITS + 1)
+        word = Signal(ROW_BITS)
+        beat = Signal(range(max(2, config.word_beats)))
+        row_address = Signal(ADDRESS_BITS)
+        address = Signal(ADDRESS_BITS)
+        earlier = Signal(8 * (config.width - BEAT_BYTES))
+        step = self.stride * config.ports
+        completes = beat == config.word_beats - 1
+        m.d.comb += [
+            # A beat that completes a word needs the output register, the others do not.
+            self.i.ready.eq(active & (~completes | ~self.o.valid | self.o.ready)),
+            self.idle.eq(~active & ~self.o.valid),
+        ]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(self.start):
+            first = self.destination + self.stride * self._port
+            m.d.sync += [
+                active.eq((self.rows > self._port) & self.row_words.any()),
+                row.eq(self._port),
+                word.eq(0),
+                beat.eq(0),
+                row_address.eq(first),
+                address.eq(first),
+            ]
+        with m.Elif(self.i.valid & self.i.ready):
+            m.d.sync += [beat.eq(beat + 1), earlier.eq(Cat(earlier, self.i.payload)[128:])]
+            with m.If(completes):
+                m.d.sync += [
+                    beat.eq(0),
+                    self.o.valid.eq(1),
+                    self.o.payload.data.eq(Cat(earlier, self.i.payload)),
+                    self.o.payload.address.eq(address),
+                    word.eq(word + 1),
+                    address.eq(address + 1),
+                ]
+                with m.If(word == self.row_words - 1):
+                    m.d.sync += [
+                        word.eq(0),
+                        row.eq(row + config.ports),
+                        row_address.eq(row_address + step),
+                        address.eq(row_address + step),
+                        active.eq(row + config.ports < self.rows),
+                    ]
+        return m
+
+
+class Loader(wiring.Component):
+    """Word k of row r, W/16 beats of port r mod P, to word destination + r*destination_stride + k of the LOAD's space.
+
+    Parameters
+    ----------
+    config : width W, ports P.
+
+    Members
+    -------
+    i_command : In(stream, COMMAND_BITS), LOAD commands. step : In(step_layout).
+    i_beats_{p} : In(stream, 128 bits), the beats of LOADs in the order of the port's descriptors: rows p, p+P, ... of
+        one LOAD after the other. Beats of later commands wait.
+    o_write : client "loader" of ActivationMemory. o_norm : Out(stream, norm_write_layout), `i_norm` of VectorUnit.
+    busy : Out(1), from the cycle a command is offered until its last word is in memory.
+
+    Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a word's last beat to
+    `o_write`. Throughput: one beat per cycle and port, one word per cycle in total; ports take turns.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(COMMAND_BITS)),
+                "step": In(step_layout(config)),
+                **{
+                    f"i_beats_{port}": In(stream.Signature(8 * BEAT_BYTES))
+                    for port in range(config.ports)
+                },
+                "o_write": Out(stream.Signature(memory_write_layout(config))),
+                "o_norm": Out(stream.Signature(norm_write_layout(config))),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        state = Signal(_State)
+        command = Signal(command_layout(Opcode.LOAD), reset_less=True)
+        rows = Signal(ROW_BITS)
+        to_norm = Signal()
+        assemblers = []
+        for port in range(config.ports):
+            m.submodules[f"port{port}"] = assembler = _PortAssembler(config=config, port=port)
+            wiring.connect(m, wiring.flipped(getattr(self, f"i_beats_{port}")), assembler.i)
+            m.d.comb += [
+                assembler.start.eq(state == _State.START),
+                assembler.destination.eq(command.destination),
+                assembler.stride.eq(command.destination_stride),
+                assembler.row_words.eq(command.row_beats >> (config.word_beats.bit_length() - 1)),
+                assembler.rows.eq(rows),
+            ]
+            assemblers.append(assembler)
+
+        valid = Signal()
+        word = Signal(assemblers[0].o.payload.shape(), reset_less=True)
+        taken = Mux(to_norm, self.o_norm.ready, self.o_write.ready)
+        m.d.comb += [
+            self.o_write.valid.eq(valid & ~to_norm),
+            self.o_write.payload.address.eq(word.address),
+            self.o_write.payload.data.eq(word.data),
+            self.o_write.payload.mask.eq(-1),
+            self.o_norm.valid.eq(valid & to_norm),
+            self.o_norm.payload.address.eq(word.address),
+            self.o_norm.payload.data.eq(word.data),
+            self.i_command.ready.eq(state == _State.IDLE),
+            self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
+        ]
+        turn = Signal(range(max(2, config.ports)))
+        free = ~valid | taken
+        with m.If(free):
+            m.d.sync += valid.eq(Cat(*(assembler.o.valid for assembler in assemblers)).any())
+        with m.Switch(turn):
+            for first in range(config.ports):
+                with m.Case(first):
+                    higher: Value = Const(0, 1)
+                    for number in range(config.ports):
+                        port = (first + number) % config.ports
+                        source = assemblers[port].o
+                        m.d.comb += source.ready.eq(free & ~higher)
+                        with m.If(free & source.valid & ~higher):
+                            m.d.sync += [
+                                word.eq(source.payload),
+                                turn.eq((port + 1) % config.ports),
+                            ]
+                        higher = higher | source.valid
+
+        with m.Switch(state):
+            with m.Case(_State.IDLE):
+                m.d.sync += command.as_value().eq(self.i_command.payload)
+                with m.If(self.i_command.valid):
+                    m.d.sync += state.eq(_State.PREPARE)
+            with m.Case(_State.PREPARE):
+                m.d.sync += [
+                    rows.eq(row_count(self.step, command.row_set, command.rows)),
+                    to_norm.eq(command.space == Space.NORM.value),
+                    state.eq(_State.START),
+                ]
+            with m.Case(_State.START):
+                m.d.sync += state.eq(_State.RUN)
+            with m.Case(_State.RUN):
+                with m.If(Cat(*(part.idle for part in assemblers)).all() & ~valid):
+                    m.d.sync += state.eq(_State.IDLE)
+        return m

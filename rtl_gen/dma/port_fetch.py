@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and fill jobs."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode, RowSet, TrafficClass
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.decoder.bundles import FILL_JOB
+from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
+from rtl_gen.stream.queue import Queue
+
+__all__ = ["PortFetch"]
+
+_DESCRIPTORS = 8
+_JOBS = 32
+
+
+class PortFetch(wiring.Component):
+    """Enumerates one command after the other for port p of P.
+
+    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles). LOAD: rows r = p, p+P, ... of the row set,
+    one descriptor of row_beats at offset + r*row_beats each, no job. ATTEND: per sequence of L = position + tokens
+    keys, tiles K0 K1 V0 K2 V1 ... V_last of W keys, head-dim blocks j of each in order: keys b*W + p*W/P .. of this
+    port below L, one descriptor (none without keys) at kv_base + (key or value offset) + j*block_stride +
+    key*segment_beats, and always one job.
+
+    Parameters: config; port p. Members
+    -------
+    start: In pulse, `command` is valid. command: In(512), stable from `start` on while `busy`. step: In step_layout.
+    o_read: Out stream of READ_DESCRIPTOR. o_fill: Out stream of FILL_JOB. Each has a queue, which `busy` does not cover.
+    busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
+
+    Throughput: a descriptor per 2 cycles, 3 cycles more per ATTEND tile. Commands of other opcodes do nothing.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
+        self.config = config
+        self.port = port
+        super().__init__(
+            {
+                "start": In(1),
+                "command": In(COMMAND_BITS),
+                "step": In(step_layout(config)),
+                "o_read": Out(stream.Signature(READ_DESCRIPTOR)),
+                "o_fill": Out(stream.Signature(FILL_JOB)),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.reads = reads = Queue(shape=READ_DESCRIPTOR, depth=_DESCRIPTORS)
+        m.submodules.fills = fills = Queue(shape=FILL_JOB, depth=_JOBS)
+        wiring.connect(m, reads.o, wiring.flipped(self.o_read))
+        wiring.connect(m, fills.o, wiring.flipped(self.o_fill))
+        self._descriptor = Signal(READ_DESCRIPTOR)
+        self._job = Signal(FILL_JOB)
+        self._read_pending = Signal()
+        self._fill_pending = Signal()
+        self._free = Signal()
+        m.d.comb += [
+            reads.i.payload.eq(self._descriptor),
+            reads.i.valid.eq(self._read_pending),
+            fills.i.payload.eq(self._job),
+            fills.i.valid.eq(self._fill_pending),
+            self._free.eq(~self._read_pending & ~self._fill_pending),
+        ]
+        with m.If(reads.i.ready):
+            m.d.sync += self._read_pending.eq(0)
+        with m.If(fills.i.ready):
+            m.d.sync += self._fill_pending.eq(0)
+
+        with m.FSM() as fsm:
+            with m.State("IDLE"), m.If(self.start), m.Switch(self.command[:8]):
+                for opcode in (Opcode.MATMUL, Opcode.LOAD, Opcode.ATTEND):
+                    with m.Case(int(opcode)):
+                        m.next = opcode.name
+            self._matmul(m)
+            self._load(m)
+            self._attend(m)
+        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE") | ~self._free)
+        return m
+
+    def _view(self, opcode: Opcode):
+        layout = command_layout(opcode)
+        return layout(self.command[: layout.size])
+
+    def _matmul(self, m: Module) -> None:
+        command = self._view(Opcode.MATMUL)
+        with m.State("MATMUL"), m.If(self._free):
+            m.d.sync += [
+                self._descriptor.offset.eq(command[f"offset{self.port}"]),
+                self._descriptor.beats.eq(command[f"beats{self.port}"]),
+                self._descriptor.route.eq(Route.WEIGHTS),
+                self._descriptor.traffic.eq(int(TrafficClass.WEIGHTS)),
+                self._job.eq(0),
+                self._job.slices.eq(command.slices),
+                self._job.tiles.eq(command.tiles),
+                self._read_pending.eq(1),
+                self._fill_pending.eq(1),
+            ]
+            m.next = "IDLE"
+
+    def _load(self, m: Module) -> None:
+        command = self._view(Opcode.LOAD)
+        count = Signal(20)
+        row = Signal(21)
+        address = Signal(32)
+        with m.State("LOAD"):
+            m.d.sync += [
+                row.eq(self.port),
+                address.eq(command.offset + self.port * command.row_beats),
+                count.eq(command.rows),
+            ]
+            with m.If(command.row_set == int(RowSet.CHUNK)):
+                m.d.sync += count.eq(self.step.rows)
+            with m.If(command.row_set == int(RowSet.HEAD)):
+                m.d.sync += count.eq(Mux(self.step.head_all, self.step.rows, self.step.sequences))
+            m.next = "LOAD_ROW"
+        with m.State("LOAD_ROW"):
+            with m.If(row >= count):
+                m.next = "IDLE"
+            with m.Elif(self._free):
+                m.d.sync += [
+                    self._descriptor.offset.eq(address),
+                    self._descriptor.beats.eq(command.row_beats),
+                    self._descriptor.route.eq(Route.LOAD),
+                    self._descriptor.traffic.eq(command.traffic),
+                    self._read_pending.eq(1),
+                    address.eq(address + self.config.ports * command.row_beats),
+                    row.eq(row + self.config.ports),
+                ]
+
+    def _attend(self, m: Module) -> None:
+        config = self.config
+        command = self._view(Opcode.ATTEND)
+        width, port_rows = config.width, config.port_rows
+        sequence = Signal(8)
+        entry = Signal.like(self.step.entries[0])
+        key_address, value_address, address = Signal(32), Signal(32), Signal(32)
+        key_total, value_total, total = Signal(21), Signal(21), Signal(21)  # keys from the block on
+        value, first = Signal(), Signal()
+        block = Signal(6)
+        keys = Signal(range(port_rows + 1))
+        beats = Signal(range(port_rows * config.word_beats + 1))
+        start = command.segment_beats * self.port * port_rows
+        stride = command.segment_beats * width
+        own = self.port * port_rows
+        m.d.comb += total.eq(Mux(value, value_total, key_total))
+
+        with m.State("ATTEND"):
+            m.d.sync += sequence.eq(0)
+            m.next = "ENTRY"
+        with m.State("ENTRY"):
+            m.d.sync += entry.eq(self.step.entries[sequence])
+            m.next = "SUM"
+        with m.State("SUM"):
+            m.d.sync += [
+                key_total.eq(entry.position + entry.tokens),
+                value_total.eq(entry.position + entry.tokens),
+                key_address.eq(entry.kv_base + command.key_offset),
+                value_address.eq(entry.kv_base + command.value_offset),
+                value.eq(0),
+                first.eq(1),
+            ]
+            m.next = "SHIFT"
+        with m.State("SHIFT"):
+            m.d.sync += [
+                key_address.eq(key_address + start),
+                value_address.eq(value_address + start),
+            ]
+            m.next = "TILE"
+        with m.State("TILE"):
+            m.d.sync += [address.eq(Mux(value, value_address, key_address)), block.eq(0)]
+            with m.If(total <= own):
+                m.d.sync += keys.eq(0)
+            with m.Elif(total >= own + port_rows):
+                m.d.sync += keys.eq(port_rows)
+            with m.Else():
+                m.d.sync += keys.eq(total - own)
+            m.next = "COUNT"
+        with m.State("COUNT"):
+            m.d.sync += beats.eq(keys * command.segment_beats)
+            m.next = "EMIT"
+        with m.State("EMIT"), m.If(self._free):
+            m.d.sync += [
+                self._descriptor.offset.eq(address),
+                self._descriptor.beats.eq(beats),
+                self._descriptor.route.eq(Route.KV),
+                self._descriptor.traffic.eq(int(TrafficClass.KV_READ)),
+                self._job.eq(0),
+                self._job.cache.eq(1),
+                self._job.rows.eq(keys),
+                self._job.segment_beats.eq(command.segment_beats),
+                self._job.column_beats.eq(command.column_beats),
+                self._read_pending.eq(keys != 0),
+                self._fill_pending.eq(1),
+                address.eq(address + command.block_stride),
+                block.eq(block + 1),
+            ]
+            with m.If(block + 1 == command.blocks):
+                m.next = "ADVANCE"
+        with m.State("ADVANCE"):
+            m.next = "TILE"
+            with m.If(value):
+                m.d.sync += [
+                    value_address.eq(value_address + stride),
+                    value_total.eq(value_total - width),
+                    value.eq(key_total == 0),
+                ]
+                with m.If(value_total <= width):
+                    m.d.sync += sequence.eq(sequence + 1)
+                    m.next = "ENTRY"
+                    with m.If(sequence + 1 == self.step.sequences):
+                        m.next = "IDLE"
+            with m.Else():
+                m.d.sync += [
+                    key_address.eq(key_address + stride),
+                    key_total.eq(Mux(key_total > width, key_total - width, 0)),
+                    value.eq(~first | (key_total <= width)),
+                    first.eq(0),
+                ]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read half of a memory port: descriptors in, beats out."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.registers import ErrorCode
+from rtl_gen.axi.signatures import Axi4Signature
+from rtl_gen.dma.bundles import READ_BEAT, READ_DESCRIPTOR
+from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
+from rtl_gen.stream.queue import Queue
+from rtl_gen.stream.skid import Skid
+
+__all__ = ["TRAFFIC_BEAT", "ReadEngine"]
+
+TRAFFIC_BEAT = data.StructLayout({"valid": 1, "traffic": 3})
+"""One beat moved over the bus, for the counters; traffic is a TrafficClass."""
+
+_DESCRIPTORS = 4
+
+
+class ReadEngine(wiring.Component):
+    """Reads descriptors beat by beat through the AR and R channels, prefetching up to config.prefetch_beats.
+
+    A burst is requested only when the prefetch storage has room for all of its beats, so RREADY is 1 from the cycle
+    after a burst's AR transfer to its last beat. At most config.outstanding bursts are in flight.
+
+    Parameter: config. Members
+    -------
+    i: In stream of READ_DESCRIPTOR. o: Out stream of READ_BEAT, in descriptor order, `last` on a descriptor's last.
+    axi: Out Axi4Signature, of which only ar* and r* are driven or read.
+    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data until `idle`; while it is 1,
+        `o.valid` is 0 even if it was 1 before.
+    idle: Out, nothing queued, requested, buffered or offered. fault: Out fault_layout pulse: WINDOW (address of the
+        descriptor, nothing is delivered) or READ_RESPONSE (address of the burst; its data is delivered all the same).
+    beat: Out TRAFFIC_BEAT, one cycle per R beat.
+
+    Latency: `request_latency` cycles from a descriptor to ARVALID, `beat_latency` from an R transfer to `o.valid`.
+    Throughput: one beat per cycle; back-pressure at `o` stops requests, never the bus.
+    """
+
+    request_latency = 6
+    beat_latency = 4
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(READ_DESCRIPTOR)),
+                "o": Out(stream.Signature(READ_BEAT)),
+                "axi": Out(Axi4Signature(address_bits=config.address_bits)),
+                "window_base": In(config.address_bits),
+                "window_beats": In(32),
+                "flush": In(1),
+                "idle": Out(1),
+                "fault": Out(fault_layout(config)),
+                "beat": Out(TRAFFIC_BEAT),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, axi = self.config, self.axi
+        m.submodules.descriptors = descriptors = Queue(shape=READ_DESCRIPTOR, depth=_DESCRIPTORS)
+        m.submodules.splitter = splitter = BurstSplitter(config=config, shape=READ_DESCRIPTOR)
+        m.submodules.flying = flying = Queue(
+            shape=burst_layout(config), depth=max(3, config.outstanding)
+        )
+        m.submodules.storage = storage = Queue(shape=READ_BEAT, depth=config.prefetch_beats)
+        m.submodules.output = output = Skid(shape=READ_BEAT)
+        wiring.connect(m, wiring.flipped(self.i), descriptors.i)
+        wiring.connect(m, descriptors.o, splitter.i)
+
+        free = Signal(range(config.prefetch_beats + 1), init=config.prefetch_beats)
+        issue, released = Signal(), Signal()
+        burst = splitter.o.payload
+        m.d.comb += [
+            splitter.window_base.eq(self.window_base),
+            splitter.window_beats.eq(self.window_beats),
+            splitter.flush.eq(self.flush),
+            splitter.o.ready.eq(
+                (~axi.arvalid | axi.arready) & flying.i.ready & (burst.beats <= free)
+            ),
+            issue.eq(splitter.o.valid & splitter.o.ready),
+            flying.i.valid.eq(issue),
+            flying.i.payload.eq(burst),
+            released.eq(storage.o.valid & storage.o.ready),
+        ]
+        m.d.sync += free.eq(free + released - Mux(issue, burst.beats, 0))
+        with m.If(issue):
+            m.d.sync += [
+                axi.arvalid.eq(1),
+                axi.araddr.eq(burst.address),
+                axi.arlen.eq(burst.beats - 1),
+            ]
+        with m.Elif(axi.arready):
+            m.d.sync += axi.arvalid.eq(0)
+        m.d.comb += [
+            axi.arsize.eq(BEAT_BYTES.bit_length() - 1),
+            axi.arburst.eq(1),
+            axi.arcache.eq(0b0011),
+        ]
+
+        current = flying.o.payload
+        taken = Signal(READ_BEAT)
+        taken_valid, failed = Signal(), Signal()
+        failed_address = Signal(config.address_bits)
+        m.d.comb += [
+            axi.rready.eq(flying.o.valid),
+            flying.o.ready.eq(axi.rvalid & axi.rlast),
+            storage.i.valid.eq(taken_valid),
+            storage.i.payload.eq(taken),
+        ]
+        m.d.sync += [
+            taken_valid.eq(axi.rvalid & axi.rready),
+            taken.data.eq(axi.rdata),
+            taken.route.eq(current.route),
+            taken.last.eq(current.last & axi.rlast),
+            self.beat.valid.eq(axi.rvalid & axi.rready),
+            self.beat.traffic.eq(current.traffic),
+            failed.eq(axi.rvalid & axi.rready & axi.rresp[1]),
+            failed_address.eq(current.address),
+        ]
+        with m.If(failed):
+            m.d.comb += [
+                self.fault.valid.eq(1),
+                self.fault.code.eq(int(ErrorCode.READ_RESPONSE)),
+                self.fault.address.eq(failed_address),
+            ]
+        with m.Elif(splitter.outside.valid):
+            m.d.comb += [
+                self.fault.valid.eq(1),
+                self.fault.code.eq(int(ErrorCode.WINDOW)),
+                self.fault.address.eq(splitter.outside.address),
+            ]
+
+        wiring.connect(m, storage.o, output.i)
+        m.d.comb += [
+            self.o.payload.eq(output.o.payload),
+            self.o.valid.eq(output.o.valid & ~self.flush),
+            output.o.ready.eq(self.o.ready | self.flush),
+            self.idle.eq(
+                ~descriptors.o.valid
+                & (descriptors.level == 0)
+                & splitter.idle
+                & ~axi.arvalid
+                & (flying.level == 0)
+                & ~taken_valid
+                & ~failed
+                & (storage.level == 0)
+                & output.empty
+            ),
+        ]
+        return m

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words of one port for a STORE: read requests in order, words to beats."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.control.bundles import command_layout
+from rtl_gen.vector.activation_memory import ADDRESS_BITS, memory_read_layout
+from rtl_gen.vector.row_set import ROW_BITS
+
+__all__ = ["StoreReader"]
+
+_WORDS = 16
+"""Words between a request and their last beat; covers the way through the memory at a beat per cycle and W = 16."""
+
+
+class StoreReader(wiring.Component):
+    """Beats of segments (j, r) of this port, in the order of StoreDescriptors.
+
+    by_segment: for j = port, port + P, ...: for every row r. Else: for r = port, port + P, ...: for every segment j.
+    Segment j of row r: segment_beats beats from beat j*segment_beats of the row at word source + r*source_stride.
+
+    Parameters
+    ----------
+    config : width W, ports P. port : number of this port.
+
+    Members
+    -------
+    command, rows, by_segment : stable from `start` until idle. start : In(1), pulse while idle.
+    o_read : Out(stream, 20-bit word address). i_read : In({valid, data}), the words in order, any time later.
+    o : Out(stream, 128 bits). idle : Out(1), 1 when the last beat has been taken.
+
+    Throughput: one beat per cycle. Back-pressure: requests stop at _WORDS words that are not sent yet.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
+        self._config = config
+        self._port = port
+        super().__init__(
+            {
+                "command": In(command_layout(Opcode.STORE)),
+                "rows": In(ROW_BITS),
+                "by_segment": In(1),
+                "start": In(1),
+                "o_read": Out(stream.Signature(ADDRESS_BITS)),
+                "i_read": In(memory_read_layout(config)),
+                "o": Out(stream.Signature(8 * BEAT_BYTES)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config, command = self._config, self.command
+        m = Module()
+        word_log2 = config.word_beats.bit_length() - 1
+        m.submodules.words = words = fifo.SyncFIFO(width=8 * config.width, depth=_WORDS)
+        m.submodules.places = places = fifo.SyncFIFO(width=max(1, word_log2), depth=_WORDS)
+        requested, finished = Signal(), Signal()
+        room = Signal(range(_WORDS + 1), init=_WORDS)
+        m.d.sync += room.eq(room - requested + finished)
+
+        active = Signal()
+        pending = Signal()
+        request_place = self._requests(m, active, pending, requested, room.any(), word_log2)
+        m.d.comb += [
+            requested.eq(self.o_read.valid & self.o_read.ready),
+            places.w_en.eq(requested),
+            places.w_data.eq(request_place),
+            words.w_en.eq(self.i_read.valid),
+            words.w_data.eq(self.i_read.data),
+        ]
+
+        # Beats of a word, through one register.
+        beat = Signal(range(max(2, config.word_beats)))
+        last = Signal()
+        whole = command.segment_beats > config.word_beats
+        chunk = Mux(whole, config.word_beats, command.segment_beats)
+        free = ~self.o.valid | self.o.ready
+        m.d.comb += [
+            last.eq(beat == chunk - 1),
+            finished.eq(free & words.r_rdy & last),
+            words.r_en.eq(finished),
+            places.r_en.eq(finished),
+            self.idle.eq(~active & ~pending & (room == _WORDS) & ~self.o.valid),
+        ]
+        choice = Array(words.r_data.word_select(i, 128) for i in range(config.word_beats))
+        with m.If(free):
+            m.d.sync += self.o.valid.eq(words.r_rdy)
+            with m.If(words.r_rdy):
+                m.d.sync += [
+                    self.o.payload.eq(choice[places.r_data + beat]),
+                    beat.eq(Mux(last, 0, beat + 1)),
+                ]
+        return m
+
+    def _requests(
+        self,
+        m: Module,
+        active: Signal,
+        pending: Signal,
+        requested: Signal,
+        room: Value,
+        word_log2: int,
+    ) -> Signal:
+        """Nested loops over this port's segments, rows and words; returns the first beat's place in its word."""
+        command, ports, port = self.command, self._config.ports, self._port
+        outer = Signal(ROW_BITS + 1)
+        inner = Signal(ROW_BITS)
+        word = Signal(12)
+        row_address = Signal(ADDRESS_BITS)
+        beats = Signal(24)  # from the start of a row to its segment
+        outer_count = Mux(self.by_segment, command.segments, self.rows)
+        inner_count = Mux(self.by_segment, self.rows, command.segments)
+        words = command.segment_beats >> word_log2
+
+        address = Signal(ADDRESS_BITS)
+        place = Signal(max(1, word_log2))
+        m.d.comb += [self.o_read.valid.eq(pending & room), self.o_read.payload.eq(address)]
+
+        with m.If(~pending | requested):
+            m.d.sync += [
+                pending.eq(active),
+                address.eq(row_address + (beats >> word_log2) + word),
+                place.eq(beats[:word_log2] if word_log2 else 0),
+            ]
+            with m.If(active):
+                m.d.sync += word.eq(word + 1)
+                with m.If(word + 1 >= words):
+                    m.d.sync += [word.eq(0), inner.eq(inner + 1)]
+                    with m.If(self.by_segment):
+                        m.d.sync += row_address.eq(row_address + command.source_stride)
+                    with m.Else():
+                        m.d.sync += beats.eq(beats + command.segment_beats)
+                    with m.If(inner == inner_count - 1):
+                        m.d.sync += [inner.eq(0), outer.eq(outer + ports)]
+                        with m.If(self.by_segment):
+                            m.d.sync += [
+                                row_address.eq(command.source),
+                                beats.eq(beats + command.segment_beats * ports),
+                            ]
+                        with m.Else():
+                            m.d.sync += [
+                                row_address.eq(row_address + command.source_stride * ports),
+                                beats.eq(0),
+                            ]
+                        with m.If(outer + ports >= outer_count):
+                            m.d.sync += active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                active.eq((outer_count > port) & self.rows.any() & command.segments.any()),
+                outer.eq(port),
+                inner.eq(0),
+                word.eq(0),
+                row_address.eq(
+                    command.source + Mux(self.by_segment, 0, command.source_stride * port)
+                ),
+                beats.eq(Mux(self.by_segment, command.segment_beats * port, 0)),
+            ]
+        return place

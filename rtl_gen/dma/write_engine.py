@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write half of a memory port: descriptors and their data in, responses counted."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.registers import ErrorCode
+from rtl_gen.axi.signatures import Axi4Signature
+from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
+from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
+from rtl_gen.dma.read_engine import TRAFFIC_BEAT
+from rtl_gen.stream.queue import Queue
+from rtl_gen.stream.skid import Skid
+
+__all__ = ["WriteEngine"]
+
+_DESCRIPTORS = 4
+_ALL_BYTES = (1 << BEAT_BYTES) - 1
+
+
+class WriteEngine(wiring.Component):
+    """Writes descriptors beat by beat through the AW, W and B channels; W data follows the order of the AW bursts.
+
+    Parameter: config. Members
+    -------
+    i: In stream of WRITE_DESCRIPTOR. i_data: In stream of 128 bits, all beats of the descriptors in order.
+    axi: Out Axi4Signature, of which only aw*, w* and b* are driven or read.
+    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data; the beats that AXI still
+        demands for requested bursts go out with all strobes 0.
+    pending: Out, a descriptor, data or a response is outstanding. fault: Out fault_layout pulse: WINDOW (the
+        descriptor is dropped; the program must stop, because its data is not) or WRITE_RESPONSE (address of the burst).
+    beat: Out TRAFFIC_BEAT, one cycle per W beat that carries data.
+
+    Latency: `request_latency` cycles from a descriptor to AWVALID. Throughput: one beat per cycle for bursts of at
+    least 4 beats. At most config.outstanding bursts wait for their response.
+    """
+
+    request_latency = 6
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(WRITE_DESCRIPTOR)),
+                "i_data": In(stream.Signature(8 * BEAT_BYTES)),
+                "axi": Out(Axi4Signature(address_bits=config.address_bits)),
+                "window_base": In(config.address_bits),
+                "window_beats": In(32),
+                "flush": In(1),
+                "pending": Out(1),
+                "fault": Out(fault_layout(config)),
+                "beat": Out(TRAFFIC_BEAT),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, axi = self.config, self.axi
+        depth = max(3, config.outstanding)
+        m.submodules.descriptors = descriptors = Queue(shape=WRITE_DESCRIPTOR, depth=_DESCRIPTORS)
+        m.submodules.splitter = splitter = BurstSplitter(config=config, shape=WRITE_DESCRIPTOR)
+        m.submodules.data = words = Skid(shape=8 * BEAT_BYTES)
+        m.submodules.bursts = bursts = Queue(shape=burst_layout(config), depth=depth)
+        m.submodules.flying = flying = Queue(shape=config.address_bits, depth=depth)
+        wiring.connect(m, wiring.flipped(self.i), descriptors.i)
+        wiring.connect(m, wiring.flipped(self.i_data), words.i)
+        wiring.connect(m, descriptors.o, splitter.i)
+
+        issue = Signal()
+        burst = splitter.o.payload
+        m.d.comb += [
+            splitter.window_base.eq(self.window_base),
+            splitter.window_beats.eq(self.window_beats),
+            splitter.flush.eq(self.flush),
+            splitter.o.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & flying.i.ready),
+            issue.eq(splitter.o.valid & splitter.o.ready),
+            bursts.i.valid.eq(issue),
+            bursts.i.payload.eq(burst),
+            flying.i.valid.eq(issue),
+            flying.i.payload.eq(burst.address),
+            axi.awsize.eq(BEAT_BYTES.bit_length() - 1),
+            axi.awburst.eq(1),
+            axi.awcache.eq(0b0011),
+        ]
+        with m.If(issue):
+            m.d.sync += [
+                axi.awvalid.eq(1),
+                axi.awaddr.eq(burst.address),
+                axi.awlen.eq(burst.beats - 1),
+            ]
+        with m.Elif(axi.awready):
+            m.d.sync += axi.awvalid.eq(0)
+
+        current = bursts.o.payload
+        sent = Signal.like(current.beats)
+        last, push, register_free = Signal(), Signal(), Signal()
+        m.d.comb += [
+            register_free.eq(~axi.wvalid | axi.wready),
+            last.eq(sent + 1 == current.beats),
+            push.eq(register_free & bursts.o.valid & (words.o.valid | self.flush)),
+            words.o.ready.eq(self.flush | (register_free & bursts.o.valid)),
+            bursts.o.ready.eq(push & last),
+        ]
+        m.d.sync += self.beat.valid.eq(push & ~self.flush)
+        with m.If(push):
+            m.d.sync += [
+                axi.wvalid.eq(1),
+                axi.wdata.eq(words.o.payload),
+                axi.wlast.eq(last),
+                axi.wstrb.eq(_ALL_BYTES),
+                self.beat.traffic.eq(current.traffic),
+                sent.eq(sent + 1),
+            ]
+            with m.If(self.flush):
+                m.d.sync += axi.wstrb.eq(0)
+            with m.If(last):
+                m.d.sync += sent.eq(0)
+        with m.Elif(axi.wready):
+            m.d.sync += axi.wvalid.eq(0)
+
+        failed = Signal()
+        failed_address = Signal(config.address_bits)
+        m.d.comb += [axi.bready.eq(flying.o.valid), flying.o.ready.eq(axi.bvalid)]
+        m.d.sync += [
+            failed.eq(axi.bvalid & axi.bready & axi.bresp[1]),
+            failed_address.eq(flying.o.payload),
+        ]
+        with m.If(failed):
+            m.d.comb += [
+                self.fault.valid.eq(1),
+                self.fault.code.eq(int(ErrorCode.WRITE_RESPONSE)),
+                self.fault.address.eq(failed_address),
+            ]
+        with m.Elif(splitter.outside.valid):
+            m.d.comb += [
+                self.fault.valid.eq(1),
+                self.fault.code.eq(int(ErrorCode.WINDOW)),
+                self.fault.address.eq(splitter.outside.address),
+            ]
+        m.d.comb += self.pending.eq(
+            (descriptors.level != 0)
+            | ~splitter.idle
+            | axi.awvalid
+            | axi.wvalid
+            | ~words.empty
+            | (bursts.level != 0)
+            | (flying.level != 0)
+            | failed
+        )
+        return m

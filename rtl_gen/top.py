@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accelerator: one AXI4-Lite slave, P AXI4 masters, and the units between them."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import TrafficClass
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.registers import ErrorCode
+from rtl_gen.array.array import Array
+from rtl_gen.axi.lite_registers import LiteRegisters
+from rtl_gen.axi.signatures import Axi4Signature, LiteSignature
+from rtl_gen.control.sequencer import Sequencer
+from rtl_gen.decoder.decoder import Decoder
+from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
+from rtl_gen.dma.fetch import FetchUnit
+from rtl_gen.dma.loader import Loader
+from rtl_gen.dma.memory_port import MemoryPort
+from rtl_gen.dma.storer import Storer
+from rtl_gen.stream.merge import StreamMerge
+from rtl_gen.vector.activation_memory import ActivationMemory
+from rtl_gen.vector.vector_unit import VectorUnit
+from rtl_gen.vector.writer import ResultWriter
+
+__all__ = ["Accelerator"]
+
+_COUNTED = {
+    TrafficClass.WEIGHTS: "bytes_weights",
+    TrafficClass.KV_READ: "bytes_kv_read",
+    TrafficClass.KV_WRITE: "bytes_kv_write",
+    TrafficClass.ACTIVATIONS: "bytes_activations",
+    TrafficClass.COMMANDS: "bytes_commands",
+}
+
+
+class Accelerator(wiring.Component):
+    """Everything of one configuration.
+
+    Members: `s_axi` (AXI4-Lite, register map of meadow.spec.registers), `m_axi0` .. `m_axi{P-1}` (AXI4, 128 bit),
+    `irq` (level). black_box: lanes and memory banks as instances of the separate modules `meadow_lane` and `meadow_activation_bank`.
+
+    Units are reset together while the sequencer flushes after an error or a soft reset; memories keep their content.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
+        self._config = config
+        self._black_box = black_box
+        super().__init__(
+            {
+                "s_axi": In(LiteSignature()),
+                "irq": Out(1),
+                **{
+                    f"m_axi{port}": Out(Axi4Signature(address_bits=config.address_bits))
+                    for port in range(config.ports)
+                },
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        reset = Signal()
+
+        def unit(name: str, component):
+            m.submodules[name] = ResetInserter(reset)(component)
+            return component
+
+        m.submodules.registers = registers = LiteRegisters(config=config)
+        m.submodules.sequencer = sequencer = Sequencer(address_bits=config.address_bits)
+        ports = []
+        for index in range(config.ports):
+            port = MemoryPort(config=config)
+            m.submodules[f"port{index}"] = port
+            ports.append(port)
+        fetch = unit("fetch", FetchUnit(config=config))
+        decoders = [unit(f"decoder{i}", Decoder(config=config)) for i in range(config.ports)]
+        array = unit("array", Array(config=config, black_box=self._black_box))
+        memory = unit("memory", ActivationMemory(config=config, black_box=self._black_box))
+        writer = unit("writer", ResultWriter(config=config))
+        vector = unit("vector", VectorUnit(config=config))
+        loader = unit("loader", Loader(config=config))
+        storer = unit("storer", Storer(config=config))
+
+        wiring.connect(m, wiring.flipped(self.s_axi), registers.bus)
+        for index, port in enumerate(ports):
+            wiring.connect(m, port.axi, wiring.flipped(getattr(self, f"m_axi{index}")))
+            m.d.comb += [
+                port.window_base.eq(registers.window_base),
+                port.window_beats.eq(registers.window_beats),
+                port.flush.eq(sequencer.flush),
+            ]
+        self._connect_control(m, registers, sequencer, ports, reset)
+        for component in (fetch, array, vector, loader, storer):
+            m.d.comb += component.step.eq(registers.step)
+        m.d.comb += [
+            sequencer.fetch_busy.eq(fetch.busy),
+            sequencer.unit_busy[0].eq(array.busy | writer.busy),
+            sequencer.unit_busy[1].eq(vector.busy),
+            sequencer.unit_busy[2].eq(loader.busy),
+            sequencer.unit_busy[3].eq(storer.busy),
+        ]
+        for source, sink in (
+            (sequencer.o_fetch, fetch.i_command),
+            (sequencer.o_array, array.i_command),
+            (sequencer.o_vector, vector.i_command),
+            (sequencer.o_loader, loader.i_command),
+            (sequencer.o_storer, storer.i_command),
+        ):
+            wiring.connect(m, source, sink)
+        self._connect_memory(m, memory, array, writer, vector, loader, storer)
+        self._connect_ports(m, ports, sequencer, fetch, decoders, array, loader, storer)
+        self._connect_counters(m, registers, ports, array, vector)
+        return m
+
+    def _connect_control(self, m: Module, registers, sequencer, ports, reset) -> None:
+        m.d.comb += [
+            reset.eq(sequencer.unit_reset),
+            sequencer.start.eq(registers.start),
+            sequencer.stop.eq(registers.soft_reset),
+            sequencer.program.eq(registers.program),
+            sequencer.program_length.eq(registers.program_length),
+            sequencer.outputs.eq(registers.step.outputs),
+            sequencer.writes_pending.eq(_any(port.writes_pending for port in ports)),
+            sequencer.ports_idle.eq(_all(port.idle for port in ports)),
+            registers.busy.eq(sequencer.busy),
+            registers.done_set.eq(sequencer.done),
+            registers.command_index.eq(sequencer.command_index),
+            registers.error_set.eq(sequencer.o_error),
+            self.irq.eq(registers.interrupt),
+        ]
+
+    def _connect_memory(self, m: Module, memory, array, writer, vector, loader, storer) -> None:
+        for name, component in (
+            ("operand", array),
+            ("writer", writer),
+            ("vector", vector),
+            ("storer", storer),
+        ):
+            wiring.connect(m, component.o_read, getattr(memory, f"i_{name}"))
+            m.d.comb += component.i_read.eq(getattr(memory, f"o_{name}"))
+        for name, component in (("writer", writer), ("vector", vector), ("loader", loader)):
+            wiring.connect(m, component.o_write, getattr(memory, f"i_{name}_write"))
+        wiring.connect(m, loader.o_norm, vector.i_norm)
+        m.d.comb += [
+            writer.i_result.eq(array.o_result),
+            array.i_result_retired.eq(writer.o_retired),
+            vector.i_candidate.eq(writer.o_candidate),
+            writer.i_candidate_row.eq(vector.o_candidate_row),
+        ]
+
+    def _connect_ports(
+        self, m: Module, ports, sequencer, fetch, decoders, array, loader, storer
+    ) -> None:
+        """Read data by route, descriptors of sequencer (port 0, first) and fetch unit, decoder credits, writes."""
+        for index, (port, decoder) in enumerate(zip(ports, decoders, strict=True)):
+            descriptors: stream.Interface = getattr(fetch, f"o_read_{index}")
+            if index == 0:
+                merge = StreamMerge(shape=READ_DESCRIPTOR)
+                m.submodules.command_merge = merge
+                wiring.connect(m, sequencer.o_read, merge.i_first)
+                wiring.connect(m, descriptors, merge.i_second)
+                descriptors = merge.o
+            wiring.connect(m, descriptors, port.i_read)
+            wiring.connect(m, getattr(fetch, f"o_fill_{index}"), decoder.i_fill)
+            beat = port.o_beat.payload
+            beats: stream.Interface = getattr(loader, f"i_beats_{index}")
+            m.d.comb += [beats.payload.eq(beat.data), decoder.i_beat.payload.eq(beat.data)]
+            with m.Switch(beat.route):
+                with m.Case(Route.LOAD):
+                    m.d.comb += [
+                        beats.valid.eq(port.o_beat.valid),
+                        port.o_beat.ready.eq(beats.ready),
+                    ]
+                with m.Case(Route.WEIGHTS, Route.KV):
+                    m.d.comb += [
+                        decoder.i_beat.valid.eq(port.o_beat.valid),
+                        port.o_beat.ready.eq(decoder.i_beat.ready),
+                    ]
+                with m.Case(Route.COMMAND):
+                    m.d.comb += port.o_beat.ready.eq(1)
+            if index == 0:
+                m.d.comb += [
+                    sequencer.i_beat.payload.eq(beat.data),
+                    sequencer.i_beat.valid.eq(port.o_beat.valid & (beat.route == Route.COMMAND)),
+                ]
+            m.d.comb += [
+                getattr(array, f"i_tile_{index}").eq(decoder.o_tile),
+                getattr(array, f"i_tile_done_{index}").eq(decoder.o_tile_done),
+                decoder.i_tile_free.eq(array.o_tile_free),
+                getattr(array, f"i_parameter_{index}").eq(decoder.o_parameter),
+                getattr(array, f"i_parameter_done_{index}").eq(decoder.o_parameter_done),
+                decoder.i_parameter_free.eq(array.o_parameter_free),
+            ]
+            wiring.connect(m, getattr(storer, f"o_write_{index}"), port.i_write)
+            wiring.connect(m, getattr(storer, f"o_write_data_{index}"), port.i_write_data)
+        for index in reversed(range(self._config.ports)):  # the lowest port wins a tie
+            for valid, code, address in (
+                (decoders[index].error, ErrorCode.STREAM.value, 0),
+                (ports[index].error.valid, ports[index].error.code, ports[index].error.address),
+            ):
+                with m.If(valid):
+                    m.d.comb += [
+                        sequencer.i_error.valid.eq(1),
+                        sequencer.i_error.code.eq(code),
+                        sequencer.i_error.address.eq(address),
+                        sequencer.i_error.port.eq(index),
+                    ]
+
+    def _connect_counters(self, m: Module, registers, ports, array, vector) -> None:
+        m.d.comb += [
+            registers.increment_cycles.eq(registers.busy),
+            registers.increment_array_busy.eq(array.busy_cycle),
+            registers.increment_stall_tile.eq(array.stall_tile),
+            registers.increment_stall_operand.eq(array.stall_operand),
+            registers.increment_stall_drain.eq(array.stall_drain),
+            registers.increment_stall_softmax.eq(array.stall_softmax),
+            registers.increment_vector_busy.eq(vector.busy_cycle),
+        ]
+        for traffic, name in _COUNTED.items():
+            beats = sum(
+                (side.valid & (side.traffic == traffic.value))
+                for port in ports
+                for side in (port.o_read_beat, port.o_write_beat)
+            )
+            registered = Signal(8)
+            m.d.sync += registered.eq(beats * BEAT_BYTES)
+            m.d.comb += getattr(registers, f"increment_{name}").eq(registered)
+
+
+def _any(signals) -> object:
+    result = 0
+    for signal in signals:
+        result = result | signal
+    return result
+
+
+def _all(signals) -> object:
+    result = 1
+    for signal in signals:
+        result = result & signal
+    return result

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `meadow`; every sub-command has its own file."""
+
+from __future__ import annotations
+
+import typer
+
+from workbench.compile import compile_command
+from workbench.console import ReportingGroup
+from workbench.generate import generate_command
+from workbench.run import run_command
+from workbench.verify import verify_command
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    help="Generate, program and simulate MEADOW accelerators.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("generate")(generate_command)
+app.command("compile")(compile_command)
+app.command("run")(run_command)
+app.command("verify")(verify_command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow compile`: a checkpoint directory to an image file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meadow.compiler.image import write_image
+from meadow.golden.image import Image
+from workbench.console import log, print_json
+from workbench.models import CompileOptions, compile_directory
+
+__all__ = ["compile_command", "image_report"]
+
+
+def image_report(image: Image, path: Path) -> dict[str, Any]:
+    """JSON-ready numbers of a compiled image: sizes in bytes, bits per stored weight, how it was quantised."""
+    manifest = image.manifest
+    weights = sum(matrix.outputs * matrix.inputs for matrix in manifest.matrices)
+    stored = sum(matrix.size_bytes for matrix in manifest.matrices)
+    codecs: dict[str, int] = {}
+    for matrix in manifest.matrices:
+        codecs[matrix.codec] = codecs.get(matrix.codec, 0) + 1
+    return {
+        "image": str(path),
+        "config": manifest.config_name,
+        "contract_hash": manifest.contract_hash,
+        "file_bytes": path.stat().st_size,
+        "weights": weights,
+        "weight_bytes": stored,
+        "bits_per_weight": 8 * stored / weights,
+        "codecs": codecs,
+        "commands": manifest.commands,
+        "context": manifest.context,
+        "chunk_tokens": manifest.chunk_tokens,
+        "hidden_block": manifest.hidden_block,
+        "notes": dict(manifest.notes),
+    }
+
+
+def compile_command(
+    model_dir: Annotated[Path, typer.Argument(help="Checkpoint directory of an OPT model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Image file to write.")],
+    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
+    codec: Annotated[str, typer.Option(help="auto, raw or dictionary.")] = "auto",
+    granularity: Annotated[
+        str, typer.Option(help="Weight scales per channel or per tensor.")
+    ] = "channel",
+    hidden_block: Annotated[
+        int | None, typer.Option(help="Hidden channels per pass of the MLP.")
+    ] = None,
+    context: Annotated[int | None, typer.Option(help="Tokens per sequence.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Quantise and pack a checkpoint for a configuration."""
+    options = CompileOptions(
+        config_name=config,
+        codec=codec,
+        granularity=granularity,
+        hidden_block=hidden_block,
+        context=context,
+    )
+    image = compile_directory(model_dir, options, log).image
+    write_image(image, output)
+    report = image_report(image, output)
+    if as_json:
+        print_json(report)
+        return
+    typer.echo(
+        f"{output}: {report['file_bytes']} bytes for configuration {config}, "
+        f"{report['bits_per_weight']:.2f} bits per weight, context {report['context']}, "
+        f"chunks of up to {report['chunk_tokens']} tokens, "
+        f"calibrated with {report['notes'].get('calibration')}"
+    )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices as a command line names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from cosim.device import CosimDevice
+from cosim.library import DramSettings
+from firmware.device import Device
+from firmware.golden_device import GoldenDevice
+from meadow.spec.config import AcceleratorConfig
+
+__all__ = ["DEVICES", "LABELS", "Throttle", "open_device"]
+
+DEVICES = ("sim", "golden")
+LABELS = {"sim": "simulated", "golden": "golden model, without time"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throttle:
+    """The DRAM of a simulated device.
+
+    bandwidth_gbps: 10**9 bits per second, all ports together, None is unlimited; clock_mhz: of the accelerator;
+    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the stalls.
+
+    Raises ValueError for numbers out of range.
+    """
+
+    bandwidth_gbps: float | None = None
+    clock_mhz: float = 250.0
+    stalls: float = 0.0
+    latency_cycles: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.bandwidth_gbps is not None and not 0.001 <= self.bandwidth_gbps <= 1e6:
+            raise ValueError(f"bandwidth must be 0.001..1e6 Gbit/s, not {self.bandwidth_gbps}")
+        if not 0.001 <= self.clock_mhz <= 1e5:
+            raise ValueError(f"clock must be 0.001..1e5 MHz, not {self.clock_mhz}")
+        if not 0 <= self.stalls < 1:
+            raise ValueError(f"stalls must be a probability below 1, not {self.stalls}")
+        if not 0 <= self.latency_cycles <= 1_000_000:
+            raise ValueError(f"latency must be 0..1000000 cycles, not {self.latency_cycles}")
+
+    @property
+    def bytes_per_cycle(self) -> Fraction | None:
+        """Exact DRAM bytes per clock cycle, None if unlimited."""
+        if self.bandwidth_gbps is None:
+            return None
+        bits = Fraction(str(self.bandwidth_gbps)) * 1000 / Fraction(str(self.clock_mhz))
+        return (bits / 8).limit_denominator(1_000_000)
+
+    def settings(self) -> DramSettings:
+        """The same for the DRAM model."""
+        rate = self.bytes_per_cycle
+        return DramSettings(
+            rate=(0, 1) if rate is None else (rate.numerator, rate.denominator),
+            latency_cycles=self.latency_cycles,
+            stalls=min(255, round(self.stalls * 256)),
+            seed=self.seed,
+        )
+
+
+def open_device(
+    name: str,
+    config: AcceleratorConfig,
+    memory_bytes: int,
+    throttle: Throttle,
+    log: Callable[[str], None],
+) -> Device:
+    """The device `name` with a DMA window; ValueError lists the names there are."""
+    if name == "sim":
+        return CosimDevice(config, memory_bytes, settings=throttle.settings(), log=log)
+    if name == "golden":
+        return GoldenDevice(config, memory_bytes)
+    raise ValueError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")

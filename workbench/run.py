@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow run`: generate text on a device and compare every token with the golden model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from firmware.session import Sampler, Session
+from firmware.tokenizer import TextTokenizer, TokenizerMissing
+from meadow.golden.sampling import sample_top_k
+from meadow.spec.config import named_config
+from workbench.console import EXIT_DIFFERENCE, log, print_json
+from workbench.devices import LABELS, Throttle, open_device
+from workbench.measure import phase_report
+from workbench.models import CompileOptions, Loaded, load_model
+from workbench.reference import difference, reference_for
+from workbench.run_table import print_table
+
+__all__ = ["parse_tokens", "run_command", "run_model"]
+
+DEFAULT_PROMPT = "Once upon a time"
+
+
+def parse_tokens(text: str) -> list[int]:
+    """Token numbers from "1,2,3"; ValueError for anything else."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"prompt tokens must be numbers like 1,2,3, not {text!r}") from None
+
+
+def run_model(
+    loaded: Loaded,
+    prompt: list[int],
+    *,
+    device_name: str,
+    throttle: Throttle,
+    max_tokens: int,
+    chunk: int | None,
+    top_k: int | None,
+    seed: int,
+    on_token: Callable[[list[int]], None] = lambda tokens: None,
+) -> dict[str, Any]:
+    """Generate up to `max_tokens` tokens; the JSON-ready report, without the text.
+
+    `on_token` is called with all tokens so far. Raises what device, session and golden model raise.
+    """
+    image = loaded.image
+    manifest = image.manifest
+    reference = reference_for(loaded)
+    first_difference = None
+    tokens: list[int] = []
+    with open_device(
+        device_name, manifest.config, Session.window_bytes(image), throttle, log
+    ) as device:
+        session = Session(device, image)
+        pending = prompt
+        for token in session.generate(
+            prompt, max_tokens, sampler=_sampler(top_k, seed), chunk=chunk
+        ):
+            assert session.last is not None
+            found = difference(session.last, reference.follow(pending))
+            if found is not None and first_difference is None:
+                first_difference = f"generated token {len(tokens)}: {found}"
+            tokens.append(token)
+            on_token(tokens)
+            pending = [token]
+        phases = session.phases
+    rate = throttle.bytes_per_cycle
+    steps = phases["decode"].steps
+    return {
+        "tokens": tokens,
+        "device": device_name,
+        "config": manifest.config_name,
+        "contract_hash": manifest.contract_hash,
+        "clock_mhz": throttle.clock_mhz,
+        "matches_golden": first_difference is None,
+        "prefill": phase_report(manifest, phases["prefill"], first=0, head_rows=1, rate=rate),
+        "decode": phase_report(
+            manifest, phases["decode"], first=len(prompt), head_rows=steps, rate=rate
+        ),
+        "label": LABELS[device_name],
+        "golden": reference.name,
+        "first_difference": first_difference,
+        "prompt_tokens": prompt,
+        "bandwidth_gbps": throttle.bandwidth_gbps,
+        "bytes_per_cycle": None if rate is None else float(rate),
+        "stalls": throttle.stalls,
+        "seed": seed,
+    }
+
+
+def _sampler(top_k: int | None, seed: int) -> Sampler | None:
+    if top_k is None:
+        return None
+    if top_k < 1:
+        raise ValueError(f"top-k must be at least 1, not {top_k}")
+    generator = np.random.default_rng(seed)
+    return lambda logits: sample_top_k(logits, k=top_k, generator=generator)
+
+
+class _Stream:
+    """Prints a growing text piece by piece, holding back bytes that are not a whole character yet."""
+
+    def __init__(self, tokenizer: TextTokenizer | None, prompt: list[int]) -> None:
+        self.tokenizer = tokenizer
+        self._prompt = prompt
+        self._shown = 0
+
+    def text(self, tokens: list[int]) -> str:
+        """Text of generated tokens in the context of the prompt."""
+        assert self.tokenizer is not None
+        whole = self.tokenizer.decode(self._prompt + tokens)
+        return whole[len(self.tokenizer.decode(self._prompt)) :]
+
+    def show(self, tokens: list[int]) -> None:
+        """Print what is new."""
+        if self.tokenizer is None:
+            typer.echo(f"{tokens[-1]} ", nl=False)
+            return
+        text = self.text(tokens)
+        if not text.endswith("\ufffd"):
+            typer.echo(text[self._shown :], nl=False)
+            self._shown = len(text)
+
+
+def _prompt(
+    loaded: Loaded, text: str | None, numbers: str | None
+) -> tuple[list[int], TextTokenizer | None]:
+    if text is not None and numbers is not None:
+        raise ValueError("give either --prompt or --prompt-tokens, not both")
+    try:
+        tokenizer = TextTokenizer(loaded.image)
+    except TokenizerMissing:
+        if text is not None:
+            raise
+        tokenizer = None
+    if numbers is not None:
+        return parse_tokens(numbers), tokenizer
+    if tokenizer is None:
+        return [loaded.image.manifest.model.bos_token], None
+    return tokenizer.encode(DEFAULT_PROMPT if text is None else text), tokenizer
+
+
+def run_command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
+    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
+    prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
+    prompt_tokens: Annotated[str | None, typer.Option(help="Token numbers, like 1,2,3.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 32,
+    bandwidth_gbps: Annotated[
+        float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
+    ] = None,
+    clock_mhz: Annotated[float, typer.Option(help="Clock that the limit refers to.")] = 250.0,
+    chunk: Annotated[int | None, typer.Option(help="Prompt tokens per chunk.")] = None,
+    stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
+    latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of stalls and sampling.")] = 0,
+    top_k: Annotated[int | None, typer.Option(help="Sample from the k best tokens.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Generate text on a device, compare every token with the golden model, report cycles and DRAM bytes.
+
+    Exit code 1 if a token differs from the golden model.
+    """
+    throttle = Throttle(
+        bandwidth_gbps=bandwidth_gbps,
+        clock_mhz=clock_mhz,
+        stalls=stalls,
+        latency_cycles=latency_cycles,
+        seed=seed,
+    )
+    named_config(config)
+    loaded = load_model(model, CompileOptions(config_name=config), log)
+    tokens, tokenizer = _prompt(loaded, prompt, prompt_tokens)
+    stream = _Stream(tokenizer, tokens)
+    if not as_json and tokenizer is not None:
+        typer.echo(tokenizer.decode(tokens), nl=False)
+    report = run_model(
+        loaded,
+        tokens,
+        device_name=device,
+        throttle=throttle,
+        max_tokens=max_tokens,
+        chunk=chunk,
+        top_k=top_k,
+        seed=seed,
+        on_token=(lambda tokens: None) if as_json else stream.show,
+    )
+    text = None if tokenizer is None else stream.text(report["tokens"])
+    report = {"text": text, **report}
+    if as_json:
+        print_json(report)
+    else:
+        typer.echo()
+        print_table(report)
+    if not report["matches_golden"]:
+        log(f"meadow: differs from the golden model at {report['first_difference']}")
+        raise typer.Exit(EXIT_DIFFERENCE)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device and the golden machine side by side, one command at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from firmware.device import Device
+from firmware.golden_device import GoldenDevice
+from firmware.session import Session
+from meadow.golden.image import Image
+from meadow.spec.commands import COMMAND_BYTES, Command, MatmulOutput, Opcode, Outputs
+from meadow.spec.config import BEAT_BYTES
+
+__all__ = ["Difference", "single_step"]
+
+_DECODE_STEPS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The first place where a device and the golden machine differ.
+
+    step: 0 is the prefill chunk; layer: None outside of layers; label, command: which command; where: "activations"
+    or "dram"; token, element: row of the chunk and element in it, None if the command does not write there;
+    address: word of the activation memory, or byte of the window; device, golden: the byte (or element) there.
+    """
+
+    step: int
+    layer: int | None
+    command: int
+    label: str
+    where: str
+    token: int | None
+    element: int | None
+    address: int
+    device: int
+    golden: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready fields."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        layer = "" if self.layer is None else f"layer {self.layer}, "
+        place = f"token {self.token}, element {self.element}"
+        if self.token is None:
+            place = "outside of what the command writes"
+        unit = "word" if self.where == "activations" else "byte"
+        return (
+            f"step {self.step}, {layer}command {self.command} ({self.label}), {place}: "
+            f"{self.device}, golden {self.golden} ({self.where}, {unit} {self.address:#x})"
+        )
+
+
+def single_step(
+    device: Device,
+    image: Image,
+    *,
+    tokens: int | None = None,
+    seed: int = 0,
+    log: Callable[[str], None] = lambda text: None,
+) -> tuple[int, Difference | None]:
+    """Commands compared, and the first difference or None.
+
+    tokens: of the prefill chunk, by default two token groups and one. Token numbers are drawn with `seed`. The
+    activation memory is compared after every command, the DRAM window after every step. ValueError for a chunk that
+    does not fit the image.
+    """
+    manifest = image.manifest
+    config = manifest.config
+    count = min(2 * config.lanes + 1, manifest.chunk_tokens) if tokens is None else tokens
+    generator = np.random.default_rng(seed)
+    golden_device = GoldenDevice(config, Session.window_bytes(image))
+    session, golden = Session(device, image), Session(golden_device, image)
+    compared = 0
+    for step, size in enumerate((count, *[1] * _DECODE_STEPS)):
+        new = {0: [int(token) for token in generator.integers(0, manifest.model.vocabulary, size)]}
+        log(f"step {step}: {size} tokens, {manifest.commands} commands")
+        described = [
+            one.prepare(new, outputs=Outputs.ARGMAX | Outputs.LOGITS) for one in (session, golden)
+        ]
+        for index in range(manifest.commands):
+            session.execute(index)
+            golden.execute(index)
+            seen = session.dump_activations()
+            found = _activations(image, step, index, seen, golden_device.machine.activations)
+            if found is not None:
+                return compared, found
+            compared += 1
+        session.finish(new, described[0])
+        golden.finish(new, described[1])
+        found = _dram(image, step, device.memory, golden_device.memory)
+        if found is not None:
+            return compared, found
+    return compared, None
+
+
+def _layer(label: str) -> int | None:
+    match = re.match(r"layers\.(\d+)\.", label)
+    return None if match is None else int(match[1])
+
+
+def _command(image: Image, index: int) -> Command:
+    start = image.manifest.regions["program"].offset * BEAT_BYTES + index * COMMAND_BYTES
+    return Command.decode(image.dram[start : start + COMMAND_BYTES].tobytes())
+
+
+def _activations(
+    image: Image, step: int, index: int, seen: np.ndarray, golden: np.ndarray
+) -> Difference | None:
+    wrong = np.argwhere(seen != golden)
+    if not len(wrong):
+        return None
+    places = [
+        (_place(image, index, int(word), int(byte)), int(word), int(byte)) for word, byte in wrong
+    ]
+    # The first token, then the first element, of what the command writes; else the first word at all.
+    inside = [entry for entry in places if entry[0] is not None]
+    place, word, byte = min(inside, key=lambda entry: entry[0] or ()) if inside else places[0]
+    size = place[2] if place is not None else 1
+    start = byte // size * size
+    values = [
+        int(np.ascontiguousarray(memory[word, start : start + size]).view(f"<i{size}")[0])
+        for memory in (seen, golden)
+    ]
+    label = image.manifest.labels[index]
+    return Difference(
+        step=step,
+        layer=_layer(label),
+        command=index,
+        label=label,
+        where="activations",
+        token=None if place is None else place[0],
+        element=None if place is None else place[1],
+        address=word,
+        device=values[0],
+        golden=values[1],
+    )
+
+
+def _place(image: Image, index: int, word: int, byte: int) -> tuple[int, int, int] | None:
+    """(row, element, bytes of an element) of a byte of the activation memory, None if the command does not write it."""
+    command, width = _command(image, index), image.manifest.config.width
+    fields = command.values
+    first, stride = fields.get("destination"), fields.get("destination_stride")
+    size = 1
+    if command.opcode == Opcode.ATTEND:
+        first, stride = fields["query"], fields["query_stride"]
+    elif command.opcode == Opcode.MATMUL:
+        size = 2 if fields["output"] in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16) else 1
+    elif command.opcode == Opcode.LOAD:
+        size = 2
+    if first is None or not stride or word < first:
+        return None
+    row, column = divmod(word - first, stride)
+    return row, (column * width + byte) // size, size
+
+
+def _dram(image: Image, step: int, seen: np.ndarray, golden: np.ndarray) -> Difference | None:
+    """The KV cache, arg-max and logits; the dump region and the session's own page are not compared."""
+    dump = image.manifest.regions["dump"]
+    end = image.manifest.window_beats(1) * BEAT_BYTES
+    for first, last in (
+        (0, dump.offset * BEAT_BYTES),
+        ((dump.offset + dump.beats) * BEAT_BYTES, end),
+    ):
+        wrong = np.flatnonzero(seen[first:last] != golden[first:last])
+        if wrong.size:
+            address = first + int(wrong[0])
+            index = image.manifest.commands - 1
+            return Difference(
+                step=step,
+                layer=None,
+                command=index,
+                label=_region(image, address),
+                where="dram",
+                token=None,
+                element=None,
+                address=address,
+                device=int(seen[address]),
+                golden=int(golden[address]),
+            )
+    return None
+
+
+def _region(image: Image, address: int) -> str:
+    for name, region in image.manifest.regions.items():
+        if region.offset <= address // BEAT_BYTES < region.offset + region.beats:
+            return f"region {name}"
+    in_cache = address // BEAT_BYTES >= image.manifest.cache.start
+    return "KV cache" if in_cache else "weights"

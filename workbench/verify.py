@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow verify`: run a program command by command on a device and on the golden machine, and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from firmware.session import Session
+from meadow.spec.config import named_config
+from workbench.console import EXIT_DIFFERENCE, log, print_json
+from workbench.devices import LABELS, Throttle, open_device
+from workbench.models import CompileOptions, load_model
+from workbench.single_step import single_step
+
+__all__ = ["verify_command"]
+
+
+def verify_command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
+    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
+    tokens: Annotated[
+        int | None,
+        typer.Option(help="Tokens of the prefill chunk; two groups and one if left out."),
+    ] = None,
+    stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of stalls and tokens.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Single-step one prefill chunk and two decode steps and compare the activation memory after every command.
+
+    Exit code 1 at the first difference, which is named by layer, command, token and element.
+    """
+    named_config(config)
+    throttle = Throttle(stalls=stalls, seed=seed)
+    loaded = load_model(model, CompileOptions(config_name=config), log)
+    manifest = loaded.image.manifest
+    window = Session.window_bytes(loaded.image)
+    with open_device(device, manifest.config, window, throttle, log) as opened:
+        commands, found = single_step(opened, loaded.image, tokens=tokens, seed=seed, log=log)
+    report: dict[str, Any] = {
+        "device": device,
+        "config": manifest.config_name,
+        "contract_hash": manifest.contract_hash,
+        "label": LABELS[device],
+        "commands_compared": commands,
+        "matches_golden": found is None,
+        "difference": None if found is None else found.to_dict(),
+    }
+    if as_json:
+        print_json(report)
+    elif found is None:
+        typer.echo(f"{commands} commands on {device} ({LABELS[device]}), every one equal to golden")
+    if found is not None:
+        log(f"meadow: {found}")
+        raise typer.Exit(EXIT_DIFFERENCE)
+
