@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -42,6 +43,7 @@ def convert_component(
 
     ports: {Verilog name: (signal, None)}; by default the flattened members of the component.
     """
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # the same text on every machine
     text = verilog.convert(
         component, name=name, ports=ports, strip_internal_attrs=True, emit_src=False
     )
