@@ -230,7 +230,9 @@ class Simulation:
         for port in range(self._library.cosim_ports()):
             native = _Counters()
             self._library.cosim_counters(self._handle, port, ctypes.byref(native))
-            result.append(PortCounters(*(getattr(native, name) for name, _ in _Counters._fields_)))
+            result.append(
+                PortCounters(*(getattr(native, field[0]) for field in _Counters._fields_))
+            )
         return tuple(result)
 
     def close(self) -> None:

@@ -10,13 +10,22 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cosim.cache import cache_directory, content_hash, obtain
 
-__all__ = ["APT_LINE", "LIBRARY_NAME", "BuildError", "Verilator", "build_library", "find_verilator"]
+__all__ = [
+    "APT_LINE",
+    "LIBRARY_NAME",
+    "BuildError",
+    "Verilator",
+    "build_library",
+    "find_verilator",
+    "lint",
+]
 
 APT_LINE = "apt-get install -y g++ make"
 LIBRARY_NAME = "libmeadow_cosim.so"
@@ -50,10 +59,15 @@ _OPTIONS = (
     "-Wno-fatal",
     "-Wno-lint",
     "-Wno-style",
+    "-Werror-ALWNEVER",
     "--output-split",
     "20000",
     "--output-split-cfuncs",
     "2000",
+)
+_SERIOUS = (
+    "%Error",
+    *(f"%Warning-{name}" for name in ("ALWNEVER", "LATCH", "MULTIDRIVEN", "NOLATCH", "COMBDLY")),
 )
 
 
@@ -184,6 +198,21 @@ def build_library(
         shutil.rmtree(scratch / "obj")
 
     return obtain(cache_directory() / "cosim" / key, build) / LIBRARY_NAME
+
+
+def lint(verilog: str, *, top: str) -> list[str]:
+    """Messages of Verilator's `--lint-only`: errors, and warnings of what simulates otherwise than it synthesises."""
+    verilator = find_verilator()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "top.v").write_text(verilog, "utf-8")
+        result = subprocess.run(
+            [verilator.binary, "--lint-only", "-Wno-fatal", "--top-module", top, "top.v"],
+            cwd=folder,
+            env=_environment(verilator.root),
+            capture_output=True,
+            text=True,
+        )
+    return [line for line in result.stderr.splitlines() if line.startswith(_SERIOUS)]
 
 
 def _run(command: list[str], directory: Path, verilator: Verilator) -> None:

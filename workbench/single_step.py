@@ -21,6 +21,8 @@ from meadow.spec.config import BEAT_BYTES
 __all__ = ["Difference", "single_step"]
 
 _DECODE_STEPS = 2
+_PREFILL_TOKENS = 64
+"""Enough that every entry of every table is likely to be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +71,14 @@ def single_step(
 ) -> tuple[int, Difference | None]:
     """Commands compared, and the first difference or None.
 
-    tokens: of the prefill chunk, by default two token groups and one. Token numbers are drawn with `seed`. The
+    tokens: of the prefill chunk, by default 64, or what chunk and context hold. Token numbers are drawn with `seed`. The
     activation memory is compared after every command, the DRAM window after every step. ValueError for a chunk that
     does not fit the image.
     """
     manifest = image.manifest
     config = manifest.config
-    count = min(2 * config.lanes + 1, manifest.chunk_tokens) if tokens is None else tokens
+    room = min(_PREFILL_TOKENS, manifest.chunk_tokens, manifest.context - _DECODE_STEPS)
+    count = room if tokens is None else tokens
     generator = np.random.default_rng(seed)
     golden_device = GoldenDevice(config, Session.window_bytes(image))
     session, golden = Session(device, image), Session(golden_device, image)

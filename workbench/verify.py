@@ -27,7 +27,9 @@ def verify_command(
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
     tokens: Annotated[
         int | None,
-        typer.Option(help="Tokens of the prefill chunk; two groups and one if left out."),
+        typer.Option(
+            help="Tokens of the prefill chunk; 64, or what chunk and context hold, if left out."
+        ),
     ] = None,
     stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of stalls and tokens.")] = 0,
@@ -60,4 +62,3 @@ def verify_command(
     if found is not None:
         log(f"meadow: {found}")
         raise typer.Exit(EXIT_DIFFERENCE)
-

@@ -57,13 +57,9 @@ class ZCU102Platform(XilinxPlatform):
             pins="AN14 AP14 AM14 AN13 AN12 AP12 AL13 AK13", attrs=_LVCMOS33
         ),
         # C V, names as the FPGA sees them; litex-boards has TX and RX the other way round
-        UARTResource(
-            0, rx="E13", tx="F13", rts="D12", cts="E12", role="dte", attrs=_LVCMOS33
-        ),
+        UARTResource(0, rx="E13", tx="F13", rts="D12", cts="E12", role="dte", attrs=_LVCMOS33),
     ]
     connectors = [
         Connector("pmod", 0, "A20 B20 A22 A21 - - B21 C21 C22 D21 - -"),  # S
         Connector("pmod", 1, "D20 E20 D22 E22 - - F20 G20 J20 J19 - -"),  # S
     ]
-
-

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from meadow.spec.config import AcceleratorConfig, named_config
-from rtl_gen.array.lane_chain import lane_verilog
+from rtl_gen.array.lane_chain import LANE_MODULE, lane_verilog
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.axi.lite_registers import LiteRegisters
@@ -100,27 +99,43 @@ def _sum_cells(cells: dict[str, int]) -> dict[str, int]:
     return total
 
 
-def count_block(block: str, config: AcceleratorConfig) -> dict[str, int]:
-    """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. Runs yosys in this process."""
+def count_block(block: str, config: AcceleratorConfig, *, luts: bool = True) -> dict[str, int]:
+    """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. Runs yosys in this process.
+
+    luts: map logic to LUTs as well, which takes as long as all the rest; without it `lut` counts LUT RAM only.
+    """
     from pyosys import libyosys
 
+    top = LANE_MODULE if block == "lane" else block
+    synthesis = f"synth_xilinx -family xcup -top {top} -noiopad -noclkbuf"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"{block}.v"
         source.write_text(_block_verilog(block, config), encoding="utf-8")
         report = Path(folder) / "stat.json"
+        commands = [f"read_verilog {source}", f"{synthesis} -run begin:map_luts"]
+        if luts:
+            # Names of our wires can collide with those that abc9 makes (pyosys 0.70).
+            commands += [
+                "splitnets",
+                "rename -enumerate -pattern w%_ w:* i:* %d o:* %d",
+                f"{synthesis} -run map_luts:",
+            ]
+        commands.append(f"tee -q -o {report} stat -json -top {top}")
         design = libyosys.Design()
-        for command in (
-            f"read_verilog {source}",
-            "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
-            f"tee -q -o {report} stat -json",
-        ):
+        for command in commands:
             libyosys.run_pass(command, design)
-        cells = json.loads(report.read_text())["design"]["num_cells_by_type"]
+        text = report.read_text()
+        cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
     return _sum_cells(cells)
 
 
-def count_device(config_name: str, workers: int = 2) -> dict[str, dict[str, int]]:
-    """Counts of every block (one copy, with `copies`) and `total`; each block in a process of its own."""
+def count_device(
+    config_name: str, *, luts: bool = True, workers: int = 2
+) -> dict[str, dict[str, int]]:
+    """Counts of every block (one copy, with `copies`) and `total`; each block in a process of its own.
+
+    RuntimeError naming the block if yosys fails.
+    """
     config = named_config(config_name)
     result: dict[str, dict[str, int]] = {}
     running: list[tuple[str, subprocess.Popen[str]]] = []
@@ -130,6 +145,7 @@ def count_device(config_name: str, workers: int = 2) -> dict[str, dict[str, int]
             block = waiting.pop(0)
             command = [sys.executable, "-m", "boards.zcu102.resources"]
             command += ["--config", config_name, "--block", block]
+            command += [] if luts else ["--no-luts"]
             running.append(
                 (
                     block,
@@ -137,7 +153,6 @@ def count_device(config_name: str, workers: int = 2) -> dict[str, dict[str, int]
                         command,
                         stdout=subprocess.PIPE,
                         text=True,
-                        env=os.environ | {"AMARANTH_USE_YOSYS": "builtin"},
                     ),
                 )
             )
@@ -158,12 +173,14 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description="yosys resource count, block by block")
     parser.add_argument("--config", default="zcu102")
     parser.add_argument("--block", choices=list(BLOCKS))
+    parser.add_argument("--no-luts", action="store_true", help="skip the mapping to LUTs")
     arguments = parser.parse_args()
     if arguments.block:
-        sys.stdout.write(json.dumps(count_block(arguments.block, named_config(arguments.config))))
-        sys.stdout.write("\n")
+        config = named_config(arguments.config)
+        counted = count_block(arguments.block, config, luts=not arguments.no_luts)
+        sys.stdout.write(json.dumps(counted) + "\n")
         return
-    counts = count_device(arguments.config)
+    counts = count_device(arguments.config, luts=not arguments.no_luts)
     sys.stdout.write("| block | copies | DSP | RAMB36 | LUT | FF |\n|---|---|---|---|---|---|\n")
     for block, entry in counts.items():
         sys.stdout.write(

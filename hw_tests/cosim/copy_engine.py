@@ -13,6 +13,8 @@ from typing import Any
 from amaranth.hdl import Assert, Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.fifo import SyncFIFOBuffered
 
+from rtl_gen.verilog import convert_component
+
 __all__ = ["FAULTS", "CopyEngine", "copy_engine_verilog"]
 
 FAULTS = ("none", "unstable", "page", "last", "size", "stop")

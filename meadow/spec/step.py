@@ -60,7 +60,9 @@ class Step:
         row = 0
         for index, entry in enumerate(self.sequences):
             if entry.tokens < 1:
-                raise ValueError(f"sequence {index} must bring at least 1 token, not {entry.tokens}")
+                raise ValueError(
+                    f"sequence {index} must bring at least 1 token, not {entry.tokens}"
+                )
             if entry.first_row != row:
                 raise ValueError(f"sequence {index} must start at row {row}, not {entry.first_row}")
             if entry.position < 0 or entry.position + entry.tokens > config.max_context:

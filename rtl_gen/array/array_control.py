@@ -116,7 +116,7 @@ class ArrayControl(wiring.Component):
         for port in range(config.ports):
             for unit, name in ((issue, "i_tile_done"), (passes, "i_parameter_done")):
                 m.d.comb += getattr(unit, f"{name}_{port}").eq(getattr(self, f"{name}_{port}"))
-        for target in Target:
+        for target in Target.__members__.values():
             m.d.comb += getattr(issue, f"i_drained_{target.value}").eq(
                 getattr(drain, f"o_drained_{target.value}")
             )
@@ -158,7 +158,7 @@ class ArrayControl(wiring.Component):
         """busy, and one counter pulse for each busy cycle."""
         job_queued = generator.o_job.valid & generator.o_job.ready
         job_ended = 0
-        for target in Target:
+        for target in Target.__members__.values():
             job_ended = job_ended | getattr(drain, f"o_drained_{target.value}")
         jobs = Signal(4)  # from the queue's input to the last drain cycle
         with m.If(job_queued & ~job_ended):
@@ -167,9 +167,9 @@ class ArrayControl(wiring.Component):
             m.d.sync += jobs.eq(jobs - 1)
         m.d.comb += self.busy.eq(generator.busy | (jobs != 0) | ~drain.idle)
 
-        tile, drained, softmax, operand = (Signal(name=f"{name}_cause") for name in (
-            "tile", "drain", "softmax", "operand"
-        ))
+        tile, drained, softmax, operand = (
+            Signal(name=f"{name}_cause") for name in ("tile", "drain", "softmax", "operand")
+        )
         with m.If(issue.waiting_tile):
             m.d.comb += tile.eq(1)
         with m.Elif(issue.waiting_drain):

@@ -57,7 +57,7 @@ class Drain(wiring.Component):
                 "o_context": Out(context),
                 "i_result_retired": In(1),
                 "idle": Out(1),
-                **{f"o_drained_{target.value}": Out(1) for target in Target},
+                **{f"o_drained_{target.value}": Out(1) for target in Target.__members__.values()},
                 "o_score_done": Out(1),
             }
         )
@@ -116,7 +116,7 @@ class Drain(wiring.Component):
             self.o_parameter_read.slot.eq(current.slot),
             self.o_parameter_read.position.eq(position),
         ]
-        for target in Target:
+        for target in Target.__members__.values():
             m.d.comb += getattr(self, f"o_drained_{target.value}").eq(
                 last & current.last & (current.target == target)
             )
@@ -155,7 +155,10 @@ class Drain(wiring.Component):
         ready = delayed(m, bundle, ParameterBuffer.LATENCY, "bundle")
         valid = delayed(m, active, ParameterBuffer.LATENCY, "active", reset_less=False)
         own = delayed(
-            m, Cat(parameters, current.multiplier, current.shift[:6]), ParameterBuffer.LATENCY, "own"
+            m,
+            Cat(parameters, current.multiplier, current.shift[:6]),
+            ParameterBuffer.LATENCY,
+            "own",
         )
         for field in drain_layout(config).members:
             if field not in ("valid", "parameters"):

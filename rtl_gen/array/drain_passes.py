@@ -67,7 +67,9 @@ class DrainPasses(wiring.Component):
         group = Signal(job.group.shape())
         last_group = Signal(group.shape())
         block = Signal(job.blocks.shape())
-        block_base = Signal(range(config.max_head_dim // config.width * config.groups + config.groups + 1))
+        block_base = Signal(
+            range(config.max_head_dim // config.width * config.groups + config.groups + 1)
+        )
         address, row = Signal(20), Signal(16)
         limit = Signal(signed(24))
         low, high = Signal(range(lanes + 1)), Signal(range(lanes + 1))

@@ -46,7 +46,7 @@ class Issue(wiring.Component):
                 "o_tile": Out(tile_read_layout(config)),
                 "o_issue": Out(issue_layout(config)),
                 "o_phase_done": Out(1),
-                **{f"i_drained_{target.value}": In(1) for target in Target},
+                **{f"i_drained_{target.value}": In(1) for target in Target.__members__.values()},
                 "active": Out(1),
                 "waiting_tile": Out(1),
                 "waiting_drain": Out(1),
@@ -86,7 +86,7 @@ class Issue(wiring.Component):
         ]
 
         undrained = []
-        for target in Target:
+        for target in Target.__members__.values():
             pending = Signal(2, name=f"undrained_{target.name.lower()}")
             grows = self.o_phase_done & (step.target == target)
             shrinks = getattr(self, f"i_drained_{target.value}")

@@ -138,9 +138,7 @@ class TileBuffer(wiring.Component):
             source = Signal(range(max(2, config.word_beats)), name=f"source_{port}_{column}")
             part = Signal(range(max(2, parts)), name=f"select_{port}_{column}")
             enable = Signal(rows, name=f"enable_{port}_{column}")
-            hits = [
-                payload.mask[i] & (payload.column_beats + i == source) for i in range(parts)
-            ]
+            hits = [payload.mask[i] & (payload.column_beats + i == source) for i in range(parts)]
             m.d.comb += source.eq(column ^ outer)
             m.d.sync += part.eq((source - payload.column_beats)[: len(part)])
             for r in range(rows):
@@ -189,7 +187,5 @@ def _permute(entries: list, key) -> list:
 def _select(entries: list, index):
     """entries[index] for a power of two of entries."""
     for bit in range(len(entries).bit_length() - 1):
-        entries = [
-            Mux(index[bit], entries[i + 1], entries[i]) for i in range(0, len(entries), 2)
-        ]
+        entries = [Mux(index[bit], entries[i + 1], entries[i]) for i in range(0, len(entries), 2)]
     return entries[0]

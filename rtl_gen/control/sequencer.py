@@ -214,9 +214,7 @@ class Sequencer(wiring.Component):
     def _skips(self, m: Module, common) -> Signal:
         """1 if the command's condition is not met."""
         skips = Signal()
-        m.d.comb += skips.eq(
-            (common.condition != 0) & ((common.condition & self.outputs) == 0)
-        )
+        m.d.comb += skips.eq((common.condition != 0) & ((common.condition & self.outputs) == 0))
         return skips
 
     def _fetch_pointer(self, m: Module, queue, executed, passed, quiet) -> None:

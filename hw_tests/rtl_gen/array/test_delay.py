@@ -32,12 +32,12 @@ def test_delays_by_the_cycles_asked_for(cycles: int) -> None:
 
 def test_no_cycles_is_the_source_itself() -> None:
     m, source = Module(), Signal(8)
-    m._MustUse__silence = True  # noqa: SLF001  never elaborated
+    m._MustUse__silence = True
     assert delayed(m, source, 0, "value") is source
 
 
 def test_refuses_to_look_ahead() -> None:
     m = Module()
-    m._MustUse__silence = True  # noqa: SLF001  never elaborated
+    m._MustUse__silence = True
     with pytest.raises(ValueError, match="a delay must be 0 or more cycles, not -1 .early."):
         delayed(m, Signal(), -1, "early")

@@ -25,7 +25,7 @@ def test_distances_follow_from_the_units(name: str) -> None:
         Reciprocal(config=config),
     )
     for unit in units:
-        unit._MustUse__silence = True  # noqa: SLF001  only its latencies are wanted
+        unit._MustUse__silence = True
     scored = 1 + Accumulator.DRAIN_LATENCY + Requantise.LATENCY
     assert latency.accumulate == accumulator.LATENCY
     assert latency.revisit == Accumulator.REVISIT

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What surrounds the array in its tests: activation memory, decoders and writer."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import Command
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.step import Step
+from rtl_gen.array.array import Array
+from rtl_gen.vector.bundles import ResultMode, writer_depth
+
+__all__ = ["SEED", "Scenario", "simulate"]
+
+SEED = 20
+_CAUSES = ("tile", "operand", "drain", "softmax")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Scenario:
+    """What the array is given, and what must come of it. tiles: (header or None, int8 [W, W]) in order."""
+
+    name: str
+    memory: np.ndarray
+    expected: np.ndarray
+    tiles: list[tuple]
+    commands: list[Command]
+    step: Step
+    stalls: bool
+    logits: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
+    words: list[dict[str, int]] = dataclasses.field(default_factory=list)
+    busy: list[int] = dataclasses.field(default_factory=list)
+
+    def check(self) -> None:
+        wrong = np.argwhere(self.memory != self.expected)
+        assert not len(wrong), f"{self.name}: {len(wrong)} bytes differ, first {wrong[0]}"
+        fields = ("row", "channel", "elements", "restart")
+        seen = [tuple(word[f] for f in fields) for word in self.words]
+        assert not self.logits or sorted(seen) == sorted(self.logits), self.name
+
+    @property
+    def span(self) -> int:
+        """Cycles from the first to the last issue."""
+        return len(self.busy) - self.busy[::-1].index(1) - self.busy.index(1)
+
+
+def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
+    """Run scenarios one after the other in one simulation, so that each starts in the state the last one left."""
+    bench = _Bench(config)
+    simulator = Simulator(bench.dut)
+    simulator.add_clock(1e-8)
+
+    async def testbench(ctx) -> None:
+        for scenario in scenarios:
+            await bench.run(ctx, scenario)
+            scenario.check()
+
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+class _Bench:
+    """Everything around the array: activation memory, decoders and writer, each with random stalls if wanted.
+
+    A header is written before its tile, as decoders do.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.dut = Array(config=config)
+        self.rng = random.Random(SEED)
+        self.slots = {"tile": [0] * config.ports, "parameter": [0] * config.ports}
+
+    def _chance(self, share: float) -> bool:
+        return not self.scenario.stalls or self.rng.random() < share
+
+    def _port(self, port: int) -> Iterator[tuple]:
+        """What port's decoder does, one item per cycle."""
+        config = self.config
+        rows = slice(port * config.port_rows, (port + 1) * config.port_rows)
+        tile_slot, parameter_slot = self.slots["tile"], self.slots["parameter"]
+        step = config.decoder_elements
+        for header, tile in self.scenario.tiles:
+            if header is not None:
+                yield ("need_parameter",)
+                mine = [values[rows] for values in header]
+                for beat in range(config.port_rows // 2):
+                    packed = 0
+                    for i in range(2):
+                        bias, multiplier, shift = (int(v[2 * beat + i]) for v in mine)
+                        packed |= (bias & 0xFFFFFFFF | multiplier << 32 | shift << 48) << 64 * i
+                    done = beat == config.port_rows // 2 - 1
+                    yield (
+                        "parameter",
+                        dict(slot=parameter_slot[port], beat=beat, data=packed),
+                        done,
+                    )
+                parameter_slot[port] ^= 1
+            yield ("need_tile",)
+            for row, values in enumerate(tile[rows]):
+                for column in range(0, config.width, step):
+                    data = int.from_bytes(values[column : column + step].tobytes(), "little")
+                    done = row == config.port_rows - 1 and column + step >= config.width
+                    mask = (1 << step // 16) - 1
+                    part = dict(slot=tile_slot[port], row=row, column_beats=column // 16)
+                    part |= dict(mask=mask, data=data)
+                    yield ("tile", part, done)
+            tile_slot[port] ^= 1
+
+    async def run(self, ctx, scenario: Scenario, limit: int = 20000) -> None:
+        self.scenario = scenario
+        dut, config, step, commands = self.dut, self.config, scenario.step, scenario.commands
+        ports = range(config.ports)
+        ctx.set(dut.step.rows, step.rows)
+        ctx.set(dut.step.sequences, len(step.sequences))
+        ctx.set(dut.step.head_all, step.head_all)
+        for index, entry in enumerate(step.sequences):
+            for name in ("position", "tokens", "first_row"):
+                ctx.set(getattr(dut.step.entries[index], name), getattr(entry, name))
+        pending = deque(int.from_bytes(command.encode(), "little") for command in commands)
+        decoders = [self._port(port) for port in ports]
+        items = [next(decoder, None) for decoder in decoders]
+        tile_credits, parameter_credits = [2] * config.ports, [2] * config.ports
+        answers: deque[int] = deque()
+        unretired = 0
+        for _ in range(limit):
+            ctx.set(dut.i_command.valid, bool(pending))
+            if pending:
+                ctx.set(dut.i_command.payload, pending[0])
+            for port in ports:
+                self._decode(ctx, port, items, decoders, tile_credits, parameter_credits)
+            answer = bool(answers) and self._chance(0.5)
+            ctx.set(dut.i_read.valid, answer)
+            if answer:
+                word = scenario.memory[answers.popleft()]
+                ctx.set(dut.i_read.data, int.from_bytes(word.tobytes(), "little"))
+            ready = self._chance(0.6)
+            ctx.set(dut.o_read.ready, ready)
+            retire = unretired > 0 and self._chance(0.15)
+            ctx.set(dut.i_result_retired, retire)
+            unretired -= retire
+
+            if ctx.get(dut.o_read.valid) and ready:
+                answers.append(ctx.get(dut.o_read.payload))
+            if ctx.get(dut.o_tile_free):
+                tile_credits = [credit + 1 for credit in tile_credits]
+            if ctx.get(dut.o_parameter_free):
+                parameter_credits = [credit + 1 for credit in parameter_credits]
+            if ctx.get(dut.o_result.valid):
+                self._write(ctx)
+                unretired += 1
+                assert unretired <= writer_depth(config)
+            scenario.busy.append(ctx.get(dut.busy_cycle))
+            causes = [ctx.get(getattr(dut, f"stall_{name}")) for name in _CAUSES]
+            assert sum(causes) + scenario.busy[-1] <= 1
+            taken = pending and ctx.get(dut.i_command.ready)
+            await ctx.tick()
+            if taken:
+                pending.popleft()
+            if not pending and not ctx.get(dut.busy):
+                break
+        else:
+            raise AssertionError(f"{scenario.name}: the array is still busy")
+        assert not any(items), "tiles are left"
+        assert tile_credits == parameter_credits == [2] * config.ports
+        assert not answers and not unretired
+
+    def _decode(self, ctx, port, items, decoders, tile_credits, parameter_credits) -> None:
+        dut, item = self.dut, items[port]
+        if item and item[0].startswith("need"):
+            credits = tile_credits if item[0] == "need_tile" else parameter_credits
+            if credits[port]:
+                credits[port] -= 1
+                item = items[port] = next(decoders[port])
+        acts = bool(item) and not item[0].startswith("need") and self._chance(0.5)
+        for kind in ("tile", "parameter"):
+            mine = acts and item[0] == kind
+            ctx.set(getattr(dut, f"i_{kind}_{port}").valid, mine)
+            ctx.set(getattr(dut, f"i_{kind}_done_{port}"), mine and item[2])
+            if mine:
+                ctx.set(getattr(dut, f"i_{kind}_{port}").payload, item[1])
+        if acts:
+            items[port] = next(decoders[port], None)
+
+    def _write(self, ctx) -> None:
+        payload = self.dut.o_result.payload
+        names = "address mask mode row channel elements restart data".split()
+        word = {name: ctx.get(getattr(payload, name)) for name in names}
+        self.scenario.words.append(word)
+        data = np.frombuffer(word["data"].to_bytes(self.config.width, "little"), np.uint8)
+        memory = self.scenario.memory
+        old = memory[word["address"]]
+        if word["mode"] == ResultMode.ADD16:
+            total = old.view("<i2").astype(int) + data.view("<i2")
+            data = np.clip(total, -(1 << 15), (1 << 15) - 1).astype("<i2").view(np.uint8)
+        mask = np.repeat([word["mask"] >> i & 1 for i in range(self.config.word_beats)], 16)
+        memory[word["address"]] = np.where(mask, data, old)

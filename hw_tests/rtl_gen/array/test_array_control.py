@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Array control without lanes: the distances the lanes ask for, credits, and no gaps at full size."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict, deque
+
+import pytest
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.step import Sequence, Step
+from rtl_gen.array.array_control import ArrayControl
+from rtl_gen.array.bundles import DrainMode, Target
+from rtl_gen.array.latency import LaneLatency
+from rtl_gen.vector.bundles import writer_depth
+
+_NEVER = -(1 << 20)
+_SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=4)
+_SHORT_STEPS = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, rows=4)
+_ONE_LANE = dataclasses.replace(_SHORT_STEPS, lanes=1, rows=8)
+_FULL = dataclasses.replace(CONFIGURATIONS["zcu102"], groups=4)
+
+
+class _Distances:
+    """Asserts every rule of LaneLatency on the bundles of each cycle."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config, self.rules = config, LaneLatency.of(config)
+        self.last: dict[tuple, int] = defaultdict(lambda: _NEVER)
+        self.loads: list[tuple[int, str]] = []  # operand bundles for the next swaps
+        self.fetch_runs: dict[tuple, int] = defaultdict(int)
+
+    def operand(self, now: int, kind: str, index: int) -> None:
+        reuse = self.rules.operand_reuse if kind == "word" else self.rules.fetch_reuse
+        if index == 0:
+            assert now >= self.last["swap",] + reuse, f"{kind} in cycle {now}"
+        self.loads.append((now, kind))
+
+    def fetch(self, now: int, where: tuple, index: int) -> None:
+        self.operand(now, "fetch", index)
+        assert now >= self.last["score", where] + self.rules.score + index
+        if index == self.config.step_cycles - 1:
+            self.fetch_runs[where] += 1
+
+    def swap(self, now: int, probabilities: bool) -> None:
+        rules = self.rules
+        kind, latency = ("fetch", rules.fetch) if probabilities else ("word", rules.operand)
+        words = [kind for _, kind in self.loads].count("word")
+        count = self.config.step_cycles if probabilities else words
+        own, later = self.loads[:count], self.loads[count:]
+        assert own and len(own) == count and all(load[1] == kind for load in own)
+        assert max(own)[0] <= now - latency, f"swap in cycle {now}, operand in {own}"
+        assert all(cycle >= now + rules.fetch_reuse for cycle, _ in later)
+        self.loads = later
+        self.last["swap",] = now
+
+    def issue(self, now: int, target: int, address: int, where: tuple | None) -> None:
+        assert now >= self.last["drain", target] + self.rules.port
+        assert now >= self.last["issue", target, address] + self.rules.revisit
+        self.last["issue", target] = self.last["issue", target, address] = now
+        if where is not None:
+            assert now >= self.last["score", where] + self.rules.score
+
+    def drain(self, now: int, target: int, mode: int, position: int, start: int, where) -> None:
+        bank, group = where
+        assert now >= self.last["issue", target] + self.rules.accumulate
+        self.last["drain", target] = now
+        if mode == DrainMode.SCORE:
+            if position == 0:
+                assert start
+                assert now >= self.last["score_group", group] + self.rules.score_revisit
+            if position == self.config.step_cycles - 1:
+                self.last["score", where] = self.last["score_group", group] = now
+                self.last["score_bank", bank] = now
+        if mode == DrainMode.OUTPUT and start:
+            assert now >= self.last["finish",] + self.rules.finish
+            self.last["output",] = now
+
+    def finish(self, now: int, group: int) -> None:
+        assert now >= self.last["output",] + self.rules.finish_reuse
+        assert now >= self.last["score_group", group] + self.rules.score_sum
+        self.last["finish",] = now
+
+
+class _Bench:
+    """Tiles, operands and writer without data; the lanes' words come exactly when the contract says."""
+
+    def __init__(self, config: AcceleratorConfig, tiles: int, slices: int, *, stalls: bool) -> None:
+        self.config, self.stalls = config, stalls
+        self.tiles, self.slices = tiles, slices
+        self.rng = random.Random(tiles)
+        self.dut = ArrayControl(config=config)
+        self.distances = _Distances(config)
+        self.busy: list[int] = []
+        self.words: list[tuple[int, int]] = []
+
+    def _chance(self, share: float) -> bool:
+        return not self.stalls or self.rng.random() < share
+
+    def run(self, commands: list[Command], step: Step, limit: int = 20000) -> None:
+        simulator = Simulator(self.dut)
+        simulator.add_clock(1e-8)
+
+        async def bench(ctx) -> None:
+            await self._run(ctx, commands, step, limit)
+
+        simulator.add_testbench(bench)
+        simulator.run()
+
+    async def _run(self, ctx, commands: list[Command], step: Step, limit: int) -> None:
+        dut, config = self.dut, self.config
+        ports = range(config.ports)
+        ctx.set(dut.step.rows, step.rows)
+        ctx.set(dut.step.sequences, len(step.sequences))
+        for index, entry in enumerate(step.sequences):
+            for name in ("position", "tokens", "first_row"):
+                ctx.set(getattr(dut.step.entries[index], name), getattr(entry, name))
+        pending = deque(int.from_bytes(command.encode(), "little") for command in commands)
+        credits = {"tile": [2] * config.ports, "parameter": [2] * config.ports}
+        left = {"tile": [self.tiles] * config.ports, "parameter": [self.slices] * config.ports}
+        answers: deque[int] = deque()
+        results: dict[int, int] = {}
+        unretired = 0
+        for now in range(limit):
+            ctx.set(dut.i_command.valid, bool(pending))
+            if pending:
+                ctx.set(dut.i_command.payload, pending[0])
+            for kind in ("tile", "parameter"):
+                for port in ports:
+                    done = bool(left[kind][port] and credits[kind][port]) and self._chance(0.04)
+                    left[kind][port] -= done
+                    credits[kind][port] -= done
+                    ctx.set(getattr(dut, f"i_{kind}_done_{port}"), done)
+            answer = bool(answers) and answers[0] <= now and self._chance(0.3)
+            if answer:
+                answers.popleft()
+            ready = self._chance(0.5)
+            ctx.set(dut.i_read.valid, answer)
+            ctx.set(dut.o_read.ready, ready)
+            retire = unretired > 0 and self._chance(0.1)
+            unretired -= retire
+            ctx.set(dut.i_result_retired, retire)
+            lane = results.pop(now, None)
+            ctx.set(dut.i_result.valid, lane is not None)
+            ctx.set(dut.i_result.lane, lane or 0)
+
+            if ctx.get(dut.o_read.valid) and ready:
+                answers.append(now + 4)
+            if ctx.get(dut.o_tile_free):
+                credits["tile"] = [credit + 1 for credit in credits["tile"]]
+            if ctx.get(dut.o_parameter_free):
+                credits["parameter"] = [credit + 1 for credit in credits["parameter"]]
+            self._watch(ctx, now, results)
+            if ctx.get(dut.o_result.valid):
+                payload = dut.o_result.payload
+                self.words.append((ctx.get(payload.address), ctx.get(payload.row)))
+                unretired += 1
+            # Words inside the lanes have their credit already.
+            assert unretired + len(results) <= writer_depth(config)
+            self.busy.append(ctx.get(dut.busy_cycle))
+            taken = pending and ctx.get(dut.i_command.ready)
+            await ctx.tick()
+            if taken:
+                pending.popleft()
+            if not pending and not ctx.get(dut.busy):
+                break
+        else:
+            raise AssertionError("the array is still busy")
+        assert not any(left["tile"]) and not any(left["parameter"])
+        assert credits == {"tile": [2] * config.ports, "parameter": [2] * config.ports}
+        assert not answers and not results and not unretired
+
+    def _watch(self, ctx, now: int, results: dict[int, int]) -> None:
+        dut, rules = self.dut, self.distances
+        word, fetch, issue, drain = dut.o_word, dut.o_fetch, dut.o_issue, dut.o_drain
+        # An operand bundle in the cycle of a swap belongs to the next step, so swaps come first.
+        probabilities = ctx.get(issue.target) == Target.OUTPUT
+        if ctx.get(issue.swap):
+            rules.swap(now, probabilities)
+        if ctx.get(word.valid):
+            rules.operand(now, "word", ctx.get(word.lane))
+        if ctx.get(fetch.valid):
+            where = (ctx.get(fetch.bank), ctx.get(fetch.group))
+            rules.fetch(now, where, ctx.get(fetch.index))
+        if ctx.get(issue.valid):
+            where = (ctx.get(issue.bank), ctx.get(issue.group)) if probabilities else None
+            rules.issue(now, ctx.get(issue.target).value, ctx.get(issue.address), where)
+        if ctx.get(drain.valid):
+            where = (ctx.get(drain.bank), ctx.get(drain.group))
+            mode = ctx.get(drain.mode)
+            rules.drain(
+                now,
+                ctx.get(drain.target).value,
+                mode,
+                ctx.get(drain.position),
+                ctx.get(drain.start),
+                where,
+            )
+            if ctx.get(drain.emit):
+                assert mode != DrainMode.SCORE
+                for lane in range(ctx.get(drain.lanes_low), ctx.get(drain.lanes_high)):
+                    cycle = now + rules.rules.result + lane
+                    assert cycle not in results, "words of two lanes meet"
+                    results[cycle] = lane
+        if ctx.get(dut.o_finish.valid):
+            rules.finish(now, ctx.get(dut.o_finish.group))
+
+
+def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[Command, list]:
+    stride = 2 * slices
+    values = dict(source_stride=tiles, tiles=tiles, slices=slices, destination_stride=stride)
+    words = slices * (2 if output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16) else 1)
+    expected = [(row * stride + word, row) for row in range(rows) for word in range(words)]
+    return Command(Opcode.MATMUL, {**values, "output": output, "row_set": RowSet.CHUNK}), expected
+
+
+def _attend(config: AcceleratorConfig, head_dim: int, step: Step, causal: bool) -> tuple:
+    """The command, how many tiles it takes, and address and row of its words."""
+    blocks = max(1, head_dim // config.width)
+    keys = sum(-(-(s.position + s.tokens) // config.width) for s in step.sequences)
+    values = dict(query=500, query_stride=3, blocks=blocks, causal=int(causal))
+    values |= dict(segment_beats=min(head_dim, config.width) // 16, score_shift=1)
+    words = [(500 + 3 * row + block, row) for row in range(step.rows) for block in range(blocks)]
+    return Command(Opcode.ATTEND, values), 2 * keys * blocks, words
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
+@pytest.mark.parametrize(
+    "config",
+    [_SMALL, _SHORT_STEPS, _ONE_LANE, _FULL],
+    ids=["small", "short_steps", "one_lane", "full"],
+)
+def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
+    rows = config.chunk_tokens - 1
+    first = rows // 2
+    width = config.width
+    spans = [(width + 3, first), (0, rows - first)]
+    step = Step((Sequence(0, *spans[0]), Sequence(0, *spans[1], first)))
+    commands, expected, tiles, slices = [], [], 0, 0
+    for output, count in ((MatmulOutput.INT8, 1), (MatmulOutput.RESIDUAL16, 2)):
+        command, words = _matmul(rows, 3, count, output)
+        commands.append(command)
+        expected += words
+        tiles, slices = tiles + 3 * count, slices + 3
+    for head_dim, causal in ((16, True), (min(2 * width, config.max_head_dim), False)):
+        command, count, words = _attend(config, head_dim, step, causal)
+        commands.append(command)
+        expected += words
+        tiles += count
+    command, words = _matmul(rows, 2, 1, MatmulOutput.LOGITS16)
+    bench = _Bench(config, tiles + 2, slices + 2, stalls=stalls)
+    bench.run([*commands, command], step)
+    assert sorted(bench.words) == sorted(expected + words)
+
+
+def _share(bench: _Bench) -> float:
+    first = bench.busy.index(1)
+    last = len(bench.busy) - bench.busy[::-1].index(1)
+    return sum(bench.busy) / (last - first)
+
+
+@pytest.mark.parametrize("config", [_SMALL, _FULL], ids=["small", "full"])
+@pytest.mark.parametrize("output", [MatmulOutput.INT8, MatmulOutput.RESIDUAL16])
+def test_matmul_issues_in_every_cycle(config: AcceleratorConfig, output: MatmulOutput) -> None:
+    command, words = _matmul(config.chunk_tokens, 3, 2, output)
+    bench = _Bench(config, 12, 6, stalls=False)
+    bench.run([command, command], Step((Sequence(0, 0, config.chunk_tokens),)))
+    assert sorted(bench.words) == sorted(2 * words)
+    assert _share(bench) == 1.0
+
+
+@pytest.mark.parametrize("config", [_SMALL, _FULL], ids=["small", "full"])
+def test_attention_issues_in_every_cycle(config: AcceleratorConfig) -> None:
+    step = Step((Sequence(0, 4 * config.width, config.chunk_tokens),))
+    command, tiles, _ = _attend(config, config.width, step, False)
+    bench = _Bench(config, tiles, 0, stalls=False)
+    bench.run([command], step)
+    steps = tiles * config.groups * config.step_cycles
+    # The last key block is partly filled: its steps are trimmed.
+    assert steps - config.groups * config.step_cycles < sum(bench.busy) <= steps
+    assert _share(bench) >= 0.97

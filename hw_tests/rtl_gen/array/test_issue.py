@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Issue: what a step waits for, its latency, and the length of steps below the revisit distance."""
+
+from __future__ import annotations
+
+from amaranth.sim import Simulator
+
+from meadow.spec.config import CONFIGURATIONS
+from rtl_gen.array.bundles import Target
+from rtl_gen.array.issue import Issue
+from rtl_gen.array.latency import LaneLatency
+
+_CONFIG = CONFIGURATIONS["small"]
+
+
+def test_steps_wait_for_tile_and_drain_and_keep_their_distance() -> None:
+    dut = Issue(config=_CONFIG)
+    revisit = LaneLatency.of(_CONFIG).revisit
+    starts, issues, frees, phases = [], [], [], []
+    steps = [
+        dict(cycles=16, phase_first=1, target=Target.BUFFER0, address=32),
+        dict(cycles=2, phase_last=1, tile_last=1, target=Target.BUFFER0, address=64),
+        dict(cycles=16, phase_first=1, phase_last=1, tile_last=1, target=Target.BUFFER0),
+    ]
+    tile_done = {10: (0,), 14: (1,), 20: (0, 1)}
+    drained = 60
+
+    async def bench(ctx) -> None:
+        queue = list(steps)
+        for now in range(100):
+            for port in range(2):
+                ctx.set(getattr(dut, f"i_tile_done_{port}"), port in tile_done.get(now, ()))
+            ctx.set(dut.i_drained_0, now == drained)
+            ctx.set(dut.i_step.valid, bool(queue))
+            if queue:
+                ctx.set(dut.i_step.payload, queue[0])
+            taken = bool(queue) and ctx.get(dut.i_step.ready)
+            assert ctx.get(dut.waiting_tile) == (now <= 14)
+            if ctx.get(dut.o_issue.valid):
+                issue = dut.o_issue
+                issues.append((now, ctx.get(issue.address), ctx.get(issue.swap)))
+            if ctx.get(dut.o_tile_free):
+                frees.append(now)
+            if ctx.get(dut.o_phase_done):
+                phases.append(now)
+            await ctx.tick()
+            if taken:
+                queue.pop(0)
+                starts.append(now)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert starts == [15, 31, drained + 1] and drained > 31 + revisit
+    first = [start + Issue.START_TO_ISSUE for start in starts]
+    assert issues == [
+        (start + cycle, step.get("address", 0) + cycle, int(cycle == 0))
+        for start, step in zip(first, steps, strict=True)
+        for cycle in range(step["cycles"])
+    ]
+    assert frees == phases == [31 + 2, drained + 1 + 16]
+
+
+def test_a_short_step_is_as_long_as_the_revisit_distance() -> None:
+    dut = Issue(config=_CONFIG)
+    starts = []
+
+    async def bench(ctx) -> None:
+        ctx.set(dut.i_tile_done_0, 1)
+        ctx.set(dut.i_tile_done_1, 1)
+        await ctx.tick()
+        ctx.set(dut.i_tile_done_0, 0)
+        ctx.set(dut.i_tile_done_1, 0)
+        ctx.set(dut.i_step.valid, 1)
+        ctx.set(dut.i_step.payload, {"cycles": 1})
+        for now in range(20):
+            if ctx.get(dut.i_step.ready):
+                starts.append(now)
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    distances = {after - before for before, after in zip(starts, starts[1:], strict=False)}
+    assert distances == {LaneLatency.of(_CONFIG).revisit}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MATMUL schedule: every step and job against three nested loops."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.config import CONFIGURATIONS
+from rtl_gen.array.matmul_schedule import MatmulSchedule
+
+_CONFIG = CONFIGURATIONS["small"]
+_STEP = "tile_last phase_first phase_last cycles address first fetch words source stride".split()
+_JOB = "group row end address stride blocks channel remaining restart".split()
+
+
+def _expected(values: dict[str, int], rows: int) -> tuple[list, list]:
+    steps, jobs = [], []
+    lanes, cycles, width = _CONFIG.lanes, _CONFIG.step_cycles, _CONFIG.width
+    groups = -(-rows // lanes)
+    stride, tiles = values["source_stride"], values["tiles"]
+    for n in range(values["slices"]):
+        for k in range(tiles):
+            for g in range(groups):
+                last, end = g == groups - 1, k == tiles - 1
+                source = values["source"] + g * lanes * stride + k
+                words = min(lanes, rows - g * lanes)
+                flags = (int(last), int(g == k == 0), int(last and end))
+                steps.append((*flags, cycles, g * cycles, int(k == 0), 0, words, source, stride))
+        wide = 1 + (values["output"] >= MatmulOutput.RESIDUAL16)
+        address = values["destination"] + n * wide
+        channel, left = values["first_channel"] + n * width, values["channels"] - n * width
+        restart = int(values["restart"] and n == 0)
+        jobs.append((0, 0, rows, address, values["destination_stride"], 1, channel, left, restart))
+    return steps, jobs
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
+@pytest.mark.parametrize(
+    ("rows", "head", "output"),
+    [(1, False, MatmulOutput.INT8), (9, False, MatmulOutput.LOGITS16), (3, True, 2), (8, False, 1)],
+)
+def test_steps_and_jobs(rows: int, head: bool, output: int, stalls: bool) -> None:
+    seed = 4
+    rng = random.Random(seed)
+    dut = MatmulSchedule(config=_CONFIG)
+    values = dict(source=40, source_stride=7, tiles=3, slices=2, destination=90, output=int(output))
+    values |= dict(destination_stride=11, first_channel=64, channels=50, restart=1)
+    values["row_set"] = RowSet.HEAD if head else RowSet.CHUNK
+    command = int.from_bytes(Command(Opcode.MATMUL, values).encode(), "little")
+    steps, jobs = [], []
+
+    async def bench(ctx) -> None:
+        ctx.set(dut.step.rows, 50 if head else rows)
+        ctx.set(dut.step.sequences, rows if head else 2)
+        for _ in range(2):
+            ctx.set(dut.i_command.valid, 1)
+            ctx.set(
+                dut.i_command.payload.as_value(),
+                command & (1 << len(dut.i_command.payload.as_value())) - 1,
+            )
+            await ctx.tick()
+            ctx.set(dut.i_command.valid, 0)
+            waited = 1
+            while ctx.get(dut.busy):
+                if waited == MatmulSchedule.LATENCY:
+                    assert ctx.get(dut.o_step.valid)
+                else:
+                    assert waited > MatmulSchedule.LATENCY or not ctx.get(dut.o_step.valid)
+                for port, names, seen in ((dut.o_step, _STEP, steps), (dut.o_job, _JOB, jobs)):
+                    ready = not stalls or rng.random() < 0.4
+                    ctx.set(port.ready, ready)
+                    if ready and ctx.get(port.valid):
+                        seen.append(tuple(ctx.get(getattr(port.payload, name)) for name in names))
+                await ctx.tick()
+                waited += 1
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    want_steps, want_jobs = _expected(values, rows)
+    assert steps == 2 * want_steps, f"seed {seed}"
+    assert jobs == 2 * want_jobs, f"seed {seed}"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verilog of every configuration: the same bytes twice, in bounded memory, and without a lint error."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cosim.generate import generated_verilog
+from cosim.verilator_build import lint
+from meadow.spec.config import named_config
+
+_SCRIPT = """
+import hashlib, resource, sys
+from meadow.spec.config import named_config
+from rtl_gen.export import generate_verilog
+text = generate_verilog(named_config(sys.argv[1])).encode()
+open(sys.argv[2], "wb").write(text)
+peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(hashlib.sha256(text).hexdigest(), 1024 * sum(peaks))
+"""
+_MEMORY_BYTES = 2 << 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["tiny", "zcu102"])
+def test_the_same_bytes_in_bounded_memory_and_no_lint_error(config: str, tmp_path: Path) -> None:
+    """A process of its own with another hash seed gives what the cache holds, within 2 GB."""
+    cached = generated_verilog(named_config(config))
+    target = tmp_path / "meadow.v"
+    result = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, config, str(target)],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONHASHSEED": "12345"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    digest, peak_bytes = result.stdout.split()
+    assert digest == hashlib.sha256(cached.encode()).hexdigest()
+    assert int(peak_bytes) <= _MEMORY_BYTES
+    assert lint(cached, top="meadow_top") == []
