@@ -8,6 +8,7 @@ from typing import Any
 
 from firmware.session import Phase
 from meadow.spec.commands import TrafficClass
+from meadow.spec.config import BEAT_BYTES
 from meadow.spec.image import Manifest
 
 __all__ = ["phase_report", "useful_macs"]
@@ -36,8 +37,10 @@ def phase_report(
 ) -> dict[str, Any]:
     """JSON-ready numbers of a phase that started at position `first`; `rate` in DRAM bytes per cycle, None unlimited.
 
-    Utilisations are None where there is no time (golden device) or no limit to compare with.
+    Bandwidth utilisation is against `rate`, or without a limit against what the ports can carry. Utilisations are None
+    where there is no time (golden device).
     """
+    offered = BEAT_BYTES * manifest.config.ports if rate is None else rate
     dram = {
         kind.name.lower(): phase.counters.get(f"bytes_{kind.name.lower()}", 0)
         for kind in TrafficClass
@@ -50,7 +53,7 @@ def phase_report(
         "cycles_per_token": cycles / phase.tokens if phase.tokens else 0.0,
         "array_utilisation": macs / cycles / manifest.config.macs if cycles else None,
         "bandwidth_utilisation": (
-            float(sum(dram.values()) / (cycles * rate)) if cycles and rate is not None else None
+            float(sum(dram.values()) / (cycles * offered)) if cycles else None
         ),
         "dram_bytes": dram,
     }

@@ -119,7 +119,9 @@ class _Stream:
         return whole[len(self.tokenizer.decode(self._prompt)) :]
 
     def show(self, tokens: list[int]) -> None:
-        """Print what is new."""
+        """Print what is new, the first time after the prompt."""
+        if len(tokens) == 1 and self.tokenizer is not None:
+            typer.echo(self.tokenizer.decode(self._prompt), nl=False)
         if self.tokenizer is None:
             typer.echo(f"{tokens[-1]} ", nl=False)
             return
@@ -156,7 +158,7 @@ def run_command(
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
     prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
     prompt_tokens: Annotated[str | None, typer.Option(help="Token numbers, like 1,2,3.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 32,
+    max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 100,
     bandwidth_gbps: Annotated[
         float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
     ] = None,
@@ -183,8 +185,6 @@ def run_command(
     loaded = load_model(model, CompileOptions(config_name=config), log)
     tokens, tokenizer = _prompt(loaded, prompt, prompt_tokens)
     stream = _Stream(tokenizer, tokens)
-    if not as_json and tokenizer is not None:
-        typer.echo(tokenizer.decode(tokens), nl=False)
     report = run_model(
         loaded,
         tokens,

@@ -39,6 +39,8 @@ def test_utilisations(manifest: Manifest) -> None:
     assert report["array_utilisation"] == macs / 1000 / 64
     assert report["bandwidth_utilisation"] == 0.5
     assert report["dram_bytes"]["weights"] == 1500
+    unlimited = phase_report(manifest, phase, first=0, head_rows=1, rate=None)
+    assert unlimited["bandwidth_utilisation"] == 2000 / 1000 / 16
 
 
 @pytest.mark.parametrize(
