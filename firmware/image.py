@@ -4,6 +4,7 @@ anything is used."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -21,6 +22,15 @@ __all__ = ["ImageError", "read_image"]
 
 _LENGTH_BYTES = 8
 _MAX_HEADER = 1 << 27
+_REGIONS = {"program", "embeddings", "argmax", "logits", "dump"}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "str": str,
+    "tuple": tuple,
+    "Mapping": dict,
+}
+"""By the first word of a manifest field's annotation."""
 _DTYPES = {"U8": np.dtype(np.uint8), "I16": np.dtype("<i2")}
 
 
@@ -68,7 +78,7 @@ def _header(data: np.ndarray, name: str) -> tuple[dict[str, Any], int]:
         )
     try:
         header = json.loads(data[_LENGTH_BYTES:start].tobytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImageError(f"{name} is not a model image: its header is not JSON") from error
     if not isinstance(header, dict):
         raise ImageError(f"{name} is not a model image: its header is not a JSON object")
@@ -86,8 +96,11 @@ def _manifest(header: dict[str, Any], name: str) -> Manifest:
         raise ImageError(f"{name} is corrupt: wrong checksum of the manifest")
     try:
         manifest = Manifest.from_json(text)
+        _check_kinds(manifest)
     except ValueError as error:
         raise ImageError(f"{name} cannot be used: {error}") from error
+    except RecursionError as error:
+        raise ImageError(f"{name} cannot be used: its manifest is nested too deeply") from error
     if hash_of(manifest.config) != manifest.contract_hash:
         raise ImageError(
             f"{name} was compiled for contract {manifest.contract_hash[:12]}, "
@@ -95,6 +108,31 @@ def _manifest(header: dict[str, Any], name: str) -> Manifest:
             f"for the same configuration"
         )
     return manifest
+
+
+def _check_kinds(manifest: Manifest) -> None:
+    """ValueError naming the first field of the manifest whose value is of the wrong kind."""
+    missing = sorted(_REGIONS - set(manifest.regions))
+    if missing:
+        raise ValueError(f"the manifest must hold the region {missing[0]}")
+    parts: dict[str, Any] = {"": manifest, "cache.": manifest.cache}
+    parts |= {f"regions.{name}.": region for name, region in manifest.regions.items()}
+    parts |= {f"logits[{index}].": piece for index, piece in enumerate(manifest.logits)}
+    parts |= {f"matrices[{index}].": facts for index, facts in enumerate(manifest.matrices)}
+    for prefix, part in parts.items():
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            kinds = _KINDS.get(str(field.type).split("[")[0], object)
+            is_count = field.type == "int"
+            if not isinstance(value, kinds) or (is_count and not 0 <= value < 1 << 63):
+                rule = "a whole number of at least 0" if is_count else f"of type {field.type}"
+                raise ValueError(f"{prefix}{field.name} must be {rule}, not {value!r:.40}")
+    if not manifest.logits or not manifest.matrices:
+        raise ValueError("the manifest must hold at least one logits piece and one matrix")
+    if len(manifest.labels) != manifest.commands:
+        raise ValueError(
+            f"the manifest must hold {manifest.commands} labels, not {len(manifest.labels)}"
+        )
 
 
 def _tensors(

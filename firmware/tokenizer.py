@@ -8,11 +8,29 @@ from typing import Any
 
 from meadow.golden.image import Image
 
-__all__ = ["TextTokenizer", "TokenizerMissing"]
+__all__ = ["TextTokenizer", "TokenizerMissing", "load_tokenizer"]
 
 
 class TokenizerMissing(ValueError):
     """There is no tokenizer in the image, or no package to read it; the message says what to do."""
+
+
+def load_tokenizer(data: bytes) -> Any:
+    """`tokenizers.Tokenizer` out of the bytes of a tokenizer.json.
+
+    TokenizerMissing if the package is lacking; ValueError if the bytes are no tokenizer.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise TokenizerMissing(
+            "text needs the package tokenizers: pip install tokenizers, "
+            "or give the prompt as token numbers (--prompt-tokens)"
+        ) from None
+    try:
+        return Tokenizer.from_str(data.decode())
+    except Exception as error:  # the package raises plain Exception
+        raise ValueError(f"tokenizer.json must hold a tokenizer: {error}") from None
 
 
 class TextTokenizer:
@@ -24,17 +42,14 @@ class TextTokenizer:
             raise TokenizerMissing(
                 "the image has no tokenizer: give the prompt as token numbers (--prompt-tokens)"
             )
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise TokenizerMissing(
-                "text needs the package tokenizers: pip install tokenizers, "
-                "or give the prompt as token numbers (--prompt-tokens)"
-            ) from None
-        self._tokenizer: Any = Tokenizer.from_str(data.decode())
+        self._tokenizer = load_tokenizer(data)
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a text, the opening token included if the model has one."""
+        """Tokens of a text, the opening token included if the model has one; ValueError if it is not UTF-8."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"a prompt must be UTF-8 text, not {text!r:.80}") from None
         return list(self._tokenizer.encode(text).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:

@@ -31,5 +31,7 @@ def generate_verilog(config: AcceleratorConfig) -> str:
 
 def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
     """Name and width of every port of `meadow_top` beside clk and rst, in order, for the manifest."""
-    ports = _top_ports(Accelerator(config=config, black_box=True), config)
+    top = Accelerator(config=config, black_box=True)
+    top._MustUse__silence = True  # only its ports are wanted
+    ports = _top_ports(top, config)
     return [{"name": name, "width": len(signal)} for name, (signal, _) in ports.items()]

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from meadow.compiler.image import write_image
+from meadow.compiler.replace import check_replaceable
 from meadow.golden.image import Image
-from workbench.console import log, print_json
+from workbench.console import print_json, say
 from workbench.models import CompileOptions, compile_directory
+from workbench.progress import log
 
 __all__ = ["compile_command", "image_report"]
 
@@ -50,9 +52,17 @@ def compile_command(
         str, typer.Option(help="Weight scales per channel or per tensor.")
     ] = "channel",
     hidden_block: Annotated[
-        int | None, typer.Option(help="Hidden channels per pass of the MLP.")
+        int | None,
+        typer.Option(
+            help="Hidden channels per pass of the MLP; as many as leave room for chunks, if left out."
+        ),
     ] = None,
-    context: Annotated[int | None, typer.Option(help="Tokens per sequence.")] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens per sequence; all that model and configuration allow, if left out."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Quantise and pack a checkpoint for a configuration."""
@@ -63,13 +73,14 @@ def compile_command(
         hidden_block=hidden_block,
         context=context,
     )
+    check_replaceable(output, "the image")
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)
     if as_json:
         print_json(report)
         return
-    typer.echo(
+    say(
         f"{output}: {report['file_bytes']} bytes for configuration {config}, "
         f"{report['bits_per_weight']:.2f} bits per weight, context {report['context']}, "
         f"chunks of up to {report['chunk_tokens']} tokens, "

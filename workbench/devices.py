@@ -24,7 +24,7 @@ class Throttle:
     """The DRAM of a simulated device.
 
     bandwidth_gbps: 10**9 bits per second, all ports together, None is unlimited; clock_mhz: of the accelerator;
-    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the stalls.
+    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the stalls, 64 bits.
 
     Raises ValueError for numbers out of range.
     """
@@ -44,6 +44,8 @@ class Throttle:
             raise ValueError(f"stalls must be a probability below 1, not {self.stalls}")
         if not 0 <= self.latency_cycles <= 1_000_000:
             raise ValueError(f"latency must be 0..1000000 cycles, not {self.latency_cycles}")
+        if not 0 <= self.seed < 1 << 64:
+            raise ValueError(f"seed must be 0..2**64 - 1, not {self.seed}")
 
     @property
     def bytes_per_cycle(self) -> Fraction | None:

@@ -6,19 +6,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cosim.generate import generated_verilog
+from meadow.compiler.replace import check_replaceable, replacing
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import VERSION, register_map
-from workbench.console import log
+from workbench.progress import log
 
 __all__ = ["generate_command", "verilog_manifest"]
 
@@ -62,21 +61,17 @@ def generate_command(
 ) -> None:
     """Write the Verilog of a configuration and its manifest."""
     chosen = named_config(config)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / VERILOG_NAME, out / MANIFEST_NAME]
+    for path in paths:
+        check_replaceable(path, path.name)
     verilog = generated_verilog(chosen, log=log)
     log("describing it")
     manifest = verilog_manifest(config, chosen, verilog)
-    out.mkdir(parents=True, exist_ok=True)
-    _replace(out / VERILOG_NAME, verilog)
-    _replace(out / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
-    log(f"wrote {out / VERILOG_NAME} ({len(verilog)} characters) and {out / MANIFEST_NAME}")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that the path holds all of it or what was there before."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        temporary = Path(file.name)
-        file.write(text)
-    temporary.chmod(0o644)
-    os.replace(temporary, path)
+    with replacing(paths[0], VERILOG_NAME) as verilog_file:
+        verilog_file.write(verilog.encode())
+        verilog_file.flush()
+        # Written while the first is not in its place yet, so that the two stay a pair.
+        with replacing(paths[1], MANIFEST_NAME) as manifest_file:
+            manifest_file.write((json.dumps(manifest, indent=2) + "\n").encode())
+    log(f"wrote {paths[0]} ({len(verilog)} characters) and {paths[1]}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from cosim.cache import cache_directory, content_hash, obtain
 from firmware.image import read_image
+from firmware.tokenizer import load_tokenizer
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.image import compile_image, write_image
@@ -87,7 +88,7 @@ def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.n
     limit = min(_SEQUENCE_TOKENS, d.max_positions)
     file = directory / _CALIBRATION_FILE
     if checkpoint.tokenizer_json is None:
-        if file.is_file():
+        if file.exists():
             raise ValueError(f"{file} needs a tokenizer.json beside it")
         generator = np.random.default_rng(0)
         sequences = [
@@ -95,11 +96,21 @@ def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.n
             for _ in range(_RANDOM_SEQUENCES)
         ]
         return sequences, f"{_RANDOM_SEQUENCES} sequences of seeded random tokens"
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(checkpoint.tokenizer_json.decode())
-    if file.is_file():
-        texts = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+    tokenizer = load_tokenizer(checkpoint.tokenizer_json)
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if largest >= d.vocabulary:
+        raise ValueError(
+            f"tokens of tokenizer.json must be below the model's vocabulary of {d.vocabulary}, "
+            f"not {largest}"
+        )
+    if file.exists():
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} must be UTF-8 text: {error}") from None
+        texts = [line for line in lines if line.strip()]
+        if not texts:
+            raise ValueError(f"{file} must hold at least one line of text")
         source = f"{len(texts)} lines of {_CALIBRATION_FILE}"
     else:
         texts = generate_stories(seed=_STORY_SEED, count=_STORIES)
@@ -114,7 +125,9 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
     sequences, source = calibration_text(directory, checkpoint)
     log(f"calibrating with {source}")
     statistics = calibrate(checkpoint, sequences)
-    block = options.hidden_block or _hidden_block(checkpoint.description, config)
+    block = options.hidden_block
+    if block is None:
+        block = _hidden_block(checkpoint.description, config)
     model = quantise(checkpoint, statistics, granularity=options.granularity, hidden_block=block)
     model = dataclasses.replace(model, notes={**model.notes, "calibration": source})
     log(f"compiling for configuration {options.config_name}")

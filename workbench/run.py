@@ -14,10 +14,11 @@ from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.golden.sampling import sample_top_k
 from meadow.spec.config import named_config
-from workbench.console import EXIT_DIFFERENCE, log, print_json
+from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, open_device
 from workbench.measure import phase_report
 from workbench.models import CompileOptions, Loaded, load_model
+from workbench.progress import log, tick
 from workbench.reference import difference, reference_for
 from workbench.run_table import print_table
 
@@ -31,7 +32,7 @@ def parse_tokens(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"prompt tokens must be numbers like 1,2,3, not {text!r}") from None
+        raise ValueError(f"prompt tokens must be numbers like 1,2,3, not {text!r:.60}") from None
 
 
 def run_model(
@@ -59,6 +60,7 @@ def run_model(
         device_name, manifest.config, Session.window_bytes(image), throttle, log
     ) as device:
         session = Session(device, image)
+        log(f"taking in {len(prompt)} tokens")
         pending = prompt
         for token in session.generate(
             prompt, max_tokens, sampler=_sampler(top_k, seed), chunk=chunk
@@ -104,6 +106,10 @@ def _sampler(top_k: int | None, seed: int) -> Sampler | None:
     return lambda logits: sample_top_k(logits, k=top_k, generator=generator)
 
 
+def _tick(tokens: list[int]) -> None:
+    tick(f"generated {len(tokens)} tokens")
+
+
 class _Stream:
     """Prints a growing text piece by piece, holding back bytes that are not a whole character yet."""
 
@@ -121,13 +127,13 @@ class _Stream:
     def show(self, tokens: list[int]) -> None:
         """Print what is new, the first time after the prompt."""
         if len(tokens) == 1 and self.tokenizer is not None:
-            typer.echo(self.tokenizer.decode(self._prompt), nl=False)
+            say(self.tokenizer.decode(self._prompt), nl=False)
         if self.tokenizer is None:
-            typer.echo(f"{tokens[-1]} ", nl=False)
+            say(f"{tokens[-1]} ", nl=False)
             return
         text = self.text(tokens)
         if not text.endswith("\ufffd"):
-            typer.echo(text[self._shown :], nl=False)
+            say(text[self._shown :], nl=False)
             self._shown = len(text)
 
 
@@ -156,14 +162,19 @@ def run_command(
     ] = None,
     device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
-    prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help=f"Text to continue; {DEFAULT_PROMPT!r} if left out.")
+    ] = None,
     prompt_tokens: Annotated[str | None, typer.Option(help="Token numbers, like 1,2,3.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 100,
     bandwidth_gbps: Annotated[
         float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
     ] = None,
     clock_mhz: Annotated[float, typer.Option(help="Clock that the limit refers to.")] = 250.0,
-    chunk: Annotated[int | None, typer.Option(help="Prompt tokens per chunk.")] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(help="Prompt tokens per chunk; as few equal chunks as possible, if left out."),
+    ] = None,
     stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
     latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
     seed: Annotated[int, typer.Option(help="Of stalls and sampling.")] = 0,
@@ -194,15 +205,15 @@ def run_command(
         chunk=chunk,
         top_k=top_k,
         seed=seed,
-        on_token=(lambda tokens: None) if as_json else stream.show,
+        on_token=_tick if as_json else stream.show,
     )
     text = None if tokenizer is None else stream.text(report["tokens"])
     report = {"text": text, **report}
     if as_json:
         print_json(report)
     else:
-        typer.echo()
+        say()
         print_table(report)
     if not report["matches_golden"]:
-        log(f"meadow: differs from the golden model at {report['first_difference']}")
+        say(f"meadow: differs from the golden model at {report['first_difference']}", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)

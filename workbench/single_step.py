@@ -68,17 +68,25 @@ def single_step(
     tokens: int | None = None,
     seed: int = 0,
     log: Callable[[str], None] = lambda text: None,
+    tick: Callable[[str], None] = lambda text: None,
 ) -> tuple[int, Difference | None]:
     """Commands compared, and the first difference or None.
 
     tokens: of the prefill chunk, by default 64, or what chunk and context hold. Token numbers are drawn with `seed`. The
-    activation memory is compared after every command, the DRAM window after every step. ValueError for a chunk that
+    activation memory is compared after every command, the DRAM window after every step. log: told every step, tick: every command. ValueError for a chunk that
     does not fit the image.
     """
     manifest = image.manifest
     config = manifest.config
-    room = min(_PREFILL_TOKENS, manifest.chunk_tokens, manifest.context - _DECODE_STEPS)
-    count = room if tokens is None else tokens
+    room = min(manifest.chunk_tokens, manifest.context - _DECODE_STEPS)
+    if room < 1:
+        raise ValueError(
+            f"single-stepping needs a context of at least {_DECODE_STEPS + 1} tokens, "
+            f"not {manifest.context}"
+        )
+    count = min(_PREFILL_TOKENS, room) if tokens is None else tokens
+    if not 1 <= count <= room:
+        raise ValueError(f"the prefill chunk must have 1..{room} tokens, not {count}")
     generator = np.random.default_rng(seed)
     golden_device = GoldenDevice(config, Session.window_bytes(image))
     session, golden = Session(device, image), Session(golden_device, image)
@@ -90,6 +98,7 @@ def single_step(
             one.prepare(new, outputs=Outputs.ARGMAX | Outputs.LOGITS) for one in (session, golden)
         ]
         for index in range(manifest.commands):
+            tick(f"step {step}: command {index} of {manifest.commands}")
             session.execute(index)
             golden.execute(index)
             seen = session.dump_activations()

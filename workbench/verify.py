@@ -10,9 +10,10 @@ import typer
 
 from firmware.session import Session
 from meadow.spec.config import named_config
-from workbench.console import EXIT_DIFFERENCE, log, print_json
+from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, open_device
 from workbench.models import CompileOptions, load_model
+from workbench.progress import log, tick
 from workbench.single_step import single_step
 
 __all__ = ["verify_command"]
@@ -45,7 +46,9 @@ def verify_command(
     manifest = loaded.image.manifest
     window = Session.window_bytes(loaded.image)
     with open_device(device, manifest.config, window, throttle, log) as opened:
-        commands, found = single_step(opened, loaded.image, tokens=tokens, seed=seed, log=log)
+        commands, found = single_step(
+            opened, loaded.image, tokens=tokens, seed=seed, log=log, tick=tick
+        )
     report: dict[str, Any] = {
         "device": device,
         "config": manifest.config_name,
@@ -58,7 +61,7 @@ def verify_command(
     if as_json:
         print_json(report)
     elif found is None:
-        typer.echo(f"{commands} commands on {device} ({LABELS[device]}), every one equal to golden")
+        say(f"{commands} commands on {device} ({LABELS[device]}), every one equal to golden")
     if found is not None:
-        log(f"meadow: {found}")
+        say(f"meadow: {found}", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)

@@ -138,6 +138,9 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     target.write_bytes((2).to_bytes(8, "little") + b"[]")
     with pytest.raises(ImageError, match="is not a model image"):
         read_image(target)
+    target.write_bytes((5 * 10**5).to_bytes(8, "little") + b'{"a":' * 10**5)
+    with pytest.raises(ImageError, match="its header is not JSON"):
+        read_image(target)
     save_file({"weight": np.zeros(3)}, target)
     with pytest.raises(ImageError, match="a safetensors file without a manifest"):
         read_image(target)
@@ -154,6 +157,26 @@ def test_manifest_is_checked(path: Path) -> None:
         read_image(path)
     rewrite(path, {"format_version": 1, "surprise": 1})
     with pytest.raises(ImageError, match="missing or malformed field: .*surprise"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context": "7"}, "context must be a whole number of at least 0, not '7'"),
+        ({"commands": -1}, "commands must be a whole number of at least 0, not -1"),
+        ({"chunk_tokens": 1.5}, "chunk_tokens must be a whole number of at least 0, not 1.5"),
+        ({"contract_hash": None}, "contract_hash must be of type str, not None"),
+        ({"logits_scale": "x"}, "logits_scale must be of type float, not 'x'"),
+        ({"tensors_sha256": []}, r"tensors_sha256 must be of type Mapping.*, not \[\]"),
+        ({"regions": {}}, "the manifest must hold the region argmax"),
+        ({"labels": ["a"]}, r"the manifest must hold \d+ labels, not 1"),
+        ({"logits": []}, "the manifest must hold at least one logits piece and one matrix"),
+    ],
+)
+def test_a_manifest_of_the_wrong_kind(path: Path, change: dict[str, object], message: str) -> None:
+    rewrite(path, {"format_version": 1, **change})
+    with pytest.raises(ImageError, match=f"cannot be used: {message}"):
         read_image(path)
 
 

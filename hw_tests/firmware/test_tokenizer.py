@@ -30,6 +30,18 @@ def test_an_image_without_tokenizer_is_named(image: Image) -> None:
         TextTokenizer(image)
 
 
+@pytest.mark.parametrize("data", [b"{", b"{}", b"[]", b"\xff"])
+def test_what_is_no_tokenizer_is_named(image: Image, data: bytes) -> None:
+    damaged = dataclasses.replace(image, tokenizer=np.frombuffer(data, np.uint8))
+    with pytest.raises(ValueError, match="tokenizer.json must hold a tokenizer: "):
+        TextTokenizer(damaged)
+
+
+def test_a_prompt_that_is_no_text_is_refused(image: Image) -> None:
+    with pytest.raises(ValueError, match=r"a prompt must be UTF-8 text, not '\\udcff'"):
+        TextTokenizer(with_tokenizer(image)).encode("\udcff")
+
+
 def test_a_missing_package_is_named(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(TokenizerMissing, match="pip install tokenizers"):

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from firmware.image import read_image
+from hw_tests.workbench import conftest
 from workbench.cli import app
 
 
@@ -65,6 +66,7 @@ def test_the_same_input_gives_the_same_file(checkpoint: Path, tmp_path: Path) ->
         (["--config", "huge"], "unknown configuration 'huge'"),
         (["--codec", "zip"], "codec must be one of auto, dictionary, raw, not 'zip'"),
         (["--granularity", "row"], "granularity must be one of channel, tensor, not 'row'"),
+        (["--hidden-block", "0"], "hidden_block must be at least 1, not 0"),
         (["--context", "999"], "context must be at most"),
     ],
 )
@@ -82,3 +84,109 @@ def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["compile", str(tmp_path / "no"), "-o", str(tmp_path / "x")])
     assert result.exit_code == 2
     assert result.stderr.startswith("meadow: a checkpoint must be a directory")
+
+
+def damage(source: Path, directory: Path, change: dict[str, Any]) -> Path:
+    """A copy of a checkpoint with other config.json entries."""
+    shutil.copytree(source, directory)
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | change))
+    return directory
+
+
+def refused(directory: Path, output: Path) -> str:
+    """Compile over an existing file; the one line of the error."""
+    output.write_bytes(b"old")
+    result = CliRunner().invoke(app, ["compile", str(directory), "-o", str(output), "--json"])
+    assert result.exit_code == 2, result.output
+    assert result.stdout == "" and output.read_bytes() == b"old"
+    assert not list(output.parent.glob(".*"))
+    assert "Traceback" not in result.stderr
+    return result.stderr.splitlines()[-1]
+
+
+def test_what_is_no_model_is_one_line_and_keeps_the_old_image(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "model.meadow"
+    llama = damage(checkpoint, tmp_path / "llama", {"model_type": "llama"})
+    assert refused(llama, output) == "meadow: model_type must be 'opt', not 'llama'"
+    cut = damage(checkpoint, tmp_path / "cut", {})
+    weights = (cut / "model.safetensors").read_bytes()
+    (cut / "model.safetensors").write_bytes(weights[:-1])
+    assert refused(cut, output).startswith("meadow: model.safetensors is truncated: ")
+    start = 8 + int.from_bytes(weights[:8], "little")
+    header = json.loads(weights[8:start])
+    header["new\nline\x1b[31m"] = header.pop("model.decoder.layers.0.fc1.bias")
+    text = json.dumps(header).encode()
+    (cut / "model.safetensors").write_bytes(
+        len(text).to_bytes(8, "little") + text + weights[start:]
+    )
+    assert refused(cut, output).startswith("meadow: the weights must hold layers.0.fc1.bias")
+    header["model.decoder.layers.0.fc1.bias"] = header["new\nline\x1b[31m"] | {
+        "data_offsets": [len(weights) - start, len(weights) - start + 256]
+    }
+    text = json.dumps(header).encode()
+    (cut / "model.safetensors").write_bytes(
+        len(text).to_bytes(8, "little") + text + weights[start:] + bytes(256)
+    )
+    # The name cannot end the line or drive the terminal.
+    assert refused(cut, output) == "meadow: an OPT model has no tensor new\\nline\\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"WIDTH": 96, "HEADS": 1}, "padded head dim must be at most max_head_dim (64), not 96"),
+        ({"WIDTH": 528, "HEADS": 33}, "padded width must be at most norm_channels (512), not 528"),
+    ],
+)
+def test_a_model_that_the_configuration_cannot_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int], message: str
+) -> None:
+    for name, value in sizes.items():
+        monkeypatch.setattr(conftest, name, value)
+    directory = conftest.write_checkpoint(tmp_path / "model", tokenizer=False)
+    assert refused(directory, tmp_path / "out") == f"meadow: {message}"
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_work(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    for output, message in (
+        (tmp_path / "no" / "x", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (Path("/dev/null"), "Not a regular file"),
+    ):
+        result = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(output)])
+        assert result.exit_code == 2
+        assert result.stderr == f"meadow: cannot write the image: {message}: {output}\n"
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_tokenizer_must_fit_the_model(checkpoint: Path, tmp_path: Path) -> None:
+    small = damage(checkpoint, tmp_path / "small", {})
+    tokenizer = json.loads((small / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["~"] = 71
+    (small / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert refused(small, tmp_path / "out") == (
+        "meadow: tokens of tokenizer.json must be below the model's vocabulary of 71, not 71"
+    )
+    (small / "tokenizer.json").write_text("{}")
+    assert refused(small, tmp_path / "out").startswith(
+        "meadow: tokenizer.json must hold a tokenizer: "
+    )
+
+
+def test_calibration_text_that_is_none(
+    checkpoint: Path, silent_checkpoint: Path, tmp_path: Path
+) -> None:
+    own = damage(checkpoint, tmp_path / "own", {})
+    file = own / "calibration.txt"
+    file.write_text("\n\n")
+    assert refused(own, tmp_path / "out") == f"meadow: {file} must hold at least one line of text"
+    file.write_bytes(b"\xff")
+    assert refused(own, tmp_path / "out").startswith(f"meadow: {file} must be UTF-8 text: ")
+    silent = damage(silent_checkpoint, tmp_path / "silent", {})
+    (silent / "calibration.txt").write_text("a")
+    assert refused(silent, tmp_path / "out").endswith("needs a tokenizer.json beside it")

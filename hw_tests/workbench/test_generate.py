@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import register_map
+from workbench import generate
 from workbench.cli import app
 
 
@@ -35,6 +36,41 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
     header = re.search(rf"module {manifest['top']}\(([^)]*)\)", verilog)
     assert header is not None
     assert {port["name"] for port in manifest["ports"]} == set(re.findall(r"\w+", header[1]))
+
+
+def test_what_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: pytest.fail("too early"))
+    (tmp_path / "file").touch()
+    (tmp_path / "out" / "meadow.v").mkdir(parents=True)
+    for out, message in (
+        ("file", f"File exists: {tmp_path / 'file'}"),
+        ("file/in", f"Not a directory: {tmp_path / 'file' / 'in'}"),
+        ("out", f"cannot write meadow.v: Is a directory: {tmp_path / 'out' / 'meadow.v'}"),
+    ):
+        result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path / out)])
+        assert (result.exit_code, result.stderr) == (2, f"meadow: {message}\n")
+
+
+def test_a_failed_write_keeps_the_old_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
+    monkeypatch.setattr(generate, "verilog_manifest", lambda *_: {"new": True})
+    for name in ("meadow.v", "manifest.json"):
+        (tmp_path / name).write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "cannot write manifest.json: No space left on device" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "meadow.v"]
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
+    assert CliRunner().invoke(app, ["generate", "--out", str(tmp_path)]).exit_code == 0
+    assert (tmp_path / "meadow.v").read_text() == "module new; endmodule"
 
 
 def test_an_unknown_configuration_is_one_line(tmp_path: Path) -> None:

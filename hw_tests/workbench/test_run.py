@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from firmware.device import DeviceTimeout
+from firmware.golden_device import GoldenDevice
 from workbench import reference
 from workbench.cli import app
 
@@ -128,6 +130,16 @@ def test_a_difference_ends_with_exit_code_1(
         (["--top-k", "0"], "top-k must be at least 1, not 0"),
         (["--bandwidth-gbps", "0"], "bandwidth must be 0.001..1e6 Gbit/s, not 0.0"),
         (["--clock-mhz", "-1"], "clock must be 0.001..1e5 MHz, not -1.0"),
+        (["--seed", "-1"], "seed must be 0..2**64 - 1, not -1"),
+        (["--prompt-tokens", "9" * 30], "a token must be in 0..70, not 99999"),
+        (["--prompt", "\udcff"], "a prompt must be UTF-8 text"),
+        (["--prompt-tokens", ""], "prompt tokens must be numbers like 1,2,3, not ''"),
+        (["--bandwidth-gbps", "nan"], "bandwidth must be 0.001..1e6 Gbit/s, not nan"),
+        (["--latency-cycles", "-1"], "latency must be 0..1000000 cycles, not -1"),
+        (["--max-tokens", "x"], "'--max-tokens': Input should be a valid integer"),
+        (["--max-tokens", "x"], "not 'x' (see --help)"),
+        (["--bogus"], "No such option: --bogus (see --help)"),
+        (["extra"], "(extra) (see --help)"),
         (["--stalls", "1"], "stalls must be a probability below 1, not 1.0"),
     ],
 )
@@ -157,6 +169,40 @@ def test_an_image_of_another_configuration_is_refused(checkpoint: Path, tmp_path
     CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image), "--config", "small"])
     result = run(image, "--device", "golden", "--config", "tiny", code=2)
     assert "was compiled for contract" in result.stderr
+
+
+def test_a_corrupt_image_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    image = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image)])
+    data = bytearray(image.read_bytes())
+    data[-1] ^= 1
+    image.write_bytes(data)
+    result = run(image, "--device", "golden", "--json", code=2)
+    assert result.stderr == f"meadow: {image} is corrupt: wrong checksum of tensor tokenizer\n"
+    image.write_bytes(data[:-1])
+    result = run(image, "--device", "golden", "--json", code=2)
+    assert result.stderr.startswith(f"meadow: {image} is truncated: tensor tokenizer ends at byte")
+
+
+def test_a_device_that_never_finishes_is_one_line(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(self: GoldenDevice, timeout_s: float | None = None) -> None:
+        raise DeviceTimeout("no interrupt within 5000 cycles")
+
+    monkeypatch.setattr(GoldenDevice, "wait", wait)
+    result = run(checkpoint, "--device", "golden", "--json", code=2)
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == "meadow: no interrupt within 5000 cycles"
+
+
+def test_a_full_disk_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workbench.run.print_json", full)
+    result = run(checkpoint, "--device", "golden", "--max-tokens", 1, "--json", code=2)
+    assert result.stderr.splitlines()[-1] == "meadow: No space left on device"
 
 
 @pytest.mark.sim

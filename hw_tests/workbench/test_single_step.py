@@ -123,8 +123,20 @@ def test_the_window_is_compared_too(image: Image) -> None:
 
 def test_a_chunk_too_large_is_refused(image: Image) -> None:
     device = GoldenDevice(image.manifest.config, Session.window_bytes(image))
-    with pytest.raises(ValueError, match="tokens"):
-        single_step(device, image, tokens=1000)
+    for tokens in (0, -1, 1000, 10**20):
+        with pytest.raises(
+            ValueError, match=rf"the prefill chunk must have 1..\d+ tokens, not {tokens}"
+        ):
+            single_step(device, image, tokens=tokens)
+
+
+def test_a_context_too_small_to_step_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    made = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(path), "--context", "2"])
+    assert made.exit_code == 0, made.output
+    result = CliRunner().invoke(app, ["verify", str(path), "--device", "golden"])
+    assert result.exit_code == 2
+    assert "single-stepping needs a context of at least 3 tokens, not 2" in result.stderr
 
 
 def test_verify_reports_json(checkpoint: Path) -> None:

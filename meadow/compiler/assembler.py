@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from meadow.compiler.hazards import with_waits
 from meadow.compiler.layout import PAGE_BEATS, STREAM_BEATS, Area, CompileError
 from meadow.compiler.packing import pack_matrix
 from meadow.golden.quantised import QuantisedLinear, QuantisedNorm
@@ -176,8 +177,8 @@ class Assembler:
         self.regions[name] = (offset, beats)
         return offset
 
-    def finish(self) -> tuple[np.ndarray, int]:
-        """Relocate the commands.
+    def finish(self, tokens: int) -> tuple[np.ndarray, int]:
+        """Relocate the commands and find what they wait for, for chunks of at most `tokens` rows.
 
         Returns constants and program, uint8 from beat 0 on, and the offset of the first free page.
         """
@@ -185,6 +186,7 @@ class Assembler:
             command = self.commands[index]
             offset = command.values.get("offset", 0) + self.regions[region][0]
             self.commands[index] = replace(command, values={**command.values, "offset": offset})
+        self.commands = with_waits(self.commands, self.config, tokens)
         start, beats = self.regions["program"]
         program = b"".join(command.encode() for command in self.commands)
         dram = np.zeros((start + beats) * BEAT_BYTES, np.uint8)

@@ -37,6 +37,7 @@ __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint"]
 
 _HEADER_LENGTH_BYTES = 8
 _ELEMENT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_MAX_DIMENSIONS = 8
 _PREFIXES = ("model.decoder.", "decoder.", "")
 _MODULES = {
     "q": "self_attn.q_proj",
@@ -84,17 +85,26 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
         raise CheckpointError(f"a checkpoint must be a directory; there is none at {directory}")
     config = _read_json(directory / "config.json")
     description = _describe_opt(config)
-    stored = {
-        _without_prefix(name): array
-        for path in _weight_files(directory)
-        for name, array in _read_safetensors(path)
-    }
+    stored: dict[str, np.ndarray] = {}
+    for path in _weight_files(directory):
+        for name, array in _read_safetensors(path):
+            if _without_prefix(name) in stored:
+                raise CheckpointError(
+                    f"the weights must hold {_without_prefix(name)} once, not twice"
+                )
+            stored[_without_prefix(name)] = array
+    if description.layers > len(stored):
+        # Before a table of that many layers is made.
+        raise CheckpointError(
+            f"the weights must hold tensors of {description.layers} layers, "
+            f"not {len(stored)} tensors in all"
+        )
     tensors = _canonical(stored, description, config)
     tokenizer = directory / "tokenizer.json"
     return Checkpoint(
         description=description,
         tensors=tensors,
-        tokenizer_json=tokenizer.read_bytes() if tokenizer.is_file() else None,
+        tokenizer_json=tokenizer.read_bytes() if tokenizer.exists() else None,
     )
 
 
@@ -103,7 +113,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"a checkpoint must hold {path.name}; there is none in {path.parent}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} must be valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name} must hold a JSON object, not {content!r:.40}")
@@ -229,7 +239,7 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} is corrupt: its header is unreadable") from error
     data = raw[data_start:]
     for name, (dtype, shape, start, end) in entries.items():
@@ -246,7 +256,24 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                 f"{path.name} is corrupt: {name} of shape {list(shape)} needs {expected_bytes} "
                 f"bytes, not {len(content)}"
             )
+        if len(shape) > _MAX_DIMENSIONS:
+            raise CheckpointError(
+                f"{path.name} is corrupt: {name} has {len(shape)} dimensions, "
+                f"more than {_MAX_DIMENSIONS}"
+            )
         yield name, _to_float32(content, dtype).reshape(shape)
+    covered = 0
+    for start, end in sorted((start, end) for _, _, start, end in entries.values()):
+        if start != covered:
+            raise CheckpointError(
+                f"{path.name} is corrupt: tensors must follow each other without gap or overlap, "
+                f"not so at data byte {min(start, covered)}"
+            )
+        covered = end
+    if covered != len(data):
+        raise CheckpointError(
+            f"{path.name} is corrupt: its tensors end at data byte {covered} of {len(data)}"
+        )
 
 
 def _sizes(values: list[int], count: int | None = None) -> tuple[int, ...]:
@@ -316,5 +343,5 @@ def _canonical(
             "it differs"
         )
     if stored:
-        raise CheckpointError(f"an OPT model has no tensor {min(stored)}")
+        raise CheckpointError(f"an OPT model has no tensor {min(stored):.80}")
     return tensors

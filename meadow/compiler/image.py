@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from meadow.compiler.program import Program, compile_program
+from meadow.compiler.replace import replacing
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
 from meadow.spec.config import AcceleratorConfig
@@ -56,32 +55,12 @@ def write_image(image: Image, path: str | os.PathLike[str]) -> None:
 
     OSError naming the path if it cannot be written.
     """
-    target = Path(path)
     tensors = {name: getattr(image, name) for name in TENSOR_TYPES}
     header = encode_header({name: tensor.shape for name, tensor in tensors.items()}, image.manifest)
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(header)
-            for tensor in tensors.values():
-                file.write(np.ascontiguousarray(tensor).data)
-            file.flush()
-            os.fsync(file.fileno())
-        # A temporary file is private to its owner; an image is as readable as any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write the image: {error.strerror}", str(target)
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with replacing(path, "the image") as file:
+        file.write(header)
+        for tensor in tensors.values():
+            file.write(np.ascontiguousarray(tensor).data)
 
 
 def _manifest(

@@ -130,7 +130,7 @@ class _Lowering:
         assembler.region("argmax", plan.tokens)
         logits = assembler.region("logits", plan.tokens * 2 * sizes.vocabulary // BEAT_BYTES)
         assembler.region("dump", config.activation_words * config.word_beats)
-        dram, kv_start = assembler.finish()
+        dram, kv_start = assembler.finish(plan.tokens)
         return Program(
             config=config,
             context=context,

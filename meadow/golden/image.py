@@ -43,14 +43,15 @@ class Image:
 
         ValueError for a token beyond the vocabulary or a position beyond the context.
         """
-        ids, places = np.asarray(tokens, np.int64), np.asarray(positions, np.int64)
         for what, values, limit in (
-            ("token", ids, len(self.embed_tokens)),
-            ("position", places, self.manifest.context),
+            ("token", tokens, len(self.embed_tokens)),
+            ("position", positions, self.manifest.context),
         ):
-            wrong = values[(values < 0) | (values >= limit)]
-            if wrong.size:
-                raise ValueError(f"a {what} must be in 0..{limit - 1}, not {wrong[0]}")
+            # Before the conversion to NumPy, which overflows at 64 bits.
+            wrong = next((value for value in values if not 0 <= value < limit), None)
+            if wrong is not None:
+                raise ValueError(f"a {what} must be in 0..{limit - 1}, not {wrong}")
+        ids, places = np.asarray(tokens, np.int64), np.asarray(positions, np.int64)
         rows = self.embed_tokens[ids].astype(np.int32) + self.embed_positions[places]
         return np.clip(rows, -(1 << 15), (1 << 15) - 1).astype("<i2")
 

@@ -225,6 +225,7 @@ def test_without_biases_and_norm_weights(tmp_path: Path) -> None:
         ({"num_hidden_layers": 0}, "layers must be at least 1, not 0"),
         ({"tie_word_embeddings": "no"}, "tie_word_embeddings .* must be true or false, not 'no'"),
         ({"enable_bias": 2}, "enable_bias of config.json must be true or false, not 2"),
+        ({"num_hidden_layers": 10**30}, "hold tensors of 10{30} layers, not 36 tensors in all"),
         ({"num_hidden_layers": 1}, r"an OPT model has no tensor layers\.1\."),
         ({"num_hidden_layers": 3}, r"must hold layers\.2\.self_attn_layer_norm\.weight of shape"),
         ({"enable_bias": False}, r"an OPT model has no tensor layers\.0\.fc1\.bias"),
@@ -253,6 +254,7 @@ def test_missing_parts(tmp_path: Path) -> None:
     [
         ("{", "config.json must be valid JSON"),
         ("\xff", "config.json must be valid JSON"),
+        ("[" * 100_000, "config.json must be valid JSON: maximum recursion depth"),
         ("[1]", r"config.json must hold a JSON object, not \[1\]"),
     ],
 )
@@ -314,6 +316,9 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
         ({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}, "needs 4 bytes, not 0"),
         ({"dtype": "F32", "shape": [1], "data_offsets": [0]}, "its header is unreadable"),
         ([], "its header is unreadable"),
+        ({"dtype": "F32", "shape": [1] * 70, "data_offsets": [0, 4]}, "x has 70 dimensions"),
+        ({"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}, "end at data byte 2 of 4"),
+        ({"dtype": "F16", "shape": [1], "data_offsets": [2, 4]}, "gap .* at data byte 0"),
     ],
 )
 def test_damaged_header(tmp_path: Path, entry: Any, message: str) -> None:
@@ -330,3 +335,20 @@ def test_header_that_is_no_json(tmp_path: Path) -> None:
     path.write_bytes((4).to_bytes(8, "little") + b"\xff{}}" + bytes(9))
     with pytest.raises(CheckpointError, match="is corrupt: its header is unreadable"):
         load_checkpoint(tmp_path)
+    path.write_bytes((10**5).to_bytes(8, "little") + b"[" * 10**5)
+    with pytest.raises(CheckpointError, match="is corrupt: its header is unreadable"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_byte_too_many_is_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path) / "model.safetensors"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(CheckpointError, match="is corrupt: its tensors end at data byte"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_tensor_under_two_names_is_refused(tmp_path: Path) -> None:
+    weights = opt_weights()
+    weights["decoder.layers.0.fc1.bias"] = weights[f"{PREFIX}layers.0.fc1.bias"] + 1
+    with pytest.raises(CheckpointError, match=r"must hold layers\.0\.fc1\.bias once, not twice"):
+        load_checkpoint(write(tmp_path, weights))

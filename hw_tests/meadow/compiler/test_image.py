@@ -104,6 +104,8 @@ def test_embed_equals_the_quantised_model_and_checks_its_input() -> None:
     assert (rows[:, :40] == source.embed(tokens, positions)).all() and not rows[:, 40:].any()
     with pytest.raises(ValueError, match="a token must be in 0..69, not 70"):
         made.embed([70], [0])
+    with pytest.raises(ValueError, match="a token must be in 0..69, not 10000000000000000000"):
+        made.embed([10**19], [0])
     with pytest.raises(ValueError, match="a position must be in 0..49, not 50"):
         made.embed([0], [50])
 

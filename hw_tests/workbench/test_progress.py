@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress: plain lines for a file, a spinner on a terminal that is gone when the command says something."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from workbench import progress
+from workbench.cli import app
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    written = io.StringIO()
+    monkeypatch.setattr(
+        progress, "_console", lambda: Console(file=written, force_terminal=True, width=80)
+    )
+    return written
+
+
+def test_no_terminal_gets_one_plain_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.log("one")
+    progress.tick("half of it")
+    progress.log("two")
+    progress.settle()
+    assert capsys.readouterr() == ("", "one\ntwo\n")
+
+
+def test_a_terminal_shows_how_far_it_is(terminal: io.StringIO) -> None:
+    progress.log("building [x]")
+    progress.tick("command 3 of 7")
+    progress._running[0][0].refresh()
+    assert "command 3 of 7" in terminal.getvalue() and "0:00:0" in terminal.getvalue()
+    progress.settle()
+    assert terminal.getvalue().endswith("building [x]\n")
+    assert not progress._running
+
+
+@pytest.mark.parametrize("prompt", ["abc", "a" * 99])
+def test_the_spinner_is_gone_after_a_command(
+    checkpoint: Path, terminal: io.StringIO, prompt: str
+) -> None:
+    CliRunner().invoke(app, ["run", str(checkpoint), "--device", "golden", "--prompt", prompt])
+    assert not progress._running
+    assert "\x1b[?25h" in terminal.getvalue()  # the cursor is back
+    assert terminal.getvalue().endswith(" tokens\n")

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+__all__ = ["OutputError", "check_replaceable", "replacing"]
+
+
+class OutputError(OSError):
+    """An output file cannot be written; the message says which and why."""
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
+    """A binary file that becomes `path` when the block ends; if it raises, `path` stays what it was.
+
+    A link keeps its name and its target is replaced. OutputError "cannot write `what`: ..." with the path if it cannot be
+    written, or if it is there and no regular file: a device such as /dev/null must not become a file.
+    """
+    target = _target(path, what)
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # A temporary file is private to its owner; the output is as readable as any new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    except OutputError:
+        raise  # of a file that is written inside of this block
+    except OSError as error:
+        raise _named(error, path, what) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(path: str | os.PathLike[str], what: str) -> None:
+    """The OutputError of `replacing` before the work that is to be written, not after it."""
+    target = _target(path, what)
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
+            pass
+    except OSError as error:
+        raise _named(error, path, what) from error
+
+
+def _target(path: str | os.PathLike[str], what: str) -> Path:
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise _named(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path, what)
+    if target.exists() and not target.is_file():
+        raise _named(OSError(errno.EINVAL, "Not a regular file"), path, what)
+    return target
+
+
+def _named(error: OSError, path: str | os.PathLike[str], what: str) -> OutputError:
+    return OutputError(error.errno, f"cannot write {what}: {error.strerror}", str(path))

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What takes long: a line on stderr each, and on a terminal a spinner with the time it has taken so far."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["log", "settle", "tick"]
+
+_running: list[tuple[Progress, str]] = []
+"""At most one spinner, and the line that stays when it goes."""
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def log(text: str) -> None:
+    """Say on stderr what begins now; on a terminal it spins until the next `log` or `settle`."""
+    settle()
+    console = _console()
+    if not console.is_terminal:
+        typer.echo(text, err=True)
+        return
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    progress.add_task(text, total=None)
+    progress.start()
+    _running.append((progress, text))
+
+
+def tick(text: str) -> None:
+    """How far it is: changes the words beside the spinner, and is not said where there is none."""
+    for progress, _ in _running:
+        progress.update(progress.task_ids[0], description=text)
+
+
+def settle() -> None:
+    """End the spinner, before anything is written to the same terminal; its line stays."""
+    while _running:
+        progress, text = _running.pop()
+        progress.stop()
+        progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
