@@ -17,6 +17,7 @@ from meadow.compiler.replace import check_replaceable, replacing
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import VERSION, register_map
+from workbench.console import print_json
 from workbench.progress import log
 
 __all__ = ["generate_command", "verilog_manifest"]
@@ -58,6 +59,7 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
 def generate_command(
     out: Annotated[Path, typer.Option(help="Directory for meadow.v and manifest.json.")],
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Write the Verilog of a configuration and its manifest."""
     chosen = named_config(config)
@@ -75,3 +77,9 @@ def generate_command(
         with replacing(paths[1], MANIFEST_NAME) as manifest_file:
             manifest_file.write((json.dumps(manifest, indent=2) + "\n").encode())
     log(f"wrote {paths[0]} ({len(verilog)} characters) and {paths[1]}")
+    if as_json:
+        facts = ("configuration", "contract_hash", "verilog_sha256")
+        print_json(
+            {name: manifest[name] for name in facts}
+            | {"verilog": str(paths[0]), "manifest": str(paths[1]), "characters": len(verilog)}
+        )

@@ -22,8 +22,11 @@ from workbench.cli import app
 @pytest.mark.parametrize("config", ["tiny", "small"])
 def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
-    result = CliRunner().invoke(app, ["generate", "--config", config, "--out", str(out)])
+    result = CliRunner().invoke(app, ["generate", "--config", config, "--out", str(out), "--json"])
     assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["contract_hash"] == contract_hash(CONFIGURATIONS[config])
+    assert report["verilog"] == str(out / "meadow.v")
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "meadow.v"]
     verilog = (out / "meadow.v").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
