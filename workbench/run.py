@@ -166,7 +166,7 @@ def run_command(
         str | None, typer.Option(help=f"Text to continue; {DEFAULT_PROMPT!r} if left out.")
     ] = None,
     prompt_tokens: Annotated[str | None, typer.Option(help="Token numbers, like 1,2,3.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 100,
+    max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 128,
     bandwidth_gbps: Annotated[
         float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
     ] = None,

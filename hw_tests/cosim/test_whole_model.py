@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.session import Session
+from hw_tests.opt_models import opt_description
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
@@ -37,16 +38,7 @@ def describe(**sizes: int) -> ModelDescription:
         "vocabulary": 70,
         "max_positions": 128,
     } | sizes
-    return ModelDescription(
-        architecture="opt",
-        kv_heads=values["heads"],
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        tied_head=True,
-        bos_token=2,
-        eos_token=2,
+    return opt_description(
         **values,
     )
 

@@ -9,32 +9,24 @@ import pytest
 
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
+from hw_tests.opt_models import opt_description
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
 from meadow.spec.config import CONFIGURATIONS
-from meadow.spec.model import ModelDescription
 
 
 @pytest.fixture(scope="session")
 def quantised() -> QuantisedModel:
-    description = ModelDescription(
-        architecture="opt",
+    description = opt_description(
         layers=2,
         width=48,
         heads=3,
-        kv_heads=3,
         head_dim=16,
         hidden=96,
         vocabulary=100,
         max_positions=64,
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        tied_head=True,
-        bos_token=2,
         eos_token=99,
     )
     return synthetic_model(description, hidden_block=64)

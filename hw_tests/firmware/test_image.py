@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from firmware.image import ImageError, read_image
+from hw_tests.opt_models import opt_description
 from meadow.compiler.image import compile_image, write_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
@@ -20,26 +21,18 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.image import TENSOR_TYPES
-from meadow.spec.model import ModelDescription
 from meadow.spec.step import Sequence, Step
 
 SMALL = named_config("small")
 MODEL = synthetic_model(
-    ModelDescription(
-        architecture="opt",
+    opt_description(
         layers=2,
         width=48,
         heads=3,
-        kv_heads=3,
         head_dim=16,
         hidden=100,
         vocabulary=130,
         max_positions=100,
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        tied_head=True,
         bos_token=0,
         eos_token=1,
     ),

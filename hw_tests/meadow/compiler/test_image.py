@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from hw_tests.opt_models import opt_description
 from meadow.compiler.image import compile_image, write_image
 from meadow.compiler.program import compile_program
 from meadow.compiler.synthetic import synthetic_model
@@ -20,24 +21,16 @@ from meadow.golden.quantised import QuantisedModel
 from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.image import DATA_ALIGNMENT, TENSOR_TYPES
-from meadow.spec.model import ModelDescription
 
 TINY = named_config("tiny")
-DESCRIPTION = ModelDescription(
-    architecture="opt",
+DESCRIPTION = opt_description(
     layers=1,
     width=40,
     heads=2,
-    kv_heads=2,
     head_dim=20,
     hidden=48,
     vocabulary=70,
     max_positions=100,
-    position_offset=2,
-    norm="layer",
-    norm_epsilon=1e-5,
-    activation="relu",
-    tied_head=True,
     bos_token=0,
     eos_token=1,
 )

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hw_tests.opt_models import opt_description
 from meadow.compiler.layout import CompileError
 from meadow.compiler.program import Program, compile_program
 from meadow.compiler.synthetic import synthetic_model
@@ -28,21 +29,14 @@ NAMES = ("tiny", "small", "zcu102")
 def describe(
     layers: int, heads: int, head_dim: int, hidden: int, vocabulary: int
 ) -> ModelDescription:
-    return ModelDescription(
-        architecture="opt",
+    return opt_description(
         layers=layers,
         width=heads * head_dim,
         heads=heads,
-        kv_heads=heads,
         head_dim=head_dim,
         hidden=hidden,
         vocabulary=vocabulary,
         max_positions=150,
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        tied_head=True,
         bos_token=0,
         eos_token=1,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from hw_tests.opt_models import opt_description
 from meadow.compiler.calibrate import CalibrationStatistics, calibrate
 from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.quantise import quantise, scale_parts
@@ -22,23 +23,15 @@ from meadow.spec.model import ModelDescription
 from workbench.demo.stories import generate_stories
 
 DEMO = Path(__file__).parents[3] / "workbench" / "demo" / "model"
-DESCRIPTION = ModelDescription(
-    architecture="opt",
+DESCRIPTION = opt_description(
     layers=2,
     width=48,
     heads=3,
-    kv_heads=3,
     head_dim=16,
     hidden=100,
     vocabulary=200,
     max_positions=64,
-    position_offset=2,
-    norm="layer",
-    norm_epsilon=1e-5,
-    activation="relu",
     tied_head=False,
-    bos_token=2,
-    eos_token=2,
 )
 TINY = named_config("tiny")
 RANDOM_TOKENS = np.random.default_rng(21).integers(0, 200, (12, 64))

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hw_tests.opt_models import opt_description
 from meadow.golden.bit_true import (
     BitTrueModel,
     KeyValueCache,
@@ -28,23 +29,15 @@ from meadow.spec import numerics as scalar
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 
-DESCRIPTION = ModelDescription(
-    architecture="opt",
+DESCRIPTION = opt_description(
     layers=2,
     width=16,
     heads=2,
-    kv_heads=2,
     head_dim=8,
     hidden=24,
     vocabulary=20,
     max_positions=48,
-    position_offset=2,
-    norm="layer",
-    norm_epsilon=1e-5,
-    activation="relu",
-    tied_head=True,
     bos_token=1,
-    eos_token=2,
 )
 TINY = named_config("tiny")
 TOKENS = np.random.default_rng(5).integers(0, DESCRIPTION.vocabulary, 40)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.opt_models import opt_description
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint
 from meadow.compiler.quantise import quantise
@@ -14,7 +15,6 @@ from meadow.golden.float_tier import FloatModel
 from meadow.golden.integer_tier import IntegerModel, attention, linear, norm
 from meadow.golden.quantised import QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.config import named_config
-from meadow.spec.model import ModelDescription
 
 TINY = named_config("tiny")
 
@@ -22,18 +22,10 @@ TINY = named_config("tiny")
 def _checkpoint(**sizes: int) -> Checkpoint:
     """A random decoder of OPT's form with unit activations and heavy-tailed weights."""
     values = {"layers": 2, "width": 64, "heads": 4, "kv_heads": 4, "head_dim": 16, "hidden": 160}
-    description = ModelDescription(
-        architecture="opt",
+    description = opt_description(
         **(values | sizes),
         vocabulary=256,
         max_positions=96,
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        tied_head=True,
-        bos_token=2,
-        eos_token=2,
     )
     random = np.random.default_rng(3)
     tensors = {}

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from hw_tests.opt_models import opt_description
 from meadow.spec.config import named_config
 from meadow.spec.image import (
     DATA_ALIGNMENT,
@@ -17,27 +18,19 @@ from meadow.spec.image import (
     Region,
     encode_header,
 )
-from meadow.spec.model import ModelDescription
 
 MANIFEST = Manifest(
     contract_hash="ab" * 32,
     config_name="tiny",
     config=named_config("tiny"),
-    model=ModelDescription(
-        architecture="opt",
+    model=opt_description(
         layers=1,
         width=32,
         heads=2,
-        kv_heads=2,
         head_dim=16,
         hidden=64,
         vocabulary=50,
         max_positions=20,
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        tied_head=True,
         bos_token=0,
         eos_token=1,
     ),
