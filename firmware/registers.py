@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from firmware.device import Device, DeviceError
+from firmware.device import Device, DeviceError, DeviceTimeout
 from meadow.spec.commands import COMMAND_BYTES
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
@@ -21,6 +21,8 @@ from meadow.spec.registers import (
 from meadow.spec.step import Step
 
 __all__ = ["ContractMismatch", "Registers"]
+
+_SETTLE_READS = 100_000
 
 
 class ContractMismatch(ValueError):
@@ -109,11 +111,19 @@ class Registers:
         self.write("program_length", commands)
         self.write("control", Control.START | Control.INTERRUPT_ENABLE)
         self.device.wait(timeout_s)
-        status = Status(self.read("status"))
+        status = self._settled()
         error = self.error() if Status.ERROR in status else None
         self.write("control", Control.ACKNOWLEDGE | Control.INTERRUPT_ENABLE)
         if error is not None:
             raise error
+
+    def _settled(self) -> Status:
+        """Status once BUSY is 0: after an error the ports still finish what AXI demands. DeviceTimeout if they do not."""
+        for _ in range(_SETTLE_READS):
+            status = Status(self.read("status"))
+            if Status.BUSY not in status:
+                return status
+        raise DeviceTimeout(f"still busy {_SETTLE_READS} register reads after its interrupt")
 
     def run_one(
         self, program_offset_beats: int, index: int, timeout_s: float | None = None

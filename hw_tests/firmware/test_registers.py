@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from firmware.device import RegisterError
+from firmware.device import DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
-from meadow.spec.commands import Outputs
+from meadow.spec.commands import Command, Opcode, Outputs
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
-from meadow.spec.registers import COUNTERS, register_map, sequence_offset
+from meadow.spec.registers import COUNTERS, Status, register_map, sequence_offset
 from meadow.spec.step import Sequence, Step
 
 CONFIG = CONFIGURATIONS["tiny"]
@@ -79,3 +80,23 @@ def test_read_only_registers_are_not_written(registers: Registers) -> None:
         registers.write("magic", 1)
     with pytest.raises(ValueError, match="a register holds"):
         registers.write("rows", 1 << 32)
+
+
+class NeverIdle(GoldenDevice):
+    """Interrupts, but stays busy for ever."""
+
+    def read(self, offset: int) -> int:
+        value = super().read(offset)
+        status = next(r.offset for r in register_map(self.config) if r.name == "status")
+        return value | Status.BUSY if offset == status else value
+
+
+def test_a_device_that_stays_busy_is_a_timeout() -> None:
+    config = CONFIGURATIONS["tiny"]
+    device = NeverIdle(config, 1 << 16)
+    end = Command(Opcode.END).encode()
+    device.memory[: len(end)] = np.frombuffer(end, np.uint8)
+    registers = Registers(device, config)
+    registers.set_window()
+    with pytest.raises(DeviceTimeout, match="still busy 100000 register reads after its interrupt"):
+        registers.run(0, 1)
