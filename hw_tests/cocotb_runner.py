@@ -39,7 +39,7 @@ _MAKE_VARIABLES = (
 class _TopOnlyVerilator(cocotb_tools.runner.Verilator):
     """Makes only the toplevel's ports visible: that is twice as fast as making every signal public."""
 
-    def _build_command(self):  # type: ignore[no-untyped-def]
+    def _build_command(self):
         commands = super()._build_command()
         return [[word for word in command if word != "--public-flat-rw"] for command in commands]
 

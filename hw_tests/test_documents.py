@@ -37,10 +37,10 @@ def test_meadow_commands_and_options_exist(document: Path) -> None:
     for words in commands(document.read_text(encoding="utf-8"), "meadow"):
         if words[0].startswith("-"):
             continue
-        assert words[0] in group.commands, f"{document.name}: meadow {words[0]}"  # type: ignore[attr-defined]
+        assert words[0] in group.commands, f"{document.name}: meadow {words[0]}"
         known = {
             option for parameter in group.commands[words[0]].params for option in parameter.opts
-        }  # type: ignore[attr-defined]
+        }
         for word in words[1:]:
             if word.startswith("-"):
                 assert word in known, f"{document.name}: meadow {words[0]} {word}"

@@ -102,7 +102,7 @@ def _sum_cells(cells: dict[str, int]) -> dict[str, int]:
 def count_block(block: str, config: AcceleratorConfig, *, luts: bool = True) -> dict[str, int]:
     """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. Runs yosys in this process.
 
-    luts: map logic to LUTs as well, which takes as long as all the rest; without it `lut` counts LUT RAM only.
+    luts: map logic to LUTs as well, which takes as long as all the rest; without it only `dsp` and `ramb18` are complete.
     """
     from pyosys import libyosys
 
@@ -181,12 +181,13 @@ def _main() -> None:
         sys.stdout.write(json.dumps(counted) + "\n")
         return
     counts = count_device(arguments.config, luts=not arguments.no_luts)
-    sys.stdout.write("| block | copies | DSP | RAMB36 | LUT | FF |\n|---|---|---|---|---|---|\n")
+    # Without the mapping to LUTs, logic and the registers around it are not counted to the end.
+    kinds = ["DSP", "RAMB36", *([] if arguments.no_luts else ["LUT", "FF"])]
+    sys.stdout.write(f"| block | copies | {' | '.join(kinds)} |\n{'|---' * (2 + len(kinds))}|\n")
     for block, entry in counts.items():
-        sys.stdout.write(
-            f"| {block} | {entry['copies']} | {entry['dsp']} | {entry['ramb18'] / 2:g} "
-            f"| {entry['lut']} | {entry['ff']} |\n"
-        )
+        values = [entry["dsp"], entry["ramb18"] / 2, entry["lut"], entry["ff"]][: len(kinds)]
+        cells = " | ".join(f"{value:g}" if value % 1 else str(int(value)) for value in values)
+        sys.stdout.write(f"| {block} | {entry['copies']} | {cells} |\n")
 
 
 if __name__ == "__main__":

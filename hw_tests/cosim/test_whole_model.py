@@ -53,7 +53,7 @@ def opened(image: Image, sequences: int = 1, **settings: object) -> tuple[CosimD
     device = CosimDevice(
         image.manifest.config,
         Session.window_bytes(image, sequences),
-        settings=DramSettings(**settings),  # type: ignore[arg-type]
+        settings=DramSettings(**settings),
         timeout_cycles=20_000_000,
     )
     return device, Session(device, image, sequences=sequences)

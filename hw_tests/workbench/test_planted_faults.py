@@ -41,7 +41,7 @@ class FaultyDevice(CosimDevice):
     """Changes the window once, when the driver has written the image and rings the doorbell."""
 
     def __init__(self, *args: object, fault: Fault, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)
         self._fault: Fault | None = fault
         offsets = {entry.name: entry.offset for entry in register_map(self.config)}
         self._control = offsets["control"]
@@ -139,7 +139,7 @@ def test_a_fault_in_the_exponent_table_is_named(
     changed = text[:place] + f"{int(text[place : place + 5], 16) ^ 0x4000:05x}" + text[place + 5 :]
 
     def opened(name: str, config: object, size: int, *rest: object) -> Device:
-        return CosimDevice(config, size, verilog=changed)  # type: ignore[arg-type]
+        return CosimDevice(config, size, verilog=changed)
 
     found = verify(monkeypatch, raw_image, opened)
     assert found["step"] == 0 and ".attend" in str(found["label"])

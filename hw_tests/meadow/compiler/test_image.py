@@ -42,7 +42,7 @@ def model() -> QuantisedModel:
 
 def image(**more: object) -> Image:
     options = {"config_name": "tiny", "tokenizer_json": b'{"a": 1}', **more}
-    return compile_image(model(), TINY, **options)  # type: ignore[arg-type]
+    return compile_image(model(), TINY, **options)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class Bench:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_program_equals_bit_true_model(name: str, shape: str) -> None:
     *sizes, block = SHAPES[shape]
-    model = synthetic_model(describe(*sizes), hidden_block=block, seed=3)  # type: ignore[misc]
+    model = synthetic_model(describe(*sizes), hidden_block=block, seed=3)
     bench = Bench(model, compile_program(model, named_config(name)))
     random = np.random.default_rng(11)
 

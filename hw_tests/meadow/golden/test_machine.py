@@ -45,7 +45,7 @@ def step(*tokens: int, position: int = 0, **more: object) -> Step:
             Sequence(1000 * index, position, count, int(rows[index]))
             for index, count in enumerate(tokens)
         ),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
@@ -302,7 +302,7 @@ def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> 
                 parameters[:, 0].tolist(),
                 parameters[:, 1].tolist(),
                 channels=channels,
-                **{**fields, "rms": bool(rms)},  # type: ignore[arg-type]
+                **{**fields, "rms": bool(rms)},
             )
             words = np.array(expected, np.int8).view(np.uint8).reshape(2, -1)
             before[90 + 3 * index : 92 + 3 * index] = words

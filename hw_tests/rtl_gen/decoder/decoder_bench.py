@@ -235,7 +235,7 @@ def run(
 
 
 def check(config: AcceleratorConfig, load: Load, **options: float) -> Outcome:
-    outcome = run(config, load, **options)  # type: ignore[arg-type]
+    outcome = run(config, load, **options)
     assert outcome.tiles == load.tiles
     assert outcome.headers == load.headers
     assert outcome.errors == 0
