@@ -2,13 +2,16 @@
 # An index of commands; what they do is in Python.
 PYTHON ?= python3
 CONFIG ?= tiny
+WORKLOAD ?= opt-125m
+SOAK_CONFIG ?= zcu102
+SEED ?= 0
 BIN := .venv/bin
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test cocotb parity lint type verilog bench docs clean
+.PHONY: help setup run verify test cocotb parity lint type verilog bench soak docs clean
 
 help:
-	@echo "make setup | run | verify | test | cocotb | parity | lint | type | verilog | bench | docs | clean  [CONFIG=tiny|small|zcu102]"
+	@echo "make setup | run | verify | test | cocotb | parity | lint | type | verilog | bench | soak | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0]"
 
 setup: .venv/.stamp
 
@@ -55,7 +58,10 @@ verilog: setup
 	$(BIN)/meadow generate --config $(CONFIG) --out build/$(CONFIG)
 
 bench: setup
-	$(BIN)/meadow run --device sim --config $(CONFIG) --bandwidth-gbps 2 --json
+	$(BIN)/meadow bench $(WORKLOAD)
+
+soak: setup
+	$(BIN)/meadow soak --config $(SOAK_CONFIG) --seed $(SEED)
 
 docs: setup
 	$(BIN)/python -m workbench.register_map

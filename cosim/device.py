@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cosim.generate import generated_verilog
-from cosim.library import DramSettings, Simulation, SimulationError
+from cosim.library import DramSettings, Simulation
+from cosim.timeline import write_timeline
 from cosim.verilator_build import build_library
 from firmware.device import Device, DeviceTimeout, RegisterError
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.control.activity import activity_items
 
 __all__ = ["CosimDevice"]
 
@@ -34,10 +36,14 @@ class CosimDevice(Device):
     timeout_cycles: a run longer than this is a DeviceTimeout.
     silence_cycles: so is one that moves no DRAM byte for so long; rounded up to 100000.
     trace: VCD file to write; builds a slower library.
+    timeline: file that `close` writes what the chip did to, for Perfetto (`cosim.timeline`); the run is a little slower.
+    timeline_gap_cycles: gaps of an item up to so long do not end its event; 0 keeps every cycle.
+    clock_mhz: clock of the timeline's microseconds, None shows a cycle as one.
     verilog: simulate this text instead of what rtl_gen generates.
     log: told what takes long.
 
-    `simulation` is the Simulation below. ProtocolError from `wait` if the design breaks AXI.
+    `simulation` is the Simulation below. ProtocolError from `wait` if the design breaks AXI, OSError if the timeline's folder
+    cannot be written.
     """
 
     def __init__(
@@ -50,6 +56,9 @@ class CosimDevice(Device):
         timeout_cycles: int = 2_000_000_000,
         silence_cycles: int = 500_000,
         trace: Path | None = None,
+        timeline: Path | None = None,
+        timeline_gap_cycles: int = 16,
+        clock_mhz: float | None = None,
         verilog: str | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
@@ -57,6 +66,15 @@ class CosimDevice(Device):
         self.memory_base = memory_base
         self.timeout_cycles = timeout_cycles
         self.silence_cycles = silence_cycles
+        self.timeline = timeline
+        self._labels: list[tuple[int, Sequence[str]]] = []
+        self.clock_mhz = clock_mhz
+        if timeline is not None and not timeline.absolute().parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {timeline.absolute().parent} for the timeline"
+            )
+        if timeline_gap_cycles < 0:
+            raise ValueError(f"timeline_gap_cycles must be at least 0, not {timeline_gap_cycles}")
         self.memory = np.zeros(-(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES, np.uint8)
         library = build_library(
             generated_verilog(config, log=log) if verilog is None else verilog,
@@ -67,6 +85,8 @@ class CosimDevice(Device):
         self.simulation = Simulation(
             library, self.memory, base=memory_base, settings=settings, trace=trace
         )
+        if timeline is not None:
+            self.simulation.start_timeline(timeline_gap_cycles)
 
     def read(self, offset: int) -> int:
         """See Device."""
@@ -113,10 +133,25 @@ class CosimDevice(Device):
         return self.simulation.interrupt
 
     def close(self) -> None:
-        """See Device; ProtocolError if violations were not reported yet."""
+        """See Device; writes the timeline. ProtocolError if violations were not reported yet."""
         try:
+            self._write_timeline()
             self.simulation.check_protocol()
-        except (SimulationError, AttributeError):
+        finally:
             self.simulation.close()
-            raise
-        self.simulation.close()
+
+    def label_commands(self, labels: Sequence[str]) -> None:
+        """Name the commands of the programs that run from now on, by index, in the timeline."""
+        self._labels.append((self.simulation.cycle, labels))
+
+    def _write_timeline(self) -> None:
+        if self.timeline is None:
+            return
+        write_timeline(
+            self.timeline,
+            self.simulation.take_timeline(),
+            activity_items(self.config),
+            clock_mhz=self.clock_mhz,
+            labels=self._labels,
+        )
+        self.timeline = None  # close may be called twice

@@ -9,6 +9,7 @@
 #include "Vtop.h"
 #include "checker.hpp"
 #include "dram.hpp"
+#include "timeline.hpp"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -39,12 +40,32 @@ struct LiteRead {
     bool operator==(const LiteRead& o) const { return data == o.data && response == o.response; }
 };
 
+// Ports that only the chip has; designs in tests do without.
+template <typename Top>
+auto activity_of(const Top& top, int) -> decltype(uint64_t(top.activity)) {
+    return top.activity;
+}
+template <typename Top>
+uint64_t activity_of(const Top&, long) {
+    return 0;
+}
+template <typename Top>
+auto command_of(const Top& top, int) -> decltype(uint32_t(top.command_index)) {
+    return top.command_index;
+}
+template <typename Top>
+uint32_t command_of(const Top&, long) {
+    return 0;
+}
+
 class Simulation {
   public:
     std::string error;
     Violations violations;
     uint64_t cycle = 0;
     std::deque<Port> ports;
+    std::unique_ptr<Timeline> timeline;
+    std::vector<TimelineEvent> taken;
 
     explicit Simulation(const Settings& settings) : context_(new VerilatedContext), top_(nullptr) {
         context_->randReset(0);
@@ -85,6 +106,7 @@ class Simulation {
         top_->rst = 1;
         for (unsigned i = 0; i < cycles; ++i) tick();
         top_->rst = 0;
+        tick();  // AXI: a master may raise VALID after the first edge without reset
     }
     uint64_t run(uint64_t cycles, bool until_interrupt) {
         const uint64_t start = cycle;
@@ -140,6 +162,7 @@ class Simulation {
         if (trace_) trace_->dump(2 * cycle);
 #endif
         sample();
+        if (timeline) timeline->sample(cycle, activity_of(*top_, 0), command_of(*top_, 0));
         if (top_->rst)
             check_reset();
         else
@@ -153,7 +176,7 @@ class Simulation {
 #if VM_TRACE
         if (trace_) trace_->dump(2 * cycle + 1);
 #endif
-        sample();
+        sample_offers();
         ++cycle;
     }
     void serve() {
@@ -169,7 +192,7 @@ class Simulation {
         }
     }
     void check_reset() {
-        if (++reset_cycles_ < 2) return;
+        if (++reset_cycles_ < 3) return;  // the design registers its reset
         for (unsigned p = 0; p < MEADOW_PORTS; ++p)
             if (pins_[p].arvalid || pins_[p].awvalid || pins_[p].wvalid)
                 violations.add(cycle, "m_axi" + std::to_string(p) + ": valid during reset");
@@ -209,6 +232,7 @@ class Simulation {
         top_->m_axi##p##_awready = out.awready, top_->m_axi##p##_wready = out.wready;     \
         top_->m_axi##p##_bvalid = out.bvalid, top_->m_axi##p##_bresp = out.bresp;         \
     }
+#define MEADOW_OFFER(p) pins_[p].wvalid = top_->m_axi##p##_wvalid;
 #if MEADOW_PORTS == 1
 #define MEADOW_EACH(what) what(0)
 #elif MEADOW_PORTS == 2
@@ -219,6 +243,7 @@ class Simulation {
 #error "MEADOW_PORTS must be 1, 2 or 4"
 #endif
     void sample() { MEADOW_EACH(MEADOW_SAMPLE) }
+    void sample_offers() { MEADOW_EACH(MEADOW_OFFER) }  // all that the memory looks at before the next sample
     void drive() { MEADOW_EACH(MEADOW_DRIVE) }
 
     std::unique_ptr<VerilatedContext> context_;
@@ -274,6 +299,14 @@ MEADOW_API void cosim_counters(Simulation* s, unsigned port, meadow::Counters* c
     *counters = s->ports[port].counters;
 }
 MEADOW_API int cosim_trace(Simulation* s, const char* path) { return s->trace(path); }
+MEADOW_API void cosim_timeline(Simulation* s, uint64_t gap) { s->timeline.reset(new meadow::Timeline(gap)); }
+// Events so far, valid until the next call; returns their number.
+MEADOW_API uint64_t cosim_timeline_take(Simulation* s, const meadow::TimelineEvent** events) {
+    s->taken.clear();
+    if (s->timeline) s->taken = s->timeline->take(s->cycle);
+    *events = s->taken.data();
+    return s->taken.size();
+}
 MEADOW_API uint64_t cosim_violations(Simulation* s, char* text, uint64_t size, int clear) {
     const uint64_t count = s->violations.count();
     if (size) std::snprintf(text, size, "%s", s->violations.joined().c_str());

@@ -10,6 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
+from cosim.timeline import TIMELINE_EVENT
+
 __all__ = ["DramSettings", "PortCounters", "ProtocolError", "Simulation", "SimulationError"]
 
 CHANNELS = ("ar", "r", "aw", "w", "b")
@@ -109,6 +111,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
     "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(_Counters))),
     "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+    "cosim_timeline": (None, (_HANDLE, ctypes.c_uint64)),
+    "cosim_timeline_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
     "cosim_violations": (
         ctypes.c_uint64,
         (_HANDLE, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int),
@@ -205,6 +209,17 @@ class Simulation:
             self._library.cosim_read(self._handle, offset, ctypes.byref(value))
         )
         return value.value, response
+
+    def start_timeline(self, gap_cycles: int) -> None:
+        """Keep what `activity` and `command_index` show from here on; gaps of up to `gap_cycles` are merged."""
+        self._library.cosim_timeline(self._handle, gap_cycles)
+
+    def take_timeline(self) -> np.ndarray:
+        """TIMELINE_EVENT since the start or the last call, unsorted; what goes on is cut here."""
+        events = ctypes.c_void_p()
+        count = self._library.cosim_timeline_take(self._handle, ctypes.byref(events))
+        data = ctypes.string_at(events, count * TIMELINE_EVENT.itemsize) if count else b""
+        return np.frombuffer(data, TIMELINE_EVENT)
 
     def check_protocol(self) -> None:
         """Raise ProtocolError, once, for the violations found since the last call."""

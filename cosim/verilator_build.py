@@ -30,7 +30,7 @@ __all__ = [
 APT_LINE = "apt-get install -y g++ make"
 LIBRARY_NAME = "libmeadow_cosim.so"
 
-_HARNESS = ("harness.cpp", "checker.hpp", "dram.hpp")
+_HARNESS = ("harness.cpp", "checker.hpp", "dram.hpp", "timeline.hpp")
 _MINIMUM = (5, 36)
 # The wheel's verilated.mk names the tools of the machine that built it and leaves other variables blank.
 _MAKE_VARIABLES = (
@@ -44,7 +44,7 @@ _MAKE_VARIABLES = (
     "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
     "CFG_LDLIBS_THREADS=-pthread",
 )
-_OPTIMISATION = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+_OPTIMISATION = ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 _OPTIONS = (
     "--cc",
     "--exe",
@@ -64,7 +64,20 @@ _OPTIONS = (
     "20000",
     "--output-split-cfuncs",
     "2000",
+    "-fno-dfg-scoped",
+    "-fno-table",
+    "+define+MEADOW_SIMULATE_CLOCK_GATE",
 )
+# One function for all lanes instead of one copy per lane: a lane stays a class of its own, and nothing that is special
+# about one of them (its number, the neighbour that drives it) may be folded into its code.
+_CONTROL = """\
+`verilator_config
+no_inline -module "meadow_lane"
+public_flat_rd -module "meadow_lane" -var "i_*"
+public_flat_rd -module "meadow_lane" -var "o_*"
+public_flat_rd -module "meadow_lane" -var "rst"
+public_flat_rw -module "meadow_lane" -var "index"
+"""
 _SERIOUS = (
     "%Error",
     *(f"%Warning-{name}" for name in ("ALWNEVER", "LATCH", "MULTIDRIVEN", "NOLATCH", "COMBDLY")),
@@ -127,12 +140,16 @@ def _environment(root: str | None) -> dict[str, str]:
 
 
 def _compiler() -> str:
-    """Version line of g++; BuildError with the apt line if g++ or make is missing."""
+    """Version and target of g++ here, processor included; BuildError with the apt line if g++ or make is missing."""
     missing = [tool for tool in ("g++", "make") if shutil.which(tool) is None]
     if missing:
         raise BuildError(f"{' and '.join(missing)} not found, install with: {APT_LINE}")
-    result = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True)
-    return result.stdout.splitlines()[0]
+    # What -march=native stands for is part of the answer: a cache may be shared by different machines.
+    questions = (["--version"], ["-march=native", "-Q", "--help=target"])
+    return "".join(
+        subprocess.run(["g++", *question], capture_output=True, text=True, check=True).stdout
+        for question in questions
+    )
 
 
 def build_library(
@@ -163,6 +180,7 @@ def build_library(
     key = content_hash(
         verilog,
         *sources.values(),
+        _CONTROL,
         " ".join((*options, *_OPTIMISATION, str(ports))),
         verilator.version,
         compiler,
@@ -174,13 +192,14 @@ def build_library(
                 f"building the simulator with {verilator.version} (once, minutes for large designs)"
             )
         (scratch / "top.v").write_text(verilog, "utf-8")
+        (scratch / "control.vlt").write_text(_CONTROL, "utf-8")
         for name, text in sources.items():
             (scratch / name).write_text(text, "utf-8")
         flags = f"-fPIC -fvisibility=hidden -DMEADOW_PORTS={ports} -DVL_USER_STOP -DVL_USER_FATAL"
         _run(
             [
                 *(verilator.binary, *options, "--Mdir", "obj", "-CFLAGS", f"{flags} -I.."),
-                *("-LDFLAGS", "-shared", "-o", LIBRARY_NAME, "top.v", "harness.cpp"),
+                *("-LDFLAGS", "-shared", "-o", LIBRARY_NAME, "control.vlt", "top.v", "harness.cpp"),
             ],
             scratch,
             verilator,

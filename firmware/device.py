@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Device(ABC):
     def close(self) -> None:
         """Release the device; safe to call twice."""
 
-    def __enter__(self) -> Device:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -128,6 +128,6 @@ class GoldenDevice(Device):
         )
         return Step(
             tuple(Sequence(**entry) for entry in entries),
-            Outputs(values["outputs"] & 3),
+            Outputs(values["outputs"] & 15),
             bool(values["head_all"]),
         )

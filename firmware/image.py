@@ -22,7 +22,7 @@ __all__ = ["ImageError", "read_image"]
 
 _LENGTH_BYTES = 8
 _MAX_HEADER = 1 << 27
-_REGIONS = {"program", "embeddings", "argmax", "logits", "dump"}
+_REGIONS = {"program", "embeddings", "logits", "dump"}
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "int": int,
     "float": (int, float),
@@ -112,7 +112,12 @@ def _manifest(header: dict[str, Any], name: str) -> Manifest:
 
 def _check_kinds(manifest: Manifest) -> None:
     """ValueError naming the first field of the manifest whose value is of the wrong kind."""
-    missing = sorted(_REGIONS - set(manifest.regions))
+    needed = set(_REGIONS)
+    if manifest.model.outputs == "tokens":
+        needed.add("argmax")
+    if manifest.model.rotary_base:
+        needed.add("rotary")
+    missing = sorted(needed - set(manifest.regions))
     if missing:
         raise ValueError(f"the manifest must hold the region {missing[0]}")
     parts: dict[str, Any] = {"": manifest, "cache.": manifest.cache}
@@ -122,13 +127,23 @@ def _check_kinds(manifest: Manifest) -> None:
     for prefix, part in parts.items():
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
+            optional = str(field.type).endswith("| None")
             kinds = _KINDS.get(str(field.type).split("[")[0], object)
             is_count = field.type == "int"
-            if not isinstance(value, kinds) or (is_count and not 0 <= value < 1 << 63):
+            fits = isinstance(value, kinds) or (optional and value is None)
+            if is_count:
+                fits = isinstance(value, int) and 0 <= value < 1 << 63
+            if not fits:
                 rule = "a whole number of at least 0" if is_count else f"of type {field.type}"
                 raise ValueError(f"{prefix}{field.name} must be {rule}, not {value!r:.40}")
     if not manifest.logits or not manifest.matrices:
         raise ValueError("the manifest must hold at least one logits piece and one matrix")
+    if len(manifest.dataflow) != manifest.model.layers:
+        raise ValueError(
+            f"dataflow must name {manifest.model.layers} layers, not {len(manifest.dataflow)}"
+        )
+    if manifest.step is not None and [type(value) for value in manifest.step] != [int, int]:
+        raise ValueError(f"step must be position and tokens, not {manifest.step!r:.40}")
     if len(manifest.labels) != manifest.commands:
         raise ValueError(
             f"the manifest must hold {manifest.commands} labels, not {len(manifest.labels)}"

@@ -95,7 +95,10 @@ class Registers:
         self.write("window_beats", self.device.memory.size // BEAT_BYTES)
 
     def set_step(self, step: Step) -> None:
-        """Write rows, sequence table and outputs of a step; ValueError if the configuration cannot hold it."""
+        """Write rows, sequence table and outputs of a step; ValueError if the configuration cannot hold it.
+
+        Its `outputs` name the variant too, see `Step.outputs_register`.
+        """
         step.check(self.config)
         self.write("rows", step.rows)
         self.write("sequences", len(step.sequences))

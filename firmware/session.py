@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,7 +36,8 @@ class StepResult:
     """What a step returned.
 
     tokens, values: arg-max token and its logit of each head row, int32 [rows], None unless asked for;
-    logits: int16 [rows, vocabulary], None unless asked for; counters: of the device, by name.
+    logits: int16 [rows, vocabulary], of a model with the outputs "hidden" its residual int16 [rows, d], None unless
+    asked for; counters: of the device, by name.
     """
 
     tokens: np.ndarray | None
@@ -76,6 +77,9 @@ class Session:
     positions : tokens in the cache of each sequence.
     phases : {"prefill": Phase, "decode": Phase}, counted by `prefill` and `decode` since `clear_phases`.
     last : result of the last step, or None.
+
+    A step of a model that is not causal takes whole sequences: one that has cached tokens must be rewound first. A
+    model with the outputs "hidden" has no head: its steps are asked for Outputs.LOGITS.
 
     Raises ContractMismatch if the device is not what the image was compiled for, ValueError if the window is too
     small. Steps raise DeviceError (with the command's label) and DeviceTimeout.
@@ -151,7 +155,8 @@ class Session:
         head_all: bool = False,
     ) -> spec_step.Step:
         """The part of `step` before the program runs: embeddings into the window, the step into the registers."""
-        entries, rows, first = [], [], 0
+        self._check_outputs(outputs)
+        entries, places, rows, first = [], [], [], 0
         for sequence, new in tokens.items():
             if not 0 <= sequence < len(self.positions):
                 raise ValueError(f"sequence must be 0..{len(self.positions) - 1}, not {sequence}")
@@ -161,19 +166,28 @@ class Session:
                     f"{position + len(new)} tokens are too many: "
                     f"the context of this image holds {self.manifest.context}"
                 )
+            if position and not self.manifest.model.causal:
+                raise ValueError(
+                    "the tokens of a model that is not causal must be a whole sequence from position 0, "
+                    f"not from {position}: rewind it first"
+                )
             base = self.manifest.kv_base(sequence)
             entries.append(spec_step.Sequence(base, position, len(new), first))
             rows.append(self.image.embed(new, range(position, position + len(new))))
+            places.extend(range(position, position + len(new)))
             first += len(new)
         if first > self.manifest.chunk_tokens:
             raise ValueError(
                 f"a chunk of this image holds {self.manifest.chunk_tokens} tokens, not {first}"
             )
+        self._check_step(entries)
         described = spec_step.Step(tuple(entries), outputs, head_all)
         described.check(self.config)
-        data = np.ascontiguousarray(np.concatenate(rows)).view(np.uint8).reshape(-1)
-        start = self.manifest.regions["embeddings"].offset * BEAT_BYTES
-        self.device.memory[start : start + data.size] = data
+        group_heads = self.manifest.model.group_heads
+        described = replace(described, outputs=described.outputs_register(self.config, group_heads))
+        self._fill("embeddings", np.concatenate(rows))
+        if self.image.rotary.size:
+            self._fill("rotary", self.image.rotary[places])
         self.registers.set_step(described)
         return described
 
@@ -184,7 +198,12 @@ class Session:
         if described.outputs & Outputs.ARGMAX:
             best, values = self.image.argmax(self._read, rows)
         if described.outputs & Outputs.LOGITS:
-            logits = self.image.logits(self._read, rows)
+            if self.manifest.model.outputs == "hidden":
+                # Nothing gathers the rows of a model without head: the window has those of the chunk.
+                hidden = self.image.logits(self._read, described.rows)
+                logits = hidden[np.array(described.head_rows)]
+            else:
+                logits = self.image.logits(self._read, rows)
         for sequence, new in tokens.items():
             self.positions[sequence] += len(new)
         self.last = StepResult(best, values, logits, self.registers.counters())
@@ -198,11 +217,12 @@ class Session:
         chunk: int | None = None,
         outputs: Outputs = Outputs.ARGMAX,
     ) -> StepResult:
-        """Take in a prompt in chunks, equal ones unless `chunk` says how many tokens each has; the head runs once.
+        """Take in a prompt in chunks, of `chunk` tokens each or else equal ones in whole token groups; the head runs once.
 
         ValueError for an empty prompt, one longer than the context, or a chunk larger than the image's.
         """
         limit = self.manifest.chunk_tokens
+        self._check_outputs(outputs)
         if not tokens:
             raise ValueError("a prompt must have at least 1 token")
         if chunk is not None and not 1 <= chunk <= limit:
@@ -213,8 +233,15 @@ class Session:
                 f"the prompt has {len(tokens)} tokens, the context of this image holds {room} more "
                 f"of {self.manifest.context}"
             )
+        if not self.manifest.model.causal and len(tokens) > (limit if chunk is None else chunk):
+            raise ValueError(
+                "the tokens of a model that is not causal must be one chunk: "
+                f"it holds {limit if chunk is None else chunk} tokens, not {len(tokens)}"
+            )
         if chunk is None:
-            chunk = -(-len(tokens) // -(-len(tokens) // limit))
+            equal = -(-len(tokens) // -(-len(tokens) // limit))
+            # Up to a group of T tokens takes the same time.
+            chunk = min(limit, -(-equal // self.config.lanes) * self.config.lanes)
         for start in range(0, len(tokens), chunk):
             part = tokens[start : start + chunk]
             final = start + len(part) == len(tokens)
@@ -244,6 +271,10 @@ class Session:
 
         sampler: choice from the logits; None takes the device's arg-max. Ends early when the context is full.
         """
+        if not (self.manifest.model.causal and self.manifest.model.outputs == "tokens"):
+            raise ValueError(
+                f"a model of architecture {self.manifest.model.architecture!r} generates no tokens"
+            )
         if max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {max_tokens}")
         outputs = Outputs.ARGMAX if sampler is None else Outputs.ARGMAX | Outputs.LOGITS
@@ -265,32 +296,34 @@ class Session:
             )
         self._run(first, count)
 
+    def run_commands(self, commands: Sequence[Command]) -> None:
+        """Run a short program that is not the image's, at most 64 commands, on the step in the registers."""
+        program = b"".join(command.encode() for command in commands)
+        if len(program) > _SCRATCH_BYTES:
+            limit = _SCRATCH_BYTES // COMMAND_BYTES
+            raise ValueError(f"there is room for {limit} commands, not {len(commands)}")
+        start = self._scratch_beats * BEAT_BYTES
+        self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
+        self.registers.run(self._scratch_beats, len(commands), self.timeout_s)
+
     def dump_activations(self) -> np.ndarray:
         """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's own."""
         config, region = self.config, self.manifest.regions["dump"]
         words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
-        program = b"".join(
-            command.encode()
-            for command in (
-                Command(
-                    Opcode.STORE,
-                    {
-                        "source": 0,
-                        "source_stride": words,
-                        "offset": region.offset,
-                        "segments": 1,
-                        "segment_beats": words * config.word_beats,
-                        "row_set": RowSet.FIXED,
-                        "rows": config.activation_words // words,
-                        "traffic": TrafficClass.ACTIVATIONS,
-                    },
-                ),
-                Command(Opcode.END),
-            )
+        store = Command(
+            Opcode.STORE,
+            {
+                "source": 0,
+                "source_stride": words,
+                "offset": region.offset,
+                "segments": 1,
+                "segment_beats": words * config.word_beats,
+                "row_set": RowSet.FIXED,
+                "rows": config.activation_words // words,
+                "traffic": TrafficClass.ACTIVATIONS,
+            },
         )
-        start = self._scratch_beats * BEAT_BYTES
-        self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
-        self.registers.run(self._scratch_beats, len(program) // COMMAND_BYTES, self.timeout_s)
+        self.run_commands([store, Command(Opcode.END)])
         data = self._read(region.offset * BEAT_BYTES, config.activation_words * config.width)
         return data.reshape(config.activation_words, config.width)
 
@@ -302,6 +335,30 @@ class Session:
         return sampler(
             result.logits[-1].astype(np.float32) * np.float32(self.manifest.logits_scale)
         )
+
+    def _check_outputs(self, outputs: Outputs) -> None:
+        model = self.manifest.model
+        if model.outputs == "hidden" and outputs & Outputs.ARGMAX:
+            raise ValueError(
+                f"a model of architecture {model.architecture!r} has no head: ask for "
+                "Outputs.LOGITS, its hidden states, not for ARGMAX"
+            )
+
+    def _check_step(self, entries: Sequence[spec_step.Sequence]) -> None:
+        """A program whose commands count rows serves one step of one sequence only."""
+        only = self.manifest.step
+        seen = [(entry.position, entry.tokens) for entry in entries]
+        if only is not None and seen != [only]:
+            raise ValueError(
+                f"this image was compiled for one sequence of {only[1]} tokens from position {only[0]} "
+                f"on, not for {', '.join(f'{tokens} from {position}' for position, tokens in seen)}"
+            )
+
+    def _fill(self, region: str, rows: np.ndarray) -> None:
+        """Rows into the beginning of a region of the window."""
+        data = np.ascontiguousarray(rows).view(np.uint8).reshape(-1)
+        start = self.manifest.regions[region].offset * BEAT_BYTES
+        self.device.memory[start : start + data.size] = data
 
     def _run(self, first: int, count: int) -> None:
         start = self.manifest.regions["program"].offset + first * (COMMAND_BYTES // BEAT_BYTES)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
+
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.lane_chain import lane_verilog
 from rtl_gen.axi.signatures import axi_ports
+from rtl_gen.control.lane_clock import gate_verilog
 from rtl_gen.top import Accelerator
 from rtl_gen.vector.activation_memory import bank_verilog
 from rtl_gen.verilog import convert_component
@@ -15,18 +18,43 @@ __all__ = ["TOP_NAME", "generate_verilog", "verilog_ports"]
 TOP_NAME = "meadow_top"
 
 
+class _Pins(Elaboratable):
+    """`top` with its clock and reset as pins; the reset is registered once, so that one register drives its fan-out."""
+
+    def __init__(self, top: Accelerator) -> None:
+        self.top = top
+        self.clk = Signal()
+        self.rst = Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = sync = ClockDomain()
+        m.domains.pins = pins = ClockDomain(local=True, reset_less=True)
+        sync.clk = pins.clk = self.clk
+        sync.rst = Signal(init=1, name="rst_registered")
+        m.d.pins += sync.rst.eq(self.rst)
+        m.submodules.accelerator = self.top
+        return m
+
+
 def _top_ports(top: Accelerator, config: AcceleratorConfig) -> dict[str, tuple[object, None]]:
     ports = axi_ports("s_axi", top.s_axi)
     for index in range(config.ports):
         ports |= axi_ports(f"m_axi{index}", getattr(top, f"m_axi{index}"))
-    return {name: (signal, None) for name, signal in (ports | {"irq": top.irq}).items()}
+    others = {"irq": top.irq, "activity": top.activity, "command_index": top.command_index}
+    return {name: (signal, None) for name, signal in (ports | others).items()}
 
 
 def generate_verilog(config: AcceleratorConfig) -> str:
-    """Verilog-2001 text with modules `meadow_top`, `meadow_lane` and `meadow_activation_bank`; the same bytes for the same configuration."""
+    """Verilog-2001 text with modules `meadow_top`, `meadow_lane`, `meadow_activation_bank` and `meadow_clock_gate`.
+
+    The same bytes for the same configuration.
+    """
     top = Accelerator(config=config, black_box=True)
-    text = convert_component(top, name=TOP_NAME, ports=_top_ports(top, config))
-    return "\n".join((text, lane_verilog(config), bank_verilog(config)))
+    pins = _Pins(top)
+    ports = {"clk": (pins.clk, None), "rst": (pins.rst, None)} | _top_ports(top, config)
+    text = convert_component(pins, name=TOP_NAME, ports=ports)
+    return "\n".join((text, lane_verilog(config), bank_verilog(config), gate_verilog()))
 
 
 def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:

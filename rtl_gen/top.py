@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,9 @@ from meadow.spec.registers import ErrorCode
 from rtl_gen.array.array import Array
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.axi.signatures import Axi4Signature, LiteSignature
+from rtl_gen.control.activity import activity_items
 from rtl_gen.control.sequencer import Sequencer
+from rtl_gen.control.tile_wait import TileWait
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
 from rtl_gen.dma.fetch import FetchUnit
@@ -40,7 +42,7 @@ class Accelerator(wiring.Component):
     """Everything of one configuration.
 
     Members: `s_axi` (AXI4-Lite, register map of meadow.spec.registers), `m_axi0` .. `m_axi{P-1}` (AXI4, 128 bit),
-    `irq` (level). black_box: lanes and memory banks as instances of the separate modules `meadow_lane` and `meadow_activation_bank`.
+    `irq` (level), `activity` (see `activity_items`), `command_index` (commands handed to their units so far). black_box: lanes and memory banks as instances of the separate modules `meadow_lane` and `meadow_activation_bank`.
 
     Units are reset together while the sequencer flushes after an error or a soft reset; memories keep their content.
     """
@@ -52,6 +54,8 @@ class Accelerator(wiring.Component):
             {
                 "s_axi": In(LiteSignature()),
                 "irq": Out(1),
+                "activity": Out(len(activity_items(config))),
+                "command_index": Out(32),
                 **{
                     f"m_axi{port}": Out(Axi4Signature(address_bits=config.address_bits))
                     for port in range(config.ports)
@@ -83,6 +87,7 @@ class Accelerator(wiring.Component):
         vector = unit("vector", VectorUnit(config=config))
         loader = unit("loader", Loader(config=config))
         storer = unit("storer", Storer(config=config))
+        tile_wait = unit("tile_wait", TileWait(config=config))
 
         wiring.connect(m, wiring.flipped(self.s_axi), registers.bus)
         for index, port in enumerate(ports):
@@ -112,7 +117,9 @@ class Accelerator(wiring.Component):
             wiring.connect(m, source, sink)
         self._connect_memory(m, memory, array, writer, vector, loader, storer)
         self._connect_ports(m, ports, sequencer, fetch, decoders, array, loader, storer)
-        self._connect_counters(m, registers, ports, array, vector)
+        self._connect_tile_wait(m, tile_wait, decoders, array)
+        self._connect_counters(m, registers, ports, array, vector, tile_wait)
+        self._connect_activity(m, registers, ports, decoders, array, vector, loader, storer)
         return m
 
     def _connect_control(self, m: Module, registers, sequencer, ports, reset) -> None:
@@ -128,6 +135,7 @@ class Accelerator(wiring.Component):
             registers.busy.eq(sequencer.busy),
             registers.done_set.eq(sequencer.done),
             registers.command_index.eq(sequencer.command_index),
+            self.command_index.eq(sequencer.command_index),
             registers.error_set.eq(sequencer.o_error),
             self.irq.eq(registers.interrupt),
         ]
@@ -144,6 +152,7 @@ class Accelerator(wiring.Component):
         for name, component in (("writer", writer), ("vector", vector), ("loader", loader)):
             wiring.connect(m, component.o_write, getattr(memory, f"i_{name}_write"))
         wiring.connect(m, loader.o_norm, vector.i_norm)
+        wiring.connect(m, loader.o_table, writer.i_table)
         m.d.comb += [
             writer.i_result.eq(array.o_result),
             array.i_result_retired.eq(writer.o_retired),
@@ -209,14 +218,27 @@ class Accelerator(wiring.Component):
                         sequencer.i_error.port.eq(index),
                     ]
 
-    def _connect_counters(self, m: Module, registers, ports, array, vector) -> None:
+    def _connect_tile_wait(self, m: Module, tile_wait, decoders, array) -> None:
+        m.d.comb += [
+            tile_wait.i_stall.eq(array.stall_tile),
+            tile_wait.i_tile_free.eq(array.o_tile_free),
+        ]
+        for index, decoder in enumerate(decoders):
+            m.d.comb += [
+                getattr(tile_wait, f"i_offered_{index}").eq(decoder.i_beat.valid),
+                getattr(tile_wait, f"i_tile_done_{index}").eq(decoder.o_tile_done),
+            ]
+
+    def _connect_counters(self, m: Module, registers, ports, array, vector, tile_wait) -> None:
         m.d.comb += [
             registers.increment_cycles.eq(registers.busy),
             registers.increment_array_busy.eq(array.busy_cycle),
             registers.increment_stall_tile.eq(array.stall_tile),
+            registers.increment_stall_decoder.eq(tile_wait.o_stall),
             registers.increment_stall_operand.eq(array.stall_operand),
             registers.increment_stall_drain.eq(array.stall_drain),
             registers.increment_stall_softmax.eq(array.stall_softmax),
+            registers.increment_stall_vector.eq(vector.busy_cycle & ~array.busy),
             registers.increment_vector_busy.eq(vector.busy_cycle),
         ]
         for traffic, name in _COUNTED.items():
@@ -228,6 +250,26 @@ class Accelerator(wiring.Component):
             registered = Signal(8)
             m.d.sync += registered.eq(beats * BEAT_BYTES)
             m.d.comb += getattr(registers, f"increment_{name}").eq(registered)
+
+    def _connect_activity(
+        self, m: Module, registers, ports, decoders, array, vector, loader, storer
+    ) -> None:
+        happens = {
+            "score_drain": array.score_cycle,
+            "loader_busy": loader.busy,
+            "storer_busy": storer.busy,
+        }
+        for index, (port, decoder) in enumerate(zip(ports, decoders, strict=True)):
+            happens |= {
+                f"decoder{index}_tile": decoder.o_tile.valid,
+                f"decoder{index}_parameter": decoder.o_parameter.valid,
+                f"port{index}_read": port.o_read_beat.valid,
+                f"port{index}_write": port.o_write_beat.valid,
+            }
+        for name in activity_items(self._config):
+            if name not in happens:  # it has a counter
+                happens[name] = getattr(registers, f"increment_{name}")[0]
+        m.d.sync += self.activity.eq(Cat(happens[name] for name in activity_items(self._config)))
 
 
 def _any(signals) -> object:

@@ -8,13 +8,17 @@ import re
 from typing import Any
 
 from amaranth.back import verilog
+from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
 
-__all__ = ["convert_component", "settle_constants"]
+__all__ = ["convert_component", "fold_initial_values", "settle_constants"]
 
 _MODULE = re.compile(r"^module .*?\);\n(?:.*?)^endmodule\n", re.M | re.S)
 _CONSTANT = re.compile(r"^  always @\*\n    (\S[^\n]*? = \d+'h[0-9a-fx]+;)\n", re.M)
 _SETTLED = "meadow_settled"
+_INITIAL = re.compile(r"^    (\\\S+ |\w+)\[(\d+)\] = (\d+'h[0-9a-f]+);\n", re.M)
+_INDEX = "meadow_index"
+_SHORTEST_RUN = 8
 
 
 def settle_constants(text: str) -> str:
@@ -36,8 +40,55 @@ def settle_constants(text: str) -> str:
     return _MODULE.sub(module, text)
 
 
+def fold_initial_values(text: str) -> str:
+    """Write equal initial values of neighbouring memory words as one loop.
+
+    Yosys writes one assignment per word, which is most of what a simulator has to compile for a large memory.
+    """
+
+    def module(match: re.Match[str]) -> str:
+        body, out, end, folded = match[0], [], 0, False
+        run: list[re.Match[str]] = []
+
+        def flush() -> None:
+            nonlocal folded
+            if len(run) < _SHORTEST_RUN:
+                out.extend(word[0] for word in run)
+            elif run:
+                folded = True
+                name, first, value = run[0].groups()
+                last = run[-1][2]
+                out.append(
+                    f"    for ({_INDEX} = {first}; {_INDEX} <= {last}; {_INDEX} = {_INDEX} + 1)\n"
+                    f"      {name}[{_INDEX}] = {value};\n"
+                )
+            run.clear()
+
+        for word in _INITIAL.finditer(body):
+            follows = (
+                run
+                and word.start() == end
+                and (word[1], word[3]) == (run[-1][1], run[-1][3])
+                and int(word[2]) == int(run[-1][2]) + 1
+            )
+            if not follows:
+                flush()
+            out.append(body[end : word.start()])
+            run.append(word)
+            end = word.end()
+        flush()
+        out.append(body[end:])
+        text = "".join(out)
+        return text.replace(");\n", f");\n  integer {_INDEX};\n", 1) if folded else text
+
+    return _MODULE.sub(module, text)
+
+
 def convert_component(
-    component: wiring.Component, *, name: str, ports: dict[str, tuple[Any, None]] | None = None
+    component: wiring.Component | Elaboratable,
+    *,
+    name: str,
+    ports: dict[str, tuple[Any, None]] | None = None,
 ) -> str:
     """Verilog-2001 of `component` as module `name`: the same bytes for the same component.
 
@@ -47,4 +98,4 @@ def convert_component(
     text = verilog.convert(
         component, name=name, ports=ports, strip_internal_attrs=True, emit_src=False
     )
-    return settle_constants(text)
+    return fold_initial_values(settle_constants(text))

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import typer
 
+from workbench.bench import bench_command
 from workbench.compile import compile_command
 from workbench.console import ReportingGroup
 from workbench.generate import generate_command
 from workbench.run import run_command
+from workbench.soak import soak_command
 from workbench.verify import verify_command
 
 __all__ = ["app", "main"]
@@ -24,6 +26,8 @@ app.command("generate")(generate_command)
 app.command("compile")(compile_command)
 app.command("run")(run_command)
 app.command("verify")(verify_command)
+app.command("bench")(bench_command)
+app.command("soak")(soak_command)
 
 
 def main() -> None:

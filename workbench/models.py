@@ -17,13 +17,13 @@ from firmware.tokenizer import load_tokenizer
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.image import compile_image, write_image
+from meadow.compiler.layout import choose_hidden_block
 from meadow.compiler.packing import CODECS
 from meadow.compiler.quantise import GRANULARITIES, quantise
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
-from meadow.spec.model import ModelDescription
 from workbench.demo.stories import generate_stories
 
 __all__ = [
@@ -43,7 +43,6 @@ _STORIES = 24
 _STORY_SEED = 20_250_301
 _RANDOM_SEQUENCES = 8
 _SEQUENCE_TOKENS = 256
-_LEAST_CHUNK = 32
 
 Log = Callable[[str], None]
 
@@ -127,7 +126,7 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
     statistics = calibrate(checkpoint, sequences)
     block = options.hidden_block
     if block is None:
-        block = _hidden_block(checkpoint.description, config)
+        block = choose_hidden_block(checkpoint.description, config)
     model = quantise(checkpoint, statistics, granularity=options.granularity, hidden_block=block)
     model = dataclasses.replace(model, notes={**model.notes, "calibration": source})
     log(f"compiling for configuration {options.config_name}")
@@ -167,15 +166,3 @@ def load_model(source: Path | None, options: CompileOptions, log: Log) -> Loaded
     made = obtain(cache_directory() / "models" / content_hash(*parts), build)
     quantised = pickle.loads((made / "quantised.pickle").read_bytes())
     return Loaded(read_image(made / "model.meadow"), quantised)
-
-
-def _hidden_block(description: ModelDescription, config: AcceleratorConfig) -> int:
-    """Largest halving of the hidden layer that leaves room for a chunk worth streaming the weights for."""
-    words = -(-description.width // config.width)
-    least = min(_LEAST_CHUNK, config.chunk_tokens)
-    block = description.hidden
-    while block % (2 * config.width) == 0 and block > description.width:
-        if (3 * words + -(-block // config.width)) * least <= config.activation_words:
-            break
-        block //= 2
-    return block

@@ -15,8 +15,11 @@ from firmware.device import Device
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from meadow.golden.image import Image
-from meadow.spec.commands import COMMAND_BYTES, Command, MatmulOutput, Opcode, Outputs
+from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES
+from meadow.spec.image import Manifest
+from meadow.spec.step import Step
+from workbench.command_writes import place_of
 
 __all__ = ["Difference", "single_step"]
 
@@ -30,7 +33,7 @@ class Difference:
     """The first place where a device and the golden machine differ.
 
     step: 0 is the prefill chunk; layer: None outside of layers; label, command: which command; where: "activations"
-    or "dram"; token, element: row of the chunk and element in it, None if the command does not write there;
+    or "dram"; token, element: see `Place`, None if the command does not write there;
     address: word of the activation memory, or byte of the window; device, golden: the byte (or element) there.
     """
 
@@ -73,36 +76,33 @@ def single_step(
     """Commands compared, and the first difference or None.
 
     tokens: of the prefill chunk, by default 64, or what chunk and context hold. Token numbers are drawn with `seed`. The
-    activation memory is compared after every command, the DRAM window after every step. log: told every step, tick: every command. ValueError for a chunk that
-    does not fit the image.
+    activation memory is compared after every command, the DRAM window after every step. An image that serves one step
+    only takes that one, with zeros in the cache; a model that is not causal takes no decode steps. log: told every step,
+    tick: every command. ValueError for a chunk that does not fit the image.
     """
     manifest = image.manifest
     config = manifest.config
-    room = min(manifest.chunk_tokens, manifest.context - _DECODE_STEPS)
-    if room < 1:
-        raise ValueError(
-            f"single-stepping needs a context of at least {_DECODE_STEPS + 1} tokens, "
-            f"not {manifest.context}"
-        )
-    count = min(_PREFILL_TOKENS, room) if tokens is None else tokens
-    if not 1 <= count <= room:
-        raise ValueError(f"the prefill chunk must have 1..{room} tokens, not {count}")
+    start, sizes = _steps(manifest, tokens)
+    outputs = Outputs.LOGITS
+    if manifest.model.outputs == "tokens":
+        outputs |= Outputs.ARGMAX
     generator = np.random.default_rng(seed)
     golden_device = GoldenDevice(config, Session.window_bytes(image))
     session, golden = Session(device, image), Session(golden_device, image)
+    session.positions[0] = golden.positions[0] = start
     compared = 0
-    for step, size in enumerate((count, *[1] * _DECODE_STEPS)):
+    for step, size in enumerate(sizes):
         new = {0: [int(token) for token in generator.integers(0, manifest.model.vocabulary, size)]}
         log(f"step {step}: {size} tokens, {manifest.commands} commands")
-        described = [
-            one.prepare(new, outputs=Outputs.ARGMAX | Outputs.LOGITS) for one in (session, golden)
-        ]
+        described = [one.prepare(new, outputs=outputs) for one in (session, golden)]
         for index in range(manifest.commands):
             tick(f"step {step}: command {index} of {manifest.commands}")
             session.execute(index)
             golden.execute(index)
             seen = session.dump_activations()
-            found = _activations(image, step, index, seen, golden_device.machine.activations)
+            found = _activations(
+                image, step, described[0], index, seen, golden_device.machine.activations
+            )
             if found is not None:
                 return compared, found
             compared += 1
@@ -114,29 +114,46 @@ def single_step(
     return compared, None
 
 
+def _steps(manifest: Manifest, tokens: int | None) -> tuple[int, list[int]]:
+    """Position of the first step, and the tokens of every step."""
+    if manifest.step is not None:
+        position, only = manifest.step
+        if tokens not in (None, only):
+            raise ValueError(f"this image serves a step of {only} tokens only, not of {tokens}")
+        return position, [only]
+    decode = _DECODE_STEPS if manifest.model.causal else 0
+    room = min(manifest.chunk_tokens, manifest.context - decode)
+    if room < 1:
+        raise ValueError(
+            f"single-stepping needs a context of at least {decode + 1} tokens, "
+            f"not {manifest.context}"
+        )
+    count = min(_PREFILL_TOKENS, room) if tokens is None else tokens
+    if not 1 <= count <= room:
+        raise ValueError(f"the prefill chunk must have 1..{room} tokens, not {count}")
+    return 0, [count, *[1] * decode]
+
+
 def _layer(label: str) -> int | None:
     match = re.match(r"layers\.(\d+)\.", label)
     return None if match is None else int(match[1])
 
 
-def _command(image: Image, index: int) -> Command:
-    start = image.manifest.regions["program"].offset * BEAT_BYTES + index * COMMAND_BYTES
-    return Command.decode(image.dram[start : start + COMMAND_BYTES].tobytes())
-
-
 def _activations(
-    image: Image, step: int, index: int, seen: np.ndarray, golden: np.ndarray
+    image: Image, step: int, described: Step, index: int, seen: np.ndarray, golden: np.ndarray
 ) -> Difference | None:
     wrong = np.argwhere(seen != golden)
     if not len(wrong):
         return None
-    places = [
-        (_place(image, index, int(word), int(byte)), int(word), int(byte)) for word, byte in wrong
-    ]
+    command, config = image.command(index), image.manifest.config
+    places = {
+        (word, byte): place_of(command, described, config, word, byte)
+        for word, byte in ((int(word), int(byte)) for word, byte in wrong)
+    }
     # The first token, then the first element, of what the command writes; else the first word at all.
-    inside = [entry for entry in places if entry[0] is not None]
-    place, word, byte = min(inside, key=lambda entry: entry[0] or ()) if inside else places[0]
-    size = place[2] if place is not None else 1
+    inside = [(place, key) for key, place in places.items() if place is not None]
+    place, (word, byte) = min(inside) if inside else (None, next(iter(places)))
+    size = 1 if place is None else place.size_bytes
     start = byte // size * size
     values = [
         int(np.ascontiguousarray(memory[word, start : start + size]).view(f"<i{size}")[0])
@@ -149,30 +166,12 @@ def _activations(
         command=index,
         label=label,
         where="activations",
-        token=None if place is None else place[0],
-        element=None if place is None else place[1],
+        token=None if place is None else place.token,
+        element=None if place is None else place.element,
         address=word,
         device=values[0],
         golden=values[1],
     )
-
-
-def _place(image: Image, index: int, word: int, byte: int) -> tuple[int, int, int] | None:
-    """(row, element, bytes of an element) of a byte of the activation memory, None if the command does not write it."""
-    command, width = _command(image, index), image.manifest.config.width
-    fields = command.values
-    first, stride = fields.get("destination"), fields.get("destination_stride")
-    size = 1
-    if command.opcode == Opcode.ATTEND:
-        first, stride = fields["query"], fields["query_stride"]
-    elif command.opcode == Opcode.MATMUL:
-        size = 2 if fields["output"] in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16) else 1
-    elif command.opcode == Opcode.LOAD:
-        size = 2
-    if first is None or not stride or word < first:
-        return None
-    row, column = divmod(word - first, stride)
-    return row, (column * width + byte) // size, size
 
 
 def _dram(image: Image, step: int, seen: np.ndarray, golden: np.ndarray) -> Difference | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 
-from rtl_gen.verilog import settle_constants
+import pytest
+
+from rtl_gen.verilog import fold_initial_values, settle_constants
 
 SOURCE = """module a(x);
   output [7:0] x;
@@ -35,3 +37,27 @@ def test_a_constant_block_gets_something_to_wait_for() -> None:
 def test_nothing_else_changes() -> None:
     assert settle_constants(SOURCE.replace("4'hf", "q")) == SOURCE.replace("4'hf", "q")
     assert re.sub(r"\s", "", settle_constants("")) == ""
+
+
+def _memory(name: str, values: list[int]) -> str:
+    words = "".join(f"    {name}[{i}] = 8'h{value:02x};\n" for i, value in enumerate(values))
+    return f"module a(x);\n  reg [7:0] {name} [99:0];\n  initial begin\n{words}  end\nendmodule\n"
+
+
+@pytest.mark.parametrize("name", ["words", "\\words$1 "])
+def test_equal_initial_values_become_a_loop(name: str) -> None:
+    text = fold_initial_values(_memory(name, [0] * 40 + [5] + [7] * 3 + [0] * 20))
+    assert text.count("integer meadow_index;") == 1
+    loops = re.findall(
+        r"for \(meadow_index = (\d+); meadow_index <= (\d+);[^\n]*\n      (.*)", text
+    )
+    assert loops == [
+        ("0", "39", f"{name}[meadow_index] = 8'h00;"),
+        ("44", "63", f"{name}[meadow_index] = 8'h00;"),
+    ]
+    assert [int(i) for i in re.findall(rf"{re.escape(name)}\[(\d+)\] =", text)] == [40, 41, 42, 43]
+
+
+def test_short_runs_of_initial_values_stay() -> None:
+    text = _memory("words", [1, 2, 3, 0, 0, 0])
+    assert fold_initial_values(text) == text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A very small OPT checkpoint of random weights with a tokenizer of single characters."""
+"""A very small OPT checkpoint of random weights with a tokenizer of single characters, and small workloads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, processors
+
+from hw_tests.models import FAMILIES, family_description
+from workbench.workloads import WORKLOADS
 
 CHARACTERS = string.ascii_letters + string.digits + " .,!?'"
 WIDTH, HIDDEN, HEADS, LAYERS, POSITIONS = 32, 64, 2, 2, 64
@@ -83,3 +86,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def silent_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same without a tokenizer."""
     return write_checkpoint(tmp_path_factory.mktemp("silent") / "model", tokenizer=False)
+
+
+@pytest.fixture
+def small_workloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workloads opt, llama, vit and bert of a size that is simulated in a second."""
+    for name in FAMILIES:
+        sizes: dict[str, int] = {"width": 32, "head_dim": 16, "hidden": 48, "vocabulary": 40}
+        monkeypatch.setitem(WORKLOADS, name, family_description(name, **sizes))  # pyright: ignore[reportArgumentType]

@@ -20,10 +20,10 @@ from firmware.image import read_image
 from firmware.session import Session
 from meadow.compiler.image import write_image
 from meadow.golden.image import Image
-from meadow.spec.commands import COMMAND_BYTES, Command
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import Control, register_map
 from meadow.spec.streams import HEADER_BYTES
+from rtl_gen.array.lane_chain import LANE_MODULE
 from workbench.cli import app
 from workbench.models import CompileOptions, load_model
 
@@ -55,10 +55,7 @@ class FaultyDevice(CosimDevice):
 
 def stream_of(image: Image, label: str) -> slice:
     """Bytes of the (only) port's weight stream of a MATMUL."""
-    manifest = image.manifest
-    start = manifest.regions["program"].offset * BEAT_BYTES
-    start += manifest.labels.index(label) * COMMAND_BYTES
-    values = Command.decode(image.dram[start : start + COMMAND_BYTES].tobytes()).values
+    values = image.command(image.manifest.labels.index(label)).values
     first = values["offset0"] * BEAT_BYTES
     return slice(first, first + values["beats0"] * BEAT_BYTES)
 
@@ -134,8 +131,8 @@ def test_a_fault_in_the_exponent_table_is_named(
     """One wrong entry of the table of every lane's first exponent unit: attention is the first to differ."""
     text = generated_verilog(named_config(CONFIG))
     entry = f"\\table [{TABLE_ENTRY}] = 17'h"
-    assert text.count(entry) >= 1
-    place = text.index(entry) + len(entry)
+    # The vector unit has such tables too.
+    place = text.index(entry, text.index(f"module \\{LANE_MODULE}.softmax.exponent")) + len(entry)
     changed = text[:place] + f"{int(text[place : place + 5], 16) ^ 0x4000:05x}" + text[place + 5 :]
 
     def opened(name: str, config: object, size: int, *rest: object) -> Device:

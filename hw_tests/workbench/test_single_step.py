@@ -12,9 +12,12 @@ from typer.testing import CliRunner
 
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
+from hw_tests.models import FAMILIES, family_description
+from meadow.compiler.image import compile_image
+from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
-from meadow.spec.commands import COMMAND_BYTES, Command
-from meadow.spec.config import BEAT_BYTES
+from meadow.spec.commands import Opcode
+from meadow.spec.config import BEAT_BYTES, named_config
 from workbench.cli import app
 from workbench.models import CompileOptions, compile_directory
 from workbench.single_step import single_step
@@ -65,11 +68,8 @@ class BrokenByte(Broken):
 
 def place(image: Image, label: str, row: int, element: int, size: int) -> tuple[int, int]:
     """Word and byte of an element that a command writes."""
-    manifest = image.manifest
-    start = manifest.regions["program"].offset * BEAT_BYTES
-    start += manifest.labels.index(label) * COMMAND_BYTES
-    fields = Command.decode(image.dram[start : start + COMMAND_BYTES].tobytes()).values
-    word, byte = divmod(element * size, manifest.config.width)
+    fields = image.command(image.manifest.labels.index(label)).values
+    word, byte = divmod(element * size, image.manifest.config.width)
     return fields["destination"] + row * fields["destination_stride"] + word, byte
 
 
@@ -119,6 +119,52 @@ def test_the_window_is_compared_too(image: Image) -> None:
     _, found = single_step(BrokenByte(image, "end", address, 0), image)
     assert found is not None
     assert (found.where, found.label, found.address) == ("dram", "KV cache", address)
+
+
+def family_image(name: str, **options: object) -> Image:
+    description = family_description(name, vocabulary=30)
+    return compile_image(
+        synthetic_model(description, seed=4),
+        named_config("tiny"),
+        config_name="tiny",
+        tokenizer_json="{}",
+        **options,
+    )
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_is_stepped(name: str) -> None:
+    """Models that are not causal have one step, the others two decode steps as well."""
+    image = family_image(name)
+    device = GoldenDevice(image.manifest.config, Session.window_bytes(image))
+    steps = 3 if image.manifest.model.causal else 1
+    assert single_step(device, image, tokens=20) == (steps * image.manifest.commands, None)
+
+
+def test_the_normalised_residual_of_a_post_norm_is_named() -> None:
+    image = family_image("bert")
+    fields = image.command(image.manifest.labels.index("layers.1.mlp_norm")).values
+    word = fields["source"] + 2 * fields["source_stride"] + 1
+    _, found = single_step(BrokenWord(image, "layers.1.mlp_norm", word, 4), image, tokens=5)
+    assert found is not None and (found.token, found.element) == (2, 10)
+    assert -(1 << 15) <= found.device < 1 << 15
+
+
+@pytest.mark.parametrize("name", ["llama", "vit"])
+def test_the_baseline_is_stepped_at_its_own_step(name: str) -> None:
+    """A wrong probability is named; other steps are refused."""
+    position = 3 if name == "llama" else 0
+    image = family_image(name, dataflow="gemm", step=(position, 21))
+    device = GoldenDevice(image.manifest.config, Session.window_bytes(image))
+    assert single_step(device, image) == (image.manifest.commands, None)
+    with pytest.raises(ValueError, match="serves a step of 21 tokens only, not of 20"):
+        single_step(device, image, tokens=20)
+    commands = [image.command(index) for index in range(image.manifest.commands)]
+    index = next(i for i, command in enumerate(commands) if command.opcode == Opcode.SOFTMAX)
+    fields, label = commands[index].values, image.manifest.labels[index]
+    word = fields["source"] + fields["source_stride"] + 1
+    _, found = single_step(BrokenWord(image, label, word, 2), image)
+    assert found is not None and (found.label, found.token, found.element) == (label, 1, 9)
 
 
 def test_a_chunk_too_large_is_refused(image: Image) -> None:

@@ -82,10 +82,10 @@ class Assembler:
         *,
         row_set: RowSet = RowSet.CHUNK,
         condition: Outputs = _ALWAYS,
-        first_channel: int = 0,
-        restart: int = 0,
+        **fields: int,
     ) -> None:
-        """Pack and place `padded`, whose true part is `linear`, and append its MATMUL."""
+        """Pack and place `padded`, whose true part is `linear`, and append its MATMUL, with what
+        else its output needs in `fields`."""
         packed = pack_matrix(padded, self.config, self.codec)
         values = {}
         for port, stream in enumerate(packed.streams):
@@ -110,8 +110,7 @@ class Assembler:
             output=output,
             row_set=row_set,
             channels=linear.outputs,
-            first_channel=first_channel,
-            restart=restart,
+            **fields,
         )
         self._append(label, Command(Opcode.MATMUL, values, condition=condition))
 
@@ -126,21 +125,11 @@ class Assembler:
         row_set: RowSet = RowSet.CHUNK,
         condition: Outputs = _ALWAYS,
     ) -> None:
-        """Place the parameters of a norm, padded to `channels`, and append their LOAD and the
-        NORM."""
+        """Place the parameters of a norm, padded to `channels`, and append their LOAD and the NORM,
+        which replaces its source if the norm has a residual_shift."""
         parameters = np.zeros((channels, 2), "<i2")
         parameters[: norm.channels, 0], parameters[: norm.channels, 1] = norm.gain, norm.offset
-        self.emit(
-            label + "_load",
-            Opcode.LOAD,
-            condition=condition,
-            space=Space.NORM,
-            offset=self.constant(parameters.tobytes()),
-            row_beats=parameters.nbytes // BEAT_BYTES,
-            row_set=RowSet.FIXED,
-            rows=1,
-            traffic=TrafficClass.WEIGHTS,
-        )
+        self.load_constant(label + "_load", Space.NORM, parameters.tobytes(), condition=condition)
         self.emit(
             label,
             Opcode.NORM,
@@ -159,6 +148,28 @@ class Assembler:
             output_shift=norm.output_shift,
             rms=int(norm.rms),
             row_set=row_set,
+            residual=int(norm.residual_shift is not None),
+            residual_shift=norm.residual_shift or 0,
+        )
+
+    def load_constant(
+        self, label: str, space: Space, data: bytes, *, condition: Outputs = _ALWAYS
+    ) -> None:
+        """Place bytes, whole words, and append their LOAD to the start of a space.
+
+        A word is a row of its own, so that all ports take part.
+        """
+        self.emit(
+            label,
+            Opcode.LOAD,
+            condition=condition,
+            space=space,
+            offset=self.constant(data),
+            destination_stride=1,
+            row_beats=self.config.word_beats,
+            row_set=RowSet.FIXED,
+            rows=len(data) // self.config.width,
+            traffic=TrafficClass.WEIGHTS,
         )
 
     def constant(self, data: bytes) -> int:

@@ -6,11 +6,21 @@ Data in DRAM is not looked at: a command that fetches what an earlier one stored
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from meadow.spec.commands import Command, Flag, MatmulOutput, Opcode, RowSet, Space, Unit
+from meadow.spec.commands import (
+    AttendPart,
+    Command,
+    MatmulOutput,
+    Opcode,
+    Outputs,
+    RowSet,
+    Space,
+    Unit,
+)
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.numerics import TABLE_ENTRIES
 
 __all__ = ["Footprint", "footprints", "with_waits"]
 
@@ -20,8 +30,10 @@ _UNITS = {
     Opcode.MATMUL: Unit.ARRAY,
     Opcode.ATTEND: Unit.ARRAY,
     Opcode.NORM: Unit.VECTOR,
+    Opcode.SOFTMAX: Unit.VECTOR,
     Opcode.VECTOR: Unit.VECTOR,
 }
+_VARIANTS = Outputs.NARROW | Outputs.WIDE
 
 
 @dataclass(frozen=True)
@@ -50,9 +62,12 @@ class Footprint:
         return ahead < self.length or stride - ahead < other.length
 
 
+Footprints = tuple[Footprint, ...]
+
+
 def footprints(
     command: Command, config: AcceleratorConfig, tokens: int
-) -> tuple[tuple[Footprint, ...], tuple[Footprint, ...]]:
+) -> tuple[Footprints, Footprints]:
     """(reads, writes) of a command on chip, for chunks of at most `tokens` rows."""
     values = {"row_set": int(RowSet.CHUNK)} | dict(command.values)
     word = config.word_beats
@@ -65,29 +80,75 @@ def footprints(
     candidates = Footprint("candidates", 0, 1, 1, tokens)
     opcode = command.opcode
     if opcode == Opcode.LOAD:
-        space = "norm" if values.get("space", 0) == Space.NORM else "activations"
-        return (), (area("destination", values["row_beats"], space=space),)
+        space = Space(values.get("space", 0))
+        name = "activations" if space == Space.ACTIVATION else space.name.lower()
+        return (), (area("destination", values["row_beats"], space=name),)
     if opcode == Opcode.STORE:
         return (area("source", values["segments"] * values["segment_beats"]),), ()
     if opcode == Opcode.MATMUL:
-        wide = values["output"] in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
-        written = area("destination", values["slices"] * word * (2 if wide else 1))
-        reads, writes = (area("source", values["tiles"] * word),), (written,)
-        if values["output"] == MatmulOutput.RESIDUAL16:
-            reads += (written,)
-        if values["output"] == MatmulOutput.LOGITS16:
-            writes += (candidates,)
-        return reads, writes
+        return _matmul(values, word, area, candidates)
     if opcode == Opcode.ATTEND:
-        heads = area("query", values["blocks"] * values["segment_beats"], values["column_beats"])
-        return (heads,), (heads,)
+        return _attend(values, word, tokens)
     if opcode == Opcode.NORM:
         parameters = Footprint("norm", 0, 1, 4 * config.norm_channels // BEAT_BYTES, 1)
         source = area("source", values["words"] * word)
-        return (source, parameters), (area("destination", values["words"] // 2 * word),)
+        writes = (area("destination", values["words"] // 2 * word),)
+        if values.get("residual", 0):
+            writes += (source,)
+        return (source, parameters), writes
+    if opcode == Opcode.SOFTMAX:
+        stride = values["source_stride"] * word
+        scores = Footprint("activations", values["source"] * word, stride, stride, values["rows"])
+        return (scores,), (scores,)
     if opcode == Opcode.VECTOR:
         return (candidates,), (area("destination", 1),)
     return (), ()
+
+
+def _matmul(
+    values: dict[str, int], word: int, area: Callable[[str, int], Footprint], candidates: Footprint
+) -> tuple[Footprints, Footprints]:
+    output = values["output"]
+    wide = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
+    written = area("destination", values["slices"] * word * (2 if wide else 1))
+    reads, writes = (area("source", values["tiles"] * word),), (written,)
+    if output in (MatmulOutput.RESIDUAL16, MatmulOutput.GATE8):
+        reads += (written,)
+    elif output == MatmulOutput.TABLE8:
+        reads += (Footprint("table", 0, 1, TABLE_ENTRIES // BEAT_BYTES, 1),)
+    elif output == MatmulOutput.ROTATE8:
+        reads += (area("rotary", values["rotary_words"] * word),)
+    elif output == MatmulOutput.LOGITS16:
+        writes += (candidates,)
+    return reads, writes
+
+
+def _attend(values: dict[str, int], word: int, tokens: int) -> tuple[Footprints, Footprints]:
+    """A head's words lie side by side; the columns of narrow heads keep out of each other's way."""
+    rows = values.get("rows", 0) or tokens
+    stride = values["query_stride"] * word
+    first = values["query"] * word + values.get("first", 0) * stride
+    count, length = max(1, values.get("heads", 1)), values["blocks"] * values["segment_beats"]
+    if length % word == 0:
+        places, length = [first], count * length
+    else:
+        places = [first + head * word + values["column_beats"] for head in range(count)]
+    heads = tuple(Footprint("activations", place, stride, length, rows) for place in places)
+    part = values.get("part", 0)
+    if part == AttendPart.WHOLE:
+        return heads, heads
+    stride = values["scores_stride"] * word
+    scores = (Footprint("activations", values["scores"] * word, stride, stride, rows),)
+    return (heads, scores) if part == AttendPart.SCORES else (scores, heads)
+
+
+@dataclass
+class _Pending:
+    """What a command did, and the conditions (Outputs bits) under which somebody waited for it."""
+
+    reads: Footprints
+    writes: Footprints
+    waited: Outputs = Outputs(0)
 
 
 def with_waits(
@@ -97,34 +158,37 @@ def with_waits(
 
     A command waits for a unit if an earlier command there, not waited for yet, writes what this one reads or writes,
     or reads what this one writes. Within the array, which reads, computes and writes in program order, only the first
-    counts. A conditional command may not run, so nobody relies on its waiting. FENCE and END wait for everything.
+    counts. A conditional command may not run: its waiting serves those that run only if it does, and both variants'
+    (NARROW and WIDE) serve everybody. HOLD_FETCH holds the fetch part only: nobody relies on it. FENCE and END wait
+    for everything.
     """
-    pending: dict[Unit, list[tuple[tuple[Footprint, ...], tuple[Footprint, ...]]]] = {
-        unit: [] for unit in _UNITS.values()
-    }
+    pending: dict[Unit, list[_Pending]] = {unit: [] for unit in _UNITS.values()}
     result = []
     for command in commands:
-        unit = _UNITS.get(command.opcode)
+        unit, condition = _UNITS.get(command.opcode), command.condition
         if unit is None:
-            wait = Unit.ALL
+            reads, writes, wait = (), (), Unit.ALL
         else:
             reads, writes = footprints(command, config, tokens)
             wait = Unit(0)
             for other, earlier in pending.items():
                 in_order = unit == other == Unit.ARRAY
-                for old_reads, old_writes in earlier:
+                for one in earlier:
+                    if condition and not condition & ~one.waited:
+                        continue
                     touched = reads if in_order else reads + writes
-                    if _meet(old_writes, touched) or (not in_order and _meet(old_reads, writes)):
+                    if _meet(one.writes, touched) or (not in_order and _meet(one.reads, writes)):
                         wait |= other
         result.append(replace(command, wait=wait))
-        if not command.condition:
-            for other in pending:
-                if other & wait or command.flags & Flag.HOLD_FETCH:
-                    pending[other] = []
+        for other, earlier in pending.items():
+            if other & wait:
+                for one in earlier:
+                    one.waited |= condition
+                pending[other] = [one for one in earlier if condition and _VARIANTS & ~one.waited]
         if unit is not None:
-            pending[unit].append((reads, writes))
+            pending[unit].append(_Pending(reads, writes))
     return result
 
 
-def _meet(some: tuple[Footprint, ...], others: tuple[Footprint, ...]) -> bool:
+def _meet(some: Footprints, others: Footprints) -> bool:
     return any(one.meets(other) for one in some for other in others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,24 +29,36 @@ def compile_image(
     codec: str = "auto",
     tokenizer_json: bytes | str,
     context: int | None = None,
+    dataflow: str | Sequence[str] = "tphs",
+    step: tuple[int, int] | None = None,
+    bytes_per_cycle: float | None = None,
 ) -> Image:
     """Image of `model` for `config`.
 
     codec: of `packing.CODECS`; tokenizer_json: content of tokenizer.json; context: tokens per
-    sequence, by default all that model and configuration allow. The same arguments give the same
-    image, byte for byte.
+    sequence, by default all that model and configuration allow; dataflow, step,
+    bytes_per_cycle: see `compile_program`. The same arguments give the same image, byte for byte.
 
     CompileError (a ValueError) if the configuration cannot hold the model.
     """
-    program = compile_program(model, config, codec=codec, context=context)
+    program = compile_program(
+        model,
+        config,
+        codec=codec,
+        context=context,
+        dataflow=dataflow,
+        step=step,
+        bytes_per_cycle=bytes_per_cycle,
+    )
     text = tokenizer_json.encode() if isinstance(tokenizer_json, str) else tokenizer_json
     tensors = {
         "dram": program.dram,
         "embed_tokens": _padded(model.embed_tokens, program.sizes.width),
         "embed_positions": _padded(model.embed_positions, program.sizes.width),
+        "rotary": program.rotary,
         "tokenizer": np.frombuffer(text, np.uint8),
     }
-    manifest = _manifest(model, config, config_name, program)
+    manifest = _manifest(model, config, config_name, program, step)
     digests = {name: hashlib.sha256(tensor.data).hexdigest() for name, tensor in tensors.items()}
     return Image(replace(manifest, tensors_sha256=digests), **tensors)
 
@@ -64,7 +77,11 @@ def write_image(image: Image, path: str | os.PathLike[str]) -> None:
 
 
 def _manifest(
-    model: QuantisedModel, config: AcceleratorConfig, config_name: str, program: Program
+    model: QuantisedModel,
+    config: AcceleratorConfig,
+    config_name: str,
+    program: Program,
+    step: tuple[int, int] | None,
 ) -> Manifest:
     cache = program.cache
     return Manifest(
@@ -73,6 +90,8 @@ def _manifest(
         config=config,
         model=model.description,
         context=program.context,
+        dataflow=program.dataflow,
+        step=step,
         chunk_tokens=program.plan.tokens,
         hidden_block=model.hidden_block,
         residual_scale=float(model.residual_scale),
@@ -96,7 +115,10 @@ def _manifest(
     )
 
 
-def _padded(rows: np.ndarray, width: int) -> np.ndarray:
+def _padded(rows: np.ndarray | None, width: int) -> np.ndarray:
+    """The rows with zeros behind; no rows for None."""
+    if rows is None:
+        return np.zeros((0, width), "<i2")
     padded = np.zeros((len(rows), width), "<i2")
     padded[:, : rows.shape[1]] = rows
     return padded

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from meadow.golden.quantised import QuantisedModel
+from meadow.compiler.heads import HeadLayout
+from meadow.golden.quantised import hidden_slices
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.model import ModelDescription
 
 __all__ = [
     "PAGE_BEATS",
@@ -22,7 +22,7 @@ __all__ = [
     "CacheLayout",
     "CompileError",
     "Sizes",
-    "head_channels",
+    "choose_hidden_block",
     "plan_activations",
     "plan_cache",
     "plan_sizes",
@@ -33,6 +33,8 @@ STREAM_BEATS = 64
 PAGE_BEATS = 256
 """Regions that the host or the program writes start at multiples of 4 KiB."""
 
+_MINIMUM_BLOCK = 512
+
 
 class CompileError(ValueError):
     """The configuration cannot hold the model; the message states the rule and the value."""
@@ -40,10 +42,11 @@ class CompileError(ValueError):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Padded sizes in channels. Every one but `head_dim` is a multiple of W.
+    """Padded sizes in channels; every one but `head_dim` is a multiple of W.
 
-    width: d; head_dim: a power of two >= 16 up to W, above it a multiple of W; query: all heads;
-    key_value: all KV heads; hidden: one per hidden block; vocabulary.
+    width: d; head_dim: see `padded_head_dim`; query: all query heads; key_value: all KV heads;
+    hidden: one per hidden block; vocabulary: 0 if there is no head; rotary: cosines and sines of a
+    row, 0 without rotary positions, counted in bytes.
     """
 
     width: int
@@ -52,35 +55,58 @@ class Sizes:
     key_value: int
     hidden: tuple[int, ...]
     vocabulary: int
+    rotary: int
+
+    @property
+    def shared(self) -> int:
+        """The area that Q, K, V and a hidden block have in turn."""
+        return max(self.query, self.key_value, *self.hidden)
+
+    @property
+    def row(self) -> int:
+        """Bytes of a token: norm output, INT16 residual, shared area, rotary words."""
+        return 3 * self.width + self.shared + self.rotary
 
 
-def plan_sizes(model: QuantisedModel, config: AcceleratorConfig) -> Sizes:
+def plan_sizes(
+    description: ModelDescription, hidden_block: int, config: AcceleratorConfig
+) -> Sizes:
     """Padded sizes of a model; CompileError for what the configuration cannot compute."""
-    d, w = model.description, config.width
-    if d.kv_heads != d.heads:
-        raise CompileError(
-            f"kv_heads must equal heads: grouped-query attention is not compiled yet, "
-            f"not {d.kv_heads} with {d.heads} heads"
-        )
-    if d.activation != "relu":
-        raise CompileError(f"activation must be 'relu', not {d.activation!r}")
-    head_dim = _padded_head_dim(d.head_dim, w)
-    _limit("padded head dim", head_dim, "max_head_dim", config.max_head_dim)
+    d, w = description, config.width
+    heads = HeadLayout.of(d, config)
+    _limit("padded head dim", heads.padded, "max_head_dim", config.max_head_dim)
     width = _pad(d.width, w)
     _limit("padded width", width, "norm_channels", config.norm_channels)
+    if d.rotary_base:
+        _limit("padded head dim with rotary positions", heads.padded, "16 words", 16 * w)
     return Sizes(
         width=width,
-        head_dim=head_dim,
-        query=_pad(d.heads * head_dim, w),
-        key_value=_pad(d.kv_heads * head_dim, w),
-        hidden=tuple(_pad(block.stop - block.start, w) for block in model.blocks),
-        vocabulary=_pad(d.vocabulary, w),
+        head_dim=heads.padded,
+        query=heads.query_words * w,
+        key_value=heads.key_words * w,
+        hidden=tuple(_pad(b.stop - b.start, w) for b in hidden_slices(d.hidden, hidden_block)),
+        vocabulary=_pad(d.vocabulary, w) if d.outputs == "tokens" else 0,
+        rotary=heads.rotary_words * w if d.rotary_base else 0,
     )
 
 
-def head_channels(heads: int, head_dim: int, padded: int) -> np.ndarray:
-    """Padded channel of every channel of `heads` heads, in order: int64 [heads * head_dim]."""
-    return (np.arange(heads)[:, None] * padded + np.arange(head_dim)).reshape(-1)
+def choose_hidden_block(description: ModelDescription, config: AcceleratorConfig) -> int:
+    """H with which chunks are as large as sensible, blocks all about as long.
+
+    A block takes no memory up to the size of Q, whose place it has, nor while the largest chunk of
+    the configuration fits with it. It is at least 512 channels, which keeps the array's work per
+    pass of the residual large, where that leaves room for T tokens.
+    """
+    w = config.width
+    least = plan_sizes(description, w, config)
+    other = (least.row - least.shared) // w
+    budget = config.activation_words // config.chunk_tokens - other
+    words = max(least.query // w, budget)
+    if (other + _MINIMUM_BLOCK // w) * config.lanes <= config.activation_words:
+        words = max(words, _MINIMUM_BLOCK // w)
+    hidden_words = _pad(description.hidden, w) // w
+    blocks = -(-hidden_words // words)
+    return min(-(-hidden_words // blocks) * w, description.hidden)
 
 
 @dataclass(frozen=True)
@@ -99,7 +125,7 @@ class ActivationPlan:
     shared by Q, which the attention output replaces (`query`), and then a `hidden` block; `key` and
     `value` stage K and V in it before Q comes. The LM head needs neither residual nor shared area
     any more and puts `logit_slices` slices of logits over both (`logits`), and the arg-max words
-    over its input (`argmax`).
+    over its input (`argmax`). rotary: cosines and sines of the rows' positions.
     """
 
     tokens: int
@@ -113,19 +139,25 @@ class ActivationPlan:
     logits: Area
     logit_slices: int
     argmax: Area
+    rotary: Area
 
 
-def plan_activations(sizes: Sizes, config: AcceleratorConfig) -> ActivationPlan:
-    """The plan with the largest chunk that fits; CompileError if not even T tokens do.
+def plan_activations(
+    sizes: Sizes, config: AcceleratorConfig, *, most: int | None = None
+) -> ActivationPlan:
+    """The plan with the largest chunk that fits, of at most `most` tokens in whole groups; CompileError if not even T
+    tokens fit.
 
-    Words of a token: 3 d/W (norm output and residual) and max(Q, K, V, hidden block)/W.
+    Words of a token: 3 d/W (norm output and residual), max(Q, K, V, hidden block)/W, and those of
+    rotary positions.
     """
     w = config.width
     norm, query, key_value = sizes.width // w, sizes.query // w, sizes.key_value // w
-    shared = max(query, key_value, max(sizes.hidden) // w)
-    row = 3 * norm + shared
+    shared, row = sizes.shared // w, sizes.row // w
     tokens = config.activation_words // row // config.lanes * config.lanes
     tokens = min(tokens, config.chunk_tokens)
+    if most is not None:
+        tokens = min(tokens, -(-most // config.lanes) * config.lanes)
     if tokens < config.lanes:
         advice = "; a smaller hidden block takes less" if shared > max(query, key_value) else ""
         raise CompileError(
@@ -152,6 +184,7 @@ def plan_activations(sizes: Sizes, config: AcceleratorConfig) -> ActivationPlan:
         logits=Area(residual_base, 2 * logit_slices),
         logit_slices=logit_slices,
         argmax=Area(0, 1),
+        rotary=Area(shared_base + tokens * shared, sizes.rotary // w),
     )
 
 
@@ -196,11 +229,11 @@ class CacheLayout:
 
 
 def plan_cache(
-    model: QuantisedModel, sizes: Sizes, config: AcceleratorConfig, context: int
+    description: ModelDescription, config: AcceleratorConfig, context: int
 ) -> CacheLayout:
     """Cache for sequences of `context` tokens; CompileError if model or configuration allow
     fewer."""
-    d = model.description
+    d = description
     if context < 1:
         raise CompileError(f"context must be at least 1, not {context}")
     _limit("context", context, "max_context", config.max_context)
@@ -208,24 +241,18 @@ def plan_cache(
         raise CompileError(
             f"context must be at most the model's {d.max_positions} positions, not {context}"
         )
-    block = min(config.width, sizes.head_dim)
+    heads = HeadLayout.of(d, config)
     return CacheLayout(
         layers=d.layers,
         heads=d.kv_heads,
         rows=_pad(context, config.width),
-        segment_beats=block // BEAT_BYTES,
-        blocks=sizes.head_dim // block,
+        segment_beats=heads.padded // heads.blocks // BEAT_BYTES,
+        blocks=heads.blocks,
     )
 
 
 def _pad(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
-
-
-def _padded_head_dim(head_dim: int, width: int) -> int:
-    if head_dim > width:
-        return _pad(head_dim, width)
-    return max(BEAT_BYTES, 1 << (head_dim - 1).bit_length())
 
 
 def _limit(what: str, value: int, name: str, limit: int) -> None:

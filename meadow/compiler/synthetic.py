@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random quantised decoders of any shape, for tests and benchmarks that need no checkpoint.
+"""Random quantised models of any family and shape, for tests and benchmarks that need no checkpoint.
 
-Weights are drawn from Student's t, whose tails are like those of trained OPT matrices, with few
-degrees of freedom where trained matrices have outliers. Scales keep every activation alive: INT8
-values of about 30, scores of about 2.
+Weights are drawn from Student's t, whose tails are like those of trained matrices, with few degrees
+of freedom where those have outliers, and get one scale per matrix that makes the largest 127: most
+weights are small then, and compress like OPT's. Scales keep every activation alive: INT8 values of
+about 30, residuals of about 2000, scores of about 2.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import math
 
 import numpy as np
 
+from meadow.compiler.activation import activation_table
 from meadow.compiler.quantise import scale_parts
+from meadow.golden.float_tier import rotary_angles
 from meadow.golden.quantised import (
     QuantisedLayer,
     QuantisedLinear,
@@ -21,21 +24,39 @@ from meadow.golden.quantised import (
     hidden_slices,
 )
 from meadow.spec.model import ModelDescription
-from meadow.spec.numerics import LIMIT_INT8
+from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS
 
 __all__ = ["synthetic_model"]
 
-_DEGREES = {"q": 15, "k": 15, "v": 10, "o": 10, "fc1": 12, "fc2": 5, "head": 12}
+# Degrees of freedom, from .. to.
+_DEGREES = {
+    "q": (10, 30),
+    "k": (10, 30),
+    "v": (6, 20),
+    "o": (6, 20),
+    "fc1": (8, 26),
+    "up": (8, 26),
+    "fc2": (4, 6),
+    "head": (8, 26),
+}
 _INT8 = 30.0
 _RESIDUAL = 2000.0
 _LOGITS = 3000.0
 _SCORE = 2.0 * 256
 
+# What an INT16 result in front of a table, a gate or a rotation has more than the INT8 behind it.
+_FINER_BITS = 6
+_GATE_SHIFT = 10
+# The table takes inputs of deviation 30 * 2^6 as 2, and gives values of up to 8 as 127.
+_TABLE_SCALES = 2 / (_INT8 * 2**_FINER_BITS), 8 / LIMIT_INT8
+
+_STRIP = 1 << 16
+
 
 def synthetic_model(
     description: ModelDescription, *, hidden_block: int | None = None, seed: int = 0
 ) -> QuantisedModel:
-    """A decoder of random integers; the same arguments give the same one.
+    """A model of random integers; the same arguments give the same one.
 
     hidden_block: H, by default the whole hidden layer. ValueError if it is below 1.
     """
@@ -43,74 +64,138 @@ def synthetic_model(
     d = description
     hidden_block = d.hidden if hidden_block is None else hidden_block
     blocks = hidden_slices(d.hidden, hidden_block)
-    attention, key_value = d.heads * d.head_dim, d.kv_heads * d.head_dim
-
-    def linear(
-        name: str, outputs: int, inputs: int, spread: float, *, first: bool = True
-    ) -> QuantisedLinear:
-        return _linear(random, name, outputs, inputs, spread, bias=first)
-
-    def layer() -> QuantisedLayer:
-        return QuantisedLayer(
-            attention_norm=_norm(random, d.width),
-            q=linear("q", attention, d.width, _INT8),
-            k=linear("k", key_value, d.width, _INT8),
-            v=linear("v", key_value, d.width, _INT8),
-            o=linear("o", d.width, attention, _RESIDUAL / 4),
-            mlp_norm=_norm(random, d.width),
-            fc1=linear("fc1", d.hidden, d.width, _INT8),
-            fc2=tuple(
-                linear("fc2", d.width, block.stop - block.start, _RESIDUAL / 4, first=index == 0)
-                for index, block in enumerate(blocks)
-            ),
-            **_attention(random, d),
-        )
+    post = d.norm_order == "post"
+    angles = rotary_angles(np.arange(d.max_positions), d.head_dim, d.rotary_base or 2.0)
+    turns = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 2**ROTARY_FRACTION_BITS
 
     def embedding(rows: int) -> np.ndarray:
-        return np.rint(random.normal(0, _RESIDUAL, (rows, d.width))).astype(np.int16)
+        drawn = random.standard_normal((rows, d.width), np.float32) * np.float32(_RESIDUAL)
+        return np.rint(drawn).astype(np.int16)
 
+    tokens = d.outputs == "tokens"
     return QuantisedModel(
         description=d,
         hidden_block=hidden_block,
-        layers=tuple(layer() for _ in range(d.layers)),
-        final_norm=_norm(random, d.width),
-        head=linear("head", d.vocabulary, d.width, _LOGITS),
+        layers=tuple(_layer(random, d, blocks) for _ in range(d.layers)),
+        final_norm=_norm(random, d, post=False) if tokens else None,
+        head=_linear(random, "head", d.vocabulary, d.width, _LOGITS) if tokens else None,
         embed_tokens=embedding(d.vocabulary),
-        embed_positions=embedding(d.max_positions),
+        embed_positions=None if d.rotary_base else embedding(d.max_positions),
+        embedding_norm=_norm(random, d, post=True) if post else None,
+        rotary=np.rint(turns).astype(np.int16) if d.rotary_base else None,
         residual_scale=1 / _RESIDUAL,
         logits_scale=1 / 256,
         notes={"synthetic_seed": seed},
     )
 
 
-def _linear(
-    random: np.random.Generator, name: str, outputs: int, inputs: int, spread: float, *, bias: bool
-) -> QuantisedLinear:
-    """Outputs of standard deviation `spread` for inputs of `_INT8`."""
-    drawn = random.standard_t(_DEGREES[name], (outputs, inputs))
-    weight = np.clip(np.rint(drawn * 12), -LIMIT_INT8, LIMIT_INT8).astype(np.int8)
-    accumulator = math.sqrt(inputs) * 14 * _INT8
-    multiplier, shift = scale_parts(spread / accumulator * random.uniform(0.8, 1.2, outputs), name)
-    offsets = np.rint(random.normal(0, accumulator / 8, outputs)) if bias else np.zeros(outputs)
-    return QuantisedLinear(
-        weight=weight, bias=offsets.astype(np.int32), multiplier=multiplier, shift=shift
+def _layer(
+    random: np.random.Generator, d: ModelDescription, blocks: tuple[slice, ...]
+) -> QuantisedLayer:
+    attention, key_value, post = (
+        d.heads * d.head_dim,
+        d.kv_heads * d.head_dim,
+        d.norm_order == "post",
+    )
+    finer = _INT8 * 2**_FINER_BITS
+    turned = finer if d.rotary_base else _INT8
+    table = d.activation != "relu"
+
+    def linear(name: str, outputs: int, inputs: int, spread: float) -> QuantisedLinear:
+        return _linear(random, name, outputs, inputs, spread, bias=d.biases)
+
+    # The sum of all hidden blocks is a quarter of the residual, as is the attention output.
+    fc2 = linear("fc2", d.width, d.hidden, _RESIDUAL / 4)
+    return QuantisedLayer(
+        attention_norm=_norm(random, d, post=post),
+        q=linear("q", attention, d.width, turned),
+        k=linear("k", key_value, d.width, turned),
+        v=linear("v", key_value, d.width, _INT8),
+        o=linear("o", d.width, attention, _RESIDUAL / 4),
+        mlp_norm=_norm(random, d, post=post),
+        fc1=linear("fc1", d.hidden, d.width, finer if table else _INT8),
+        up=linear("up", d.hidden, d.width, finer) if d.gated else None,
+        fc2=tuple(_column_part(fc2, block) for block in blocks),
+        activation_table=activation_table(d.activation, *_TABLE_SCALES) if table else None,
+        gate_shift=_GATE_SHIFT if d.gated else 0,
+        rotary_shift=ROTARY_FRACTION_BITS + _FINER_BITS if d.rotary_base else 0,
+        **_attention(random, d),
     )
 
 
-def _norm(random: np.random.Generator, channels: int) -> QuantisedNorm:
-    """Normalised values in units of about 2^-12, then a gain of about 30 * 2^-12."""
+def _linear(
+    random: np.random.Generator,
+    name: str,
+    outputs: int,
+    inputs: int,
+    spread: float,
+    *,
+    bias: bool = True,
+) -> QuantisedLinear:
+    """Outputs of standard deviation `spread` for inputs of `_INT8`."""
+    weight = _student(random, outputs, inputs, random.uniform(*_DEGREES[name]))
+    square = np.dot(weight.reshape(-1), weight.reshape(-1)) / weight.size
+    accumulator = math.sqrt(inputs * square) * _INT8
+    multiplier, shift = scale_parts(spread / accumulator * random.uniform(0.8, 1.2, outputs), name)
+    offsets = np.rint(random.normal(0, accumulator / 8, outputs)) if bias else np.zeros(outputs)
+    return QuantisedLinear(
+        weight=weight.astype(np.int8),
+        bias=offsets.astype(np.int32),
+        multiplier=multiplier,
+        shift=shift,
+    )
+
+
+def _student(random: np.random.Generator, outputs: int, inputs: int, degrees: float) -> np.ndarray:
+    """Integers, float32 [outputs, inputs], the largest of which is 127 or -127.
+
+    Bailey's polar method: sqrt(n * (w^(-2/n) - 1)) * cos(angle), w uniform in 0..1, is Student's t.
+    """
+    drawn = np.empty(outputs * inputs, np.float32)
+    for start in range(0, drawn.size, _STRIP):
+        part = drawn[start : start + _STRIP]
+        random.standard_exponential(dtype=np.float32, out=part)
+        part *= np.float32(2 / degrees)
+        np.exp(part, out=part)
+        part -= 1
+        np.sqrt(part, out=part)
+        angle = random.random(part.size, np.float32)
+        angle *= np.float32(2 * math.pi)
+        part *= np.cos(angle, out=angle)
+    drawn *= np.float32(LIMIT_INT8) / max(drawn.max(), -drawn.min())
+    return np.rint(drawn, out=drawn).reshape(outputs, inputs)
+
+
+def _column_part(linear: QuantisedLinear, columns: slice) -> QuantisedLinear:
+    """The inputs `columns` of a matrix; the first of them have the bias."""
+    return QuantisedLinear(
+        weight=np.ascontiguousarray(linear.weight[:, columns]),
+        bias=linear.bias if columns.start == 0 else np.zeros_like(linear.bias),
+        multiplier=linear.multiplier,
+        shift=linear.shift,
+    )
+
+
+def _norm(random: np.random.Generator, d: ModelDescription, *, post: bool) -> QuantisedNorm:
+    """Normalised values in units of about 2^-12, then a gain of about 30 * 2^-12.
+
+    post: the INT16 row of a post-norm model is the same in finer steps, of about 2000.
+    """
+    channels = d.width
     multiplier, shift = scale_parts(np.array(16 / channels), "mean")
     gain = np.rint(4096 * random.uniform(0.7, 1.3, channels)).astype(np.int16)
-    offset = np.rint(random.normal(0, 2048, channels)).astype(np.int16)
+    offset = random.normal(0, 2048, channels) if d.biases else np.zeros(channels)
     return QuantisedNorm(
         gain=gain,
-        offset=offset,
+        offset=np.rint(offset).astype(np.int16),
         epsilon=channels * channels,
         mean_multiplier=int(multiplier),
         mean_shift=int(shift),
         norm_shift=7 - round(math.log2(channels)),
         offset_shift=8,
         output_shift=19,
+        rms=d.norm == "rms",
+        residual_shift=19 - _FINER_BITS if post else None,
     )
 
 

@@ -8,6 +8,7 @@ after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -19,10 +20,15 @@ __all__ = [
     "FloatModel",
     "Observer",
     "attention",
+    "gelu",
     "layer_norm",
     "linear",
     "perplexity",
     "relu",
+    "rms_norm",
+    "rotary_angles",
+    "rotate",
+    "silu",
     "softmax",
 ]
 
@@ -51,9 +57,51 @@ def layer_norm(
     return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(np.float32)
 
 
+def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.ndarray:
+    """``x / sqrt(mean(x^2) + epsilon) * weight`` over the last axis.
+
+    x ``[n, d]``, weight ``[d]`` -> ``[n, d]`` float32.
+    """
+    wide = x.astype(np.float64)
+    square = np.mean(wide * wide, axis=-1, keepdims=True)
+    return (wide / np.sqrt(square + epsilon) * weight).astype(np.float32)
+
+
 def relu(x: np.ndarray) -> np.ndarray:
     """``max(x, 0)``, any shape."""
     return np.maximum(x, 0)
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """``x * Phi(x)`` with the normal distribution itself, not an approximation; any shape."""
+    # NumPy has no erf.
+    scaled = (x.astype(np.float64) * math.sqrt(0.5)).reshape(-1).tolist()
+    distribution = np.fromiter(map(math.erf, scaled), np.float64, x.size).reshape(x.shape)
+    return (x * (0.5 + 0.5 * distribution)).astype(np.float32)
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """``x / (1 + exp(-x))``, any shape."""
+    wide = x.astype(np.float64)
+    return (wide * (0.5 + 0.5 * np.tanh(0.5 * wide))).astype(np.float32)
+
+
+def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarray:
+    """Angle ``position * base^(-2 i / e)`` of pair i: positions ``[n]`` -> float64 ``[n, e/2]``."""
+    frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    return np.asarray(positions, np.float64)[:, None] * frequency
+
+
+def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Every pair (2i, 2i+1) of every head turned by its angle.
+
+    x ``[n, heads * e]``, angles ``[n, e/2]`` -> ``[n, heads * e]`` float32.
+    """
+    pairs = x.reshape(len(x), -1, angles.shape[1], 2)
+    cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    first, second = pairs[..., 0], pairs[..., 1]
+    turned = (first * cosine - second * sine, first * sine + second * cosine)
+    return np.stack(turned, axis=-1).reshape(x.shape).astype(np.float32)
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -66,19 +114,19 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Causal attention of the last n positions of a context.
+def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = True) -> np.ndarray:
+    """Attention of the last n positions of a context.
 
     q ``[h, n, e]`` already scaled by ``e**-0.5``, k and v ``[kv_heads, L, e]`` -> ``[n, h * e]``
-    float32. Query row t has the position ``L - n + t`` and sees the keys up to it. Query head i
-    reads the key/value head ``i * kv_heads // h``.
+    float32. Query row t has the position ``L - n + t`` and sees the keys up to it, or all if not
+    causal. Query head i reads the key/value head ``i * kv_heads // h``.
     """
     heads, rows, head_dim = q.shape
     context = k.shape[1]
     group = heads // k.shape[0]
     scores = q @ np.repeat(k, group, axis=0).transpose(0, 2, 1)
     positions = np.arange(context - rows, context)
-    masked = np.arange(context)[None, :] > positions[:, None]
+    masked = (np.arange(context)[None, :] > positions[:, None]) & causal
     probabilities = softmax(np.where(masked, -np.inf, scores)).astype(np.float32)
     mixed = probabilities @ np.repeat(v, group, axis=0)
     return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
@@ -115,14 +163,12 @@ class FloatModel:
     ----------
     description : the model's sizes.
     tensors : canonical name -> array, as :func:`meadow.compiler.checkpoint.load_checkpoint`
-        returns; names and shapes must be those of ``description.tensor_shapes``.
+        returns; names and shapes must be those of ``description.tensor_shapes``. With rotary
+        positions the rows of ``q`` and ``k`` hold the two channels of a rotation pair, 2i and
+        2i+1 of their head, next to each other.
     """
 
     def __init__(self, description: ModelDescription, tensors: Mapping[str, np.ndarray]) -> None:
-        if description.architecture != "opt":
-            raise ValueError(
-                f"the float tier knows the architecture opt, not {description.architecture!r}"
-            )
         self.description = description
         self.tensors: dict[str, np.ndarray] = {}
         for name, shape in description.tensor_shapes.items():
@@ -143,14 +189,21 @@ class FloatModel:
     ) -> np.ndarray:
         """Logits ``[n, vocabulary]`` float32 of n tokens that follow what the cache holds.
 
-        The cache is extended by the n tokens; without one the tokens start at position 0.
+        A model with the outputs "hidden" returns its last residual rows ``[n, d]``. The cache is
+        extended by the n tokens; without one the tokens start at position 0, where those of a
+        model that is not causal must start.
 
         ``observe(site, array)`` is called with, in order of execution, ``embedding`` ``[n, d]``,
         per layer i ``layers.{i}.`` + ``qkv_in`` ``[n, d]``, ``q_out`` (with bias, before the
         factor ``head_dim**-0.5``), ``k_out``, ``v_out``, ``o_in`` ``[n, heads * head_dim]``,
         ``residual_attention`` ``[n, d]``, ``fc1_in`` ``[n, d]``, ``fc2_in`` ``[n, hidden]``,
-        ``residual_mlp`` ``[n, d]``, and last ``head_in`` ``[n, d]``. The arrays must not be
-        written to.
+        ``residual_mlp`` ``[n, d]``, and last ``head_in`` ``[n, d]`` (with outputs "tokens").
+
+        Rotary models: ``q_linear``, ``k_linear`` in front of ``q_out``: before the rotation.
+        Models with another activation than ReLU: ``fc1_out`` ``[n, hidden]`` behind ``fc1_in``;
+        gated ones then ``activation`` (of it) and ``up_out``. Post-norm models: the normalised
+        residual as ``embedding.residual_norm`` behind ``embedding``, and per layer as
+        ``residual_attention_norm`` and ``residual_mlp_norm``. The arrays must not be written to.
         """
         d = self.description
         ids = self._checked_tokens(tokens)
@@ -163,28 +216,45 @@ class FloatModel:
             )
         seen: Observer = observe if observe is not None else _ignore
 
-        positions = np.arange(cache.length, cache.length + len(ids)) + d.position_offset
-        x = self.tensors["embed_tokens"][ids] + self.tensors["embed_positions"][positions]
+        if not d.causal and cache.length:
+            raise ValueError(
+                f"tokens of a model that is not causal must start at position 0, not {cache.length}"
+            )
+
+        positions = np.arange(cache.length, cache.length + len(ids))
+        x = self.tensors["embed_tokens"][ids]
+        if not d.rotary_base:
+            x = x + self.tensors["embed_positions"][positions + d.position_offset]
         seen("embedding", x)
+        if d.norm_order == "post":
+            x = self._norm("embedding_norm", x)
+            seen("embedding.residual_norm", x)
         for index in range(d.layers):
             x = self._layer(index, x, cache, seen)
         cache.length += len(ids)
 
+        if d.outputs == "hidden":
+            return x
         x = self._norm("final_norm", x)
         seen("head_in", x)
         return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
 
     def _layer(self, index: int, x: np.ndarray, cache: FloatCache, seen: Observer) -> np.ndarray:
-        """One pre-norm decoder layer: x ``[n, d]`` -> ``[n, d]``; writes the cache's rows."""
+        """One layer: x ``[n, d]`` -> ``[n, d]``; writes the cache's rows."""
         d = self.description
         layer = f"layers.{index}"
         rows = slice(cache.length, cache.length + len(x))
 
-        normed = self._norm(f"{layer}.attention_norm", x)
+        normed = self._norm_before(f"{layer}.attention_norm", x)
         seen(f"{layer}.qkv_in", normed)
         q = self._linear(f"{layer}.q", normed)
         k = self._linear(f"{layer}.k", normed)
         v = self._linear(f"{layer}.v", normed)
+        if d.rotary_base:
+            seen(f"{layer}.q_linear", q)
+            seen(f"{layer}.k_linear", k)
+            angles = rotary_angles(np.arange(rows.start, rows.stop), d.head_dim, d.rotary_base)
+            q, k = rotate(q, angles), rotate(k, angles)
         seen(f"{layer}.q_out", q)
         seen(f"{layer}.k_out", k)
         seen(f"{layer}.v_out", v)
@@ -194,29 +264,55 @@ class FloatModel:
             _split_heads(q * np.float32(d.head_dim**-0.5), d.heads),
             cache.keys[index, :, : rows.stop],
             cache.values[index, :, : rows.stop],
+            causal=d.causal,
         )
         seen(f"{layer}.o_in", mixed)
         x = x + self._linear(f"{layer}.o", mixed)
         seen(f"{layer}.residual_attention", x)
+        x = self._norm_behind(f"{layer}.attention_norm", x)
+        if d.norm_order == "post":
+            seen(f"{layer}.residual_attention_norm", x)
 
-        normed = self._norm(f"{layer}.mlp_norm", x)
+        normed = self._norm_before(f"{layer}.mlp_norm", x)
         seen(f"{layer}.fc1_in", normed)
-        inner = relu(self._linear(f"{layer}.fc1", normed))
+        inner = self._inner(layer, normed, seen)
         seen(f"{layer}.fc2_in", inner)
         x = x + self._linear(f"{layer}.fc2", inner)
         seen(f"{layer}.residual_mlp", x)
+        x = self._norm_behind(f"{layer}.mlp_norm", x)
+        if d.norm_order == "post":
+            seen(f"{layer}.residual_mlp_norm", x)
         return x
 
+    def _inner(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
+        """What the second matrix of the MLP takes in: ``[n, d]`` -> ``[n, hidden]``."""
+        d = self.description
+        inner = self._linear(f"{layer}.fc1", normed)
+        if d.activation == "relu":
+            return relu(inner)
+        seen(f"{layer}.fc1_out", inner)
+        inner = gelu(inner) if d.activation == "gelu" else silu(inner)
+        if not d.gated:
+            return inner
+        seen(f"{layer}.activation", inner)
+        up = self._linear(f"{layer}.up", normed)
+        seen(f"{layer}.up_out", up)
+        return inner * up
+
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
-        return linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
+        return linear(x, self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias"))
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
-        return layer_norm(
-            x,
-            self.tensors[f"{name}.weight"],
-            self.tensors[f"{name}.bias"],
-            self.description.norm_epsilon,
-        )
+        d, weight = self.description, self.tensors[f"{name}.weight"]
+        if d.norm == "rms":
+            return rms_norm(x, weight, d.norm_epsilon)
+        return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
+
+    def _norm_before(self, name: str, x: np.ndarray) -> np.ndarray:
+        return self._norm(name, x) if self.description.norm_order == "pre" else x
+
+    def _norm_behind(self, name: str, x: np.ndarray) -> np.ndarray:
+        return self._norm(name, x) if self.description.norm_order == "post" else x
 
     def _checked_tokens(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
         d = self.description

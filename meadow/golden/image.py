@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meadow.spec.commands import COMMAND_BYTES, Command
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.image import Manifest
 
@@ -26,14 +27,15 @@ class Image:
     """The manifest and the tensors of `meadow.spec.image`.
 
     dram: uint8 [bytes]; embed_tokens: int16 [vocabulary, dp]; embed_positions: int16
-    [max_positions, dp];
-    tokenizer: uint8 [bytes].
+    [max_positions, dp], without rows if nothing is added; rotary: int16 [max_positions, elements],
+    [0, 0] for models without; tokenizer: uint8 [bytes].
     """
 
     manifest: Manifest
     dram: np.ndarray
     embed_tokens: np.ndarray
     embed_positions: np.ndarray
+    rotary: np.ndarray
     tokenizer: np.ndarray
 
     def embed(
@@ -52,16 +54,28 @@ class Image:
             if wrong is not None:
                 raise ValueError(f"a {what} must be in 0..{limit - 1}, not {wrong}")
         ids, places = np.asarray(tokens, np.int64), np.asarray(positions, np.int64)
-        rows = self.embed_tokens[ids].astype(np.int32) + self.embed_positions[places]
+        rows = self.embed_tokens[ids].astype(np.int32)
+        if len(self.embed_positions):
+            rows += self.embed_positions[places]
         return np.clip(rows, -(1 << 15), (1 << 15) - 1).astype("<i2")
 
     def logits(self, read: Reader, rows: int) -> np.ndarray:
-        """Logits int16 [rows, vocabulary] that the last step left in the DMA window."""
-        pieces = []
+        """Logits int16 [rows, vocabulary] that the last step left in the DMA window.
+
+        Of a model with the outputs "hidden" its residual rows int16 [rows, d], the first of the
+        chunk.
+        """
+        model, pieces = self.manifest.model, []
         for piece in self.manifest.logits:
             data = read(piece.offset * BEAT_BYTES, rows * piece.channels * 2)
             pieces.append(data.view("<i2").reshape(rows, piece.channels))
-        return np.concatenate(pieces, axis=1)[:, : self.manifest.model.vocabulary]
+        channels = model.width if model.outputs == "hidden" else model.vocabulary
+        return np.concatenate(pieces, axis=1)[:, :channels]
+
+    def command(self, index: int) -> Command:
+        """Command `index` of the program."""
+        start = self.manifest.regions["program"].offset * BEAT_BYTES + index * COMMAND_BYTES
+        return Command.decode(self.dram[start : start + COMMAND_BYTES].tobytes())
 
     def argmax(self, read: Reader, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Token and logit of the largest logit of every row, int32 [rows] each."""

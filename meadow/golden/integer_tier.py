@@ -77,15 +77,26 @@ def attention(
 
 
 class IntegerModel:
-    """A quantised decoder in integers, whole sequences at a time.
+    """A quantised OPT decoder in integers, whole sequences at a time.
 
-    model: the quantised decoder; probability_bits: bits of a softmax probability.
+    model: the quantised decoder; probability_bits: bits of a softmax probability. ValueError for
+    another architecture.
     """
 
     def __init__(self, model: QuantisedModel, *, probability_bits: int = 12) -> None:
         if not 1 <= probability_bits <= 16:
             raise ValueError(f"probability_bits must be 1 to 16, not {probability_bits}")
+        if (
+            model.description.architecture != "opt"
+            or model.final_norm is None
+            or model.head is None
+        ):
+            raise ValueError(
+                "the integer tier knows the architecture opt, "
+                f"not {model.description.architecture!r}"
+            )
         self.model = model
+        self.final_norm, self.head = model.final_norm, model.head
         self.probability_bits = probability_bits
 
     def forward(
@@ -102,9 +113,9 @@ class IntegerModel:
         seen("embedding", x)
         for index, layer in enumerate(model.layers):
             x = self._layer(f"layers.{index}.", layer, x, seen)
-        x = norm(x, model.final_norm)
+        x = norm(x, self.final_norm)
         seen("head_in", x)
-        return linear(x, model.head, 16).astype(np.int16)
+        return linear(x, self.head, 16).astype(np.int16)
 
     def _layer(self, name: str, layer: QuantisedLayer, x: np.ndarray, seen: Observer) -> np.ndarray:
         """One decoder layer on the residual [n, d]."""

@@ -12,15 +12,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from meadow.golden.bit_true import accumulate, attend
-from meadow.golden.machine_state import MachineError, MachineState, member, require
-from meadow.golden.numerics import layer_norm, requantise, saturate
-from meadow.golden.quantised import QuantisedLinear
-from meadow.golden.streams import unpack_stream
+from meadow.golden.machine_attention import run_attend, run_softmax
+from meadow.golden.machine_matmul import MatmulRunner
+from meadow.golden.machine_state import (
+    Fields,
+    MachineError,
+    MachineState,
+    member,
+    require,
+    require_range,
+    row_count,
+)
+from meadow.golden.numerics import layer_norm
 from meadow.spec.commands import (
     COMMAND_BYTES,
     Command,
-    MatmulOutput,
     Opcode,
     RowSet,
     Space,
@@ -30,14 +36,9 @@ from meadow.spec.commands import (
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.numerics import MAX_SHIFT
-from meadow.spec.registers import ErrorCode
-from meadow.spec.step import Sequence, Step
+from meadow.spec.step import Step
 
 __all__ = ["Machine"]
-
-_CACHED_WEIGHTS = 1 << 26
-
-Fields = dict[str, int]
 
 
 class Machine(MachineState):
@@ -49,8 +50,9 @@ class Machine(MachineState):
     bytes.
 
     Traffic: WEIGHTS every port's whole stream, preamble and padding included; KV_READ, per ATTEND
-    and sequence, the position + tokens rows of K and of V in every head-dim block; LOAD and STORE
-    by their own class; COMMANDS 64 bytes per command up to END.
+    and sequence, the position + tokens rows (of a part: position + first + rows) of K but for
+    VALUES and of V but for SCORES in every head-dim block; LOAD and STORE by their own class;
+    COMMANDS 64 bytes per command up to END.
 
     Raises MachineError (a ValueError) naming the rule and the value: illegal opcode, a DRAM range
     outside the window, an activation address out of range, a stream that breaks its format, a field
@@ -59,12 +61,12 @@ class Machine(MachineState):
 
     def __init__(self, config: AcceleratorConfig, dram: np.ndarray) -> None:
         super().__init__(config, dram)
-        self._matrices: dict[tuple[object, ...], QuantisedLinear] = {}
         self._actions: dict[Opcode, Callable[[Fields, Step], None]] = {
             Opcode.LOAD: self._load,
             Opcode.STORE: self._store,
-            Opcode.MATMUL: self._matmul,
-            Opcode.ATTEND: self._attend,
+            Opcode.MATMUL: MatmulRunner(self).run,
+            Opcode.ATTEND: lambda fields, step: run_attend(self, fields, step),
+            Opcode.SOFTMAX: lambda fields, _: run_softmax(self, fields),
             Opcode.NORM: self._norm,
             Opcode.VECTOR: self._vector,
         }
@@ -105,7 +107,7 @@ class Machine(MachineState):
             action({name: int(command.values.get(name, 0)) for name in names}, step)
 
     def _load(self, fields: Fields, step: Step) -> None:
-        rows, beats = _rows(fields, step, "LOAD"), fields["row_beats"]
+        rows, beats = row_count(fields, step, "LOAD"), fields["row_beats"]
         word_beats = self.config.word_beats
         require(
             beats > 0 and beats % word_beats == 0,
@@ -113,7 +115,11 @@ class Machine(MachineState):
             beats,
         )
         space = member(Space, fields["space"], "LOAD space")
-        memory = self.activations if space == Space.ACTIVATION else self.norm_parameters
+        memory = {
+            Space.ACTIVATION: self.activations,
+            Space.NORM: self.norm_parameters,
+            Space.TABLE: self.activation_table,
+        }[space]
         address = self.words(
             fields["destination"],
             fields["destination_stride"],
@@ -128,7 +134,7 @@ class Machine(MachineState):
         self.traffic[member(TrafficClass, fields["traffic"], "LOAD traffic")] += size
 
     def _store(self, fields: Fields, step: Step) -> None:
-        rows, beats = _rows(fields, step, "STORE"), fields["segment_beats"]
+        rows, beats = row_count(fields, step, "STORE"), fields["segment_beats"]
         word_beats, segments = self.config.word_beats, fields["segments"]
         require(
             beats > 0 and (beats % word_beats == 0 or beats <= word_beats),
@@ -159,142 +165,6 @@ class Machine(MachineState):
         traffic = member(TrafficClass, fields["traffic"], "STORE traffic")
         self.traffic[traffic] += rows * segments * size
 
-    def _matmul(self, fields: Fields, step: Step) -> None:
-        output = member(MatmulOutput, fields["output"], "MATMUL output")
-        require(
-            fields["row_set"] != RowSet.FIXED,
-            "MATMUL row_set must be CHUNK or HEAD",
-            fields["row_set"],
-        )
-        rows, width = _rows(fields, step, "MATMUL"), self.config.width
-        slices, tiles = fields["slices"], fields["tiles"]
-        require(
-            slices > 0 and tiles > 0,
-            "MATMUL slices and tiles must be at least 1",
-            f"{slices} and {tiles}",
-        )
-        matrix = self._matrix(fields, slices, tiles)
-        source = self.words(fields["source"], fields["source_stride"], rows, tiles, "MATMUL source")
-        wide = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
-        target = self.words(
-            fields["destination"],
-            fields["destination_stride"],
-            rows,
-            slices * (1 + wide),
-            "MATMUL destination",
-        )
-        x = self.activations[source].reshape(rows, tiles * width).view(np.int8)
-        total = accumulate(x, matrix)
-        result = requantise(total, matrix.multiplier, matrix.shift, 16 if wide else 8)
-        if output == MatmulOutput.RELU8:
-            result = np.maximum(result, 0)
-        elif output == MatmulOutput.RESIDUAL16:
-            result = saturate(result + self.activations[target].reshape(rows, -1).view("<i2"), 16)
-        elif output == MatmulOutput.LOGITS16:
-            self._compare(result[:, : fields["channels"]], fields)
-        self._write(target, result.astype("<i2" if wide else np.int8))
-
-    def _compare(self, logits: np.ndarray, fields: Fields) -> None:
-        """Running arg-max over true channels [rows, channels]; the lowest of equals wins."""
-        if fields["restart"]:
-            self.forget_candidates()
-        if not logits.size:
-            return
-        rows = np.arange(len(logits))
-        index = np.argmax(logits, axis=1)
-        value = logits[rows, index]
-        better = rows[value > self.best_value[rows]]
-        self.best_value[better] = value[better]
-        self.best_index[better] = index[better] + fields["first_channel"]
-
-    def _matrix(self, fields: Fields, slices: int, tiles: int) -> QuantisedLinear:
-        """The padded matrix [slices*W, tiles*W] in all ports' streams."""
-        config = self.config
-        streams = []
-        for port in range(config.ports):
-            size = fields[f"beats{port}"] * BEAT_BYTES
-            streams.append(self.window(fields[f"offset{port}"], size, f"stream of port {port}"))
-            self.traffic[TrafficClass.WEIGHTS] += size
-        key = (slices, tiles, *(hash(stream.tobytes()) for stream in streams))
-        known = self._matrices.get(key)
-        if known is not None:
-            return known
-        try:
-            parts = [unpack_stream(stream.data, slices, tiles, config) for stream in streams]
-            outputs = slices * config.width
-            matrix = QuantisedLinear(
-                weight=np.concatenate([part for part, _ in parts], axis=1).reshape(outputs, -1),
-                bias=np.concatenate([head.bias for _, head in parts], axis=1).reshape(-1),
-                multiplier=np.concatenate([head.multiplier for _, head in parts], axis=1).reshape(
-                    -1
-                ),
-                shift=np.concatenate([head.shift for _, head in parts], axis=1).reshape(-1),
-            )
-        except ValueError as error:
-            raise MachineError(f"MATMUL {error}", code=ErrorCode.STREAM) from error
-        if sum(entry.weight.size for entry in self._matrices.values()) < _CACHED_WEIGHTS:
-            self._matrices[key] = matrix
-        return matrix
-
-    def _attend(self, fields: Fields, step: Step) -> None:
-        config = self.config
-        blocks, beats, column = (
-            fields[name] for name in ("blocks", "segment_beats", "column_beats")
-        )
-        require(blocks > 0, "ATTEND blocks must be at least 1", blocks)
-        require(
-            beats > 0
-            and (config.word_beats % beats == 0 if blocks == 1 else beats == config.word_beats),
-            f"ATTEND segment_beats must divide {config.word_beats}, or equal it with blocks > 1",
-            beats,
-        )
-        require(
-            column % beats == 0 and column + beats <= config.word_beats,
-            f"ATTEND column_beats must be a multiple of {beats} below {config.word_beats}",
-            column,
-        )
-        head_dim = blocks * beats * BEAT_BYTES
-        require(
-            head_dim <= config.max_head_dim,
-            f"ATTEND head dim must be at most {config.max_head_dim}",
-            head_dim,
-        )
-        _require_range("ATTEND", fields, "score_shift", 1, MAX_SHIFT)
-        address = self.words(
-            fields["query"], fields["query_stride"], step.rows, blocks, "ATTEND query"
-        )
-        place = slice(column * BEAT_BYTES, (column + beats) * BEAT_BYTES)
-        for entry in step.sequences:
-            rows = address[entry.first_row : entry.first_row + entry.tokens]
-            query = self.activations[rows, place].reshape(entry.tokens, head_dim).view(np.int8)
-            result = attend(
-                query,
-                self._cached(fields, entry, "key_offset"),
-                self._cached(fields, entry, "value_offset"),
-                positions=entry.position + np.arange(entry.tokens),
-                width=config.width,
-                probability_bits=config.probability_bits,
-                score_multiplier=fields["score_multiplier"],
-                score_shift=fields["score_shift"],
-                output_multiplier=fields["output_multiplier"],
-                output_shift=fields["output_shift"],
-                causal=bool(fields["causal"]),
-            )
-            self.activations[rows, place] = result.view(np.uint8).reshape(*rows.shape, -1)
-
-    def _cached(self, fields: Fields, entry: Sequence, offset: str) -> np.ndarray:
-        """K or V of one head of a sequence: int8 [position + tokens, padded head dim]."""
-        keys, size = entry.position + entry.tokens, fields["segment_beats"] * BEAT_BYTES
-        start = entry.kv_base + fields[offset]
-        parts = [
-            self.window(start + block * fields["block_stride"], keys * size, "ATTEND").reshape(
-                keys, -1
-            )
-            for block in range(fields["blocks"])
-        ]
-        self.traffic[TrafficClass.KV_READ] += keys * size * len(parts)
-        return np.concatenate(parts, axis=1).view(np.int8)
-
     def _norm(self, fields: Fields, step: Step) -> None:
         words, channels = fields["words"], fields["channels"]
         padded = words * self.config.width // 2
@@ -302,11 +172,18 @@ class Machine(MachineState):
         require(words > 0 and words % 2 == 0, "NORM words must be even and positive", words)
         require(padded <= limit, f"NORM padded channels must be at most {limit}", padded)
         require(1 <= channels <= padded, f"NORM channels must be in 1..{padded}", channels)
-        _require_range("NORM", fields, "epsilon", 1, (1 << 60) - 1)
-        _require_range("NORM", fields, "mean_shift", 1, MAX_SHIFT)
-        _require_range("NORM", fields, "offset_shift", 0, 16)
-        _require_range("NORM", fields, "output_shift", 1, 32)
-        rows, source_rows = _rows(fields, step, "NORM"), step.rows
+        require_range("NORM", fields, "epsilon", 1, (1 << 60) - 1)
+        require_range("NORM", fields, "mean_shift", 1, MAX_SHIFT)
+        require_range("NORM", fields, "offset_shift", 0, 16)
+        require_range("NORM", fields, "output_shift", 1, 32)
+        if fields["residual"]:
+            require_range("NORM", fields, "residual_shift", 1, 32)
+            require(
+                fields["row_set"] != RowSet.HEAD,
+                "NORM with residual must have row_set FIXED or CHUNK",
+                fields["row_set"],
+            )
+        rows, source_rows = row_count(fields, step, "NORM"), step.rows
         if fields["row_set"] == RowSet.FIXED:
             source_rows = rows
         source = self.words(
@@ -330,36 +207,38 @@ class Machine(MachineState):
                 f"NORM {what} must be 0 from channel {channels} on",
                 int(stray.max(initial=0)),
             )
-        result = np.zeros((rows, padded), np.int8)
-        result[:, :channels] = layer_norm(
-            x[:, :channels],
-            parameters[:channels, 0],
-            parameters[:channels, 1],
-            epsilon=fields["epsilon"],
-            mean_multiplier=fields["mean_multiplier"],
-            mean_shift=fields["mean_shift"],
-            norm_shift=fields["norm_shift"],
-            offset_shift=fields["offset_shift"],
-            output_shift=fields["output_shift"],
-            rms=bool(fields["rms"]),
-        )
-        self._write(target, result)
+        shared = {
+            name: fields[name]
+            for name in ("epsilon", "mean_multiplier", "mean_shift", "norm_shift", "offset_shift")
+        }
+
+        def normalised(shift: int, bits: int) -> np.ndarray:
+            result = np.zeros((rows, padded), np.int8 if bits == 8 else "<i2")
+            result[:, :channels] = layer_norm(
+                x[:, :channels],
+                parameters[:channels, 0],
+                parameters[:channels, 1],
+                **shared,
+                output_shift=shift,
+                rms=bool(fields["rms"]),
+                output_bits=bits,
+            )
+            return result
+
+        self.write(target, normalised(fields["output_shift"], 8))
+        if fields["residual"]:
+            self.write(source, normalised(fields["residual_shift"], 16))
 
     def _vector(self, fields: Fields, step: Step) -> None:
         member(VectorFunction, fields["function"], "VECTOR function")
-        rows, limit = _rows(fields, step, "VECTOR"), len(self.best_index)
+        rows, limit = row_count(fields, step, "VECTOR"), len(self.best_index)
         require(rows <= limit, f"VECTOR rows must be at most {limit}", rows)
         target = self.words(
             fields["destination"], fields["destination_stride"], rows, 1, "VECTOR destination"
         )
         words = np.zeros((rows, self.config.width // 4), "<i4")
         words[:, 0], words[:, 1] = self.best_index[:rows], self.best_value[:rows]
-        self._write(target, words)
-
-    def _write(self, target: np.ndarray, rows: np.ndarray) -> None:
-        """Little-endian rows into the words at [rows, words]."""
-        data = np.ascontiguousarray(rows).view(np.uint8)
-        self.activations[target] = data.reshape(*target.shape, self.config.width)
+        self.write(target, words)
 
 
 def _decode(data: bytes) -> Command:
@@ -367,13 +246,3 @@ def _decode(data: bytes) -> Command:
         return Command.decode(data)
     except ValueError as error:
         raise MachineError(str(error)) from error
-
-
-def _rows(fields: Fields, step: Step, what: str) -> int:
-    """Rows of a command's row set."""
-    row_set = member(RowSet, fields["row_set"], f"{what} row_set")
-    return step.row_count(row_set, fields.get("rows", 0))
-
-
-def _require_range(what: str, fields: Fields, name: str, low: int, high: int) -> None:
-    require(low <= fields[name] <= high, f"{what} {name} must be in {low}..{high}", fields[name])

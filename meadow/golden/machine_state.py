@@ -8,11 +8,24 @@ from typing import TypeVar
 
 import numpy as np
 
-from meadow.spec.commands import TrafficClass
+from meadow.spec.commands import RowSet, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.numerics import TABLE_ENTRIES
 from meadow.spec.registers import ErrorCode
+from meadow.spec.step import Step
 
-__all__ = ["MachineError", "MachineState", "member", "require"]
+__all__ = [
+    "Fields",
+    "MachineError",
+    "MachineState",
+    "member",
+    "require",
+    "require_range",
+    "row_count",
+]
+
+Fields = dict[str, int]
+"""All fields of a command by name."""
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -52,6 +65,17 @@ def member(kind: type[E], value: int, what: str) -> E:
     return kind(value)
 
 
+def require_range(what: str, fields: Fields, name: str, low: int, high: int) -> None:
+    """MachineError unless the field is within low..high."""
+    require(low <= fields[name] <= high, f"{what} {name} must be in {low}..{high}", fields[name])
+
+
+def row_count(fields: Fields, step: Step, what: str) -> int:
+    """Rows of a command's row set."""
+    row_set = member(RowSet, fields["row_set"], f"{what} row_set")
+    return step.row_count(row_set, fields.get("rows", 0))
+
+
 class MachineState:
     """Memories of one accelerator, W = width.
 
@@ -65,6 +89,7 @@ class MachineState:
     activations : uint8 [activation_words, W].
     norm_parameters : uint8 [norm_channels*4/W, W]; byte 4*c holds {int16 gain, int16 offset} of
         channel c.
+    activation_table : uint8 [TABLE_ENTRIES/W, W], int8 entries.
     best_index, best_value : int64 [C], running arg-max of each row of the LM head's row set.
     traffic : DRAM bytes by TrafficClass since construction or `clear_traffic`.
 
@@ -83,6 +108,7 @@ class MachineState:
         self.norm_parameters = np.zeros(
             (config.norm_channels * 4 // config.width, config.width), np.uint8
         )
+        self.activation_table = np.zeros((TABLE_ENTRIES // config.width, config.width), np.uint8)
         self.best_index = np.zeros(config.chunk_tokens, np.int64)
         self.best_value = np.zeros(config.chunk_tokens, np.int64)
         self.traffic = dict.fromkeys(TrafficClass, 0)
@@ -109,6 +135,11 @@ class MachineState:
         if last >= limit:
             raise MachineError(f"{what} reaches word {last}, the memory has {limit}")
         return address
+
+    def write(self, target: np.ndarray, rows: np.ndarray) -> None:
+        """Little-endian rows into the activation words at [rows, words]."""
+        data = np.ascontiguousarray(rows).view(np.uint8)
+        self.activations[target] = data.reshape(*target.shape, self.config.width)
 
     def window(self, start_beats: int, size: int, what: str) -> np.ndarray:
         """View of `size` DRAM bytes from beat `start_beats` of the DMA window."""

@@ -19,19 +19,24 @@ from meadow.spec.numerics import (
     MAX_SHIFT,
     NEWTON_TABLE,
     SCORE_FRACTION_BITS,
+    TABLE_SHIFT,
 )
 
 __all__ = [
     "bit_length",
     "block_maximum",
+    "gate",
     "layer_norm",
     "output_scale",
     "probability",
     "reciprocal",
     "requantise",
+    "rotate",
     "rounding_shift",
     "rsqrt",
     "saturate",
+    "softmax_rows",
+    "table_index",
 ]
 
 _NEWTON = np.array(NEWTON_TABLE, np.int64)
@@ -102,6 +107,41 @@ def probability(score: np.ndarray, maximum: np.ndarray, probability_bits: int) -
     return table[np.minimum(distance, len(table) - 1)]
 
 
+def softmax_rows(
+    scores: np.ndarray, visible: np.ndarray, probability_bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`softmax_row` of the visible scores of every row: [..., L] -> ([..., L], [...]).
+
+    visible: bool, broadcasts against the scores; at least one of a row, the others get 0.
+    """
+    masked = np.where(visible, np.asarray(scores, np.int64), -(1 << 15))
+    maximum = block_maximum(masked.max(axis=-1, keepdims=True))
+    row = np.where(visible, probability(masked, maximum, probability_bits), 0)
+    return row, row.sum(axis=-1)
+
+
+def table_index(value: np.ndarray) -> np.ndarray:
+    """Entry of the activation table for signed 16-bit inputs: (value + 2^15) >> 5."""
+    return (np.asarray(value, np.int64) + (1 << 15)) >> TABLE_SHIFT
+
+
+def rotate(
+    x: np.ndarray, y: np.ndarray, cosine: np.ndarray, sine: np.ndarray, shift: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of signed 16-bit channels turned, to signed 8 bit; 1 <= shift <= 31."""
+    x, y, cosine, sine = (np.asarray(value, np.int64) for value in (x, y, cosine, sine))
+    return (
+        saturate(rounding_shift(x * cosine - y * sine, shift), 8),
+        saturate(rounding_shift(x * sine + y * cosine, shift), 8),
+    )
+
+
+def gate(activated: np.ndarray, value: np.ndarray, shift: int) -> np.ndarray:
+    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit, 1 <= shift <= 31."""
+    product = np.asarray(activated, np.int64) * np.asarray(value, np.int64)
+    return saturate(rounding_shift(product, shift), 8)
+
+
 def reciprocal(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(q, n) with 1/total ~ q * 2^(-15-n), 0 <= total < 2^46; total = 0 gives (0, 0)."""
     total = np.asarray(total, np.int64)
@@ -142,6 +182,7 @@ def layer_norm(
     offset_shift: int,
     output_shift: int,
     rms: bool = False,
+    output_bits: int = 8,
 ) -> np.ndarray:
     """`layer_norm_row` of each INT16 row [n, d], d true channels; gain, offset [d] -> [n, d]."""
     rows = np.asarray(rows, np.int64)
@@ -155,4 +196,4 @@ def layer_norm(
     scaled = rounding_shift((16 * rows - mean[:, None]) * root[:, None], shift[:, None])
     product = saturate(scaled, 16) * np.asarray(gain, np.int64)
     product += np.asarray(offset, np.int64) << offset_shift
-    return saturate(rounding_shift(product, output_shift), 8)
+    return saturate(rounding_shift(product, output_shift), output_bits)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A quantised decoder: the integers that the compiler lays out and the golden tiers compute with.
+"""A quantised transformer: the integers that the compiler lays out and the golden tiers compute with.
 
 Shape letters: d width, e elements per head, H hidden block. A real value is an integer times its
 scale; the only scales kept are those at the two ends (`residual_scale`, `logits_scale`), all
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from meadow.spec.model import ModelDescription
-from meadow.spec.numerics import LIMIT_INT8, MAX_SHIFT, MULTIPLIER_BITS
+from meadow.spec.numerics import LIMIT_INT8, MAX_SHIFT, MULTIPLIER_BITS, TABLE_ENTRIES
 
 __all__ = [
     "QuantisedLayer",
@@ -84,7 +84,8 @@ class QuantisedNorm:
 
     gain, offset: int16 [d]; epsilon: 1..2^60-1; mean_multiplier: unsigned 16 bit; mean_shift:
     1..47; norm_shift: -128..127; offset_shift: 0..16; output_shift: 1..32; rms: the mean is taken
-    as 0. ValueError for a value out of range.
+    as 0; residual_shift: 1..32, the shift that gives the INT16 row which a post-norm model goes on
+    with as its residual, None if the residual stays. ValueError for a value out of range.
     """
 
     gain: np.ndarray
@@ -96,6 +97,7 @@ class QuantisedNorm:
     offset_shift: int
     output_shift: int
     rms: bool = False
+    residual_shift: int | None = None
 
     def __post_init__(self) -> None:
         if self.gain.ndim != 1:
@@ -111,6 +113,8 @@ class QuantisedNorm:
             ("output_shift", 1, 32),
         ):
             _require_integer(name, getattr(self, name), low, high)
+        if self.residual_shift is not None:
+            _require_integer("residual_shift", self.residual_shift, 1, 32)
 
     @property
     def channels(self) -> int:
@@ -120,11 +124,18 @@ class QuantisedNorm:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantisedLayer:
-    """One pre-norm decoder layer.
+    """One layer.
 
+    attention_norm, mlp_norm: in front of attention and MLP, or (with residual_shift) on the sum
+    behind them;
     q: [heads*e, d]; k, v: [kv_heads*e, d], INT8 outputs; o: [d, heads*e], added to the residual;
-    fc1: [hidden, d], INT8 after ReLU; fc2: one matrix [d, H] per hidden block in order, each added
-    to the residual, the bias in block 0 only;
+    rotary_shift: 1..31, q and k give INT16 that is rotated to INT8 with this shift, the channels of
+    a head in pairs (2i, 2i+1); 0: no rotation;
+    activation_table: int8 [2048], fc1 gives INT16 that goes through it; None: ReLU;
+    fc1: [hidden, d], INT8 after the activation; up: [hidden, d], gated models: its INT16 outputs
+    multiply the activation, gate_shift (1..31, else 0) brings the product back to INT8;
+    fc2: one matrix [d, H] per hidden block in order, each added to the residual, the bias in block
+    0 only;
     score_multiplier, score_shift, output_multiplier, output_shift: one per KV head, the fields of
     an ATTEND command. ValueError for a value out of range.
     """
@@ -141,6 +152,10 @@ class QuantisedLayer:
     score_shift: tuple[int, ...]
     output_multiplier: tuple[int, ...]
     output_shift: tuple[int, ...]
+    up: QuantisedLinear | None = None
+    activation_table: np.ndarray | None = None
+    gate_shift: int = 0
+    rotary_shift: int = 0
 
     def __post_init__(self) -> None:
         heads = len(self.score_multiplier)
@@ -155,6 +170,12 @@ class QuantisedLayer:
                 raise ValueError(f"{name} must have one value per KV head ({heads}): {values}")
             for value in values:
                 _require_integer(name, value, low, high)
+        gated = int(self.up is not None)
+        _require_integer("gate_shift", self.gate_shift, gated, 31 * gated)
+        _require_integer("rotary_shift", self.rotary_shift, 0, 31)
+        if self.activation_table is not None:
+            _require_array("activation_table", self.activation_table, np.int8, (TABLE_ENTRIES,))
+            _require_range("activation_table", self.activation_table, -LIMIT_INT8, LIMIT_INT8)
         for index, block in enumerate(self.fc2):
             if index and block.bias.any():
                 raise ValueError(f"fc2 block {index} must not have a bias; block 0 carries it")
@@ -162,73 +183,106 @@ class QuantisedLayer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantisedModel:
-    """A whole decoder in integers.
+    """A whole transformer in integers.
 
     description: sizes and rules;
     hidden_block: H, hidden channels per pass of the MLP, the last block may be shorter;
-    layers: `description.layers` of them; final_norm; head: [vocabulary, d], INT16 logits;
+    layers: `description.layers` of them;
+    final_norm; head: [vocabulary, d], INT16 logits; both None for the outputs "hidden";
+    embedding_norm: on the embeddings, post-norm models only;
     embed_tokens: int16 [vocabulary, d];
-    embed_positions: int16 [max_positions, d], row p is position p;
+    embed_positions: int16 [max_positions, d], row p is position p; None: nothing is added, which
+    rotary models may do;
+    rotary: int16 [max_positions, e/2, 2], cosine and sine in Q14 of pair i of a head at position p;
+    None for models without;
     residual_scale, logits_scale: real value of one residual or logit unit;
     notes: how it was made, JSON-ready, without effect on results.
 
-    Raises ValueError when the parts do not fit each other.
+    Raises ValueError when the parts do not fit each other or the description.
     """
 
     description: ModelDescription
     hidden_block: int
     layers: tuple[QuantisedLayer, ...]
-    final_norm: QuantisedNorm
-    head: QuantisedLinear
     embed_tokens: np.ndarray
-    embed_positions: np.ndarray
     residual_scale: float
     logits_scale: float
+    embed_positions: np.ndarray | None = None
+    final_norm: QuantisedNorm | None = None
+    head: QuantisedLinear | None = None
+    embedding_norm: QuantisedNorm | None = None
+    rotary: np.ndarray | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         d = self.description
         _require_array("embed_tokens", self.embed_tokens, np.int16, (d.vocabulary, d.width))
-        shape = (d.max_positions, d.width)
-        _require_array("embed_positions", self.embed_positions, np.int16, shape)
+        if self.embed_positions is not None:
+            shape = (d.max_positions, d.width)
+            _require_array("embed_positions", self.embed_positions, np.int16, shape)
+        elif not d.rotary_base:
+            raise ValueError("embed_positions must be given for a model without rotary positions")
+        _require_presence("rotary", self.rotary, bool(d.rotary_base))
+        if self.rotary is not None:
+            shape = (d.max_positions, d.head_dim // 2, 2)
+            _require_array("rotary", self.rotary, np.int16, shape)
         for name in ("residual_scale", "logits_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
         if len(self.layers) != d.layers:
             raise ValueError(f"the model must have {d.layers} layers, not {len(self.layers)}")
-        _require_matrix("head", self.head, d.vocabulary, d.width)
-        blocks = hidden_slices(d.hidden, self.hidden_block)
-        key_value = d.kv_heads * d.head_dim
+        _require_presence("embedding_norm", self.embedding_norm, d.norm_order == "post")
+        _require_presence("final_norm", self.final_norm, d.outputs == "tokens")
+        _require_presence("head", self.head, d.outputs == "tokens")
+        if self.head is not None:
+            _require_matrix("head", self.head, d.vocabulary, d.width)
         for index, layer in enumerate(self.layers):
-            prefix = f"layers.{index}."
-            _require_matrix(prefix + "q", layer.q, d.heads * d.head_dim, d.width)
-            _require_matrix(prefix + "k", layer.k, key_value, d.width)
-            _require_matrix(prefix + "v", layer.v, key_value, d.width)
-            _require_matrix(prefix + "o", layer.o, d.width, d.heads * d.head_dim)
-            _require_matrix(prefix + "fc1", layer.fc1, d.hidden, d.width)
-            if len(layer.fc2) != len(blocks):
-                raise ValueError(
-                    f"{prefix}fc2 must have {len(blocks)} blocks of {self.hidden_block} hidden "
-                    f"channels, not {len(layer.fc2)}"
-                )
-            for part, (matrix, block) in enumerate(zip(layer.fc2, blocks, strict=True)):
-                _require_matrix(
-                    f"{prefix}fc2 block {part}", matrix, d.width, block.stop - block.start
-                )
-            if len(layer.score_multiplier) != d.kv_heads:
-                raise ValueError(
-                    f"{prefix}score_multiplier must have {d.kv_heads} values, "
-                    f"not {len(layer.score_multiplier)}"
-                )
+            self._check_layer(f"layers.{index}.", layer)
         for norm in self.norms:
             if norm.channels != d.width:
                 raise ValueError(f"a norm must have {d.width} channels, not {norm.channels}")
+            if norm.rms != (d.norm == "rms"):
+                raise ValueError(f"rms of a norm must be {d.norm == 'rms'}, not {norm.rms}")
+            post = d.norm_order == "post" and norm is not self.final_norm
+            _require_presence("residual_shift of a norm", norm.residual_shift, post)
+
+    def _check_layer(self, prefix: str, layer: QuantisedLayer) -> None:
+        d = self.description
+        blocks = hidden_slices(d.hidden, self.hidden_block)
+        key_value = d.kv_heads * d.head_dim
+        _require_matrix(prefix + "q", layer.q, d.heads * d.head_dim, d.width)
+        _require_matrix(prefix + "k", layer.k, key_value, d.width)
+        _require_matrix(prefix + "v", layer.v, key_value, d.width)
+        _require_matrix(prefix + "o", layer.o, d.width, d.heads * d.head_dim)
+        _require_matrix(prefix + "fc1", layer.fc1, d.hidden, d.width)
+        _require_presence(prefix + "up", layer.up, d.gated)
+        if layer.up is not None:
+            _require_matrix(prefix + "up", layer.up, d.hidden, d.width)
+        _require_presence(
+            prefix + "activation_table", layer.activation_table, d.activation != "relu"
+        )
+        if (layer.rotary_shift > 0) != bool(d.rotary_base):
+            rule = "1..31" if d.rotary_base else "0"
+            raise ValueError(f"{prefix}rotary_shift must be {rule}, not {layer.rotary_shift}")
+        if len(layer.fc2) != len(blocks):
+            raise ValueError(
+                f"{prefix}fc2 must have {len(blocks)} blocks of {self.hidden_block} hidden "
+                f"channels, not {len(layer.fc2)}"
+            )
+        for part, (matrix, block) in enumerate(zip(layer.fc2, blocks, strict=True)):
+            _require_matrix(f"{prefix}fc2 block {part}", matrix, d.width, block.stop - block.start)
+        if len(layer.score_multiplier) != d.kv_heads:
+            raise ValueError(
+                f"{prefix}score_multiplier must have {d.kv_heads} values, "
+                f"not {len(layer.score_multiplier)}"
+            )
 
     @property
     def norms(self) -> tuple[QuantisedNorm, ...]:
         """All norms in the order of execution."""
         pairs = ((layer.attention_norm, layer.mlp_norm) for layer in self.layers)
-        return (*(norm for pair in pairs for norm in pair), self.final_norm)
+        found = (self.embedding_norm, *(norm for pair in pairs for norm in pair), self.final_norm)
+        return tuple(norm for norm in found if norm is not None)
 
     @property
     def blocks(self) -> tuple[slice, ...]:
@@ -236,7 +290,12 @@ class QuantisedModel:
         return hidden_slices(self.description.hidden, self.hidden_block)
 
     def embed(self, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Residual rows int16 [n, d] = sat16(embed_tokens[token] + embed_positions[position])."""
+        """Residual rows int16 [n, d] = sat16(embed_tokens[token] + embed_positions[position]).
+
+        Of a post-norm model what the embedding norm takes in.
+        """
+        if self.embed_positions is None:
+            return self.embed_tokens[tokens]
         rows = self.embed_tokens[tokens].astype(np.int32) + self.embed_positions[positions]
         return np.clip(rows, -(1 << 15), (1 << 15) - 1).astype(np.int16)
 
@@ -263,3 +322,9 @@ def _require_matrix(name: str, matrix: QuantisedLinear, outputs: int, inputs: in
         raise ValueError(
             f"{name} must have the shape [{outputs}, {inputs}], not {list(matrix.weight.shape)}"
         )
+
+
+def _require_presence(name: str, value: object, present: bool) -> None:
+    if (value is not None) != present:
+        rule = "given" if present else "None"
+        raise ValueError(f"{name} must be {rule} for this model, not {value!r:.40}")

@@ -21,6 +21,7 @@ __all__ = [
     "COMMON_FIELDS",
     "FIELDS",
     "MAX_PORTS",
+    "AttendPart",
     "Command",
     "Flag",
     "MatmulOutput",
@@ -49,6 +50,7 @@ class Opcode(IntEnum):
     VECTOR = 6
     FENCE = 7
     END = 8
+    SOFTMAX = 9
 
 
 class Unit(IntFlag):
@@ -62,17 +64,24 @@ class Unit(IntFlag):
 
 
 class Outputs(IntFlag):
-    """Bits of register `outputs` and of a command's `condition`: what of the LM head is asked for."""
+    """Bits of register `outputs` and of a command's `condition`: what is asked for, and which variant runs.
+
+    ARGMAX, LOGITS: what of the LM head is asked for (LOGITS: also the hidden states of a model without head).
+    NARROW, WIDE: exactly one of them is set; NARROW if all query heads of a KV head fit the array's token groups
+    together (see `Step.outputs_register`), so that K and V are read once for all of them.
+    """
 
     ARGMAX = 1
     LOGITS = 2
+    NARROW = 4
+    WIDE = 8
 
 
 class Flag(IntFlag):
     """Bits of `flags`."""
 
     HOLD_FETCH = (
-        1  # the fetch part waits until all earlier commands have executed and writes are answered
+        1  # the fetch part waits until all earlier STOREs have executed and writes are answered
     )
 
 
@@ -95,6 +104,23 @@ class MatmulOutput(IntEnum):
     RELU8 = 1  # max(0, INT8)
     RESIDUAL16 = 2  # r = sat16(r + sat16(rq(acc + bias))), W/2 little-endian elements per word, read and written
     LOGITS16 = 3  # sat16(rq(acc + bias)), W/2 elements per word, and running arg-max per row
+    TABLE8 = 4  # table[(sat16(rq(acc + bias)) + 2^15) >> 5], the activation table; INT8
+    ROTATE8 = 5  # pairs of sat16(rq(acc + bias)) turned by numerics.rotate with the row's rotary words; INT8
+    GATE8 = 6  # numerics.gate(INT8 already at the destination, sat16(rq(acc + bias))); INT8
+
+
+class AttendPart(IntEnum):
+    """Which part of attention an ATTEND does; all but WHOLE belong to the layer-by-layer baseline.
+
+    WHOLE: scores, online softmax and P.V on chip (TPHS).
+    SCORES: row r of the scores area, word 1 + 2*b + h: INT16 scores of keys b*W + h*W/2 .. of key block b, for the
+    blocks that the row's group sees (see SOFTMAX); a masked key's score is -2^15. Word 0 and other words are kept.
+    VALUES: the row's probabilities, at the same places, and its total, u32 in word 0, give the output in place of Q.
+    """
+
+    WHOLE = 0
+    SCORES = 1
+    VALUES = 2
 
 
 class Space(IntEnum):
@@ -102,6 +128,7 @@ class Space(IntEnum):
 
     ACTIVATION = 0
     NORM = 1  # norm parameter memory; W bytes = W/4 channels of {int16 gain, int16 offset} per word
+    TABLE = 2  # activation table: word k holds its INT8 entries k*W .. k*W+W-1; numerics.TABLE_ENTRIES in all
 
 
 class TrafficClass(IntEnum):
@@ -188,6 +215,14 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
             "true output channels; LOGITS16: channels from here on never win the arg-max",
         ),
         BitField("restart", 1, "LOGITS16: 1 forgets earlier arg-max candidates"),
+        BitField(
+            "rotary",
+            20,
+            "ROTATE8: first rotary word; channels c*W/2 .. of row r use word rotary + r*rotary_stride + c mod rotary_words",
+        ),
+        BitField("rotary_stride", 12, "words from row to row"),
+        BitField("rotary_words", 6, "rotary words of a row, a power of two"),
+        BitField("post_shift", 6, "ROTATE8, GATE8: rounding shift, 1..31"),
         *(
             BitField(f"{what}{port}", bits, f"port {port}: {doc}")
             for port in range(MAX_PORTS)
@@ -221,6 +256,22 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField(
             "causal", 1, "1: a query sees keys up to its own position, 0: all keys of its sequence"
         ),
+        BitField(
+            "heads",
+            8,
+            "query heads that share K and V, 1..T; Q of head h is h*blocks words after that of head 0",
+        ),
+        BitField("part", 2, "AttendPart; SCORES and VALUES need heads = 1 and one sequence"),
+        BitField(
+            "first",
+            16,
+            "part of the new tokens, with rows > 0: tokens first .. first + rows - 1 of the sequence",
+        ),
+        BitField("rows", 16, "0: all new tokens of every sequence; else one sequence only"),
+        BitField(
+            "scores", 20, "SCORES, VALUES: first word of the scores area; row 0 is token `first`"
+        ),
+        BitField("scores_stride", 12, "words from row to row: at least 1 + 2 * key blocks"),
     ),
     Opcode.NORM: (
         BitField("source", 20, "first word of the INT16 rows (of the chunk; row_set HEAD gathers)"),
@@ -238,6 +289,21 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField("rms", 1, "1: RMS norm, the mean is taken as 0"),
         _ROW_SET,
         _ROWS,
+        BitField(
+            "residual",
+            1,
+            "1: the normalised row also replaces its source, as INT16 (post-norm; not with row_set HEAD)",
+        ),
+        BitField("residual_shift", 6, "1..32, of the INT16 result; see numerics.layer_norm_row"),
+    ),
+    Opcode.SOFTMAX: (
+        BitField(
+            "source", 20, "word 0 of the scores area, as AttendPart.SCORES leaves it; replaced"
+        ),
+        BitField("source_stride", 12, "words from row to row"),
+        BitField("rows", 20, "rows, which are tokens of one sequence"),
+        BitField("keys", 20, "keys that row 0 sees"),
+        BitField("causal", 1, "1: row r sees keys + r keys, 0: `keys`"),
     ),
     Opcode.VECTOR: (
         BitField("function", 4, "VectorFunction"),
@@ -250,6 +316,14 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
     Opcode.END: (),
 }
 """Fields of each opcode, packed from bit 32 of the command on, first field lowest.
+
+The rows of an ATTEND sequence run in token groups of T div heads tokens from its first one on: token i, head h in lane
+(i mod (T div heads)) * heads + h of group i div (T div heads). A group sees a key block if its last token sees a key of
+it; blocks that no token of a group sees are not computed.
+
+SOFTMAX turns row r of INT16 scores into unsigned probabilities in 16-bit elements at the same places (numerics.
+softmax_row over the keys the row sees, 0 for the others of every block that its group of T rows sees) and writes the
+word 0 of the row: {u32 total, zeros}.
 
 FENCE executes when the units of its `wait` are idle and every write response has arrived. END ends the program once all
 units are idle and every write response has arrived. NORM with row_set FIXED or CHUNK maps row r to row r.

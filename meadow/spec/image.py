@@ -8,7 +8,10 @@ this order:
     dram             U8 [bytes]               constant start of the DMA window: streams, norm
                                               parameters, program
     embed_tokens     I16 [vocabulary, dp]     token embeddings, dp = d padded to W, padding 0
-    embed_positions  I16 [max_positions, dp]  position embeddings, row p is position p
+    embed_positions  I16 [max_positions, dp]  position embeddings, row p is position p; no rows for
+                                              models that add none
+    rotary           I16 [max_positions, words*W/2]  rotary words of position p as they lie in the
+                                              activation memory; [0, 0] for models without
     tokenizer        U8 [bytes]               tokenizer.json
 
 The header's metadata holds the manifest as JSON under `MANIFEST_KEY` and its SHA-256 under
@@ -42,7 +45,7 @@ __all__ = [
     "encode_header",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_KEY = "meadow"
 DIGEST_KEY = "meadow_sha256"
 DATA_ALIGNMENT = 64
@@ -50,6 +53,7 @@ TENSOR_TYPES: Mapping[str, str] = {
     "dram": "U8",
     "embed_tokens": "I16",
     "embed_positions": "I16",
+    "rotary": "I16",
     "tokenizer": "U8",
 }
 """safetensors type of every tensor, in file order."""
@@ -87,7 +91,9 @@ class CacheFacts:
 class LogitsPiece:
     """Logits in DRAM: int16 [rows asked for, channels] from beat `offset`.
 
-    Column i is channel first_channel + i; the last piece includes the vocabulary's padding.
+    Column i is channel first_channel + i; the last piece includes the vocabulary's padding. Of a
+    model with the outputs "hidden" the one piece is its last residual rows, all of the chunk, with
+    d's padding.
     """
 
     offset: int
@@ -121,12 +127,15 @@ class Manifest:
     contract_hash: 64 hexadecimal digits, of `config`; config_name: what it was called when
     compiled;
     context: tokens per sequence; chunk_tokens: largest chunk the program has room for;
+    dataflow: "tphs" or "gemm" for each layer; step: (position, tokens) of the only step that the
+    program serves, None for any;
     hidden_block: H;
     residual_scale, logits_scale: real value of one unit;
     commands, labels: length of the program, which starts at region `program`, and a name for every
     command;
-    regions: program, embeddings (int16 [rows, dp]), argmax (16 bytes {u32 index, s32 value, 0} per
-    row), logits, dump (room for a copy of the activation memory); beyond them the cache;
+    regions: program, embeddings (int16 [rows, dp]), rotary (the tensor's rows of the positions, of
+    rotary models), argmax (16 bytes {u32 index, s32 value, 0} per row, of models with a head),
+    logits, dump (room for a copy of the activation memory); beyond them the cache;
     logits: the pieces, by ascending channel; matrices: in order of execution;
     tensors_sha256: by tensor name; notes: how the model was quantised.
     """
@@ -137,6 +146,8 @@ class Manifest:
     model: ModelDescription
     context: int
     chunk_tokens: int
+    dataflow: tuple[str, ...]
+    step: tuple[int, int] | None
     hidden_block: int
     residual_scale: float
     logits_scale: float
@@ -182,6 +193,8 @@ class Manifest:
             values["model"] = ModelDescription.from_dict(values["model"])
             values["cache"] = CacheFacts(**values["cache"])
             values["labels"] = tuple(values["labels"])
+            values["dataflow"] = tuple(values["dataflow"])
+            values["step"] = None if values["step"] is None else tuple(values["step"])
             values["regions"] = {name: Region(**entry) for name, entry in values["regions"].items()}
             values["logits"] = tuple(LogitsPiece(**entry) for entry in values["logits"])
             for entry in values["matrices"]:

@@ -10,7 +10,9 @@ from typing import Any
 
 __all__ = ["ModelDescription"]
 
-_ARCHITECTURES = ("opt",)
+_ARCHITECTURES = ("opt", "llama", "vit", "bert")
+_NORM_ORDERS = ("pre", "post")
+_OUTPUTS = ("tokens", "hidden")
 _NORMS = ("layer", "rms")
 _ACTIVATIONS = ("relu", "gelu", "silu")
 _SIZES = (
@@ -28,31 +30,77 @@ _COUNTS = ("position_offset", "bos_token", "eos_token")
 # What the equations of one architecture fix; a further architecture is a further entry here and
 # a further branch of `tensor_shapes`.
 _FIXED: Mapping[str, Mapping[str, Any]] = {
-    "opt": {"norm": "layer", "activation": "relu", "position_offset": 2},
+    "opt": {
+        "norm": "layer",
+        "norm_order": "pre",
+        "activation": "relu",
+        "gated": False,
+        "rotary_base": 0.0,
+        "causal": True,
+        "outputs": "tokens",
+        "position_offset": 2,
+    },
+    "llama": {
+        "norm": "rms",
+        "norm_order": "pre",
+        "activation": "silu",
+        "gated": True,
+        "causal": True,
+        "outputs": "tokens",
+        "position_offset": 0,
+    },
+    "vit": {
+        "norm": "layer",
+        "norm_order": "pre",
+        "activation": "gelu",
+        "gated": False,
+        "rotary_base": 0.0,
+        "causal": False,
+        "outputs": "tokens",
+        "position_offset": 0,
+    },
+    "bert": {
+        "norm": "layer",
+        "norm_order": "post",
+        "activation": "gelu",
+        "gated": False,
+        "rotary_base": 0.0,
+        "causal": False,
+        "outputs": "hidden",
+        "position_offset": 0,
+    },
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """Shape and rules of one decoder-only transformer.
+    """Shape and rules of one transformer.
 
     Parameters
     ----------
-    architecture : ``"opt"``
-        Which equations the model follows (pre-norm, learned positions, biases: OPT,
-        arXiv 2205.01068).
+    architecture : ``"opt"``, ``"llama"``, ``"vit"`` or ``"bert"``
+        Which equations the model follows: OPT (arXiv 2205.01068: pre-norm decoder, learned
+        positions, biases); LLaMA (2302.13971: RMS norm, rotary positions, gated SiLU, no biases);
+        ViT/DeiT (2010.11929: pre-norm encoder, class token); BERT (1810.04805: post-norm encoder).
     layers : number of decoder layers.
     width : d, elements of the residual stream.
     heads : query heads.
-    kv_heads : key/value heads; ``heads`` is a multiple of it. OPT has one per query head.
-    head_dim : elements per head. For OPT ``heads * head_dim == width``.
+    kv_heads : key/value heads; ``heads`` is a multiple of it. Only LLaMA may have fewer than heads.
+    head_dim : elements per head; ``heads * head_dim == width`` but for LLaMA; even with rotary
+        positions.
     hidden : elements between the two MLP matrices.
     vocabulary : rows of the token embedding and outputs of the head.
     max_positions : tokens that a sequence may have, prompt and generated together.
     position_offset : row of the position embedding that belongs to position 0.
     norm : ``"layer"`` or ``"rms"``.
+    norm_order : ``"pre"`` (before attention and MLP) or ``"post"`` (on the sum after them).
     norm_epsilon : added to the variance (or mean square) under the square root.
     activation : ``"relu"``, ``"gelu"`` or ``"silu"``.
+    gated : the activation multiplies a second projection (``up``) instead of feeding ``fc2``.
+    rotary_base : base of the rotary frequencies; 0 for learned positions.
+    causal : a token sees earlier positions only; False sees all tokens of its step.
+    outputs : ``"tokens"``: final norm and head (language model, classes); ``"hidden"``: the
+        residual rows.
     tied_head : True when the head multiplies by the token embedding.
     bos_token, eos_token : token that opens a sequence and token that ends one.
 
@@ -78,6 +126,11 @@ class ModelDescription:
     tied_head: bool
     bos_token: int
     eos_token: int
+    norm_order: str = "pre"
+    gated: bool = False
+    rotary_base: float = 0.0
+    causal: bool = True
+    outputs: str = "tokens"
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -87,8 +140,17 @@ class ModelDescription:
         _require_choice("architecture", self.architecture, _ARCHITECTURES)
         _require_choice("norm", self.norm, _NORMS)
         _require_choice("activation", self.activation, _ACTIVATIONS)
-        if not isinstance(self.tied_head, bool):
-            raise ValueError(f"tied_head must be true or false, not {self.tied_head!r}")
+        _require_choice("norm_order", self.norm_order, _NORM_ORDERS)
+        _require_choice("outputs", self.outputs, _OUTPUTS)
+        for name in ("tied_head", "gated", "causal"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if isinstance(self.rotary_base, bool) or not isinstance(self.rotary_base, (int, float)):
+            raise ValueError(f"rotary_base must be a number, not {self.rotary_base!r}")
+        if not (self.rotary_base == 0 or 1 < self.rotary_base < float("inf")):
+            raise ValueError(f"rotary_base must be 0 or above 1, not {self.rotary_base!r}")
+        if self.rotary_base and self.head_dim % 2:
+            raise ValueError(f"head_dim with rotary positions must be even, not {self.head_dim}")
         if isinstance(self.norm_epsilon, bool) or not isinstance(self.norm_epsilon, (int, float)):
             raise ValueError(f"norm_epsilon must be a number, not {self.norm_epsilon!r}")
         if not 0 < self.norm_epsilon < 1:
@@ -112,6 +174,10 @@ class ModelDescription:
                     f"{name} of architecture {self.architecture!r} must be {value!r}, "
                     f"not {getattr(self, name)!r}"
                 )
+        if self.architecture == "llama":
+            if not self.rotary_base:
+                raise ValueError("rotary_base of architecture 'llama' must be above 1, not 0")
+            return
         if self.kv_heads != self.heads:
             raise ValueError(
                 f"kv_heads of architecture {self.architecture!r} must equal heads "
@@ -124,6 +190,16 @@ class ModelDescription:
             )
 
     @property
+    def group_heads(self) -> int:
+        """Query heads that share one KV head."""
+        return self.heads // self.kv_heads
+
+    @property
+    def biases(self) -> bool:
+        """True if the matrices of the layers have biases and the norms offsets."""
+        return self.architecture != "llama"
+
+    @property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Canonical tensor name -> shape, in the order of the data flow.
 
@@ -132,29 +208,40 @@ class ModelDescription:
         """
         attention = self.heads * self.head_dim
         key_value = self.kv_heads * self.head_dim
-        shapes: dict[str, tuple[int, ...]] = {
-            "embed_tokens": (self.vocabulary, self.width),
-            "embed_positions": (self.max_positions + self.position_offset, self.width),
-        }
+        shapes: dict[str, tuple[int, ...]] = {"embed_tokens": (self.vocabulary, self.width)}
+        if not self.rotary_base:
+            shapes["embed_positions"] = (self.max_positions + self.position_offset, self.width)
+        if self.norm_order == "post":
+            shapes |= self._norm_shapes("embedding_norm")
         for index in range(self.layers):
-            matrices = {
+            name = f"layers.{index}."
+            projections = {
                 "q": (attention, self.width),
                 "k": (key_value, self.width),
                 "v": (key_value, self.width),
                 "o": (self.width, attention),
-                "fc1": (self.hidden, self.width),
-                "fc2": (self.width, self.hidden),
             }
-            shapes |= _norm_shapes(f"layers.{index}.attention_norm", self.width)
-            for name, shape in matrices.items():
-                if name == "fc1":
-                    shapes |= _norm_shapes(f"layers.{index}.mlp_norm", self.width)
-                shapes[f"layers.{index}.{name}.weight"] = shape
-                shapes[f"layers.{index}.{name}.bias"] = shape[:1]
-        shapes |= _norm_shapes("final_norm", self.width)
-        if not self.tied_head:
-            shapes["head"] = (self.vocabulary, self.width)
+            up = {"up": (self.hidden, self.width)} if self.gated else {}
+            inner = {"fc1": (self.hidden, self.width)} | up | {"fc2": (self.width, self.hidden)}
+            for norm, matrices in (("attention_norm", projections), ("mlp_norm", inner)):
+                before = self.norm_order == "pre"
+                if before:
+                    shapes |= self._norm_shapes(name + norm)
+                for part, shape in matrices.items():
+                    shapes[f"{name}{part}.weight"] = shape
+                    if self.biases:
+                        shapes[f"{name}{part}.bias"] = shape[:1]
+                if not before:
+                    shapes |= self._norm_shapes(name + norm)
+        if self.outputs == "tokens":
+            shapes |= self._norm_shapes("final_norm")
+            if not self.tied_head:
+                shapes["head"] = (self.vocabulary, self.width)
         return shapes
+
+    def _norm_shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        parts = ("weight", "bias") if self.biases else ("weight",)
+        return {f"{name}.{part}": (self.width,) for part in parts}
 
     @property
     def parameters(self) -> int:
@@ -176,10 +263,6 @@ class ModelDescription:
         if missing:
             raise ValueError(f"a model description needs the field {', '.join(missing)}")
         return cls(**values)
-
-
-def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 def _require_integer(name: str, value: Any, *, minimum: int) -> None:

@@ -17,16 +17,23 @@ __all__ = [
     "MULTIPLIER_BITS",
     "NEWTON_TABLE",
     "RESCALE_LIMIT",
+    "ROTARY_FRACTION_BITS",
     "SCORE_FRACTION_BITS",
+    "TABLE_ENTRIES",
+    "TABLE_SHIFT",
     "block_maximum",
+    "gate",
     "layer_norm_row",
     "output_scale",
     "probability",
     "reciprocal",
     "requantise",
+    "rotate",
     "rounding_shift",
     "rsqrt",
     "saturate",
+    "softmax_row",
+    "table_index",
     "vector_constants",
 ]
 
@@ -37,6 +44,12 @@ MAX_SHIFT = 47
 SCORE_FRACTION_BITS = 8
 """Fraction bits of a base-2 score: z = score * log2(e), saturated to 16 signed bits."""
 EXP2_BITS = 16
+TABLE_ENTRIES = 2048
+"""INT8 entries of an activation table (GELU, SiLU), over the whole range of a 16-bit input."""
+TABLE_SHIFT = 5
+"""An entry stands for 2^TABLE_SHIFT neighbouring inputs."""
+ROTARY_FRACTION_BITS = 14
+"""Cosines and sines are signed 16 bit, 2^14 is 1."""
 RESCALE_LIMIT = 63
 """A rescaling shift is clipped here; every accumulator is then zero anyway."""
 
@@ -114,6 +127,38 @@ def output_scale(total: int, multiplier: int, shift: int) -> tuple[int, int]:
     return (q * multiplier + (1 << 15)) >> 16, max(1, min(MAX_SHIFT, shift + length))
 
 
+def table_index(value: int) -> int:
+    """Entry of the activation table for a signed 16-bit input: (value + 2^15) >> 5, 0..2047."""
+    return (value + (1 << 15)) >> TABLE_SHIFT
+
+
+def rotate(x: int, y: int, cosine: int, sine: int, shift: int) -> tuple[int, int]:
+    """Rotary position of a pair of signed 16-bit channels, to signed 8 bit; 1 <= shift <= 31.
+
+    (sat8(rounding_shift(x*cosine - y*sine, shift)), sat8(rounding_shift(x*sine + y*cosine, shift)));
+    the products are signed 16 by 16 bit, their sum is exact.
+    """
+    return (
+        saturate(rounding_shift(x * cosine - y * sine, shift), 8),
+        saturate(rounding_shift(x * sine + y * cosine, shift), 8),
+    )
+
+
+def gate(activated: int, value: int, shift: int) -> int:
+    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit; 1 <= shift <= 31."""
+    return saturate(rounding_shift(activated * value, shift), 8)
+
+
+def softmax_row(scores: list[int], probability_bits: int) -> tuple[list[int], int]:
+    """(probabilities, total) of the visible scores of a row, at least one, as a separate command computes them.
+
+    M = block_maximum(max of all scores); p = probability(z, M); total = sum of p. Not online: one maximum for the row.
+    """
+    maximum = block_maximum(max(scores))
+    row = [probability(score, maximum, probability_bits) for score in scores]
+    return row, sum(row)
+
+
 def rsqrt(value: int) -> tuple[int, int]:
     """(r, h) with 1/sqrt(value) ~ r * 2^(-15-h), r 16 bits; 1 <= value < 2^62.
 
@@ -143,13 +188,15 @@ def layer_norm_row(
     offset_shift: int,
     output_shift: int,
     rms: bool = False,
+    output_bits: int = 8,
 ) -> list[int]:
-    """Layer norm (or RMS norm) of one row of INT16 residuals to INT8.
+    """Layer norm (or RMS norm) of one row of INT16 residuals to INT8, or to the INT16 residual of a post-norm model.
 
     S1 = sum x (0 for RMS), S2 = sum x^2, V = channels*S2 - S1^2 + epsilon (epsilon >= 1);
     mean = requantise(S1, mean_multiplier, mean_shift, 32) = 16*S1/channels;
     (r, h) = rsqrt(V); n = sat16(rounding_shift((16*x - mean) * r, clamp(norm_shift + h, 1, 47)));
-    y = sat8(rounding_shift(n*gain + offset*2^offset_shift, output_shift)).
+    y = saturate(rounding_shift(n*gain + offset*2^offset_shift, output_shift), output_bits).
+    A command with `residual` set computes it twice: 8 bits with output_shift, 16 bits with residual_shift.
     gain, offset: signed 16 bit per channel, 0 in padded channels; output_shift >= 1.
     """
     total = 0 if rms else sum(row)
@@ -160,7 +207,8 @@ def layer_norm_row(
     result = []
     for x, g, b in zip(row, gain, offset, strict=True):
         n = saturate(rounding_shift((16 * x - mean) * r, shift), 16)
-        result.append(saturate(rounding_shift(n * g + (b << offset_shift), output_shift), 8))
+        scaled = rounding_shift(n * g + (b << offset_shift), output_shift)
+        result.append(saturate(scaled, output_bits))
     return result
 
 
@@ -174,4 +222,6 @@ def vector_constants() -> dict[str, object]:
         "multiplier_bits": MULTIPLIER_BITS,
         "rescale_limit": RESCALE_LIMIT,
         "score_fraction_bits": SCORE_FRACTION_BITS,
+        "rotary_fraction_bits": ROTARY_FRACTION_BITS,
+        "table": [TABLE_ENTRIES, TABLE_SHIFT],
     }

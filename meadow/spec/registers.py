@@ -74,10 +74,12 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("cycles", "clock cycles from doorbell to done or error"),
     ("array_busy", "cycles in which the array accepted tile rows"),
     ("stall_tile", "array idle inside MATMUL/ATTEND: tile not fetched or decoded yet"),
+    ("stall_decoder", "of stall_tile: the DRAM is not to blame, data waits at or in the decoders"),
     ("stall_operand", "array idle inside MATMUL/ATTEND: x words of the next group not read yet"),
     ("stall_drain", "array idle inside MATMUL/ATTEND: accumulators not drained yet"),
     ("stall_softmax", "array idle inside ATTEND: probabilities not ready yet"),
-    ("vector_busy", "cycles of NORM and VECTOR"),
+    ("stall_vector", "array without work while NORM, SOFTMAX or VECTOR runs"),
+    ("vector_busy", "cycles of NORM, SOFTMAX and VECTOR"),
     ("bytes_weights", "DRAM bytes read as weights, headers and norm parameters"),
     ("bytes_kv_read", "DRAM bytes read from the KV cache"),
     ("bytes_kv_write", "DRAM bytes written to the KV cache"),
@@ -141,7 +143,12 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
         Register(0x118, "window_beats", "rw", "DMA window size in 16-byte beats"),
         Register(0x11C, "rows", "rw", "tokens of the chunk"),
         Register(0x120, "sequences", "rw", "sequence table entries in use"),
-        Register(0x124, "outputs", "rw", "Outputs bits asked for"),
+        Register(
+            0x124,
+            "outputs",
+            "rw",
+            "Outputs bits: results asked for, and the variant NARROW or WIDE",
+        ),
         Register(
             0x128, "head_all", "rw", "1: LM head for all rows, 0: for the last row of each sequence"
         ),

@@ -45,6 +45,17 @@ class Step:
             return tuple(range(self.rows))
         return tuple(entry.first_row + entry.tokens - 1 for entry in self.sequences)
 
+    def outputs_register(self, config: AcceleratorConfig, group_heads: int) -> Outputs:
+        """Value of register `outputs`: what is asked for, and the variant of attention that fits this step.
+
+        group_heads: query heads of a KV head. NARROW if min(group_heads, T) of them run together for every sequence,
+        that is in at most G groups of T div heads tokens.
+        """
+        heads = min(group_heads, config.lanes)
+        tokens = max(entry.tokens for entry in self.sequences)
+        groups = -(-tokens // (config.lanes // heads))
+        return self.outputs | (Outputs.NARROW if groups <= config.groups else Outputs.WIDE)
+
     def row_count(self, row_set: RowSet, fixed: int) -> int:
         """Rows of a row set; `fixed` is the command's `rows` field."""
         if row_set == RowSet.FIXED:

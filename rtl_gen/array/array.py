@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array_control import ArrayControl
+from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.lane_chain import LaneChain
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
@@ -39,6 +40,7 @@ class Array(wiring.Component):
     o_result : Out({valid, payload: result_word_layout}); i_result_retired : pulse, returns one of
         writer_depth(config) credits. Nothing is sent without a credit.
     busy_cycle, stall_tile, stall_operand, stall_drain, stall_softmax : one of them in each busy cycle, one cycle late.
+    score_cycle : scores are drained.
 
     Throughput: W*T*R products per cycle, without a gap between steps, tiles, slices and commands while tiles, operand
     words and result credits keep up.
@@ -71,6 +73,7 @@ class Array(wiring.Component):
                 "stall_operand": Out(1),
                 "stall_drain": Out(1),
                 "stall_softmax": Out(1),
+                "score_cycle": Out(1),
             }
         )
 
@@ -108,5 +111,12 @@ class Array(wiring.Component):
             lanes.i_drain.eq(control.o_drain),
             lanes.i_finish.eq(control.o_finish),
             control.i_result.eq(lanes.o_result),
+            self.score_cycle.eq(
+                control.o_drain.valid
+                & (
+                    (control.o_drain.mode == DrainMode.SCORE)
+                    | (control.o_drain.mode == DrainMode.SCORE16)
+                )
+            ),
         ]
         return m

@@ -46,7 +46,9 @@ class ArrayControl(wiring.Component):
     for the steps of its own phase, parameters (which arrive before the tiles of their slice) and result credits.
 
     Distances kept here: a phase is drained `LaneLatency.accumulate` after its last issue, probabilities are fetched
-    `LaneLatency.score` after their score pass. All others are kept by the parts.
+    `LaneLatency.score` after their score pass. All others are kept by the parts. Totals go to the lanes with the operands
+    of their phase's first steps, after a step that waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so
+    no finish before and no sum of earlier scores meets them, and their own finish follows the last issue of the phase.
 
     Members: those of `Array`, with the buffers' read ports and the lanes' bundles beside them.
     """

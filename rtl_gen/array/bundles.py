@@ -16,6 +16,7 @@ from meadow.spec.config import AcceleratorConfig
 __all__ = [
     "DrainMode",
     "Target",
+    "WordKind",
     "accumulator_depth",
     "drain_layout",
     "fetch_layout",
@@ -44,6 +45,16 @@ class DrainMode(enum.Enum, shape=3):
     INT16 = 2  # sat16(rq(value))
     SCORE = 3  # z = sat16(rq(acc, parameter 0)); online softmax; writes probabilities and rescale shift, no result
     OUTPUT = 4  # sat8(rq(acc, m, s)), m and s of this lane from the latest finish
+    SCORE16 = 5  # z as SCORE, -2^15 if masked, at 16-bit elements like INT16; no softmax
+
+
+class WordKind(enum.Enum, shape=2):
+    """What an operand word holds."""
+
+    INT8 = 0  # W operand elements
+    LOW = 1  # 16-bit elements, unsigned, low probability_bits + 1 bits taken: operand elements 0 .. W/2-1
+    HIGH = 2  # the same for operand elements W/2 .. W-1
+    TOTAL = 3  # {u32 total}: becomes the softmax total of `group` (for a finish), the operand is untouched
 
 
 def accumulator_depth(config: AcceleratorConfig) -> int:
@@ -90,9 +101,15 @@ def issue_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def word_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """An INT8 operand word for the shadow register of lane `lane`; element 0 in the low byte."""
+    """A word for the shadow register (or the total) of lane `lane`; element 0 in the low byte."""
     return data.StructLayout(
-        {"valid": 1, "lane": range(max(2, config.lanes)), "data": 8 * config.width}
+        {
+            "valid": 1,
+            "lane": range(max(2, config.lanes)),
+            "kind": WordKind,
+            "group": range(max(2, config.groups)),
+            "data": 8 * config.width,
+        }
     )
 
 
@@ -116,8 +133,8 @@ def drain_layout(config: AcceleratorConfig) -> data.StructLayout:
     word, which leaves as a result. Lanes outside lanes_low <= t < lanes_high emit nothing.
 
     SCORE: positions 0..W/R-1 of a group come in W/R consecutive cycles, `start` on the first. Lane t sees
-    limit + (causal ? t : 0) keys of this block, clamped to 0..W, and 0 if outside lanes_low..lanes_high; keys from
-    there on are masked. `reset` (on every cycle of a row's first block) forgets the row's softmax state. Probabilities
+    limit + (causal ? t div heads : 0) keys of this block, clamped to 0..W, and 0 if outside lanes_low..lanes_high; keys
+    from there on are masked (SCORE16 alike). heads >= 1 is the same on all cycles of a group. `reset` (on every cycle of a row's first block) forgets the row's softmax state. Probabilities
     go to (bank, group), with the rescale shift. OUTPUT: `start` on the first cycle of a group takes over m and s.
     """
     parameter = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
@@ -137,6 +154,7 @@ def drain_layout(config: AcceleratorConfig) -> data.StructLayout:
             "bank": 1,
             "limit": signed(24),
             "causal": 1,
+            "heads": lane_range(config),
             "reset": 1,
         }
     )

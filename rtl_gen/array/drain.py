@@ -13,7 +13,7 @@ from rtl_gen.array.delay import delayed
 from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.parameter_buffer import PARAMETER, ParameterBuffer
 from rtl_gen.array.schedule_bundles import drain_pass_layout, result_context_layout
-from rtl_gen.vector.bundles import writer_depth
+from rtl_gen.vector.bundles import ResultMode, writer_depth
 
 __all__ = ["Drain"]
 
@@ -22,7 +22,9 @@ class Drain(wiring.Component):
     """W/R drain cycles for each pass; passes follow each other without a gap while there are result credits.
 
     The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The first OUTPUT pass of a
-    group is preceded by its `finish`, which is sent while the group before it is drained.
+    group is preceded by its `finish`, which is sent while the group before it is drained. INT8, RELU8 and INT16 take bias,
+    multiplier and shift of each channel from the parameter buffer, the others multiplier and shift of the pass and bias
+    0. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one (TABLE8, ROTATE8, GATE8).
 
     Members
     -------
@@ -104,12 +106,23 @@ class Drain(wiring.Component):
         scores = Signal()
         wide = Signal()
         emit = Signal()
-        upper = position[-1]  # the second word of 16-bit results
+        second = Signal()  # the second word of 16-bit results
+        halves = Signal()  # which becomes the second half of a word
         parameters = Signal()
         m.d.comb += [
             scores.eq(current.mode == DrainMode.SCORE),
-            wide.eq(current.mode == DrainMode.INT16),
-            parameters.eq(~scores & (current.mode != DrainMode.OUTPUT)),
+            wide.eq((current.mode == DrainMode.INT16) | (current.mode == DrainMode.SCORE16)),
+            second.eq(wide & position[-1]),
+            halves.eq(
+                (current.result == ResultMode.TABLE8)
+                | (current.result == ResultMode.ROTATE8)
+                | (current.result == ResultMode.GATE8)
+            ),
+            parameters.eq(
+                (current.mode == DrainMode.INT8)
+                | (current.mode == DrainMode.RELU8)
+                | (current.mode == DrainMode.INT16)
+            ),
             emit.eq(active & ~scores & (last | (wide & (position == cycles // 2 - 1)))),
             self.o_score_done.eq(last & scores),
             self.o_parameter_free.eq(last & current.last & parameters),
@@ -122,21 +135,20 @@ class Drain(wiring.Component):
             )
 
         half = config.width // 2
-        second = wide & upper
         remaining = Signal(signed(23))
         context = self.o_context.payload
         m.d.comb += [
             remaining.eq(current.remaining - Mux(second, half, 0)),
             self.o_context.valid.eq(emit),
-            context.address.eq(current.address + second),
-            context.stride.eq(current.stride),
-            context.row.eq(current.row),
-            context.mask.eq(current.mask),
+            context.address.eq(current.address + (second & ~halves)),
+            context.rotary.eq(current.rotary + (second & current.rotary_second)),
+            context.half.eq(second & halves),
             context.mode.eq(current.result),
             context.channel.eq(current.channel + Mux(second, half, 0)),
             context.restart.eq(current.restart & ~second),
-            context.lanes_high.eq(current.lanes_high),
         ]
+        for name in "stride heads head_stride rotary_stride post_shift row mask lanes_high".split():
+            m.d.comb += getattr(context, name).eq(getattr(current, name))
         with m.If(remaining >= half):
             m.d.comb += context.elements.eq(half)
         with m.Elif(remaining > 0):
@@ -150,7 +162,7 @@ class Drain(wiring.Component):
             bundle.start.eq((position == 0) & (scores | current.start)),
             bundle.emit.eq(emit),
         ]
-        for name in "mode target lanes_low lanes_high group bank limit causal reset".split():
+        for name in "mode target lanes_low lanes_high group bank limit causal heads reset".split():
             m.d.comb += getattr(bundle, name).eq(getattr(current, name))
         ready = delayed(m, bundle, ParameterBuffer.LATENCY, "bundle")
         valid = delayed(m, active, ParameterBuffer.LATENCY, "active", reset_less=False)

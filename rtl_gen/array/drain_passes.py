@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.bundles import DrainMode
+from rtl_gen.array.lane_tokens import divided_by_heads
 from rtl_gen.array.schedule_bundles import drain_job_layout, drain_pass_layout
 
 __all__ = ["DrainPasses"]
@@ -17,7 +18,8 @@ __all__ = ["DrainPasses"]
 class DrainPasses(wiring.Component):
     """for g in groups of the job: for b in blocks: pass.
 
-    A job starts when its phase has been issued and, for a MATMUL, its parameters are filled.
+    A job starts when its phase has been issued and, for a MATMUL, its parameters are filled. With TG = T div heads, a
+    group with n tokens left uses the lanes below min(TG, n) * heads; the next one starts TG tokens further.
 
     Members
     -------
@@ -26,11 +28,11 @@ class DrainPasses(wiring.Component):
     i_parameter_done_{p} : pulse, port p has filled its part of the next parameter slot.
     o_pass : Out stream of drain_pass_layout.
 
-    Throughput: a pass in 2 cycles, 1 more for a job.
+    Throughput: a pass in 2 cycles, 2 more for a job.
     Latency: LATENCY cycles at least from i_phase_done to o_pass.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -46,16 +48,18 @@ class DrainPasses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        lanes = config.lanes
-        lane_bits, step_bits = (lanes - 1).bit_length(), (config.step_cycles - 1).bit_length()
+        step_bits = (config.step_cycles - 1).bit_length()
         job = Signal(drain_job_layout(config))
-        start, parameters_used = Signal(), Signal()
-        offered_matmul, matmul = Signal(), Signal()
-        for value, source in ((offered_matmul, self.i_job.payload), (matmul, job)):
-            m.d.comb += value.eq(
-                (source.mode != DrainMode.SCORE) & (source.mode != DrainMode.OUTPUT)
-            )
-        m.d.comb += parameters_used.eq(start & offered_matmul)
+        offered = self.i_job.payload
+        start, parameters_used, offered_matmul = Signal(), Signal(), Signal()
+        m.d.comb += [
+            offered_matmul.eq(
+                (offered.mode == DrainMode.INT8)
+                | (offered.mode == DrainMode.RELU8)
+                | (offered.mode == DrainMode.INT16)
+            ),
+            parameters_used.eq(start & offered_matmul),
+        ]
 
         phases = _count(m, self.i_phase_done, start, "phases")
         filled = [
@@ -65,76 +69,82 @@ class DrainPasses(wiring.Component):
         parameters_ready = Cat(*(count != 0 for count in filled)).all()
 
         group = Signal(job.group.shape())
-        last_group = Signal(group.shape())
         block = Signal(job.blocks.shape())
         block_base = Signal(
             range(config.max_head_dim // config.width * config.groups + config.groups + 1)
         )
-        address, row = Signal(20), Signal(16)
+        address, rotary, row = Signal(20), Signal(20), Signal(16)
         limit = Signal(signed(24))
-        low, high = Signal(range(lanes + 1)), Signal(range(lanes + 1))
+        group_tokens, tokens, high = (
+            Signal(range(config.lanes + 1), name=name)
+            for name in ("group_tokens", "tokens", "high")
+        )
+        after = Signal(signed(17))  # tokens in later groups
         slot, next_slot = Signal(), Signal()
         blocks_end, groups_end = Signal(), Signal()
-        m.d.comb += [
-            blocks_end.eq(block == job.blocks - 1),
-            groups_end.eq(group == last_group),
-        ]
+        m.d.comb += blocks_end.eq(block == job.blocks - 1)
+        address_step = self._product(m, group_tokens, job.stride, "address_step")
+        rotary_step = self._product(m, group_tokens, job.rotary_stride, "rotary_step")
+        whole = divided_by_heads(m, config.lanes, offered.heads, config=config, name="whole")
 
         out = self.o_pass.payload
         for name in (
-            "mode target result stride mask channel remaining restart bank reset causal "
-            "multiplier shift"
+            "mode target result heads head_stride stride rotary_stride rotary_second post_shift mask "
+            "channel remaining restart bank reset causal multiplier shift"
         ).split():
             m.d.comb += getattr(out, name).eq(getattr(job, name))
-        words = Signal(range(lanes + 1))
         m.d.comb += [
-            words.eq(high - low),
             out.group.eq(group),
             out.row.eq(row),
             out.address.eq(address + block),
+            out.rotary.eq(rotary),
             out.limit.eq(limit),
             out.accumulator.eq(Cat(Const(0, step_bits), block_base + group)),
-            out.lanes_low.eq(low),
             out.lanes_high.eq(high),
             out.slot.eq(slot),
             out.start.eq(block == 0),
             out.last.eq(blocks_end & groups_end),
         ]
-        with m.If(job.mode == DrainMode.INT16):
-            m.d.comb += out.credits.eq(words << 1)
+        with m.If((job.mode == DrainMode.INT16) | (job.mode == DrainMode.SCORE16)):
+            m.d.comb += out.credits.eq(high << 1)
         with m.Elif(job.mode != DrainMode.SCORE):
-            m.d.comb += out.credits.eq(words)
+            m.d.comb += out.credits.eq(high)
+
+        def take_group(left: Value) -> list:
+            """The next group takes what it can of the tokens that are left."""
+            return [
+                tokens.eq(Mux(left >= group_tokens, group_tokens, left)),
+                after.eq(left - group_tokens),
+                groups_end.eq(left <= group_tokens),
+            ]
 
         with m.FSM():
             with m.State("JOB"):
-                offered = self.i_job.payload
                 m.d.comb += [
                     self.i_job.ready.eq((phases != 0) & (parameters_ready | ~offered_matmul)),
                     start.eq(self.i_job.valid & self.i_job.ready),
                 ]
                 m.d.sync += [
                     job.eq(offered),
+                    group_tokens.eq(whole),
                     group.eq(offered.group),
-                    last_group.eq((offered.end - 1) >> lane_bits),
                     address.eq(offered.address),
-                    row.eq(Cat(Const(0, lane_bits), offered.group)),
+                    rotary.eq(offered.rotary),
+                    row.eq(offered.row),
                     limit.eq(offered.limit),
                     block.eq(0),
                     block_base.eq(0),
                 ]
                 with m.If(start):
                     m.d.sync += slot.eq(next_slot)
-                    m.next = "LANES"
+                    m.next = "TOKENS"
                 with m.If(parameters_used):
                     m.d.sync += next_slot.eq(~next_slot)
+            with m.State("TOKENS"):
+                m.d.sync += take_group(job.tokens)
+                m.next = "LANES"
             with m.State("LANES"):
-                # Rows of the job in this group; both differences are below 2**16 in size.
-                before, after = Signal(signed(17)), Signal(17)
-                m.d.comb += [before.eq(job.row - row), after.eq(job.end - row)]
-                m.d.sync += [
-                    low.eq(Mux(before < 0, 0, before)),
-                    high.eq(Mux(after > lanes, lanes, after)),
-                ]
+                m.d.sync += high.eq(tokens * job.heads)
                 m.next = "PASS"
             with m.State("PASS"):
                 m.d.comb += self.o_pass.valid.eq(1)
@@ -145,15 +155,24 @@ class DrainPasses(wiring.Component):
                             block.eq(0),
                             block_base.eq(0),
                             group.eq(group + 1),
-                            address.eq(address + Cat(Const(0, lane_bits), job.stride)),
-                            row.eq(row + lanes),
+                            address.eq(address + address_step),
+                            rotary.eq(rotary + rotary_step),
+                            row.eq(row + group_tokens),
+                            *take_group(after),
                         ]
                         with m.If(job.causal):
-                            m.d.sync += limit.eq(limit + lanes)
+                            m.d.sync += limit.eq(limit + group_tokens)
                         m.next = "LANES"
                         with m.If(groups_end):
                             m.next = "JOB"
         return m
+
+    @staticmethod
+    def _product(m: Module, tokens: Signal, stride: Value, name: str) -> Signal:
+        """tokens * stride, two registers behind them: there before the first pass of a job ends."""
+        middle, product = Signal(20, name=f"{name}_middle"), Signal(20, name=name)
+        m.d.sync += [middle.eq(tokens * stride), product.eq(middle)]
+        return product
 
 
 def _count(m: Module, grows, shrinks, name: str) -> Signal:

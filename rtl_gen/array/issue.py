@@ -97,10 +97,14 @@ class Issue(wiring.Component):
             undrained.append(pending != 0)
 
         undrained_of = Array([*undrained, 0])
+        # Two OUTPUT phases may follow each other: the first one is not yet counted while its last step runs.
+        ending = self.active & step.phase_last & (step.target == offered.target)
         m.d.comb += [
             self.waiting_tile.eq(self.i_step.valid & ~Cat(*filled).all()),
             self.waiting_drain.eq(
-                self.i_step.valid & offered.phase_first & undrained_of[offered.target.as_value()]
+                self.i_step.valid
+                & offered.phase_first
+                & (undrained_of[offered.target.as_value()] | ending)
             ),
             self.i_step.ready.eq((rest <= 1) & Cat(*filled).all() & ~self.waiting_drain),
             start.eq(self.i_step.valid & self.i_step.ready),

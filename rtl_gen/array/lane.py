@@ -11,6 +11,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.accumulator import Accumulator
 from rtl_gen.array.bundles import (
     DrainMode,
+    WordKind,
     drain_layout,
     fetch_layout,
     finish_layout,
@@ -19,6 +20,7 @@ from rtl_gen.array.bundles import (
 )
 from rtl_gen.array.delay import delayed
 from rtl_gen.array.dot_product import DotProduct
+from rtl_gen.array.lane_tokens import divided_by_heads
 from rtl_gen.array.operand import Operand
 from rtl_gen.array.requantise import Requantise
 from rtl_gen.array.result_corner import ResultCorner
@@ -36,6 +38,7 @@ BUNDLES = {
 }
 """The micro-operations that travel from lane to lane, by name, and their layouts."""
 
+_MASKED_SCORE = -(1 << 15)
 _VALUE_STAGE = 1 + Accumulator.DRAIN_LATENCY
 _RESULT_STAGE = _VALUE_STAGE + Requantise.LATENCY
 
@@ -52,8 +55,8 @@ class Lane(wiring.Component):
 
     Latencies as `LaneLatency` states them; throughput one bundle of each kind per cycle; no
     back-pressure. Rounding and saturation are those of `Requantise`. `conflict` (an attribute, for
-    simulation) is 1 when array and drain use one accumulator memory in the same cycle, which is an
-    error of the array control.
+    simulation) is 1 when array and drain use one accumulator memory, or scores and a TOTAL word one
+    running sum memory, in the same cycle, which is an error of the array control.
     """
 
     RESULT_LATENCY = _RESULT_STAGE + ResultCorner.LATENCY
@@ -74,7 +77,7 @@ class Lane(wiring.Component):
             m.d.sync += getattr(self, f"o_{name}").eq(getattr(self, f"i_{name}"))
         m.submodules.softmax = softmax = Softmax(config=self.config)
         m.submodules.accumulator = accumulator = Accumulator(config=self.config)
-        m.d.comb += self.conflict.eq(accumulator.o_conflict)
+        m.d.comb += self.conflict.eq(accumulator.o_conflict | softmax.o_conflict)
         self._array(m, accumulator, softmax)
         scale = self._finish(m, softmax)
         self._drain(m, accumulator, softmax, scale)
@@ -84,11 +87,20 @@ class Lane(wiring.Component):
         """Operand, dot products, accumulation: issue, word and fetch bundles."""
         issue, word, fetch = self.o_issue, self.o_word, self.o_fetch
         m.submodules.operand = operand = Operand(config=self.config)
-        hit = Signal()
-        m.d.sync += hit.eq(self.i_word.valid & (self.i_word.lane == self.index))
+        mine = self.i_word.valid & (self.i_word.lane == self.index)
+        for kind, strobe in (
+            (WordKind.INT8, operand.i_int8),
+            (WordKind.LOW, operand.i_low),
+            (WordKind.HIGH, operand.i_high),
+            (WordKind.TOTAL, softmax.i_set_total),
+        ):
+            hit = Signal(name=f"hit_{kind.name.lower()}")
+            m.d.sync += hit.eq(mine & (self.i_word.kind == kind))
+            m.d.comb += strobe.eq(hit)
         m.d.comb += [
-            operand.i_word_hit.eq(hit),
             operand.i_word.eq(word.data),
+            softmax.i_set_group.eq(word.group),
+            softmax.i_set_value.eq(word.data),
             operand.i_swap.eq(issue.swap),
             softmax.i_fetch_bank.eq(fetch.bank),
             softmax.i_fetch_group.eq(fetch.group),
@@ -158,9 +170,16 @@ class Lane(wiring.Component):
         m.d.comb += [getattr(stage_1, name).eq(getattr(drain, name)) for name in control.members]
         before = delayed(m, stage_1, _VALUE_STAGE - 2, "before", reset_less=False)
         value = delayed(m, before, 1, "value", reset_less=False)
-        result = delayed(m, value, Requantise.LATENCY, "result", reset_less=False)
+        requantised = delayed(m, value, Requantise.LATENCY - 1, "requantised", reset_less=False)
+        result = delayed(m, requantised, 1, "result", reset_less=False)
 
-        keep, visible = self._visible(m)
+        keep, visible_before = self._visible(m)
+        visible = delayed(m, visible_before, 1, "visible_result")
+        hidden = Signal(config.rows, reset_less=True)  # SCORE16: masked keys
+        with m.If(requantised.mode == DrainMode.SCORE16):
+            m.d.sync += hidden.eq(~visible_before)
+        with m.Else():
+            m.d.sync += hidden.eq(0)
 
         multiplier = Signal(16, reset_less=True)
         shift = Signal(6, reset_less=True)
@@ -169,7 +188,6 @@ class Lane(wiring.Component):
 
         m.submodules.corner = corner = ResultCorner(config=config)
         is_output = value.mode == DrainMode.OUTPUT
-        is_score = value.mode == DrainMode.SCORE
         for row in range(config.rows):
             m.submodules[f"requantise_{row}"] = requantise = Requantise()
             own = delayed(m, drain.parameters[row], _VALUE_STAGE - 2, f"parameter_{row}")
@@ -177,7 +195,7 @@ class Lane(wiring.Component):
             bias = Signal(signed(32), name=f"bias_{row}", reset_less=True)
             own_multiplier = Signal(16, name=f"own_multiplier_{row}", reset_less=True)
             own_shift = Signal(6, name=f"own_shift_{row}", reset_less=True)
-            scored = before.mode == DrainMode.SCORE
+            scored = (before.mode == DrainMode.SCORE) | (before.mode == DrainMode.SCORE16)
             m.d.sync += [
                 bias.eq(Mux(scored | (before.mode == DrainMode.OUTPUT), 0, own.bias)),
                 own_multiplier.eq(Mux(scored, first.multiplier, own.multiplier)),
@@ -187,16 +205,20 @@ class Lane(wiring.Component):
                 requantise.i_value.eq(accumulator.o_values[row] + bias),
                 requantise.i_multiplier.eq(Mux(is_output, multiplier, own_multiplier)),
                 requantise.i_shift.eq(Mux(is_output, shift, own_shift)),
-                requantise.i_wide.eq((value.mode == DrainMode.INT16) | is_score),
+                requantise.i_wide.eq(
+                    (value.mode == DrainMode.INT16)
+                    | (value.mode == DrainMode.SCORE)
+                    | (value.mode == DrainMode.SCORE16)
+                ),
                 requantise.i_relu.eq(value.mode == DrainMode.RELU8),
-                corner.i_values[row].eq(requantise.o_value),
+                corner.i_values[row].eq(Mux(hidden[row], _MASKED_SCORE, requantise.o_value)),
                 softmax.i.scores[row].eq(requantise.o_value),
                 softmax.i.visible[row].eq(visible[row]),
             ]
         scores = result.mode == DrainMode.SCORE
         m.d.comb += [
             corner.i_valid.eq(result.valid & ~scores),
-            corner.i_wide.eq(result.mode == DrainMode.INT16),
+            corner.i_wide.eq((result.mode == DrainMode.INT16) | (result.mode == DrainMode.SCORE16)),
             corner.i_position.eq(result.position),
             corner.i_emit.eq(result.emit),
             corner.i_keep.eq(keep),
@@ -212,14 +234,18 @@ class Lane(wiring.Component):
         ]
 
     def _visible(self, m: Module) -> tuple[Signal, Signal]:
-        """At the result stage: whether this lane takes part, and which of the R keys it sees."""
+        """Whether this lane takes part, at the result stage; which of the R keys it sees, one cycle earlier."""
         config = self.config
         drain = self.o_drain
+        # Tokens before this lane's one; in step with `drain`, but without its register.
+        token = divided_by_heads(m, self.index, self.i_drain.heads, config=config, name="token")
+        ahead = Signal(token.shape(), reset_less=True)
         member = Signal(reset_less=True)
         limit = Signal(signed(25), reset_less=True)
         m.d.sync += [
+            ahead.eq(Mux(self.i_drain.causal, token, 0)),
             member.eq((self.index >= drain.lanes_low) & (self.index < drain.lanes_high)),
-            limit.eq(drain.limit + Mux(drain.causal, self.index, 0)),
+            limit.eq(drain.limit + ahead),
         ]
         count = Signal(range(config.width + 1), reset_less=True)
         with m.If(~member | limit[-1]):
@@ -234,4 +260,4 @@ class Lane(wiring.Component):
             key = position * config.rows + Const(row, range(config.rows))
             m.d.sync += mask[row].eq(key < count)
         keep = delayed(m, member, _RESULT_STAGE - 2, "keep")
-        return keep, delayed(m, mask, _RESULT_STAGE - 4, "visible")
+        return keep, delayed(m, mask, _RESULT_STAGE - 5, "visible")

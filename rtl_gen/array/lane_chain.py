@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.bundles import result_layout
 from rtl_gen.array.lane import BUNDLES, Lane
+from rtl_gen.control.lane_clock import LaneClock
 from rtl_gen.verilog import convert_component
 
 __all__ = ["LANE_MODULE", "LaneChain", "lane_verilog"]
@@ -33,8 +34,9 @@ class LaneChain(wiring.Component):
     Parameters
     ----------
     black_box: lanes are instances of the separately converted module `LANE_MODULE`
-        (`lane_verilog`), so that the Verilog of one lane is written once; without it they are
-        Amaranth submodules, for the Amaranth simulator. Same ports.
+        (`lane_verilog`), so that the Verilog of one lane is written once, and their clock stops
+        while nothing moves in them (`LaneClock`); without it they are Amaranth submodules, for the
+        Amaranth simulator. Same ports, same cycles.
 
     Members
     -------
@@ -58,6 +60,18 @@ class LaneChain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bundles = {name: getattr(self, f"i_{name}") for name in BUNDLES}
+        if self.black_box:
+            m.submodules.clock = self._clock = LaneClock(config=self.config)
+            entering = (
+                self.i_issue.valid,
+                self.i_issue.swap,
+                self.i_word.valid,
+                self.i_fetch.valid,
+            )
+            m.d.comb += [
+                self._clock.array.eq(Cat(entering).any()),
+                self._clock.drain.eq(self.i_drain.valid | self.i_finish.valid),
+            ]
         nodes = []
         for index in range(self.config.lanes):
             add = self._instance if self.black_box else self._submodule
@@ -98,8 +112,8 @@ class LaneChain(wiring.Component):
         valid = Signal(name=f"lane_{index}_valid")
         word = Signal(8 * self.config.width, name=f"lane_{index}_data")
         ports: dict[str, Any] = {
-            "i_clk": ClockSignal(),
-            "i_rst": ResetSignal(),
+            "i_clk": self._clock.o_clock,
+            "i_rst": self._clock.o_reset,
             "i_index": Const(index, range(max(2, self.config.lanes))),
             "o_o_valid": valid,
             "o_o_data": word,

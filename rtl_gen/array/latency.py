@@ -46,11 +46,13 @@ class LaneLatency:
     score_revisit: first SCORE position of the same group again (any bank) from the last one +
         score_revisit on.
     score_sum: i_finish of a group from its last SCORE position + score_sum on.
+    total: i_finish of a group from its i_word of kind TOTAL + total on.
     finish: OUTPUT drain with `start` from i_finish + finish on.
     finish_reuse: the next i_finish from that `start` + finish_reuse on.
 
     Beyond these: a SCORE into (bank, group) comes after every i_fetch and rescale issue that read
-    its earlier contents.
+    its earlier contents. A TOTAL word comes after every finish that reads an earlier total, and from
+    the last SCORE + score_sum on.
     """
 
     accumulate: int
@@ -64,6 +66,7 @@ class LaneLatency:
     score: int
     score_revisit: int
     score_sum: int
+    total: int
     finish: int
     finish_reuse: int
 
@@ -90,6 +93,7 @@ class LaneLatency:
             score=probability,
             score_revisit=max(1, 6 - config.step_cycles),
             score_sum=probability + config.step_cycles - 1 + row_levels + 2,
+            total=1,
             finish=17 + normalise,
             finish_reuse=1,
         )

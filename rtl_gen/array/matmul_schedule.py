@@ -28,6 +28,9 @@ class MatmulSchedule(wiring.Component):
         is chosen behind.
     busy : from the cycle after a command was taken until its last job was.
 
+    The two halves of slice n use the rotary words 2n and 2n + 1 mod rotary_words, a power of two: if that is 1 the same
+    one, else neighbours.
+
     Throughput: one step per cycle, one cycle more per slice. Latency: LATENCY cycles from the command to a valid step.
     """
 
@@ -61,12 +64,16 @@ class MatmulSchedule(wiring.Component):
         group_stride = Cat(Const(0, lane_bits), command.source_stride)
         all_rows = (command.row_set == RowSet.CHUNK.value) | self.step.head_all
         group_ends, tiles_end, slices_end = Signal(), Signal(), Signal()
+        rotary_index = Signal(6)  # of the slice's first half
         wide = Signal()
         m.d.comb += [
             group_ends.eq(group == last_group),
             tiles_end.eq(tile == command.tiles - 1),
             slices_end.eq(slice_ == command.slices - 1),
-            wide.eq(command.output >= MatmulOutput.RESIDUAL16.value),
+            wide.eq(
+                (command.output == MatmulOutput.RESIDUAL16.value)
+                | (command.output == MatmulOutput.LOGITS16.value)
+            ),
         ]
 
         step = self.o_step.payload
@@ -82,12 +89,18 @@ class MatmulSchedule(wiring.Component):
             step.source.eq(group_source),
             step.stride.eq(command.source_stride),
             step.mask.eq(~Const(0, len(step.mask))),
+            step.heads.eq(1),
         ]
         job = self.o_job.payload
         m.d.comb += [
-            job.end.eq(rows),
+            job.tokens.eq(rows),
+            job.heads.eq(1),
             job.address.eq(destination),
             job.stride.eq(command.destination_stride),
+            job.rotary.eq(command.rotary + rotary_index),
+            job.rotary_stride.eq(command.rotary_stride),
+            job.rotary_second.eq(command.rotary_words != 1),
+            job.post_shift.eq(command.post_shift),
             job.blocks.eq(1),
             job.mask.eq(~Const(0, len(job.mask))),
             job.channel.eq(channel),
@@ -100,6 +113,9 @@ class MatmulSchedule(wiring.Component):
                 (MatmulOutput.RELU8, DrainMode.RELU8, ResultMode.WRITE),
                 (MatmulOutput.RESIDUAL16, DrainMode.INT16, ResultMode.ADD16),
                 (MatmulOutput.LOGITS16, DrainMode.INT16, ResultMode.LOGITS16),
+                (MatmulOutput.TABLE8, DrainMode.INT16, ResultMode.TABLE8),
+                (MatmulOutput.ROTATE8, DrainMode.INT16, ResultMode.ROTATE8),
+                (MatmulOutput.GATE8, DrainMode.INT16, ResultMode.GATE8),
             ):
                 with m.Case(output.value):
                     m.d.comb += [job.mode.eq(mode), job.result.eq(result)]
@@ -125,6 +141,7 @@ class MatmulSchedule(wiring.Component):
                     destination.eq(command.destination),
                     channel.eq(command.first_channel),
                     remaining.eq(command.channels),
+                    rotary_index.eq(0),
                 ]
                 m.next = "STEP"
             with m.State("STEP"):
@@ -158,6 +175,7 @@ class MatmulSchedule(wiring.Component):
                         destination.eq(destination + 1 + wide),
                         channel.eq(channel + width),
                         remaining.eq(remaining - width),
+                        rotary_index.eq((rotary_index + 2) & (command.rotary_words - 1)[:6]),
                     ]
                     m.next = "STEP"
                     with m.If(slices_end):

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.array.bundles import fetch_layout, word_layout
+from rtl_gen.array.bundles import WordKind, fetch_layout, word_layout
 from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.schedule_bundles import array_step_layout
 from rtl_gen.stream.queue import Queue
@@ -16,13 +16,15 @@ from rtl_gen.stream.queue import Queue
 __all__ = ["OperandLoader"]
 
 _STEPS_AHEAD = 4
+_COUNTS = ("left", "operand_words", "words_of_token", "token_words", "token_left")
 
 
 class OperandLoader(wiring.Component):
     """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the step on.
 
     A step is offered at `o_step` as soon as an issue that follows START_TO_ISSUE cycles after its transfer may use the
-    operand. The shadow registers then belong to it until that issue swaps them.
+    operand. The shadow registers then belong to it until that issue swaps them. Words of a step come in the order
+    totals (lane 0, 1, ...), then operands (lane by lane, LOW before HIGH); totals follow the same distances.
 
     Parameters
     ----------
@@ -38,8 +40,11 @@ class OperandLoader(wiring.Component):
     i_score_done : pulse, the probabilities of one more (bank, group) may be fetched.
     waiting_probabilities, pending : the next step waits for probabilities; there is a next step.
 
-    Throughput: a step of n words in n + 4 cycles, a fetch in W/R, back to back with the steps of W/R cycles before it.
+    Throughput: a step of n words (`wide`: 2*words, and words more with `totals`) in n + STEP_OVERHEAD cycles, a fetch in
+    W/R, back to back with the steps of W/R cycles before it.
     """
+
+    STEP_OVERHEAD = 4
 
     def __init__(self, *, config: AcceleratorConfig, start_to_issue: int) -> None:
         self._config = config
@@ -79,27 +84,71 @@ class OperandLoader(wiring.Component):
         """Ask for the words of each step, one per cycle, while there is room for the answers."""
         step = self.i_step.payload
         room = Signal(range(words_ahead + 1), init=words_ahead)
-        left = Signal(step.words.shape())
-        address, stride = Signal(20), Signal(12)
         asked = self.o_read.valid & self.o_read.ready
         taken = words.o.valid & words.o.ready
-        m.d.comb += [
-            words.i.valid.eq(self.i_read.valid),
-            words.i.payload.eq(self.i_read.data),
-            steps.payload.eq(step),
-            steps.valid.eq(self.i_step.valid & (left == 0)),
-            self.i_step.ready.eq(steps.ready & (left == 0)),
-            self.o_read.valid.eq((left != 0) & (room != 0)),
-            self.o_read.payload.eq(address),
-        ]
         with m.If(asked & ~taken):
             m.d.sync += room.eq(room - 1)
         with m.Elif(taken & ~asked):
             m.d.sync += room.eq(room + 1)
+
+        # Words of a token lie `across` apart: those of its heads, or the two halves of a wide operand.
+        counts = range(2 * self._config.lanes + 1)
+        left, operand_words, words_of_token, token_words, token_left = (
+            Signal(counts, name=name) for name in _COUNTS
+        )
+        token_last = token_left <= 1
+        operands_follow = Signal()
+        address, token_address, source = (
+            Signal(20, name=name) for name in ("address", "token_address", "source")
+        )
+        stride, across = Signal(12), Signal(step.head_stride.shape())
+        idle = (left == 0) & ~operands_follow
+        m.d.comb += [
+            words.i.valid.eq(self.i_read.valid),
+            words.i.payload.eq(self.i_read.data),
+            steps.payload.eq(step),
+            steps.valid.eq(self.i_step.valid & idle),
+            self.i_step.ready.eq(steps.ready & idle),
+            self.o_read.valid.eq((left != 0) & (room != 0)),
+            self.o_read.payload.eq(address),
+        ]
         with m.If(self.i_step.valid & self.i_step.ready):
-            m.d.sync += [address.eq(step.source), stride.eq(step.stride), left.eq(step.words)]
+            m.d.sync += [
+                # The totals, one word of each token, if there are any.
+                left.eq(Mux(step.totals, step.words, 0)),
+                address.eq(step.total_source),
+                token_address.eq(step.total_source),
+                token_left.eq(1),
+                words_of_token.eq(1),
+                stride.eq(step.stride),
+                # The operands.
+                operands_follow.eq(~step.fetch),
+                source.eq(step.source),
+                operand_words.eq(Mux(step.wide, step.words << 1, step.words)),
+                token_words.eq(Mux(step.wide, 2, step.heads)),
+                across.eq(Mux(step.wide, 1, step.head_stride)),
+            ]
         with m.Elif(asked):
-            m.d.sync += [address.eq(address + stride), left.eq(left - 1)]
+            m.d.sync += [
+                left.eq(left - 1),
+                address.eq(address + across),
+                token_left.eq(token_left - 1),
+            ]
+            with m.If(token_last):
+                m.d.sync += [
+                    address.eq(token_address + stride),
+                    token_address.eq(token_address + stride),
+                    token_left.eq(words_of_token),
+                ]
+        with m.Elif(operands_follow & (left == 0)):
+            m.d.sync += [
+                operands_follow.eq(0),
+                left.eq(operand_words),
+                address.eq(source),
+                token_address.eq(source),
+                token_left.eq(token_words),
+                words_of_token.eq(token_words),
+            ]
 
     def _move(self, m: Module, steps, words) -> None:
         """Fill the shadow registers, no earlier after a swap than the lanes allow."""
@@ -120,35 +169,47 @@ class OperandLoader(wiring.Component):
             m.d.sync += age.eq(age + 1)
 
         scores = Signal(range(2 * config.groups + 2))
-        position = Signal(range(max(config.lanes, config.step_cycles)))
+        position = Signal(range(max(2, config.lanes, config.step_cycles)))  # lane or fetch index
+        begun, totals_moved, upper = Signal(), Signal(), Signal()
         move, fetch, offer, finish = Signal(), Signal(), Signal(), Signal()
         begins = Signal()
         used = Signal()
+        total, lane_ends, lanes_end = Signal(), Signal(), Signal()
         m.d.comb += [
-            begins.eq((position == 0) & ~self.o_step.valid),
+            begins.eq(~begun & ~self.o_step.valid),
             self.waiting_probabilities.eq(
-                steps.valid & step.fetch & step.fetch_first & (position == 0) & (scores == 0)
+                steps.valid & step.fetch & step.fetch_first & ~begun & (scores == 0)
             ),
-            used.eq(fetch & step.fetch_first & (position == 0)),
+            used.eq(fetch & step.fetch_first & ~begun),
+            total.eq(step.totals & ~totals_moved),
+            lanes_end.eq(position == step.words - 1),
+            lane_ends.eq(upper | ~step.wide | total),
             words.ready.eq(move),
             steps.ready.eq(finish),
         ]
         with m.If(steps.valid & step.fetch):
             m.d.comb += [
-                fetch.eq(
-                    (position != 0) | (begins & (age >= fetch_age) & ~self.waiting_probabilities)
-                ),
+                fetch.eq(begun | (begins & (age >= fetch_age) & ~self.waiting_probabilities)),
                 offer.eq(fetch & (position == offer_index)),
                 finish.eq(fetch & (position == last)),
             ]
         with m.Elif(steps.valid):
             m.d.comb += [
-                move.eq(words.valid & ((position != 0) | (begins & (age >= word_age)))),
-                finish.eq(move & (position == step.words - 1)),
+                move.eq(words.valid & (begun | (begins & (age >= word_age)))),
+                finish.eq(move & lanes_end & lane_ends & ~total),
                 offer.eq(finish),
             ]
         with m.If(move | fetch):
+            m.d.sync += begun.eq(~finish)
+        with m.If(fetch):
             m.d.sync += position.eq(Mux(finish, 0, position + 1))
+        with m.If(move):
+            m.d.sync += [
+                upper.eq(~lane_ends),
+                totals_moved.eq(step.totals & ~finish & (~total | lanes_end)),
+            ]
+            with m.If(lane_ends):
+                m.d.sync += position.eq(Mux(lanes_end, 0, position + 1))
         with m.If(offer):
             m.d.sync += [self.o_step.valid.eq(1), self.o_step.payload.eq(step)]
         with m.If(used & ~self.i_score_done):
@@ -159,11 +220,18 @@ class OperandLoader(wiring.Component):
         m.d.sync += [
             self.o_word.valid.eq(move),
             self.o_word.lane.eq(position),
+            self.o_word.group.eq(step.group),
             self.o_fetch.valid.eq(fetch),
             self.o_fetch.bank.eq(step.bank),
             self.o_fetch.group.eq(step.group),
             self.o_fetch.index.eq(position),
         ]
+        with m.If(total):
+            m.d.sync += self.o_word.kind.eq(WordKind.TOTAL)
+        with m.Elif(step.wide):
+            m.d.sync += self.o_word.kind.eq(Mux(upper, WordKind.HIGH, WordKind.LOW))
+        with m.Else():
+            m.d.sync += self.o_word.kind.eq(WordKind.INT8)
         parts = [
             Mux(step.mask[part], words.payload[8 * BEAT_BYTES * part :][: 8 * BEAT_BYTES], 0)
             for part in range(config.word_beats)

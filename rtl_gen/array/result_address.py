@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,9 +18,11 @@ __all__ = ["ResultAddress"]
 
 
 class ResultAddress(wiring.Component):
-    """address = context.address + lane * context.stride, row = context.row + lane.
+    """Word of lane t: address + (t div heads) * stride + (t mod heads) * head_stride, row + t div heads,
+    operand = rotary + (t div heads) * rotary_stride, all else of its context.
 
-    Words come in the order of their contexts, lane by lane; the word of lane lanes_high - 1 is the last of a context.
+    Words come in the order of their contexts, lanes 0, 1, .. lanes_high - 1 of each; so the sums are formed step by step,
+    without division or multiplication.
 
     Members
     -------
@@ -59,24 +61,44 @@ class ResultAddress(wiring.Component):
             ),
         ]
         held = Signal(result_context_layout(config))
-        product = Signal(20)
-        lane = Signal(range(max(2, config.lanes)))
         word = Signal(8 * config.width)
-        valid = Signal()
+        valid, first = Signal(), Signal()
         m.d.sync += [
             valid.eq(self.i_result.valid),
             word.eq(self.i_result.data),
-            lane.eq(self.i_result.lane),
-            product.eq(self.i_result.lane * context.stride),
+            first.eq(self.i_result.lane == 0),
             held.eq(context),
         ]
+
         out = self.o_result.payload
+        token_address = Signal(20)  # of head 0 of the last word's token
+        heads_left = Signal(held.heads.shape())  # of that token
+        next_token = heads_left == 0
+        base = Mux(next_token, token_address, out.address)
+        following = Signal(20)
+        m.d.comb += following.eq(base + Mux(next_token, held.stride, held.head_stride))
         m.d.sync += [
             self.o_result.valid.eq(valid),
-            out.address.eq(held.address + product),
-            out.row.eq(held.row + lane),
             out.data.eq(word),
+            out.shift.eq(held.post_shift),
         ]
-        for name in ("mask", "mode", "channel", "elements", "restart"):
+        for name in ("half", "mask", "mode", "channel", "elements", "restart"):
             m.d.sync += getattr(out, name).eq(getattr(held, name))
+        with m.If(valid & first):
+            m.d.sync += [
+                out.address.eq(held.address),
+                out.operand.eq(held.rotary),
+                out.row.eq(held.row),
+                token_address.eq(held.address),
+                heads_left.eq(held.heads - 1),
+            ]
+        with m.Elif(valid):
+            m.d.sync += [out.address.eq(following), heads_left.eq(heads_left - 1)]
+            with m.If(next_token):
+                m.d.sync += [
+                    out.operand.eq(out.operand + held.rotary_stride),
+                    out.row.eq(out.row + 1),
+                    token_address.eq(following),
+                    heads_left.eq(held.heads - 1),
+                ]
         return m

@@ -20,8 +20,10 @@ __all__ = ["array_step_layout", "drain_job_layout", "drain_pass_layout", "result
 def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A tile (part) against one token group: `cycles` issues, from tile index and accumulator `address` on.
 
-    Operand: `fetch` = 0: `words` words from word `source` on, `stride` apart, for lanes 0, 1, ..., only the 16-byte
-    parts of `mask`, the others 0. `fetch` = 1: the probabilities of (bank, group), whose score pass is awaited when
+    Operand: `fetch` = 0: for lanes 0, 1, ..., words-1, only the 16-byte parts of `mask`, the others 0: lane t takes the
+    word source + (t div heads) * stride + (t mod heads) * head_stride. With `wide` (heads = 1) each lane takes its two
+    words source + t*stride and + 1 more as LOW and HIGH; with `totals` too, the words total_source + t*stride go first
+    to the totals of `group`. `fetch` = 1: the probabilities of (bank, group), whose score pass is awaited when
     `fetch_first`. tile_last is the last step of its tile. phase_first waits until the target is drained,
     phase_last lets its drain job start.
     """
@@ -46,15 +48,26 @@ def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
             "source": 20,
             "stride": 12,
             "mask": config.width // BEAT_BYTES,
+            "heads": lane_range(config),
+            "head_stride": 6,
+            "wide": 1,
+            "totals": 1,
+            "total_source": 20,
         }
     )
 
 
 def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Drain of a phase: rows row .. end-1 of the row set, from group `group` on, `blocks` W-channel blocks each.
+    """Drain of a phase: `tokens` tokens of `heads` lanes each, from group `group` on, `blocks` W-channel blocks each.
 
-    address: word of lane 0 of that group. channel, remaining: arg-max index of the first channel, and how many channels
-    there are from it on. limit: keys that lane 0 of that group sees. multiplier, shift: of SCORE and OUTPUT.
+    A group has T div heads tokens; lane t is token t div heads, head t mod heads of it. Of a group with n <= T div heads
+    tokens left, the lanes below n*heads emit. address: word of lane 0 of group `group`; lane t of the next groups has
+    address + (tokens before + t div heads) * stride + (t mod heads) * head_stride, and each block one word more. row: of
+    lane 0 of group `group`, counted up by tokens (heads = 1 wherever rows matter).
+    channel, remaining: arg-max index of the first channel, and how many channels there are from it on. limit: keys that
+    lane 0 of that group sees. multiplier, shift: of SCORE, SCORE16 and OUTPUT. rotary, rotary_stride: ROTATE8, rotary
+    word of row 0's first half word of this phase, words from row to row; second: distance to the word of the second
+    half (0 or 1). post_shift: ROTATE8, GATE8.
     """
     return data.StructLayout(
         {
@@ -63,9 +76,15 @@ def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
             "result": ResultMode,
             "group": issue_layout(config).members["group"],
             "row": 16,
-            "end": 16,
+            "tokens": 16,
+            "heads": lane_range(config),
+            "head_stride": 6,
             "address": 20,
             "stride": 12,
+            "rotary": 20,
+            "rotary_stride": 12,
+            "rotary_second": 1,
+            "post_shift": 6,
             "blocks": 6,
             "mask": config.width // BEAT_BYTES,
             "channel": 20,
@@ -82,7 +101,7 @@ def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """W/R drain cycles of one group and block. Fields as in the job, `address` and `row` of lane 0 of this group.
+    """W/R drain cycles of one group and block. Fields as in the job; `address`, `row`, `rotary` of lane 0 of this group.
 
     accumulator: address of its first accumulators. credits: result words it emits. slot: parameter slot. last: of its
     job. start: first block of the group.
@@ -90,8 +109,8 @@ def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
     job = drain_job_layout(config).members
     issue = issue_layout(config).members
     shared = (
-        "mode target result group row address stride mask channel remaining restart bank reset "
-        "causal limit multiplier shift"
+        "mode target result group row heads head_stride address stride rotary rotary_stride rotary_second "
+        "post_shift mask channel remaining restart bank reset causal limit multiplier shift"
     )
     return data.StructLayout(
         {
@@ -108,11 +127,20 @@ def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def result_context_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """What the results of one `emit` have in common; `address` and `row` of lane 0, lanes_high - 1 comes last."""
+    """What the results of one `emit` have in common; `address`, `row`, `rotary` of lane 0, lanes_high - 1 comes last.
+
+    half: which half of the W-element word the W/2 elements belong to (modes TABLE8, ROTATE8, GATE8).
+    """
     return data.StructLayout(
         {
             "address": 20,
             "stride": 12,
+            "heads": lane_range(config),
+            "head_stride": 6,
+            "rotary": 20,
+            "rotary_stride": 12,
+            "post_shift": 6,
+            "half": 1,
             "row": 16,
             "mask": config.width // BEAT_BYTES,
             "mode": ResultMode,

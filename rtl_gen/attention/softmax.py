@@ -56,6 +56,9 @@ class Softmax(wiring.Component):
         on.
     i_rescale_bank, i_rescale_group -> o_rescale (unsigned 6) one cycle later, readable from c +
         `RESCALE` on.
+    i_set_total, i_set_group, i_set_value (unsigned `sum_bits`): the running sum of the group becomes the value;
+        for a read of o_total from the next cycle on. It shares the write port of the running sum: no
+        score block may be in its two passes then (see `LaneLatency`). o_conflict: one was.
     i_total_group -> o_total (running sum, unsigned `sum_bits`) one cycle later, readable from c +
         `TOTAL` on.
 
@@ -82,6 +85,10 @@ class Softmax(wiring.Component):
                 "i_rescale_bank": In(1),
                 "i_rescale_group": In(group),
                 "o_rescale": Out(unsigned(6)),
+                "i_set_total": In(1),
+                "i_set_group": In(group),
+                "i_set_value": In(unsigned(sum_bits(config))),
+                "o_conflict": Out(1),
                 "i_total_group": In(group),
                 "o_total": Out(unsigned(sum_bits(config))),
             }
@@ -289,8 +296,11 @@ class Softmax(wiring.Component):
         ]
         updated = Signal(bits, reset_less=True)
         m.d.sync += updated.eq((shifted >> 1) + total + shifted[0])
+        done = delayed(m, job["last"], stages + 2, "sum_done", reset_less=False)
+        done_group = delayed(m, group, 4, "sum_write_group")
         m.d.comb += [
-            write.en.eq(delayed(m, job["last"], stages + 2, "sum_done", reset_less=False)),
-            write.addr.eq(delayed(m, group, 4, "sum_write_group")),
-            write.data.eq(updated),
+            write.en.eq(done | self.i_set_total),
+            write.addr.eq(Mux(self.i_set_total, self.i_set_group, done_group)),
+            write.data.eq(Mux(self.i_set_total, self.i_set_value, updated)),
+            self.o_conflict.eq(done & self.i_set_total),
         ]

@@ -32,7 +32,7 @@ def step_layout(config: AcceleratorConfig) -> data.StructLayout:
         {
             "rows": 16,
             "sequences": 8,
-            "outputs": 2,
+            "outputs": 4,
             "head_all": 1,
             "entries": data.ArrayLayout(entry, config.sequences),
         }

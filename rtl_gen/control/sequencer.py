@@ -12,6 +12,7 @@ from meadow.spec.commands import (
     COMMON_FIELDS,
     Flag,
     Opcode,
+    Outputs,
     TrafficClass,
     Unit,
 )
@@ -35,6 +36,7 @@ _UNIT_OF = {
     Opcode.ATTEND: "array",
     Opcode.NORM: "vector",
     Opcode.VECTOR: "vector",
+    Opcode.SOFTMAX: "vector",
 }
 
 
@@ -48,9 +50,10 @@ class Sequencer(wiring.Component):
     """Executes `program_length` commands at most, from beat `program` of the DMA window on.
 
     Commands are read four at a time through port 0 into a queue of QUEUE_COMMANDS, which two pointers leave in program
-    order: the fetch pointer hands LOAD, MATMUL and ATTEND to the fetch unit as early as it takes them (HOLD_FETCH waits
-    until all earlier commands have executed, units are idle and writes answered), the execute pointer hands commands
-    to their units once the units of `wait` are idle. A command whose condition is not met passes without effect.
+    order: the fetch pointer hands LOAD, MATMUL and ATTEND to the fetch unit as early as it takes them, the execute
+    pointer hands commands to their units once the units of `wait` are idle. HOLD_FETCH: the fetch part waits until all
+    earlier STOREs have been handed over, the storer is idle and writes are answered, the execute part until the fetch
+    part has been handed over. A command whose condition is not met passes without effect and without waiting.
 
     Members
     -------
@@ -76,7 +79,7 @@ class Sequencer(wiring.Component):
                 "stop": In(1),
                 "program": In(32),
                 "program_length": In(32),
-                "outputs": In(2),
+                "outputs": In(len(Outputs)),
                 "o_read": Out(stream.Signature(READ_DESCRIPTOR)),
                 "i_beat": In(stream.Signature(128)),
                 "o_fetch": Out(command),
@@ -124,7 +127,7 @@ class Sequencer(wiring.Component):
         executed = Signal(32)  # commands that left the execute pointer
         passed = Signal(32)  # commands that left the fetch pointer
         self._read_ahead(m, state, executed, passed, (fetch_queue, execute_queue))
-        self._fetch_pointer(m, fetch_queue, executed, passed, quiet)
+        self._fetch_pointer(m, fetch_queue, passed)
         self._execute_pointer(m, execute_queue, executed, passed, ended, illegal)
 
         settle = Signal(2)  # cycles for an accepted command to show in a unit's busy
@@ -217,7 +220,7 @@ class Sequencer(wiring.Component):
         m.d.comb += skips.eq((common.condition != 0) & ((common.condition & self.outputs) == 0))
         return skips
 
-    def _fetch_pointer(self, m: Module, queue, executed, passed, quiet) -> None:
+    def _fetch_pointer(self, m: Module, queue, passed) -> None:
         entry = data.View(_ENTRY, queue.r_data)
         common = data.View(_COMMON, entry.command[: _COMMON.size])
         skips = self._skips(m, common)
@@ -225,6 +228,11 @@ class Sequencer(wiring.Component):
         released = Signal()  # registered: a unit's busy may depend on the valid offered to it
         held = Signal()
         finished = Signal()  # nothing beyond END is fetched
+        # STOREs that the fetch pointer has passed but the storer has not taken; below 0 where execution is ahead. It is
+        # not at a held command, so there 0 means that every earlier STORE has been handed over.
+        stores = Signal(range(-QUEUE_COMMANDS, QUEUE_COMMANDS + 1))
+        storing = Signal()
+        stored = Signal()  # every STORE so far is in DRAM
         with m.Switch(common.opcode):
             with m.Case(*(opcode.value for opcode in _FETCHED)):
                 m.d.comb += wanted.eq(~skips)
@@ -236,9 +244,18 @@ class Sequencer(wiring.Component):
                 queue.r_rdy & ~finished & (~wanted | (self.o_fetch.valid & self.o_fetch.ready))
             ),
         ]
-        m.d.sync += released.eq(queue.r_rdy & ~queue.r_en & (executed == entry.index) & quiet)
+        storer_busy = (self.unit_busy & Unit.STORER.value).any()
+        m.d.comb += [
+            storing.eq(queue.r_en & ~skips & (common.opcode == Opcode.STORE.value)),
+            # The storer is busy from the cycle of the hand-over on, so neither of the two can miss a STORE.
+            stored.eq((stores == 0) & ~storer_busy & ~self.writes_pending),
+        ]
+        m.d.sync += [
+            stores.eq(stores + storing - (self.o_storer.valid & self.o_storer.ready)),
+            released.eq(queue.r_rdy & ~queue.r_en & stored),
+        ]
         with m.If(~self.busy):
-            m.d.sync += [finished.eq(0), passed.eq(0)]
+            m.d.sync += [finished.eq(0), passed.eq(0), stores.eq(0)]
         with m.Elif(queue.r_rdy & ~skips & (common.opcode == Opcode.END.value)):
             m.d.sync += finished.eq(1)
         with m.If(self.busy & queue.r_en):
@@ -258,9 +275,9 @@ class Sequencer(wiring.Component):
         # busy may depend on the valid offered to it. Only units that this pointer starts could become busy meanwhile.
         ready = Signal()
         finish = Signal()
-        # A held fetch waits for idle units: its own execute part must not start before it.
-        held = (common.flags & Flag.HOLD_FETCH.value).any() & (passed <= entry.index)
-        met = (common.wait & self.unit_busy) == 0
+        # Later STOREs must not keep the storer busy while a fetch waits for it.
+        held = (common.flags & Flag.HOLD_FETCH.value).any() & (passed <= entry.index) & ~skips
+        met = skips | ((common.wait & self.unit_busy) == 0)
         m.d.sync += ready.eq(queue.r_rdy & ~ended & ~held & ~finish & (ready | met))
         for port in streams.values():
             m.d.comb += port.payload.eq(entry.command)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loader: the execute part of LOAD, beats of all ports to words of activation or norm parameter memory."""
+"""Loader: the execute part of LOAD, beats of all ports to words of the on-chip memories."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.vector.activation_memory import ADDRESS_BITS, memory_write_layout
 from rtl_gen.vector.norm_parameters import norm_write_layout
 from rtl_gen.vector.row_set import ROW_BITS, row_count
@@ -17,20 +18,28 @@ from rtl_gen.vector.row_set import ROW_BITS, row_count
 __all__ = ["Loader"]
 
 
-class _State(enum.Enum, shape=2):
+class _State(enum.Enum, shape=3):
     IDLE = 0
     PREPARE = 1
-    START = 2
-    RUN = 3
+    SHARE = 2
+    MULTIPLY = 3
+    START = 4
+    RUN = 5
+
+
+def _word_layout(config: AcceleratorConfig) -> data.StructLayout:
+    return data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
 
 
 class _PortAssembler(wiring.Component):
-    """Rows port, port + P, ...: beats to words, first beat in the low bytes, and their addresses."""
+    """The port's rows (see port_rows): beats to words, first beat in the low bytes, and their addresses.
+
+    `destination` and so on are stable from 3 cycles before `start` on.
+    """
 
     def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
         self._config = config
         self._port = port
-        word = data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
         super().__init__(
             {
                 "start": In(1),
@@ -39,7 +48,7 @@ class _PortAssembler(wiring.Component):
                 "row_words": In(ROW_BITS),
                 "rows": In(ROW_BITS),
                 "i": In(stream.Signature(8 * BEAT_BYTES)),
-                "o": Out(stream.Signature(word)),
+                "o": Out(stream.Signature(_word_layout(config))),
                 "idle": Out(1),
             }
         )
@@ -48,26 +57,32 @@ class _PortAssembler(wiring.Component):
         config = self._config
         m = Module()
         active = Signal()
-        row = Signal(ROW_BITS + 1)
+        skipped, count = Signal(ROW_BITS), Signal(ROW_BITS)
+        skipped_words = Signal(ADDRESS_BITS)
+        rows_left = Signal(ROW_BITS)
         word = Signal(ROW_BITS)
         beat = Signal(range(max(2, config.word_beats)))
         row_address = Signal(ADDRESS_BITS)
         address = Signal(ADDRESS_BITS)
         earlier = Signal(8 * (config.width - BEAT_BYTES))
-        step = self.stride * config.ports
         completes = beat == config.word_beats - 1
         m.d.comb += [
             # A beat that completes a word needs the output register, the others do not.
             self.i.ready.eq(active & (~completes | ~self.o.valid | self.o.ready)),
             self.idle.eq(~active & ~self.o.valid),
         ]
+        m.d.sync += [
+            skipped.eq(first_row(self.rows, config.ports, self._port)),
+            count.eq(share(self.rows, config.ports, self._port)),
+            skipped_words.eq(skipped * self.stride),
+        ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.start):
-            first = self.destination + self.stride * self._port
+            first = self.destination + skipped_words
             m.d.sync += [
-                active.eq((self.rows > self._port) & self.row_words.any()),
-                row.eq(self._port),
+                active.eq(count.any() & self.row_words.any()),
+                rows_left.eq(count),
                 word.eq(0),
                 beat.eq(0),
                 row_address.eq(first),
@@ -87,16 +102,16 @@ class _PortAssembler(wiring.Component):
                 with m.If(word == self.row_words - 1):
                     m.d.sync += [
                         word.eq(0),
-                        row.eq(row + config.ports),
-                        row_address.eq(row_address + step),
-                        address.eq(row_address + step),
-                        active.eq(row + config.ports < self.rows),
+                        rows_left.eq(rows_left - 1),
+                        row_address.eq(row_address + self.stride),
+                        address.eq(row_address + self.stride),
+                        active.eq(rows_left != 1),
                     ]
         return m
 
 
 class Loader(wiring.Component):
-    """Word k of row r, W/16 beats of port r mod P, to word destination + r*destination_stride + k of the LOAD's space.
+    """Word k of row r, W/16 beats, to word destination + r*destination_stride + k of the LOAD's space.
 
     Parameters
     ----------
@@ -105,10 +120,11 @@ class Loader(wiring.Component):
     Members
     -------
     i_command : In(stream, COMMAND_BITS), LOAD commands. step : In(step_layout).
-    i_beats_{p} : In(stream, 128 bits), the beats of LOADs in the order of the port's descriptors: rows p, p+P, ... of
-        one LOAD after the other. Beats of later commands wait.
+    i_beats_{p} : In(stream, 128 bits), the beats of LOADs in the order of the port's descriptors: the rows of the
+        port (see port_rows) of one LOAD after the other. Beats of later commands wait.
     o_write : client "loader" of ActivationMemory. o_norm : Out(stream, norm_write_layout), `i_norm` of VectorUnit.
-    busy : Out(1), from the cycle a command is offered until its last word is in memory.
+    o_table : Out(stream, {address, data}), words of the activation table; the writer may take many cycles for one.
+    busy : Out(1), from the cycle a command is offered until its last word has been taken by its space.
 
     Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a word's last beat to
     `o_write`. Throughput: one beat per cycle and port, one word per cycle in total; ports take turns.
@@ -128,6 +144,7 @@ class Loader(wiring.Component):
                 },
                 "o_write": Out(stream.Signature(memory_write_layout(config))),
                 "o_norm": Out(stream.Signature(norm_write_layout(config))),
+                "o_table": Out(stream.Signature(_word_layout(config))),
                 "busy": Out(1),
             }
         )
@@ -138,7 +155,7 @@ class Loader(wiring.Component):
         state = Signal(_State)
         command = Signal(command_layout(Opcode.LOAD), reset_less=True)
         rows = Signal(ROW_BITS)
-        to_norm = Signal()
+        to_norm, to_table = Signal(), Signal()
         assemblers = []
         for port in range(config.ports):
             m.submodules[f"port{port}"] = assembler = _PortAssembler(config=config, port=port)
@@ -154,15 +171,19 @@ class Loader(wiring.Component):
 
         valid = Signal()
         word = Signal(assemblers[0].o.payload.shape(), reset_less=True)
-        taken = Mux(to_norm, self.o_norm.ready, self.o_write.ready)
+        taken = Mux(
+            to_norm, self.o_norm.ready, Mux(to_table, self.o_table.ready, self.o_write.ready)
+        )
         m.d.comb += [
-            self.o_write.valid.eq(valid & ~to_norm),
+            self.o_write.valid.eq(valid & ~to_norm & ~to_table),
             self.o_write.payload.address.eq(word.address),
             self.o_write.payload.data.eq(word.data),
             self.o_write.payload.mask.eq(-1),
             self.o_norm.valid.eq(valid & to_norm),
             self.o_norm.payload.address.eq(word.address),
             self.o_norm.payload.data.eq(word.data),
+            self.o_table.valid.eq(valid & to_table),
+            self.o_table.payload.eq(word),
             self.i_command.ready.eq(state == _State.IDLE),
             self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
         ]
@@ -194,8 +215,13 @@ class Loader(wiring.Component):
                 m.d.sync += [
                     rows.eq(row_count(self.step, command.row_set, command.rows)),
                     to_norm.eq(command.space == Space.NORM.value),
-                    state.eq(_State.START),
+                    to_table.eq(command.space == Space.TABLE.value),
+                    state.eq(_State.SHARE),
                 ]
+            with m.Case(_State.SHARE):
+                m.d.sync += state.eq(_State.MULTIPLY)
+            with m.Case(_State.MULTIPLY):
+                m.d.sync += state.eq(_State.START)
             with m.Case(_State.START):
                 m.d.sync += state.eq(_State.RUN)
             with m.Case(_State.RUN):

@@ -7,12 +7,14 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from meadow.spec.commands import Opcode, RowSet, TrafficClass
+from meadow.spec.commands import AttendPart, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
 from rtl_gen.decoder.bundles import FILL_JOB
 from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
+from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.stream.queue import Queue
+from rtl_gen.vector.row_set import ROW_BITS, row_count
 
 __all__ = ["PortFetch"]
 
@@ -23,11 +25,12 @@ _JOBS = 32
 class PortFetch(wiring.Component):
     """Enumerates one command after the other for port p of P.
 
-    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles). LOAD: rows r = p, p+P, ... of the row set,
-    one descriptor of row_beats at offset + r*row_beats each, no job. ATTEND: per sequence of L = position + tokens
-    keys, tiles K0 K1 V0 K2 V1 ... V_last of W keys, head-dim blocks j of each in order: keys b*W + p*W/P .. of this
-    port below L, one descriptor (none without keys) at kv_base + (key or value offset) + j*block_stride +
-    key*segment_beats, and always one job.
+    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles). LOAD: the port's rows (see port_rows), which
+    are one run in DRAM, as one descriptor, none without rows; no job. ATTEND: per sequence of L keys, tiles
+    K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES only K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of
+    each in order: keys b*W + p*W/P .. of this port below L, one descriptor (none without keys) at
+    kv_base + (key or value offset) + j*block_stride + key*segment_beats, and always one job.
+    L = position + tokens, or position + first + rows with rows > 0.
 
     Parameters: config; port p. Members
     -------
@@ -35,8 +38,13 @@ class PortFetch(wiring.Component):
     o_read: Out stream of READ_DESCRIPTOR. o_fill: Out stream of FILL_JOB. Each has a queue, which `busy` does not cover.
     busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
 
-    Throughput: a descriptor per 2 cycles, 3 cycles more per ATTEND tile. Commands of other opcodes do nothing.
+    Throughput: an ATTEND tile of one block every TILE_CYCLES, 2 cycles per block of larger tiles, SEQUENCE_CYCLES more
+    per sequence. The queue of 8 descriptors covers both, and the start of the next command, when a tile has at
+    least TILE_CYCLES beats per port. Commands of other opcodes do nothing.
     """
+
+    TILE_CYCLES = 4
+    SEQUENCE_CYCLES = 3
 
     def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
         self.config = config
@@ -107,34 +115,35 @@ class PortFetch(wiring.Component):
             m.next = "IDLE"
 
     def _load(self, m: Module) -> None:
-        command = self._view(Opcode.LOAD)
-        count = Signal(20)
-        row = Signal(21)
-        address = Signal(32)
+        command, ports = self._view(Opcode.LOAD), self.config.ports
+        count, rows, factor = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ROW_BITS)
+        partial, product = Signal(32), Signal(32)  # factor * row_beats, two cycles after factor
+        m.d.sync += [partial.eq(factor * command.row_beats), product.eq(partial)]
         with m.State("LOAD"):
+            m.d.sync += count.eq(row_count(self.step, command.row_set, command.rows))
+            m.next = "LOAD_FIRST"
+        with m.State("LOAD_FIRST"):
             m.d.sync += [
-                row.eq(self.port),
-                address.eq(command.offset + self.port * command.row_beats),
-                count.eq(command.rows),
+                factor.eq(first_row(count, ports, self.port)),
+                rows.eq(share(count, ports, self.port)),
             ]
-            with m.If(command.row_set == int(RowSet.CHUNK)):
-                m.d.sync += count.eq(self.step.rows)
-            with m.If(command.row_set == int(RowSet.HEAD)):
-                m.d.sync += count.eq(Mux(self.step.head_all, self.step.rows, self.step.sequences))
-            m.next = "LOAD_ROW"
-        with m.State("LOAD_ROW"):
-            with m.If(row >= count):
-                m.next = "IDLE"
-            with m.Elif(self._free):
-                m.d.sync += [
-                    self._descriptor.offset.eq(address),
-                    self._descriptor.beats.eq(command.row_beats),
-                    self._descriptor.route.eq(Route.LOAD),
-                    self._descriptor.traffic.eq(command.traffic),
-                    self._read_pending.eq(1),
-                    address.eq(address + self.config.ports * command.row_beats),
-                    row.eq(row + self.config.ports),
-                ]
+            m.next = "LOAD_ROWS"
+        with m.State("LOAD_ROWS"):
+            m.d.sync += factor.eq(rows)
+            m.next = "LOAD_MULTIPLY"
+        with m.State("LOAD_MULTIPLY"):
+            m.next = "LOAD_OFFSET"
+        with m.State("LOAD_OFFSET"), m.If(self._free):
+            m.d.sync += self._descriptor.offset.eq(command.offset + product)
+            m.next = "LOAD_EMIT"
+        with m.State("LOAD_EMIT"):
+            m.d.sync += [
+                self._descriptor.beats.eq(product),
+                self._descriptor.route.eq(Route.LOAD),
+                self._descriptor.traffic.eq(command.traffic),
+                self._read_pending.eq(rows.any()),
+            ]
+            m.next = "IDLE"
 
     def _attend(self, m: Module) -> None:
         config = self.config
@@ -142,6 +151,7 @@ class PortFetch(wiring.Component):
         width, port_rows = config.width, config.port_rows
         sequence = Signal(8)
         entry = Signal.like(self.step.entries[0])
+        new = Signal(17)  # tokens after those in the cache whose keys are read
         key_address, value_address, address = Signal(32), Signal(32), Signal(32)
         key_total, value_total, total = Signal(21), Signal(21), Signal(21)  # keys from the block on
         value, first = Signal(), Signal()
@@ -151,6 +161,8 @@ class PortFetch(wiring.Component):
         start = command.segment_beats * self.port * port_rows
         stride = command.segment_beats * width
         own = self.port * port_rows
+        scores = command.part == AttendPart.SCORES.value
+        values = command.part == AttendPart.VALUES.value
         m.d.comb += total.eq(Mux(value, value_total, key_total))
 
         with m.State("ATTEND"):
@@ -158,21 +170,22 @@ class PortFetch(wiring.Component):
             m.next = "ENTRY"
         with m.State("ENTRY"):
             m.d.sync += entry.eq(self.step.entries[sequence])
-            m.next = "SUM"
-        with m.State("SUM"):
+            m.next = "NEW"
+        with m.State("NEW"):
             m.d.sync += [
-                key_total.eq(entry.position + entry.tokens),
-                value_total.eq(entry.position + entry.tokens),
+                new.eq(Mux(command.rows.any(), command.first + command.rows, entry.tokens)),
                 key_address.eq(entry.kv_base + command.key_offset),
                 value_address.eq(entry.kv_base + command.value_offset),
-                value.eq(0),
-                first.eq(1),
             ]
             m.next = "SHIFT"
         with m.State("SHIFT"):
             m.d.sync += [
+                key_total.eq(entry.position + new),
+                value_total.eq(entry.position + new),
                 key_address.eq(key_address + start),
                 value_address.eq(value_address + start),
+                value.eq(values),
+                first.eq(1),
             ]
             m.next = "TILE"
         with m.State("TILE"):
@@ -206,22 +219,24 @@ class PortFetch(wiring.Component):
             with m.If(block + 1 == command.blocks):
                 m.next = "ADVANCE"
         with m.State("ADVANCE"):
+            last = Signal()
+            m.d.comb += last.eq((value | scores) & (total <= width))
             m.next = "TILE"
             with m.If(value):
                 m.d.sync += [
                     value_address.eq(value_address + stride),
                     value_total.eq(value_total - width),
-                    value.eq(key_total == 0),
+                    value.eq(values | (key_total == 0)),
                 ]
-                with m.If(value_total <= width):
-                    m.d.sync += sequence.eq(sequence + 1)
-                    m.next = "ENTRY"
-                    with m.If(sequence + 1 == self.step.sequences):
-                        m.next = "IDLE"
             with m.Else():
                 m.d.sync += [
                     key_address.eq(key_address + stride),
                     key_total.eq(Mux(key_total > width, key_total - width, 0)),
-                    value.eq(~first | (key_total <= width)),
+                    value.eq(~scores & (~first | (key_total <= width))),
                     first.eq(0),
                 ]
+            with m.If(last):
+                m.d.sync += sequence.eq(sequence + 1)
+                m.next = "ENTRY"
+                with m.If(sequence + 1 == self.step.sequences):
+                    m.next = "IDLE"

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.control.bundles import command_layout
+from rtl_gen.dma.store_share import SHARE
 from rtl_gen.vector.activation_memory import ADDRESS_BITS, memory_read_layout
 from rtl_gen.vector.row_set import ROW_BITS
 
@@ -22,30 +23,28 @@ _WORDS = 16
 class StoreReader(wiring.Component):
     """Beats of segments (j, r) of this port, in the order of StoreDescriptors.
 
-    by_segment: for j = port, port + P, ...: for every row r. Else: for r = port, port + P, ...: for every segment j.
-    Segment j of row r: segment_beats beats from beat j*segment_beats of the row at word source + r*source_stride.
+    For every segment j of the port's share, for its rows r: segment_beats beats from beat j*segment_beats of the row at
+    word source + r*source_stride.
 
     Parameters
     ----------
-    config : width W, ports P. port : number of this port.
+    config : width W, ports P.
 
     Members
     -------
-    command, rows, by_segment : stable from `start` until idle. start : In(1), pulse while idle.
+    command, share : stable from `start` until idle. start : In(1), pulse while idle.
     o_read : Out(stream, 20-bit word address). i_read : In({valid, data}), the words in order, any time later.
     o : Out(stream, 128 bits). idle : Out(1), 1 when the last beat has been taken.
 
     Throughput: one beat per cycle. Back-pressure: requests stop at _WORDS words that are not sent yet.
     """
 
-    def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
+    def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        self._port = port
         super().__init__(
             {
                 "command": In(command_layout(Opcode.STORE)),
-                "rows": In(ROW_BITS),
-                "by_segment": In(1),
+                "share": In(SHARE),
                 "start": In(1),
                 "o_read": Out(stream.Signature(ADDRESS_BITS)),
                 "i_read": In(memory_read_layout(config)),
@@ -108,15 +107,15 @@ class StoreReader(wiring.Component):
         word_log2: int,
     ) -> Signal:
         """Nested loops over this port's segments, rows and words; returns the first beat's place in its word."""
-        command, ports, port = self.command, self._config.ports, self._port
-        outer = Signal(ROW_BITS + 1)
-        inner = Signal(ROW_BITS)
+        command, share = self.command, self.share
+        segments_left, rows_left = Signal(12), Signal(ROW_BITS)
         word = Signal(12)
         row_address = Signal(ADDRESS_BITS)
         beats = Signal(24)  # from the start of a row to its segment
-        outer_count = Mux(self.by_segment, command.segments, self.rows)
-        inner_count = Mux(self.by_segment, self.rows, command.segments)
         words = command.segment_beats >> word_log2
+        step = Mux(
+            share.by_segment, command.segment_beats * self._config.ports, command.segment_beats
+        )
 
         address = Signal(ADDRESS_BITS)
         place = Signal(max(1, word_log2))
@@ -131,34 +130,26 @@ class StoreReader(wiring.Component):
             with m.If(active):
                 m.d.sync += word.eq(word + 1)
                 with m.If(word + 1 >= words):
-                    m.d.sync += [word.eq(0), inner.eq(inner + 1)]
-                    with m.If(self.by_segment):
-                        m.d.sync += row_address.eq(row_address + command.source_stride)
-                    with m.Else():
-                        m.d.sync += beats.eq(beats + command.segment_beats)
-                    with m.If(inner == inner_count - 1):
-                        m.d.sync += [inner.eq(0), outer.eq(outer + ports)]
-                        with m.If(self.by_segment):
-                            m.d.sync += [
-                                row_address.eq(command.source),
-                                beats.eq(beats + command.segment_beats * ports),
-                            ]
-                        with m.Else():
-                            m.d.sync += [
-                                row_address.eq(row_address + command.source_stride * ports),
-                                beats.eq(0),
-                            ]
-                        with m.If(outer + ports >= outer_count):
-                            m.d.sync += active.eq(0)
+                    m.d.sync += [
+                        word.eq(0),
+                        rows_left.eq(rows_left - 1),
+                        row_address.eq(row_address + command.source_stride),
+                    ]
+                    with m.If(rows_left == 1):
+                        m.d.sync += [
+                            rows_left.eq(share.rows),
+                            row_address.eq(share.source),
+                            beats.eq(beats + step),
+                            segments_left.eq(segments_left - 1),
+                            active.eq(segments_left != 1),
+                        ]
         with m.If(self.start):
             m.d.sync += [
-                active.eq((outer_count > port) & self.rows.any() & command.segments.any()),
-                outer.eq(port),
-                inner.eq(0),
+                active.eq(share.segments.any() & share.rows.any()),
+                segments_left.eq(share.segments),
+                rows_left.eq(share.rows),
                 word.eq(0),
-                row_address.eq(
-                    command.source + Mux(self.by_segment, 0, command.source_stride * port)
-                ),
-                beats.eq(Mux(self.by_segment, command.segment_beats * port, 0)),
+                row_address.eq(share.source),
+                beats.eq(command.segment_beats * share.segment),
             ]
         return place

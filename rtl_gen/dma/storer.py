@@ -14,6 +14,7 @@ from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
 from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.store_reader import StoreReader
+from rtl_gen.dma.store_share import StoreShare
 from rtl_gen.vector.activation_memory import (
     ADDRESS_BITS,
     ActivationMemory,
@@ -24,16 +25,18 @@ from rtl_gen.vector.row_set import ROW_BITS, row_count
 __all__ = ["Storer"]
 
 
-class _State(enum.Enum, shape=2):
+class _State(enum.Enum, shape=3):
     IDLE = 0
     PREPARE = 1
-    START = 2
-    RUN = 3
+    SHARE = 2
+    ADDRESS = 3
+    START = 4
+    RUN = 5
 
 
 class Storer(wiring.Component):
     """Segment j of row r goes to beat offset + j*segment_stride + r*segment_beats, or in the cache of its sequence (see
-    StoreDescriptors), through port j mod P if segments >= P, else port r mod P.
+    StoreDescriptors), through port j mod P if segments >= P, else rows are dealt out in runs (see StoreShare).
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ class Storer(wiring.Component):
     Ports run independently; they take turns at the memory's read port. Throughput: one word per cycle in total, one beat
     per cycle and port: P beats per cycle while P <= segment beats in a word.
     """
+
+    LATENCY = 7
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -73,20 +78,24 @@ class Storer(wiring.Component):
         state = Signal(_State)
         command = Signal(command_layout(Opcode.STORE), reset_less=True)
         rows = Signal(ROW_BITS)
-        by_segment = Signal()
         readers: list[StoreReader] = []
         idle = []
         for port in range(config.ports):
-            descriptors = StoreDescriptors(config=config, port=port)
-            reader = StoreReader(config=config, port=port)
+            share = StoreShare(config=config, port=port)
+            descriptors = StoreDescriptors(config=config)
+            reader = StoreReader(config=config)
+            m.submodules[f"share{port}"] = share
             m.submodules[f"descriptors{port}"] = descriptors
             m.submodules[f"reader{port}"] = reader
-            m.d.comb += descriptors.step.eq(self.step)
+            m.d.comb += [
+                descriptors.step.eq(self.step),
+                share.command.eq(command),
+                share.rows.eq(rows),
+            ]
             for part in (descriptors, reader):
                 m.d.comb += [
                     part.command.eq(command),
-                    part.rows.eq(rows),
-                    part.by_segment.eq(by_segment),
+                    part.share.eq(share.o),
                     part.start.eq(state == _State.START),
                 ]
                 idle.append(part.idle)
@@ -107,9 +116,12 @@ class Storer(wiring.Component):
             with m.Case(_State.PREPARE):
                 m.d.sync += [
                     rows.eq(row_count(self.step, command.row_set, command.rows)),
-                    by_segment.eq(command.segments >= config.ports),
-                    state.eq(_State.START),
+                    state.eq(_State.SHARE),
                 ]
+            with m.Case(_State.SHARE):
+                m.d.sync += state.eq(_State.ADDRESS)
+            with m.Case(_State.ADDRESS):
+                m.d.sync += state.eq(_State.START)
             with m.Case(_State.START):
                 m.d.sync += state.eq(_State.RUN)
             with m.Case(_State.RUN):

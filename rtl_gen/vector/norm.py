@@ -1,36 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Norm unit: layer norm and RMS norm of INT16 rows in activation memory to INT8 rows."""
+"""Norm unit: layer norm and RMS norm of INT16 rows in activation memory to INT8 rows, for post-norm models to INT16 too."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, enum, fifo, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.delay import delayed
 from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
-from rtl_gen.vector.activation_memory import (
-    ADDRESS_BITS,
-    memory_read_layout,
-    memory_write_layout,
-)
+from rtl_gen.vector.activation_memory import memory_write_layout
 from rtl_gen.vector.norm_lane import NormLane
+from rtl_gen.vector.norm_output import NormOutput
 from rtl_gen.vector.norm_parameters import NormParameters, norm_write_layout
 from rtl_gen.vector.norm_scale import NORM_SCALE, NormScale
 from rtl_gen.vector.norm_statistics import NormStatistics
 from rtl_gen.vector.row_addresses import RowAddresses
+from rtl_gen.vector.row_reader import ROWS_AHEAD, buffered_layout, row_layout, word_layout
 from rtl_gen.vector.row_set import ROW_BITS, gathers, row_count
 
 __all__ = ["NormUnit"]
-
-_ROWS_AHEAD = 16
-"""Rows between their first read and their last pop from the row buffer."""
-_WORDS_AHEAD = 64
-"""Words read while the scale of a row is computed; covers the way from a row's last word to its first pop."""
-_OUTPUT_WORDS = 16
-"""INT8 words between the pop of their first half and the memory's write port."""
 
 
 class _State(enum.Enum, shape=2):
@@ -43,8 +34,8 @@ class _State(enum.Enum, shape=2):
 class NormUnit(wiring.Component):
     """numerics.layer_norm_row of every row of the row set, with gain and offset of the norm parameter memory.
 
-    A row is read once: its words go to the statistics and into a row buffer of at least two longest rows, and leave the buffer
-    for the second pass when mean and factor are known. So reading row r+1 and normalising row r overlap.
+    The first pass over a row takes its statistics, the second one normalises it. With `residual` the result is written
+    twice: INT8 to the destination and INT16 in place of the row.
 
     Parameters
     ----------
@@ -53,13 +44,18 @@ class NormUnit(wiring.Component):
     Members
     -------
     i_command : In(stream, COMMAND_BITS), NORM commands only. step : In(step_layout).
-    o_read, i_read, o_write : client "vector" of ActivationMemory.
+    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit meanwhile.
+    o_write : client "vector" of ActivationMemory.
     i_norm : In(stream, norm_write_layout), parameters from the loader; always ready.
     busy : Out(1), from the cycle a command is offered until its last word is in memory.
 
-    Rows are read in order and written in order; a destination must not overlap a row that is still to be read.
-    Latency: `busy` for 2*words + fixed_cycles(config) cycles with one row (not gathered) and no stalls. Throughput: one INT16 word per cycle (`words`
-    cycles per row) while the memory grants reads. Back-pressure: reads and writes may stall at any time.
+    Rows are read in order and written in order; a destination must not overlap a row that is still to be read. A row of
+    which a word is normalised has been read as a whole, because its statistics are needed first, and no row is read twice:
+    so its words may be replaced one by one, if the source rows do not overlap.
+    Latency: `busy` for 2*words + fixed_cycles(config) cycles with one row (not gathered) and no stalls, with `residual`
+    words/2 more. Throughput: one INT16 word per cycle (`words` cycles per row) while the memory grants reads; with `residual`
+    words + words/2 cycles per row, one for each written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at
+    a time. Back-pressure: reads and writes may stall at any time.
     Rounding: numerics.layer_norm_row (see NormScale for its one limit).
     """
 
@@ -69,8 +65,10 @@ class NormUnit(wiring.Component):
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
-                "o_read": Out(stream.Signature(ADDRESS_BITS)),
-                "i_read": In(memory_read_layout(config)),
+                "o_row": Out(stream.Signature(row_layout())),
+                "o_row_done": Out(1),
+                "i_word": In(word_layout(config)),
+                "i_buffered": In(stream.Signature(buffered_layout(config))),
                 "o_write": Out(stream.Signature(memory_write_layout(config))),
                 "i_norm": In(stream.Signature(norm_write_layout(config))),
                 "busy": Out(1),
@@ -80,7 +78,7 @@ class NormUnit(wiring.Component):
     @staticmethod
     def fixed_cycles(config: AcceleratorConfig) -> int:
         """Cycles of a command beside reading and normalising the words of its only row."""
-        return 64 + (config.width // 2).bit_length() - 1
+        return 65 + (config.width // 2).bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -111,22 +109,24 @@ class NormUnit(wiring.Component):
                     m.d.sync += state.eq(_State.IDLE)
         start = state == _State.START
 
-        word_valid, word, popped, row_done = self._read(m, command, rows, gather, start)
-        self._statistics(m, command, start)
-        self._normalise(m, command, word_valid, word, popped, row_done)
-        self._write(m, command, rows, start, finished)
+        self._rows(m, command, rows, gather, start)
+        self._statistics(m, command)
+        m.submodules.output = output = NormOutput(config=self._config)
+        m.d.comb += [
+            output.command.eq(command),
+            output.rows.eq(rows),
+            output.start.eq(start),
+            finished.eq(output.o_finished),
+        ]
+        connect(m, output.o_write, flipped(self.o_write))
+        self._normalise(m, command, output)
         return m
 
-    def _read(
+    def _rows(
         self, m: Module, command: data.View, rows: Value, gather: Value, start: Value
-    ) -> tuple[Value, Value, Signal, Signal]:
-        """Row addresses to read requests; returns the row buffer's valid, data, and its pop and row-done inputs."""
-        config = self._config
-        longest = 2 * config.norm_channels // config.width
-        depth = longest + max(longest, _WORDS_AHEAD) + 1
-        m.submodules.rows = addresses = RowAddresses(config=config)
-        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=8 * config.width, depth=depth)
-        popped, row_done = Signal(), Signal()
+    ) -> None:
+        """Rows to read."""
+        m.submodules.rows = addresses = RowAddresses(config=self._config)
         m.d.comb += [
             addresses.step.eq(self.step),
             addresses.start.eq(start),
@@ -134,84 +134,41 @@ class NormUnit(wiring.Component):
             addresses.stride.eq(command.source_stride),
             addresses.rows.eq(rows),
             addresses.gather.eq(gather),
-            buffer.w_en.eq(self.i_read.valid),
-            buffer.w_data.eq(self.i_read.data),
-            buffer.r_en.eq(popped),
+            self.o_row.valid.eq(addresses.o.valid),
+            self.o_row.payload.address.eq(addresses.o.payload),
+            self.o_row.payload.words.eq(command.words),
+            addresses.o.ready.eq(self.o_row.ready),
         ]
-        reading = Signal()
-        address = Signal(ADDRESS_BITS)
-        left = Signal(12)
-        room = Signal(range(depth + 1), init=depth)
-        ahead = Signal(range(_ROWS_AHEAD + 1))
-        read, next_row = Signal(), Signal()
-        m.d.comb += [
-            self.o_read.valid.eq(reading & room.any()),
-            self.o_read.payload.eq(address),
-            read.eq(self.o_read.valid & self.o_read.ready),
-            addresses.o.ready.eq((~reading | (read & (left == 1))) & (ahead != _ROWS_AHEAD)),
-            next_row.eq(addresses.o.valid & addresses.o.ready),
-        ]
-        m.d.sync += [
-            room.eq(room - read + popped),
-            ahead.eq(ahead + next_row - row_done),
-        ]
-        with m.If(read):
-            m.d.sync += [address.eq(address + 1), left.eq(left - 1), reading.eq(left != 1)]
-        with m.If(next_row):
-            m.d.sync += [
-                address.eq(addresses.o.payload),
-                left.eq(command.words),
-                reading.eq(1),
-            ]
-        return buffer.r_rdy, buffer.r_data, popped, row_done
 
-    def _statistics(self, m: Module, command: data.View, start: Value) -> None:
-        """Words read to the queue of row scales."""
+    def _statistics(self, m: Module, command: data.View) -> None:
+        """First pass: words to the queue of row scales."""
         m.submodules.statistics = statistics = NormStatistics(config=self._config)
         m.submodules.scale = scale = NormScale(config=self._config)
-        m.submodules.scales = scales = fifo.SyncFIFO(width=NORM_SCALE.size, depth=_ROWS_AHEAD)
-        index = Signal(12)
-        last = index == command.words - 1
-        with m.If(start):
-            m.d.sync += index.eq(0)
-        with m.Elif(self.i_read.valid):
-            m.d.sync += index.eq(index + 1)
-            with m.If(last):
-                m.d.sync += index.eq(0)
+        m.submodules.scales = scales = fifo.SyncFIFO(width=NORM_SCALE.size, depth=ROWS_AHEAD)
         m.d.comb += [
-            statistics.i.valid.eq(self.i_read.valid),
-            statistics.i.first.eq(index == 0),
-            statistics.i.last.eq(last),
-            statistics.i.data.eq(self.i_read.data),
+            statistics.i.eq(self.i_word),
             scale.i.eq(statistics.o),
             scale.command.eq(command),
             scales.w_en.eq(scale.o.valid),
             scales.w_data.eq(scale.o.payload.as_value()),
         ]
 
-    def _normalise(
-        self,
-        m: Module,
-        command: data.View,
-        word_valid: Value,
-        word: Value,
-        popped: Signal,
-        row_done: Signal,
-    ) -> None:
-        """Second pass: words of the row buffer with the scale of their row, through the lanes, to the output queue."""
+    def _normalise(self, m: Module, command: data.View, output: NormOutput) -> None:
+        """Second pass: words of the row buffer with the scale of their row, through the lanes, to the output."""
         config = self._config
         scales = m.submodules.scales
         current_valid = Signal()
         current = Signal(NORM_SCALE, reset_less=True)
         half = Signal(47, reset_less=True)
         index = Signal(12)
-        last = Signal()
-        room = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
+        popped = Signal()
+        word = self.i_buffered.payload
         m.d.comb += [
-            last.eq(index == command.words - 1),
-            popped.eq(current_valid & word_valid & (index[0] | room.any())),
-            row_done.eq(popped & last),
-            scales.r_en.eq(~current_valid | row_done),
+            self.i_buffered.ready.eq(current_valid & output.o_ready),
+            popped.eq(self.i_buffered.valid & self.i_buffered.ready),
+            output.i_admit.eq(popped),
+            self.o_row_done.eq(popped & word.last),
+            scales.r_en.eq(~current_valid | self.o_row_done),
         ]
         fresh = data.View(NORM_SCALE, scales.r_data)
         with m.If(scales.r_en):
@@ -222,7 +179,7 @@ class NormUnit(wiring.Component):
             ]
         with m.If(popped):
             m.d.sync += index.eq(index + 1)
-            with m.If(last):
+            with m.If(word.last):
                 m.d.sync += index.eq(0)
 
         m.submodules.parameters = parameters = NormParameters(config=config)
@@ -234,13 +191,19 @@ class NormUnit(wiring.Component):
             self.i_norm.ready.eq(parameters.i_write.ready),
             parameters.index.eq(delayed(m, index, ahead, "parameter_index")),
         ]
-        x = delayed(m, word, 1, "word")
+        x = delayed(m, word.data, 1, "word")
         scale = data.View(NORM_SCALE, delayed(m, current.as_value(), 1, "scale"))
         lane_half = delayed(m, half, 1 + NormLane.HALF_DELAY, "half")
         lane_shift = delayed(m, scale.shift, NormLane.SHIFT_DELAY, "shift")
         out_half = Signal(32, reset_less=True)
-        m.d.sync += out_half.eq((Const(1, 1) << command.output_shift) >> 1)
-        results = []
+        wide_half = Signal(32, reset_less=True)
+        wide_change = Signal(signed(33), reset_less=True)
+        m.d.sync += [
+            out_half.eq((Const(1, 1) << command.output_shift) >> 1),
+            wide_half.eq((Const(1, 1) << command.residual_shift) >> 1),
+            wide_change.eq(wide_half - out_half),
+        ]
+        lanes = []
         for number in range(config.width // 2):
             m.submodules[f"lane{number}"] = lane = NormLane()
             m.d.comb += [
@@ -253,51 +216,14 @@ class NormUnit(wiring.Component):
                 lane.offset_shift.eq(command.offset_shift),
                 lane.out_half.eq(out_half),
                 lane.out_shift.eq(command.output_shift),
+                lane.wide_change.eq(wide_change),
+                lane.wide_shift.eq(command.residual_shift),
             ]
-            results.append(lane.y)
+            lanes.append(lane)
 
         valid = delayed(m, popped, 1 + NormLane.LATENCY, "valid", reset_less=False)
-        odd = delayed(m, index[0], 1 + NormLane.LATENCY, "odd")
-        low = Signal(4 * config.width, reset_less=True)
-        with m.If(valid & ~odd):
-            m.d.sync += low.eq(Cat(*results))
-        m.submodules.output = output = fifo.SyncFIFO(width=8 * config.width, depth=_OUTPUT_WORDS)
         m.d.comb += [
-            output.w_en.eq(valid & odd),
-            output.w_data.eq(Cat(low, *results)),
-            self.o_write.valid.eq(output.r_rdy),
-            self.o_write.payload.data.eq(output.r_data),
-            self.o_write.payload.mask.eq(-1),
-            output.r_en.eq(self.o_write.ready),
+            output.i_valid.eq(valid),
+            output.narrow.eq(Cat(lane.y for lane in lanes)),
+            output.wide.eq(Cat(lane.wide for lane in lanes)),
         ]
-        written = self.o_write.valid & self.o_write.ready
-        m.d.sync += room.eq(room - (popped & ~index[0]) + written)
-
-    def _write(
-        self, m: Module, command: data.View, rows: Value, start: Value, finished: Signal
-    ) -> None:
-        """Addresses of the output words, and the end of the command."""
-        row_address = Signal(ADDRESS_BITS)
-        address = Signal(ADDRESS_BITS)
-        index = Signal(11)
-        rows_left = Signal(ROW_BITS)
-        m.d.comb += [
-            self.o_write.payload.address.eq(address),
-            finished.eq(rows_left == 0),
-        ]
-        with m.If(start):
-            m.d.sync += [
-                row_address.eq(command.destination),
-                address.eq(command.destination),
-                index.eq(0),
-                rows_left.eq(rows),
-            ]
-        with m.Elif(self.o_write.valid & self.o_write.ready):
-            m.d.sync += [address.eq(address + 1), index.eq(index + 1)]
-            with m.If(index == command.words[1:] - 1):
-                m.d.sync += [
-                    row_address.eq(row_address + command.destination_stride),
-                    address.eq(row_address + command.destination_stride),
-                    index.eq(0),
-                    rows_left.eq(rows_left - 1),
-                ]

@@ -18,19 +18,22 @@ _OUTPUT_BITS = 35
 
 
 class NormLane(wiring.Component):
-    """n = sat16(((16*x - mean) * root + half) >> shift); y = sat8((n*gain + offset*2^offset_shift + out_half) >> out_shift).
+    """n = sat16(((16*x - mean) * root + half) >> shift); t = n*gain + offset*2^offset_shift;
+    y = sat8((t + out_half) >> out_shift); wide = sat16((t + out_half + wide_change) >> wide_shift).
 
     half = 2^(shift-1) and out_half = 2^(out_shift-1) come in as numbers; both additions fit the multiplier's adder.
+    wide_change = 2^(wide_shift-1) - out_half exchanges the rounding, so that both results share one multiplication.
 
     Members
     -------
     x : In(signed 16), mean : In(signed MEAN_BITS), root : In(16); all of one cycle.
     half : In(47), shift : In(6); HALF_DELAY and SHIFT_DELAY cycles after x (all lanes share these delays).
     parameters : In({gain signed 16, offset signed 16}) of the element, PARAMETER_DELAY cycles after x.
-    offset_shift : In(5), 0..16, out_half : In(32), out_shift : In(6), 1..32; constant meanwhile.
-    y : Out(signed 8).
+    offset_shift : In(5), 0..16, out_half : In(32), out_shift, wide_shift : In(6), 1..32, wide_change : In(signed 33);
+        constant meanwhile.
+    y : Out(signed 8). wide : Out(signed 16).
 
-    Latency: LATENCY cycles from x to y. Throughput: one element per cycle.
+    Latency: LATENCY cycles from x to y, one more to wide. Throughput: one element per cycle.
     """
 
     HALF_DELAY = 2
@@ -51,7 +54,10 @@ class NormLane(wiring.Component):
                 "offset_shift": In(5),
                 "out_half": In(32),
                 "out_shift": In(6),
+                "wide_change": In(signed(33)),
+                "wide_shift": In(6),
                 "y": Out(signed(8)),
+                "wide": Out(signed(16)),
             }
         )
 
@@ -92,5 +98,13 @@ class NormLane(wiring.Component):
             output.i.eq(total),
             output.shift.eq(self.out_shift),
             self.y.eq(output.o),
+        ]
+        wide_total = Signal(signed(_OUTPUT_BITS), reset_less=True)
+        m.d.sync += wide_total.eq(total + self.wide_change)
+        m.submodules.wide = wide = ShiftSaturate(in_bits=_OUTPUT_BITS, bits=16)
+        m.d.comb += [
+            wide.i.eq(wide_total),
+            wide.shift.eq(self.wide_shift),
+            self.wide.eq(wide.o),
         ]
         return m

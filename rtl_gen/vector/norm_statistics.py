@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.delay import delayed
+from rtl_gen.vector.adder_tree import adder_tree
 
 __all__ = ["NormStatistics", "statistics_layout"]
 
@@ -69,7 +70,7 @@ class NormStatistics(wiring.Component):
             ]
             squares.append(second)
             values.append(delayed(m, x, 2, f"value{index}"))
-        total, square = _tree(m, values), _tree(m, squares)
+        total, square = adder_tree(m, values), adder_tree(m, squares)
         ahead = self.latency - 1
         valid = delayed(m, self.i.valid, ahead, "valid", reset_less=False)
         last = delayed(m, self.i.valid & self.i.last, ahead, "last", reset_less=False)
@@ -81,16 +82,3 @@ class NormStatistics(wiring.Component):
             ]
         m.d.sync += self.o.valid.eq(last)
         return m
-
-
-def _tree(m: Module, terms: list[Value]) -> Value:
-    """Sum of 2^n terms, one register per level."""
-    while len(terms) > 1:
-        sums: list[Value] = []
-        for left, right in zip(terms[0::2], terms[1::2], strict=True):
-            pair = left + right
-            register = Signal(pair.shape(), reset_less=True)
-            m.d.sync += register.eq(pair)
-            sums.append(register)
-        terms = sums
-    return terms[0]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector unit: NORM and VECTOR commands."""
+"""Vector unit: NORM, SOFTMAX and VECTOR commands."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -19,27 +19,31 @@ from rtl_gen.vector.argmax import CANDIDATE, row_range
 from rtl_gen.vector.candidate_store import CandidateStore
 from rtl_gen.vector.norm import NormUnit
 from rtl_gen.vector.norm_parameters import norm_write_layout
+from rtl_gen.vector.row_reader import RowReader
+from rtl_gen.vector.softmax_unit import SoftmaxUnit
 
 __all__ = ["VectorUnit"]
 
 
 class VectorUnit(wiring.Component):
-    """Runs one command at a time: NORM in NormUnit, VECTOR in CandidateStore.
+    """Runs one command at a time: NORM in NormUnit, SOFTMAX in SoftmaxUnit, VECTOR in CandidateStore.
+
+    NormUnit and SoftmaxUnit share one RowReader, and with it the memory of the row buffer.
 
     Parameters
     ----------
-    config : width W, norm_channels.
+    config : width W, norm_channels, max_context, lanes T, probability_bits.
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), NORM or VECTOR; another opcode has no effect. step : In(step_layout).
+    i_command : In(stream, COMMAND_BITS), NORM, SOFTMAX or VECTOR; another opcode has no effect. step : In(step_layout).
     o_read, i_read, o_write : client "vector" of ActivationMemory.
     i_norm : In(stream, norm_write_layout), `o_norm` of Loader.
     o_candidate_row, i_candidate : connect to `i_candidate_row` and `o_candidate` of ResultWriter.
     busy : Out(1), from the cycle a command is offered until all its words are in memory.
     busy_cycle : Out(1), 1 in every cycle that counts as `vector_busy`.
 
-    Throughput, rounding, back-pressure: see the two units.
+    Throughput, rounding, back-pressure: see the three units.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -63,34 +67,63 @@ class VectorUnit(wiring.Component):
         m = Module()
         m.submodules.norm = norm = NormUnit(config=self._config)
         m.submodules.candidates = candidates = CandidateStore(config=self._config)
-        connect(m, norm.o_read, flipped(self.o_read))
+        m.submodules.softmax = softmax = SoftmaxUnit(config=self._config)
+        m.submodules.reader = reader = RowReader(config=self._config)
+        connect(m, reader.o_read, flipped(self.o_read))
         connect(m, flipped(self.i_norm), norm.i_norm)
+        units = {Opcode.NORM: norm, Opcode.SOFTMAX: softmax, Opcode.VECTOR: candidates}
         opcode = self.i_command.payload[:8]
-        free = norm.i_command.ready & candidates.i_command.ready
+        free = Signal()
         offered = self.i_command.valid & free
         m.d.comb += [
-            norm.i_read.eq(self.i_read),
+            free.eq(norm.i_command.ready & softmax.i_command.ready & candidates.i_command.ready),
+            self.i_command.ready.eq(free),
+            self.busy.eq(self.i_command.valid | norm.busy | softmax.busy | candidates.busy),
+            self.busy_cycle.eq(self.busy),
             norm.step.eq(self.step),
             candidates.step.eq(self.step),
-            norm.i_command.payload.eq(self.i_command.payload),
-            candidates.i_command.payload.eq(self.i_command.payload),
-            self.i_command.ready.eq(free),
-            norm.i_command.valid.eq(offered & (opcode == Opcode.NORM.value)),
-            candidates.i_command.valid.eq(offered & (opcode == Opcode.VECTOR.value)),
             self.o_candidate_row.eq(candidates.o_candidate_row),
             candidates.i_candidate.eq(self.i_candidate),
-            # Only one of the two has a command, so either may own the port without arbitration.
-            self.o_write.valid.eq(norm.o_write.valid | candidates.o_write.valid),
-            self.o_write.payload.eq(
+            reader.i_read.eq(self.i_read),
+        ]
+        for code, unit in units.items():
+            m.d.comb += [
+                unit.i_command.payload.eq(self.i_command.payload),
+                unit.i_command.valid.eq(offered & (opcode == code.value)),
+                unit.o_write.ready.eq(self.o_write.ready),
+            ]
+
+        # Only one of the units has a command, so each may own the reader and the write port without arbitration.
+        softmax_reads = Signal()
+        with m.If(offered):
+            m.d.sync += softmax_reads.eq(opcode == Opcode.SOFTMAX.value)
+        m.d.comb += [
+            reader.i_row.valid.eq(norm.o_row.valid | softmax.o_row.valid),
+            reader.i_row.payload.eq(
                 Mux(
-                    candidates.o_write.valid,
-                    candidates.o_write.payload.as_value(),
-                    norm.o_write.payload.as_value(),
+                    softmax_reads,
+                    softmax.o_row.payload.as_value(),
+                    norm.o_row.payload.as_value(),
                 )
             ),
-            norm.o_write.ready.eq(self.o_write.ready),
-            candidates.o_write.ready.eq(self.o_write.ready),
-            self.busy.eq(self.i_command.valid | norm.busy | candidates.busy),
-            self.busy_cycle.eq(self.busy),
+            reader.i_row_done.eq(norm.o_row_done | softmax.o_row_done),
+            reader.o.ready.eq(Mux(softmax_reads, softmax.i_buffered.ready, norm.i_buffered.ready)),
+        ]
+        for unit, owns in ((norm, ~softmax_reads), (softmax, softmax_reads)):
+            m.d.comb += [
+                unit.o_row.ready.eq(reader.i_row.ready & owns),
+                unit.i_word.eq(reader.o_word),
+                unit.i_word.valid.eq(reader.o_word.valid & owns),
+                unit.i_buffered.payload.eq(reader.o.payload),
+                unit.i_buffered.valid.eq(reader.o.valid & owns),
+            ]
+        write = norm.o_write.payload.as_value()
+        for unit in (softmax, candidates):
+            write = Mux(unit.o_write.valid, unit.o_write.payload.as_value(), write)
+        m.d.comb += [
+            self.o_write.valid.eq(
+                norm.o_write.valid | softmax.o_write.valid | candidates.o_write.valid
+            ),
+            self.o_write.payload.eq(write),
         ]
         return m

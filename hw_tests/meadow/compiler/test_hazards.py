@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meadow.compiler.hazards import Footprint, footprints, with_waits
-from meadow.spec.commands import Command, Flag, MatmulOutput, Opcode, Outputs, RowSet, Space, Unit
+from meadow.spec.commands import (
+    AttendPart,
+    Command,
+    Flag,
+    MatmulOutput,
+    Opcode,
+    Outputs,
+    RowSet,
+    Space,
+    Unit,
+)
 from meadow.spec.config import named_config
 
 CONFIG = named_config("tiny")
@@ -21,8 +31,18 @@ UNIT = {
     Opcode.MATMUL: Unit.ARRAY,
     Opcode.ATTEND: Unit.ARRAY,
     Opcode.NORM: Unit.VECTOR,
+    Opcode.SOFTMAX: Unit.VECTOR,
     Opcode.VECTOR: Unit.VECTOR,
 }
+# Every value that register `outputs` can have: one of the variants, with any results asked for.
+REGISTERS = [
+    Outputs(asked) | variant for asked in range(4) for variant in (Outputs.NARROW, Outputs.WIDE)
+]
+CONDITIONS = [Outputs(0)] * 8 + [
+    Outputs.ARGMAX,
+    Outputs.ARGMAX | Outputs.LOGITS,
+    *[Outputs.NARROW, Outputs.WIDE] * 3,
+]
 
 
 def beats(footprint: Footprint) -> set[tuple[str, int]]:
@@ -66,37 +86,44 @@ def drawn(chance: random.Random) -> Command:
     values: dict[str, int] = {"row_set": RowSet.CHUNK}
     if opcode == Opcode.LOAD:
         values |= area("destination") | {"row_beats": chance.randint(1, 3)}
-        values["space"] = chance.choice([Space.ACTIVATION, Space.NORM])
+        values["space"] = chance.choice(list(Space))
     elif opcode == Opcode.STORE:
         values |= area("source") | {"segments": 1, "segment_beats": chance.randint(1, 3)}
     elif opcode == Opcode.MATMUL:
-        values |= area("source") | area("destination")
+        values |= area("source") | area("destination") | area("rotary") | {"rotary_words": 1}
         values |= {"tiles": chance.randint(1, 2), "slices": 1}
         values["output"] = chance.choice(list(MatmulOutput))
     elif opcode == Opcode.ATTEND:
-        values = area("query") | {"blocks": 1, "segment_beats": 1, "column_beats": 0}
+        values = area("query") | area("scores") | {"segment_beats": 1, "column_beats": 0}
+        values |= {"blocks": chance.randint(1, 2), "heads": chance.randint(1, 2)}
+        values |= {"part": chance.choice(list(AttendPart)), "rows": chance.randint(0, TOKENS)}
+        values["first"] = chance.randint(0, TOKENS - values["rows"]) if values["rows"] else 0
     elif opcode == Opcode.NORM:
         values |= area("source") | area("destination") | {"words": 2}
+        values["residual"] = chance.randint(0, 1)
+    elif opcode == Opcode.SOFTMAX:
+        values = area("source") | {"rows": chance.randint(1, TOKENS)}
     else:
         values |= area("destination")
     return Command(
         opcode,
         values,
-        condition=Outputs(chance.choice([0, 0, 0, 1])),
+        condition=chance.choice(CONDITIONS),
         flags=Flag.HOLD_FETCH if opcode == Opcode.ATTEND and chance.random() < 0.3 else Flag(0),
     )
 
 
-def finished_before(commands: list[Command], earlier: int, later: int) -> bool:
-    """True if command `later` cannot start before `earlier` has ended, even if no conditional command runs."""
+def runs(command: Command, register: Outputs) -> bool:
+    return not command.condition or bool(command.condition & register)
+
+
+def finished_before(commands: list[Command], earlier: int, later: int, register: Outputs) -> bool:
+    """True if command `later` cannot start before `earlier` has ended, as far as commands wait for units."""
     unit = UNIT[commands[earlier].opcode]
-    for index in range(earlier + 1, later + 1):
-        command = commands[index]
-        if index < later and command.condition:
-            continue
-        if command.wait & unit or command.flags & Flag.HOLD_FETCH:
-            return True
-    return False
+    return any(
+        command.wait & unit and runs(command, register)
+        for command in commands[earlier + 1 : later + 1]
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -115,9 +142,13 @@ def test_every_conflict_is_waited_for(seed: int) -> None:
             conflict = old_writes & reads
             if not array:
                 conflict = conflict or old_writes & writes or old_reads & writes
-            if conflict:
-                conflicts += 1
-                assert finished_before(commands, earlier, later), f"seed {seed}: {earlier} {later}"
+            if not conflict:
+                continue
+            for register in REGISTERS:
+                if runs(commands[earlier], register) and runs(commands[later], register):
+                    conflicts += 1
+                    place = f"seed {seed}: {earlier} {later} {register!r}"
+                    assert finished_before(commands, earlier, later, register), place
     assert conflicts > 20
 
 
@@ -148,3 +179,87 @@ def test_heads_in_one_word_do_not_wait_for_each_other() -> None:
         for head in range(2)
     ]
     assert [one.wait for one in with_waits(heads, named_config("small"), TOKENS)] == [Unit(0)] * 2
+
+
+def test_query_heads_of_narrow_kv_heads_keep_to_their_columns() -> None:
+    """Two KV heads of 16 in words of 32 bytes, three query heads each, one word after the other."""
+    small = named_config("small")
+    fields = {"query": 10, "query_stride": 4, "blocks": 1, "segment_beats": 1, "heads": 3}
+    left, right = (Command(Opcode.ATTEND, fields | {"column_beats": c}) for c in range(2))
+    assert [one.wait for one in with_waits([left, right], small, TOKENS)] == [Unit(0)] * 2
+    reads, writes = footprints(left, small, TOKENS)
+    assert (
+        reads
+        == writes
+        == tuple(Footprint("activations", 20 + 2 * head, 8, 1, TOKENS) for head in range(3))
+    )
+    whole = Command(Opcode.ATTEND, fields | {"segment_beats": 2, "blocks": 2, "query_stride": 6})
+    assert footprints(whole, small, TOKENS)[0] == (Footprint("activations", 20, 12, 12, TOKENS),)
+
+
+def test_parts_of_attention_have_rows_and_a_scores_area() -> None:
+    fields = {"query": 10, "query_stride": 4, "blocks": 1, "segment_beats": 1, "column_beats": 0}
+    fields |= {"heads": 1, "first": 2, "rows": 3, "scores": 100, "scores_stride": 7}
+    query = (Footprint("activations", 18, 4, 1, 3),)
+    area = (Footprint("activations", 100, 7, 7, 3),)
+    for part, expected in (
+        (AttendPart.WHOLE, (query, query)),
+        (AttendPart.SCORES, (query, area)),
+        (AttendPart.VALUES, (area, query)),
+    ):
+        assert footprints(Command(Opcode.ATTEND, fields | {"part": part}), CONFIG, 9) == expected
+    softmax = Command(Opcode.SOFTMAX, {"source": 100, "source_stride": 7, "rows": 3})
+    assert footprints(softmax, CONFIG, 9) == (area, area)
+
+
+def test_what_outputs_read_besides_their_source() -> None:
+    fields = {"source": 0, "source_stride": 4, "tiles": 1, "slices": 1, "destination": 40}
+    fields |= {"destination_stride": 4, "rotary": 90, "rotary_stride": 2, "rotary_words": 2}
+    source = Footprint("activations", 0, 4, 1, TOKENS)
+    written = Footprint("activations", 40, 4, 1, TOKENS)
+    for output, more in (
+        (MatmulOutput.INT8, ()),
+        (MatmulOutput.TABLE8, (Footprint("table", 0, 1, 128, 1),)),
+        (MatmulOutput.ROTATE8, (Footprint("activations", 90, 2, 2, TOKENS),)),
+        (MatmulOutput.GATE8, (written,)),
+    ):
+        command = Command(Opcode.MATMUL, fields | {"output": output})
+        assert footprints(command, CONFIG, TOKENS) == ((source, *more), (written,))
+
+
+def test_a_table_waits_for_those_who_read_the_last_one_and_they_for_it() -> None:
+    load = Command(Opcode.LOAD, {"space": Space.TABLE, "row_beats": 128, "rows": 1})
+    fields = {"source": 0, "source_stride": 4, "tiles": 1, "slices": 1, "destination": 40}
+    use = Command(Opcode.MATMUL, fields | {"destination_stride": 4, "output": MatmulOutput.TABLE8})
+    waits = [command.wait for command in with_waits([load, use, load, use], CONFIG, TOKENS)]
+    assert waits == [Unit(0), Unit.LOADER, Unit.ARRAY, Unit.LOADER]
+
+
+def test_a_variant_waits_once_and_both_serve_those_behind() -> None:
+    query = {"query": 10, "query_stride": 4, "blocks": 1, "segment_beats": 1, "column_beats": 0}
+    projection = Command(
+        Opcode.MATMUL,
+        {"source": 100, "source_stride": 4, "tiles": 1, "slices": 4, "destination": 10}
+        | {"destination_stride": 4, "output": MatmulOutput.INT8},
+    )
+
+    def attend(head: int, condition: Outputs) -> Command:
+        fields = query | {"query": 10 + head}
+        return Command(Opcode.ATTEND, fields, condition=condition, flags=Flag.HOLD_FETCH)
+
+    def norm(first: int) -> Command:
+        fields = {"source": 200, "source_stride": 4, "destination": first, "words": 2}
+        return Command(Opcode.NORM, fields | {"destination_stride": 4})
+
+    narrow = [attend(head, Outputs.NARROW) for head in range(2)]
+    wide = [attend(head, Outputs.WIDE) for head in range(2)]
+    array, none = Unit.ARRAY, Unit(0)
+
+    def waits(*commands: Command) -> list[Unit]:
+        return [one.wait for one in with_waits([projection, *commands], CONFIG, TOKENS)][1:]
+
+    assert waits(*narrow, *wide) == [array, none, array, none]
+    # The third head was computed by none of them: only the projection is waited for.
+    assert waits(*narrow, *wide, norm(12)) == [array, none, array, none, none]
+    assert waits(*narrow, norm(12)) == [array, none, array]
+    assert waits(*narrow, *wide, norm(11)) == [array, none, array, none, array]

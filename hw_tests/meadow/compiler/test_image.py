@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from hw_tests.meadow.compiler.family_models import describe
 from hw_tests.opt_models import opt_description
 from meadow.compiler.image import compile_image, write_image
 from meadow.compiler.program import compile_program
@@ -132,3 +133,24 @@ def test_notes_travel_along() -> None:
     noted = replace(model(), notes={"recipe": "x"})
     made = compile_image(noted, TINY, config_name="tiny", tokenizer_json=b"{}")
     assert made.manifest.notes == {"recipe": "x"}
+
+
+@pytest.mark.parametrize("family", ["llama", "vit", "bert"])
+def test_images_of_other_families(family: str, tmp_path: Path) -> None:
+    source = synthetic_model(describe(family, heads=2, head_dim=20), hidden_block=32)
+    made = compile_image(source, TINY, config_name="tiny", tokenizer_json="{}")
+    write_image(made, tmp_path / "image")
+    with safe_open(tmp_path / "image", "np") as file:
+        for name in TENSOR_TYPES:
+            assert (file.get_tensor(name) == getattr(made, name)).all()
+            assert file.get_tensor(name).shape == getattr(made, name).shape
+    rotary = family == "llama"
+    assert made.embed_positions.shape == (0 if rotary else 150, 48)
+    assert made.rotary.shape == ((150, 32) if rotary else (0, 0))
+    tokens, positions = np.array([0, 49, 5]), np.array([149, 0, 3])
+    assert (made.embed(tokens, positions)[:, :40] == source.embed(tokens, positions)).all()
+    regions = set(made.manifest.regions)
+    head = {"argmax"} if family != "bert" else set()
+    assert regions == {"program", "embeddings", "logits", "dump"} | head | (
+        {"rotary"} if rotary else set()
+    )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.models import family_description, random_model
 from hw_tests.opt_models import opt_description
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint
@@ -148,3 +149,9 @@ def test_attention_is_near_the_float_formula(probability_bits: int) -> None:
 def test_refused_probability_bits(pair: tuple[Checkpoint, QuantisedModel]) -> None:
     with pytest.raises(ValueError, match="probability_bits must be 1 to 16, not 0"):
         IntegerModel(pair[1], probability_bits=0)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "vit", "bert"])
+def test_other_architectures_are_refused(architecture: str) -> None:
+    with pytest.raises(ValueError, match=f"knows the architecture opt, not '{architecture}'"):
+        IntegerModel(random_model(family_description(architecture)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.noisy_machine import machine, step
 from meadow.compiler.packing import pack_matrix
 from meadow.golden.machine import Machine
 from meadow.golden.machine_state import MachineError
@@ -27,26 +28,6 @@ from meadow.spec.step import Sequence, Step
 
 CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
 BOTH = Outputs.ARGMAX | Outputs.LOGITS
-
-
-def machine(config: AcceleratorConfig, dram_bytes: int = 1 << 16) -> Machine:
-    """A machine whose memories are full of noise, so that a stray write shows."""
-    random = np.random.default_rng(7)
-    made = Machine(config, random.integers(0, 256, dram_bytes, np.uint8))
-    made.activations[:] = random.integers(0, 256, made.activations.shape, np.uint8)
-    return made
-
-
-def step(*tokens: int, position: int = 0, **more: object) -> Step:
-    """A step of sequences with so many tokens, all at one position, kv_base 1000 beats apart."""
-    rows = np.cumsum([0, *tokens])
-    return Step(
-        tuple(
-            Sequence(1000 * index, position, count, int(rows[index]))
-            for index, count in enumerate(tokens)
-        ),
-        **more,
-    )
 
 
 def noise(config: AcceleratorConfig, slices: int, tiles: int, seed: int = 0) -> QuantisedLinear:
@@ -98,6 +79,19 @@ def test_load_fills_norm_parameters() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+def test_load_fills_the_activation_table(config: AcceleratorConfig) -> None:
+    made = machine(config)
+    before, words = made.activation_table.copy(), 2048 // config.width
+    fields = dict(space=Space.TABLE, offset=9, row_beats=128, rows=1, traffic=TrafficClass.WEIGHTS)
+    made.execute(Command(Opcode.LOAD, fields), step(1))
+    assert (made.activation_table.reshape(-1) == made.dram[144 : 144 + 2048]).all()
+    assert made.activation_table.shape == before.shape == (words, config.width)
+    fields |= dict(destination=words - 1, row_beats=2 * config.word_beats)
+    with pytest.raises(MachineError, match=f"LOAD to TABLE reaches word {words}"):
+        made.execute(Command(Opcode.LOAD, fields), step(1))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
 def test_store_of_segments_smaller_and_larger_than_a_word(config: AcceleratorConfig) -> None:
     for beats, segments in ((1, 3), (config.word_beats, 2), (3 * config.word_beats, 2)):
         made = machine(config)
@@ -143,6 +137,7 @@ def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None
     wide = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
     fields = dict(source=10, source_stride=3, destination=100, destination_stride=5)
     fields |= dict(output=output, row_set=RowSet.CHUNK, channels=2 * width, restart=1)
+    fields |= dict(rotary=200, rotary_stride=4, rotary_words=2, post_shift=20)
     command, size = matmul(made, matrix, **fields)
     before = made.activations.copy()
     made.execute(command, step(3, 2))
@@ -150,21 +145,64 @@ def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None
         x = before[10 + 3 * row : 13 + 3 * row].reshape(-1).view(np.int8).astype(int)
         words = slice(100 + 5 * row, 100 + 5 * row + 2 * (1 + wide))
         old = before[words].reshape(-1).view("<i2" if wide else np.int8)
-        expected = []
+        bits = 8 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 16
+        results = []
         for channel in range(matrix.outputs):
             total = int(x @ matrix.weight[channel].astype(int)) + int(matrix.bias[channel])
             multiplier, shift = int(matrix.multiplier[channel]), int(matrix.shift[channel])
-            value = numerics.requantise(total, multiplier, shift, 16 if wide else 8)
-            if output == MatmulOutput.RELU8:
-                value = max(0, value)
-            if output == MatmulOutput.RESIDUAL16:
-                value = numerics.saturate(value + int(old[channel]), 16)
-            expected.append(value)
+            results.append(numerics.requantise(total, multiplier, shift, bits))
+        rotary = before[200 + 4 * row : 202 + 4 * row].reshape(-1).view("<i2").tolist()
+        expected = finished(output, results, old.tolist(), rotary, made.activation_table)
         before[words].reshape(-1).view(old.dtype)[:] = expected
     assert (made.activations == before).all()
     assert made.traffic[TrafficClass.WEIGHTS] == size
     made.execute(command, step(3, 2))
     assert made.traffic[TrafficClass.WEIGHTS] == 2 * size
+
+
+def finished(
+    output: MatmulOutput, results: list[int], old: list[int], rotary: list[int], table: np.ndarray
+) -> list[int]:
+    """What a row of requantised results becomes; post_shift is 20, two rotary words."""
+    if output == MatmulOutput.RELU8:
+        return [max(0, value) for value in results]
+    if output == MatmulOutput.RESIDUAL16:
+        return [numerics.saturate(a + b, 16) for a, b in zip(results, old, strict=True)]
+    if output == MatmulOutput.TABLE8:
+        entries = table.reshape(-1).view(np.int8).tolist()
+        return [entries[numerics.table_index(value)] for value in results]
+    if output == MatmulOutput.GATE8:
+        return [numerics.gate(a, b, 20) for a, b in zip(old, results, strict=True)]
+    if output == MatmulOutput.ROTATE8:
+        turned = []
+        for first in range(0, len(results), 2):
+            cosine, sine = (rotary[(first + i) % len(rotary)] for i in range(2))
+            turned += numerics.rotate(results[first], results[first + 1], cosine, sine, 20)
+        return turned
+    return results
+
+
+@pytest.mark.parametrize("words", [1, 2, 4])
+def test_rotary_words_repeat_after_their_number(words: int) -> None:
+    """Heads of W/2, W and 2*W channels: every head of a row is turned by the same angles."""
+    config = CONFIGS[1]
+    made = machine(config)
+    matrix = noise(config, 4, 1)
+    half = matrix.outputs // 8
+    same = np.tile(np.arange(words * half), 8 // words)
+    matrix = QuantisedLinear(
+        weight=matrix.weight[same],
+        bias=matrix.bias[same],
+        multiplier=matrix.multiplier[same],
+        shift=matrix.shift[same],
+    )
+    fields = dict(source=0, source_stride=1, destination=100, destination_stride=4)
+    fields |= dict(output=MatmulOutput.ROTATE8, row_set=RowSet.CHUNK, post_shift=22)
+    fields |= dict(rotary=300, rotary_stride=words, rotary_words=words)
+    command, _ = matmul(made, matrix, **fields)
+    made.execute(command, step(3))
+    rows = made.activations[100:112].reshape(3, 8 // words, -1)
+    assert (rows == rows[:, :1]).all() and len(np.unique(rows)) > 8
 
 
 def test_argmax_runs_over_pieces_and_takes_the_lowest_index() -> None:
@@ -192,86 +230,6 @@ def test_argmax_runs_over_pieces_and_takes_the_lowest_index() -> None:
         assert made.activations[80 + 3 * row].view("<i4").tolist() == [25, 501, 0, 0]
     made.forget_candidates()
     assert made.best_index[0] == 0 and made.best_value[0] == -(1 << 15)
-
-
-def scalar_attention(
-    query: list[int],
-    keys: np.ndarray,
-    values: np.ndarray,
-    seen: int,
-    config: AcceleratorConfig,
-    fields: dict[str, int],
-) -> list[int]:
-    """One row by the text of numerics: blocks in ascending order, an integer running maximum."""
-    bits, maximum, total, output = config.probability_bits, None, 0, [0] * len(query)
-    for start in range(0, seen, config.width):
-        block = range(start, min(start + config.width, seen))
-        scores = [
-            numerics.requantise(
-                sum(q * int(k) for q, k in zip(query, keys[j], strict=True)),
-                fields["score_multiplier"],
-                fields["score_shift"],
-                16,
-            )
-            for j in block
-        ]
-        new = numerics.block_maximum(max(scores))
-        new = new if maximum is None else max(maximum, new)
-        delta = 0 if maximum is None else min(new - maximum, numerics.RESCALE_LIMIT)
-        weights = [numerics.probability(z, new, bits) for z in scores]
-        total = numerics.rounding_shift(total, delta) + sum(weights)
-        output = [
-            numerics.rounding_shift(o, delta)
-            + sum(p * int(values[j][i]) for p, j in zip(weights, block, strict=True))
-            for i, o in enumerate(output)
-        ]
-        maximum = new
-    scale = numerics.output_scale(total, fields["output_multiplier"], fields["output_shift"])
-    return [numerics.requantise(o, *scale, 8) for o in output]
-
-
-@pytest.mark.parametrize(
-    ("config", "head_dim", "column"),
-    [
-        (CONFIGS[0], 16, 0),
-        (CONFIGS[0], 64, 0),
-        (CONFIGS[1], 16, 1),
-        (CONFIGS[1], 32, 0),
-        (CONFIGS[2], 32, 2),
-        (CONFIGS[2], 128, 0),
-    ],
-)
-@pytest.mark.parametrize("causal", [1, 0])
-def test_attend(config: AcceleratorConfig, head_dim: int, column: int, causal: int) -> None:
-    made, size = machine(config, 1 << 18), min(head_dim, config.width)
-    blocks = head_dim // size
-    fields = dict(query=30, query_stride=blocks + 2, blocks=blocks, segment_beats=size // 16)
-    fields |= dict(column_beats=column, key_offset=16, value_offset=3000, block_stride=700)
-    fields |= dict(score_multiplier=50000, score_shift=25, causal=causal)
-    fields |= dict(output_multiplier=60000, output_shift=14)
-    for name in ("activations", "dram"):  # the hardware has no -128
-        memory = getattr(made, name)
-        memory[memory == 128] = 129
-    position = config.width + 3
-    sequences = (Sequence(0, position, 4, 0), Sequence(6000, 0, 3, 4))
-    expected = made.activations.copy()
-    for entry in sequences:
-        length = entry.position + entry.tokens
-        halves = []
-        for offset in (16, 3000):
-            starts = [16 * (entry.kv_base + offset + 700 * block) for block in range(blocks)]
-            parts = [made.dram[s : s + length * size].reshape(length, size) for s in starts]
-            halves.append(np.concatenate(parts, axis=1).view(np.int8))
-        for token in range(entry.tokens):
-            first = 30 + (blocks + 2) * (entry.first_row + token)
-            words = expected[first : first + blocks, 16 * column : 16 * column + size]
-            query = words.copy().view(np.int8).reshape(-1).tolist()
-            seen = entry.position + token + 1 if causal else length
-            result = scalar_attention(query, halves[0], halves[1], seen, config, fields)
-            words[:] = np.array(result, np.int8).view(np.uint8).reshape(blocks, size)
-    made.execute(Command(Opcode.ATTEND, fields), Step(sequences))
-    assert (made.activations == expected).all()
-    assert made.traffic[TrafficClass.KV_READ] == 2 * head_dim * (position + 4 + 3)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
@@ -307,6 +265,45 @@ def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> 
             words = np.array(expected, np.int8).view(np.uint8).reshape(2, -1)
             before[90 + 3 * index : 92 + 3 * index] = words
         assert (made.activations == before).all()
+
+
+@pytest.mark.parametrize("rms", [0, 1])
+def test_norm_that_replaces_its_source(rms: int) -> None:
+    config = CONFIGS[1]
+    made, padded = machine(config), 2 * config.width
+    channels = padded - 5
+    random = np.random.default_rng(8)
+    parameters = np.zeros((padded, 2), "<i2")
+    parameters[:channels] = random.integers(-(1 << 15), 1 << 15, (channels, 2))
+    made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)
+    rows = np.zeros((3, padded), "<i2")
+    rows[:, :channels] = random.integers(-3000, 3000, (3, channels))
+    for row in range(3):
+        made.activations[40 + 5 * row : 44 + 5 * row] = rows[row].view(np.uint8).reshape(4, -1)
+    fields = dict(epsilon=77, mean_multiplier=int(16 / channels * 2**16), mean_shift=16)
+    fields |= dict(norm_shift=2, offset_shift=3, rms=rms)
+    place = dict(source=40, source_stride=5, destination=90, destination_stride=3, words=4)
+    place |= dict(channels=channels, row_set=RowSet.CHUNK)
+    place |= dict(residual=1, residual_shift=15, output_shift=21)
+    expected = made.activations.copy()
+    for row in range(3):
+        short, long = (
+            numerics.layer_norm_row(
+                rows[row].tolist(),
+                parameters[:, 0].tolist(),
+                parameters[:, 1].tolist(),
+                channels=channels,
+                **{**fields, "rms": bool(rms)},
+                output_shift=shift,
+                output_bits=bits,
+            )
+            for shift, bits in ((21, 8), (15, 16))
+        )
+        target, source = slice(90 + 3 * row, 92 + 3 * row), slice(40 + 5 * row, 44 + 5 * row)
+        expected[target] = np.array(short, np.int8).view(np.uint8).reshape(2, -1)
+        expected[source] = np.array(long, "<i2").view(np.uint8).reshape(4, -1)
+    made.execute(Command(Opcode.NORM, fields | place), step(2, 1))
+    assert (made.activations == expected).all()
 
 
 def test_condition_decides_on_effect_and_traffic() -> None:

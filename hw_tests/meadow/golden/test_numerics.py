@@ -117,6 +117,48 @@ def test_probability_against_any_maximum(pairs: list[tuple[int, int]]) -> None:
     assert got.tolist() == want
 
 
+@pytest.mark.parametrize("bits", [4, 12])
+@pytest.mark.parametrize("spread", [1, 300, 1 << 15])
+def test_softmax_rows(bits: int, spread: int) -> None:
+    random = np.random.default_rng(spread)
+    scores = random.integers(-spread, spread, (2, 7, 40)).astype(np.int16)
+    visible = random.random((7, 40)) < np.linspace(0, 1, 7)[:, None]
+    visible[:, 3] = True
+    row, total = vector.softmax_rows(scores, visible, bits)
+    assert not row[:, ~visible].any()
+    for head in range(2):
+        for index in range(7):
+            seen = scores[head, index, visible[index]].tolist()
+            want = scalar.softmax_row(seen, bits)
+            assert (row[head, index, visible[index]].tolist(), total[head, index]) == want
+
+
+def test_table_index_of_every_input() -> None:
+    values = np.arange(-(1 << 15), 1 << 15)
+    want = [scalar.table_index(value) for value in values.tolist()]
+    assert vector.table_index(values.astype(np.int16)).tolist() == want
+
+
+_VALUE_16 = st.integers(-(1 << 15), (1 << 15) - 1)
+
+
+@given(
+    st.lists(st.tuples(_VALUE_16, _VALUE_16, _VALUE_16, _VALUE_16), min_size=1), st.integers(1, 31)
+)
+def test_rotate(values: list[tuple[int, int, int, int]], shift: int) -> None:
+    x, y, cosine, sine = (np.array([v[i] for v in values], np.int16) for i in range(4))
+    got = vector.rotate(x, y, cosine, sine, shift)
+    pairs = list(zip(got[0].tolist(), got[1].tolist(), strict=True))
+    assert pairs == [scalar.rotate(*value, shift) for value in values]
+
+
+@given(st.lists(st.tuples(st.integers(-127, 127), _VALUE_16), min_size=1), st.integers(1, 31))
+def test_gate(values: list[tuple[int, int]], shift: int) -> None:
+    activated = np.array([a for a, _ in values], np.int8)
+    got = vector.gate(activated, np.array([b for _, b in values], np.int16), shift)
+    assert got.tolist() == [scalar.gate(*value, shift) for value in values]
+
+
 @given(st.lists(st.integers(0, (1 << 36) - 1), min_size=1), _MULTIPLIER, st.integers(-64, 63))
 def test_reciprocal_and_output_scale(totals: list[int], multiplier: int, shift: int) -> None:
     quotient, length = vector.reciprocal(_array(totals))
@@ -170,6 +212,7 @@ def _both_norms(rows: np.ndarray, gain: np.ndarray, offset: np.ndarray, **fields
     offset_shift=st.integers(0, 16),
     output_shift=st.integers(1, 32),
     rms=st.booleans(),
+    output_bits=st.sampled_from([8, 16]),
 )
 def test_layer_norm(seed: int, channels: int, spread: int, **fields: Any) -> None:
     random = np.random.default_rng(seed)

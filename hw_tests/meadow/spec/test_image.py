@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,8 @@ MANIFEST = Manifest(
     ),
     context=20,
     chunk_tokens=8,
+    dataflow=("tphs",),
+    step=None,
     hidden_block=32,
     residual_scale=0.1,
     logits_scale=1 / 3,
@@ -54,8 +57,13 @@ def test_json_is_canonical_and_reversible() -> None:
     text = MANIFEST.to_json()
     assert Manifest.from_json(text) == MANIFEST
     assert Manifest.from_json(text).to_json() == text
-    assert json.loads(text)["format_version"] == 1
+    assert json.loads(text)["format_version"] == 2
     assert json.loads(text)["matrices"][0]["bits_per_weight"] == 16
+
+
+def test_step_survives_json() -> None:
+    made = replace(MANIFEST, dataflow=("gemm",), step=(3, 8))
+    assert Manifest.from_json(made.to_json()) == made
 
 
 def test_window_grows_with_sequences() -> None:
@@ -67,10 +75,10 @@ def test_window_grows_with_sequences() -> None:
     ("text", "message"),
     [
         ("{", "the manifest is not JSON"),
-        ("[]", "the image format version must be 1, not None"),
-        ("{}", "the image format version must be 1, not None"),
-        ('{"format_version": 9}', "the image format version must be 1, not 9"),
-        ('{"format_version": 1}', "missing or malformed field: 'config'"),
+        ("[]", "the image format version must be 2, not None"),
+        ("{}", "the image format version must be 2, not None"),
+        ('{"format_version": 9}', "the image format version must be 2, not 9"),
+        ('{"format_version": 2}', "missing or malformed field: 'config'"),
     ],
 )
 def test_what_is_no_manifest(text: str, message: str) -> None:
@@ -82,18 +90,19 @@ def test_every_field_is_needed_and_no_other_allowed() -> None:
     values = json.loads(MANIFEST.to_json())
     for name in values:
         broken = json.dumps({key: value for key, value in values.items() if key != name})
-        with pytest.raises(ValueError, match="must be 1, not None|missing or malformed field"):
+        with pytest.raises(ValueError, match="must be 2, not None|missing or malformed field"):
             Manifest.from_json(broken)
     with pytest.raises(ValueError, match="missing or malformed field: .*extra"):
         Manifest.from_json(json.dumps({**values, "extra": 1}))
 
 
 def test_header_lists_tensors_without_gaps() -> None:
-    shapes = {"dram": (32,), "embed_tokens": (5, 4), "embed_positions": (3, 4), "tokenizer": (7,)}
+    shapes = {"dram": (32,), "embed_tokens": (5, 4), "embed_positions": (3, 4)}
+    shapes |= {"rotary": (3, 8), "tokenizer": (7,)}
     data = encode_header(shapes, MANIFEST)
     assert len(data) % DATA_ALIGNMENT == 0
     header = json.loads(data[8:])
     assert int.from_bytes(data[:8], "little") == len(data) - 8
     places = [header[name]["data_offsets"] for name in shapes]
-    assert places == [[0, 32], [32, 72], [72, 96], [96, 103]]
+    assert places == [[0, 32], [32, 72], [72, 96], [96, 144], [144, 151]]
     assert header["embed_tokens"]["dtype"] == "I16"

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from hw_tests.models import FAMILIES, family_description
 from meadow.spec.model import ModelDescription
 
 OPT_125M: dict[str, Any] = {
     "architecture": "opt",
+    "norm_order": "pre",
+    "gated": False,
+    "rotary_base": 0.0,
+    "causal": True,
+    "outputs": "tokens",
     "layers": 12,
     "width": 768,
     "heads": 12,
@@ -76,7 +82,10 @@ def test_frozen_and_keyword_only() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "bloom"}, "architecture must be one of opt, not 'bloom'"),
+        (
+            {"architecture": "bloom"},
+            "architecture must be one of opt, llama, vit, bert, not 'bloom'",
+        ),
         ({"norm": "batch"}, "norm must be one of layer, rms, not 'batch'"),
         ({"norm": "rms"}, "norm of architecture 'opt' must be 'layer', not 'rms'"),
         ({"activation": "tanh"}, "activation must be one of relu, gelu, silu, not 'tanh'"),
@@ -90,6 +99,15 @@ def test_frozen_and_keyword_only() -> None:
         ({"tied_head": 1}, "tied_head must be true or false, not 1"),
         ({"norm_epsilon": 0.0}, "norm_epsilon must lie between 0 and 1, not 0.0"),
         ({"norm_epsilon": "x"}, "norm_epsilon must be a number, not 'x'"),
+        ({"norm_order": "post"}, "norm_order of architecture 'opt' must be 'pre', not 'post'"),
+        ({"norm_order": "both"}, "norm_order must be one of pre, post, not 'both'"),
+        ({"outputs": "logits"}, "outputs must be one of tokens, hidden, not 'logits'"),
+        ({"gated": 1}, "gated must be true or false, not 1"),
+        ({"gated": True}, "gated of architecture 'opt' must be False, not True"),
+        ({"causal": False}, "causal of architecture 'opt' must be True, not False"),
+        ({"rotary_base": "x"}, "rotary_base must be a number, not 'x'"),
+        ({"rotary_base": 0.5}, "rotary_base must be 0 or above 1, not 0.5"),
+        ({"rotary_base": 1e4}, "rotary_base of architecture 'opt' must be 0.0, not 10000.0"),
         ({"kv_heads": 5}, "heads must be a multiple of kv_heads, not 12 and 5"),
         ({"kv_heads": 4}, r"kv_heads of architecture 'opt' must equal heads \(12\), not 4"),
         ({"head_dim": 32}, r"heads \* head_dim .* must equal width \(768\), not 12 \* 32"),
@@ -98,6 +116,49 @@ def test_frozen_and_keyword_only() -> None:
 def test_rules(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         describe(**change)
+
+
+def test_every_family_has_the_tensors_of_its_equations() -> None:
+    shapes = {name: family_description(name, layers=1).tensor_shapes for name in FAMILIES}
+    assert {name: len(tensors) for name, tensors in shapes.items()} == {
+        "opt": 2 + 16 + 2,
+        "llama": 1 + 9 + 1 + 1,
+        "vit": 2 + 16 + 2 + 1,
+        "bert": 2 + 2 + 16,
+    }
+    llama = shapes["llama"]
+    assert not any(name.endswith("bias") for name in llama) and "embed_positions" not in llama
+    assert llama["layers.0.q.weight"] == (32, 16) and llama["layers.0.k.weight"] == (16, 16)
+    assert llama["layers.0.o.weight"] == (16, 32) and llama["layers.0.up.weight"] == (24, 16)
+    bert = list(shapes["bert"])
+    assert bert.index("embedding_norm.weight") == 2
+    assert bert.index("layers.0.o.bias") + 1 == bert.index("layers.0.attention_norm.weight")
+    assert bert[-1] == "layers.0.mlp_norm.bias"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "change", "message"),
+    [
+        ("llama", {"rotary_base": 0}, "rotary_base of architecture 'llama' must be above 1, not 0"),
+        ("llama", {"head_dim": 7}, "head_dim with rotary positions must be even, not 7"),
+        ("llama", {"gated": False}, "gated of architecture 'llama' must be True, not False"),
+        ("vit", {"causal": True}, "causal of architecture 'vit' must be False, not True"),
+        ("vit", {"kv_heads": 1}, r"kv_heads of architecture 'vit' must equal heads \(2\), not 1"),
+        ("bert", {"outputs": "tokens"}, "outputs of architecture 'bert' must be 'hidden'"),
+        ("bert", {"norm_order": "pre"}, "norm_order of architecture 'bert' must be 'post'"),
+    ],
+)
+def test_rules_of_the_families(architecture: str, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        family_description(architecture, **change)
+
+
+def test_heads_of_a_group_and_biases() -> None:
+    found = [family_description(name) for name in FAMILIES]
+    assert [d.group_heads for d in found] == [1, 2, 1, 1]
+    assert [d.biases for d in found] == [True, False, True, True]
+    for description in found:
+        assert ModelDescription.from_dict(description.to_dict()) == description
 
 
 def test_from_dict_wants_exactly_the_fields() -> None:

@@ -89,6 +89,46 @@ def test_reciprocal_and_output_scale() -> None:
     assert n.output_scale(1, 65535, -64)[1] == 1 and n.output_scale(1 << 30, 1, 60)[1] == 47
 
 
+def test_table_index_covers_the_table() -> None:
+    values = (-32768, -32737, -32736, -1, 0, 31, 32, 32767)
+    assert [n.table_index(v) for v in values] == [0, 0, 1, 1023, 1024, 1024, 1025, 2047]
+    assert n.TABLE_ENTRIES << n.TABLE_SHIFT == 1 << 16
+
+
+def test_rotate_follows_the_angle() -> None:
+    assert n.rotate(100, 50, 1 << 14, 0, 14) == (100, 50)
+    assert n.rotate(100, 50, 0, 1 << 14, 14) == (-50, 100)
+    assert n.rotate(32767, -32768, 1 << 14, 1 << 14, 1) == (127, -127)
+    source = random.Random(5)
+    for _ in range(500):
+        x, y = source.randint(-5000, 5000), source.randint(-5000, 5000)
+        angle = source.uniform(0, 7)
+        cosine, sine = round(math.cos(angle) * 2**14), round(math.sin(angle) * 2**14)
+        turned = complex(x, y) * complex(math.cos(angle), math.sin(angle)) / 64
+        got = n.rotate(x, y, cosine, sine, 20)
+        assert abs(got[0] - turned.real) < 0.52 and abs(got[1] - turned.imag) < 0.52
+
+
+def test_gate_rounds_half_up_and_saturates() -> None:
+    assert [n.gate(a, b, 4) for a, b in ((3, 8), (-3, 8), (3, 7), (127, 32767), (-127, 32767))] == [
+        2,
+        -1,
+        1,
+        127,
+        -127,
+    ]
+
+
+def test_softmax_row_has_one_maximum() -> None:
+    assert n.softmax_row([512], 12) == ([4095], 4095)
+    scores = [600, 0, -32768, 599, 700]
+    row, total = n.softmax_row(scores, 12)
+    assert row == [n.probability(score, 3, 12) for score in scores] and total == sum(row)
+    powers = [2 ** (score / 256) for score in scores]
+    for p, power in zip(row, powers, strict=True):
+        assert p / total == pytest.approx(power / sum(powers), abs=1e-3)
+
+
 def test_rsqrt() -> None:
     source = random.Random(2)
     for value in [1, 2, 3, 4, (1 << 62) - 1, *(1 << source.randrange(62) for _ in range(100))]:
@@ -131,6 +171,20 @@ def test_layer_norm_row_follows_the_float_formula(rms: bool) -> None:
     for x, g, b, y in zip(row, gain, offset, got, strict=True):
         exact = ((x - mean) / deviation * unit * g + b * 2**8) / 2**19
         assert abs(y - max(-127, min(127, exact))) < 0.6
+
+
+def test_layer_norm_row_of_16_bits_is_finer() -> None:
+    source = random.Random(4)
+    row = [source.randint(-2000, 3000) for _ in range(50)]
+    gain = [source.randint(2000, 6000) for _ in range(50)]
+    fields = dict(channels=50, epsilon=2500, mean_multiplier=20972, mean_shift=16)
+    fields |= dict(norm_shift=0, offset_shift=8)
+    short = n.layer_norm_row(row, gain, gain, **fields, output_shift=19)
+    long = n.layer_norm_row(row, gain, gain, **fields, output_shift=12, output_bits=16)
+    for a, b in zip(short, long, strict=True):
+        assert abs(a - max(-127, min(127, b / 128))) < 0.51
+    far = n.layer_norm_row(row, gain, gain, **fields, output_shift=1, output_bits=16)
+    assert max(far) == 32767 and min(far) == -32768
 
 
 def test_layer_norm_padding_is_zero_and_does_not_count() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from meadow.spec.commands import RowSet
+from meadow.spec.commands import Outputs, RowSet
 from meadow.spec.config import named_config
 from meadow.spec.step import Sequence, Step
 
@@ -21,6 +21,21 @@ def test_row_sets() -> None:
     assert everything.head_rows == tuple(range(8))
     assert everything.row_count(RowSet.HEAD, 5) == 8
     step.check(TINY)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "group_heads", "variant"),
+    [
+        ((64,), 1, Outputs.NARROW),  # 32 groups of 2 tokens
+        ((32, 32), 2, Outputs.NARROW),  # of 1 token
+        ((33, 1), 2, Outputs.WIDE),
+        ((32,), 5, Outputs.NARROW),  # more heads than lanes run in turns
+        ((1, 63), 8, Outputs.WIDE),
+    ],
+)
+def test_variant_of_attention(tokens: tuple[int, ...], group_heads: int, variant: Outputs) -> None:
+    step = Step(tuple(Sequence(0, 0, count) for count in tokens), Outputs.LOGITS)
+    assert step.outputs_register(TINY, group_heads) == Outputs.LOGITS | variant
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,25 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run, set_step
 from meadow.spec.commands import Command
-from meadow.spec.config import AcceleratorConfig
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.numerics import TABLE_ENTRIES, gate, rotate, saturate, table_index
 from meadow.spec.step import Step
 from rtl_gen.array.array import Array
 from rtl_gen.vector.bundles import ResultMode, writer_depth
 
-__all__ = ["SEED", "Scenario", "simulate"]
+__all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "simulate"]
 
 SEED = 20
+TINY = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, max_head_dim=32)
+WIDE = dataclasses.replace(
+    CONFIGURATIONS["tiny"], width=32, lanes=4, groups=3, ports=2, max_head_dim=64
+)
+SHORT_STEPS = dataclasses.replace(TINY, rows=4)
+TABLE = np.random.default_rng(SEED).integers(-127, 128, TABLE_ENTRIES).tolist()
+"""The writer's activation table."""
 _CAUSES = ("tile", "operand", "drain", "softmax")
 
 
@@ -54,16 +62,13 @@ class Scenario:
 def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
     """Run scenarios one after the other in one simulation, so that each starts in the state the last one left."""
     bench = _Bench(config)
-    simulator = Simulator(bench.dut)
-    simulator.add_clock(1e-8)
 
     async def testbench(ctx) -> None:
         for scenario in scenarios:
             await bench.run(ctx, scenario)
             scenario.check()
 
-    simulator.add_testbench(testbench)
-    simulator.run()
+    run(bench.dut, testbench)
 
 
 class _Bench:
@@ -116,14 +121,9 @@ class _Bench:
 
     async def run(self, ctx, scenario: Scenario, limit: int = 20000) -> None:
         self.scenario = scenario
-        dut, config, step, commands = self.dut, self.config, scenario.step, scenario.commands
+        dut, config, commands = self.dut, self.config, scenario.commands
         ports = range(config.ports)
-        ctx.set(dut.step.rows, step.rows)
-        ctx.set(dut.step.sequences, len(step.sequences))
-        ctx.set(dut.step.head_all, step.head_all)
-        for index, entry in enumerate(step.sequences):
-            for name in ("position", "tokens", "first_row"):
-                ctx.set(getattr(dut.step.entries[index], name), getattr(entry, name))
+        set_step(ctx, dut.step, scenario.step)
         pending = deque(int.from_bytes(command.encode(), "little") for command in commands)
         decoders = [self._port(port) for port in ports]
         items = [next(decoder, None) for decoder in decoders]
@@ -191,14 +191,34 @@ class _Bench:
 
     def _write(self, ctx) -> None:
         payload = self.dut.o_result.payload
-        names = "address mask mode row channel elements restart data".split()
+        names = "address operand half shift mask mode row channel elements restart data".split()
         word = {name: ctx.get(getattr(payload, name)) for name in names}
         self.scenario.words.append(word)
         data = np.frombuffer(word["data"].to_bytes(self.config.width, "little"), np.uint8)
         memory = self.scenario.memory
         old = memory[word["address"]]
+        values = data.view("<i2").tolist()
+        result = None
         if word["mode"] == ResultMode.ADD16:
-            total = old.view("<i2").astype(int) + data.view("<i2")
-            data = np.clip(total, -(1 << 15), (1 << 15) - 1).astype("<i2").view(np.uint8)
+            total = [
+                saturate(a + b, 16) for a, b in zip(old.view("<i2").tolist(), values, strict=True)
+            ]
+            data = np.array(total, "<i2").view(np.uint8)
+        elif word["mode"] == ResultMode.TABLE8:
+            result = [TABLE[table_index(value)] for value in values]
+        elif word["mode"] == ResultMode.ROTATE8:
+            angles = iter(memory[word["operand"]].view("<i2").tolist())
+            elements = iter(values)
+            pairs = zip(elements, elements, angles, angles, strict=True)
+            result = [value for pair in pairs for value in rotate(*pair, word["shift"])]
+        elif word["mode"] == ResultMode.GATE8:
+            before = np.split(old.view(np.int8), 2)[word["half"]].tolist()
+            pairs = zip(before, values, strict=True)
+            result = [gate(activated, value, word["shift"]) for activated, value in pairs]
+        if result is not None:
+            halves = np.split(old, 2)
+            halves[word["half"]] = np.array(result, np.int8).view(np.uint8)
+            data = np.concatenate(halves)
+            assert word["mask"] == (1 << self.config.word_beats) - 1
         mask = np.repeat([word["mask"] >> i & 1 for i in range(self.config.word_beats)], 16)
         memory[word["address"]] = np.where(mask, data, old)

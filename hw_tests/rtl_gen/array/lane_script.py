@@ -9,22 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.numerics import (
-    RESCALE_LIMIT,
-    block_maximum,
-    output_scale,
-    probability,
-    requantise,
-    rounding_shift,
-)
-from rtl_gen.array.bundles import DrainMode, Target
+from rtl_gen.array.bundles import DrainMode, Target, WordKind
 from rtl_gen.array.lane import BUNDLES
 from rtl_gen.array.latency import LaneLatency
 
-__all__ = ["HeadModel", "LaneScript", "play"]
+__all__ = ["LaneScript", "play"]
 
 
 class LaneScript:
@@ -43,6 +35,7 @@ class LaneScript:
         self.drained: dict[Target, int] = defaultdict(lambda: -100)
         self.issued: dict[Target, int] = defaultdict(lambda: -100)
         self.scored: dict[int, int] = defaultdict(lambda: -100)
+        self.totalled: dict[int, int] = defaultdict(lambda: -100)
         self.output_start = -100
 
     def _put(self, name: str, cycle: int, **fields: Any) -> None:
@@ -50,14 +43,22 @@ class LaneScript:
             raise AssertionError(f"two {name} bundles in cycle {cycle}")
         self.bundles[name][cycle] = {"valid": 1, **fields}
 
-    def words(self, words: Sequence[np.ndarray]) -> int:
-        """INT8 operands of lanes 0.. ; returns the earliest cycle of their swap."""
+    def words(self, words: Sequence[np.ndarray], **fields: Any) -> int:
+        """Words of lanes 0.. (INT8 operands unless `kind` says otherwise); the earliest cycle of their swap."""
         cycle = max(self.word, self.swap + self.latency.operand_reuse)
         for lane, word in enumerate(words):
-            self._put("word", cycle, lane=lane, data=int.from_bytes(word.tobytes(), "little"))
+            data = int.from_bytes(word.tobytes(), "little")
+            self._put(
+                "word", cycle, **{"lane": lane, "data": data, "kind": WordKind.INT8, **fields}
+            )
             cycle += 1
         self.word = cycle
         return cycle - 1 + self.latency.operand
+
+    def totals(self, group: int, totals: Sequence[int]) -> None:
+        """Totals of lanes 0.. as the words that hold them."""
+        self.words([np.array([total], "<u4") for total in totals], kind=WordKind.TOTAL, group=group)
+        self.totalled[group] = self.word - 1
 
     def fetches(self, bank: int, group: int) -> int:
         """All probabilities of (bank, group); returns the earliest cycle of their swap."""
@@ -112,7 +113,8 @@ class LaneScript:
         emits = []
         for index in range(config.step_cycles):
             last = index == config.step_cycles - 1
-            emit = last or (mode == DrainMode.INT16 and index == half - 1)
+            wide = mode in (DrainMode.INT16, DrainMode.SCORE16)
+            emit = last or (wide and index == half - 1)
             emit = emit and mode != DrainMode.SCORE
             names = ("bias", "multiplier", "shift")
             part = parameters[index * config.rows : (index + 1) * config.rows]
@@ -143,7 +145,10 @@ class LaneScript:
         """One finish bundle; returns the earliest cycle of the OUTPUT drain."""
         latency = self.latency
         cycle = max(
-            self.scored[group] + latency.score_sum, self.output_start + latency.finish_reuse, 0
+            self.scored[group] + latency.score_sum,
+            self.totalled[group] + latency.total,
+            self.output_start + latency.finish_reuse,
+            0,
         )
         self._put("finish", cycle, group=group, multiplier=multiplier, shift=shift)
         return cycle + latency.finish
@@ -159,39 +164,6 @@ class LaneScript:
     def end(self) -> int:
         """A cycle by which every result has left."""
         return max(self.issue, self.drain) + self.latency.result + self.config.lanes + 4
-
-
-class HeadModel:
-    """Attention of one row over key blocks, in the specification's scalar arithmetic."""
-
-    def __init__(self, config: AcceleratorConfig, score: tuple[int, int]) -> None:
-        self.bits, self.score = config.probability_bits, score
-        self.maximum: int | None = None
-        self.total = 0
-        self.output = [0] * config.width
-
-    def block(self, query: np.ndarray, keys: np.ndarray, values: np.ndarray, seen: int) -> None:
-        """One block; query [W], keys and values [W keys, W], the first `seen` keys unmasked."""
-        if seen <= 0:
-            return
-        dots = keys[:seen].astype(np.int64) @ query.astype(np.int64)
-        scores = [requantise(int(dot), *self.score, 16) for dot in dots]
-        new = block_maximum(max(scores))
-        new = new if self.maximum is None else max(new, self.maximum)
-        delta = 0 if self.maximum is None else min(new - self.maximum, RESCALE_LIMIT)
-        p = np.array([probability(score, new, self.bits) for score in scores], np.int64)
-        self.maximum = new
-        self.total = rounding_shift(self.total, delta) + int(p.sum())
-        sums = p @ values[:seen].astype(np.int64)
-        self.output = [
-            rounding_shift(old, delta) + int(add)
-            for old, add in zip(self.output, sums, strict=True)
-        ]
-
-    def result(self, multiplier: int, shift: int) -> bytes:
-        """The INT8 output row."""
-        scale = output_scale(self.total, multiplier, shift)
-        return bytes(requantise(value, *scale, 8) & 0xFF for value in self.output)
 
 
 def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None:
@@ -221,10 +193,7 @@ def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None
                 assert not ctx.get(lane.conflict), f"conflict in cycle {cycle}, seed {seed}"
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     assert script.expected, "the script expects nothing"
     assert sorted(found) == sorted(script.expected), f"result times, seed {seed}"
     for key, word in script.expected.items():

@@ -7,8 +7,7 @@ import dataclasses
 import random
 from typing import Any
 
-from amaranth.sim import Simulator
-
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import named_config
 from meadow.spec.numerics import rounding_shift
 from rtl_gen.array.accumulator import Accumulator
@@ -79,10 +78,7 @@ def test_random_updates_and_drains() -> None:
             assert not ctx.get(dut.o_conflict), f"cycle {now}, seed {_SEED}"
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     assert len(expected) > 60
 
 
@@ -100,7 +96,4 @@ def test_reports_that_array_and_drain_meet() -> None:
                 await ctx.tick().repeat(dut.LATENCY)
                 assert ctx.get(dut.o_conflict) == (target == other)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)

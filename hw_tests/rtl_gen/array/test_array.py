@@ -8,17 +8,34 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hw_tests.rtl_gen.array.array_bench import SEED, Scenario, simulate
+from hw_tests.rtl_gen.array.array_bench import (
+    SEED,
+    SHORT_STEPS,
+    TABLE,
+    TINY,
+    WIDE,
+    Scenario,
+    simulate,
+)
 from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.numerics import requantise, saturate
+from meadow.spec.numerics import gate, requantise, rotate, saturate, table_index
 from meadow.spec.step import Sequence, Step
 
-_TINY = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, max_head_dim=32)
-_WIDE = dataclasses.replace(
-    CONFIGURATIONS["tiny"], width=32, lanes=4, groups=3, ports=2, max_head_dim=64
+# One token keeps one lane busy, whatever their number: further lanes only see the same bundles later. Tile buffer, issue
+# and step generation, which set the pace, are those of zcu102.
+_STREAM = dataclasses.replace(
+    CONFIGURATIONS["zcu102"],
+    lanes=1,
+    groups=1,
+    activation_words=1024,
+    max_context=512,
+    sequences=1,
+    max_head_dim=64,
+    norm_channels=512,
 )
-_SHORT_STEPS = dataclasses.replace(_TINY, rows=4)
+_WORDS16 = (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
+_ROTARY, _ROTARY_STRIDE, _ROTARY_WORDS, _POST_SHIFT = 700, 5, 4, 15
 
 
 def _matmul(
@@ -36,7 +53,7 @@ def _matmul(
     rng = np.random.default_rng(seed)
     width = config.width
     memory = rng.integers(0, 256, (1024, width), np.uint8)
-    words = slices * (1 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 2)
+    words = slices * (2 if output in _WORDS16 else 1)
     stride, out_stride = tiles + 1, words + 1
     channels = slices * width - 3
     feed, commands = [], []
@@ -55,7 +72,7 @@ def _matmul(
                 feed.append(((bias[part], multiplier[part], shift[part]) if k == 0 else None, tile))
         x = np.stack([memory[source + r * stride :][:tiles].reshape(-1) for r in range(rows)])
         total = x.view(np.int8).astype(np.int64) @ weights.T + bias
-        bits = 8 if words == slices else 16
+        bits = 8 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 16
         for row, values in enumerate(total.tolist()):
             result = [
                 requantise(v, int(a), int(s), bits)
@@ -67,7 +84,18 @@ def _matmul(
             if output == MatmulOutput.RESIDUAL16:
                 old = target.reshape(-1).view("<i2")
                 result = [saturate(int(a) + b, 16) for a, b in zip(old, result, strict=True)]
-            kind = np.int8 if bits == 8 else np.dtype("<i2")
+            if output == MatmulOutput.TABLE8:
+                result = [TABLE[table_index(v)] for v in result]
+            if output == MatmulOutput.ROTATE8:
+                turns = expected[_ROTARY + row * _ROTARY_STRIDE :][:_ROTARY_WORDS].reshape(-1)
+                angles = iter(np.resize(turns.view("<i2"), slices * width).tolist())
+                elements = iter(result)
+                pairs = zip(elements, elements, angles, angles, strict=True)
+                result = [v for pair in pairs for v in rotate(*pair, _POST_SHIFT)]
+            if output == MatmulOutput.GATE8:
+                old = target.reshape(-1).view(np.int8).tolist()
+                result = [gate(a, v, _POST_SHIFT) for a, v in zip(old, result, strict=True)]
+            kind = np.int8 if words == slices else np.dtype("<i2")
             target[:] = np.array(result).astype(kind).view(np.uint8).reshape(words, width)
             if output == MatmulOutput.LOGITS16:
                 half = width // 2
@@ -86,6 +114,10 @@ def _matmul(
             first_channel=70,
             channels=channels,
             restart=1,
+            rotary=_ROTARY,
+            rotary_stride=_ROTARY_STRIDE,
+            rotary_words=_ROTARY_WORDS,
+            post_shift=_POST_SHIFT,
         )
         commands.append(Command(Opcode.MATMUL, values))
     return Scenario(
@@ -124,14 +156,16 @@ def _head_rows(config: AcceleratorConfig) -> Scenario:
 
 
 def test_matmul_tiny() -> None:
-    scenarios = [_head_rows(_TINY), _matmul(_TINY, MatmulOutput.INT8, 1, 4, 1, seed=3, stalls=True)]
+    scenarios = [_head_rows(TINY), _matmul(TINY, MatmulOutput.INT8, 1, 4, 1, seed=3, stalls=True)]
     for stalls in (False, True):
         for seed, output in enumerate(MatmulOutput):
-            scenarios.append(_matmul(_TINY, output, 5, 3, 2, seed=seed, stalls=stalls, repeats=2))
-    simulate(_TINY, scenarios)
+            repeats = 2 if output == MatmulOutput.GATE8 else 1
+            scenario = _matmul(TINY, output, 5, 3, 2, seed=seed, stalls=stalls, repeats=repeats)
+            scenarios.append(scenario)
+    simulate(TINY, scenarios)
 
 
-@pytest.mark.parametrize("config", [_WIDE, _SHORT_STEPS], ids=["wide", "short_steps"])
+@pytest.mark.parametrize("config", [WIDE, SHORT_STEPS], ids=["wide", "short_steps"])
 def test_matmul_shapes(config: AcceleratorConfig) -> None:
     shapes = [(9, 2, 2, True), (1, 2, 3, False), (5, 3, 1, True)]
     simulate(
@@ -146,7 +180,7 @@ def test_matmul_shapes(config: AcceleratorConfig) -> None:
 @pytest.mark.parametrize(
     ("config", "scenarios"),
     [
-        (_TINY, [(10, 4, 4, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
+        (TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
     ],
     ids=["tiny"],
 )
@@ -157,3 +191,13 @@ def test_issue_has_no_gaps(config: AcceleratorConfig, scenarios: list[tuple]) ->
         issued = sum(scenario.busy)
         assert issued == 2 * slices * tiles * -(-rows // config.lanes) * config.step_cycles
         assert issued >= 0.99 * scenario.span, f"{scenario.name}: {issued} of {scenario.span}"
+
+
+def test_one_token_streams_as_fast_as_the_decoders() -> None:
+    """A single token is bound by the tiles that arrive: at most ports * decoder_elements weights per cycle."""
+    slices, tiles = 2, 16
+    scenario = _matmul(_STREAM, MatmulOutput.INT8, 1, slices, tiles, seed=14, stalls=False)
+    simulate(_STREAM, [scenario])
+    assert sum(scenario.busy) == slices * tiles * _STREAM.step_cycles
+    weights = slices * tiles * _STREAM.width**2
+    assert weights >= 120 * scenario.span, f"{weights / scenario.span:.1f} weights per cycle"

@@ -3,58 +3,82 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
-from hw_tests.rtl_gen.array.array_bench import Scenario, simulate
-from meadow.spec.commands import Command, Opcode
-from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.numerics import (
-    RESCALE_LIMIT,
-    block_maximum,
-    output_scale,
-    probability,
-    requantise,
-    rounding_shift,
-)
+from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, simulate
+from hw_tests.rtl_gen.attention.online_row import AttentionRow
+from meadow.spec.commands import AttendPart, Command, Opcode
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import output_scale, requantise, softmax_row
 from meadow.spec.step import Sequence, Step
 
-_TINY = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, max_head_dim=32)
-_WIDE = dataclasses.replace(
-    CONFIGURATIONS["tiny"], width=32, lanes=4, groups=3, ports=2, max_head_dim=64
-)
-_SHORT_STEPS = dataclasses.replace(_TINY, rows=4)
-
-
-def _attention_row(
-    query: np.ndarray, keys: np.ndarray, values: np.ndarray, seen: int, config, scales
-) -> list[int]:
-    """Online softmax over the first `seen` keys in blocks of W, as numerics defines its parts."""
-    maximum, total, output = None, 0, [0] * values.shape[1]
-    for start in range(0, seen, config.width):
-        block = slice(start, min(start + config.width, seen))
-        scores = [
-            requantise(v, scales["score_multiplier"], scales["score_shift"], 16)
-            for v in (keys[block].astype(int) @ query).tolist()
-        ]
-        new = block_maximum(max(scores))
-        new = new if maximum is None else max(new, maximum)
-        delta = 0 if maximum is None else min(new - maximum, RESCALE_LIMIT)
-        maximum = new
-        power = [probability(score, new, config.probability_bits) for score in scores]
-        total = rounding_shift(total, delta) + sum(power)
-        mixed = (np.array(power) @ values[block].astype(int)).tolist()
-        output = [rounding_shift(o, delta) + v for o, v in zip(output, mixed, strict=True)]
-    multiplier, shift = output_scale(total, scales["output_multiplier"], scales["output_shift"])
-    return [requantise(o, multiplier, shift, 8) for o in output]
-
-
 _SCALES = dict(score_multiplier=3000, score_shift=15, output_multiplier=50000, output_shift=10)
+_SCORE = (_SCALES["score_multiplier"], _SCALES["score_shift"])
+_OUTPUT = (_SCALES["output_multiplier"], _SCALES["output_shift"])
 
 
-def _attend(
+class _Commands:
+    """Builds a scenario of ATTEND commands: the tiles they read, and what the memory holds after each of them."""
+
+    def __init__(
+        self, config: AcceleratorConfig, *, head_dim: int, column_beats: int, seed: int
+    ) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.config, self.head_dim = config, head_dim
+        self.blocks, self.segment = max(1, head_dim // config.width), min(config.width, head_dim)
+        self.columns = slice(16 * column_beats, 16 * column_beats + self.segment)
+        self.memory = self.rng.integers(0, 256, (500, config.width), np.uint8)
+        self.expected = self.memory.copy()
+        self.tiles: list[tuple] = []
+        self.commands: list[Command] = []
+        self.fields = dict(
+            blocks=self.blocks,
+            segment_beats=self.segment // 16,
+            column_beats=column_beats,
+            **_SCALES,
+        )
+
+    def head_of(self, address: int) -> np.ndarray:
+        """A head's int8 elements in the expected memory, [blocks, elements of a block], a view."""
+        return self.expected[address : address + self.blocks, self.columns].view(np.int8)
+
+    def cached(self, length: int) -> np.ndarray:
+        return self.rng.integers(-127, 128, (length, self.head_dim), np.int8)
+
+    def feed(self, cached: np.ndarray, block: int) -> None:
+        """The tiles of one block of keys or values; what lies beyond them is garbage."""
+        width, segment = self.config.width, self.segment
+        for index in range(self.blocks):
+            tile = self.rng.integers(-127, 128, (width, width), np.int8)
+            part = cached[block * width : (block + 1) * width]
+            tile[: len(part), self.columns] = part[:, index * segment : (index + 1) * segment]
+            self.tiles.append((None, tile))
+
+    def command(self, **fields: int) -> None:
+        self.commands.append(Command(Opcode.ATTEND, {**self.fields, **fields}))
+
+    def scenario(self, name: str, sequences: list[Sequence], stalls: bool) -> Scenario:
+        return Scenario(
+            name=f"{name}, head dim {self.head_dim}, {sequences}, stalls {stalls}",
+            memory=self.memory,
+            expected=self.expected,
+            tiles=self.tiles,
+            commands=self.commands,
+            step=Step(tuple(sequences)),
+            stalls=stalls,
+        )
+
+
+def _sequences(spans: list[tuple[int, int]]) -> list[Sequence]:
+    """spans: (position, tokens) of each sequence."""
+    firsts = [sum(tokens for _, tokens in spans[:index]) for index in range(len(spans))]
+    return [Sequence(0, *span, first) for span, first in zip(spans, firsts, strict=True)]
+
+
+def _whole(
     config: AcceleratorConfig,
     head_dim: int,
     spans: list[tuple[int, int]],
@@ -64,90 +88,157 @@ def _attend(
     stalls: bool,
     column_beats: int = 0,
     heads: int = 1,
+    commands: int = 1,
 ) -> Scenario:
-    """spans: (position, tokens) of each sequence. Every byte outside of the head must stay as it was."""
-    rng = np.random.default_rng(seed)
-    width = config.width
-    blocks = max(1, head_dim // width)
-    segment = min(width, head_dim)
-    rows = sum(tokens for _, tokens in spans)
-    query, stride = 5, blocks + 1
-    memory = rng.integers(0, 256, (400, width), np.uint8)
-    expected = memory.copy()
-    columns = slice(16 * column_beats, 16 * column_beats + segment)
-    feed, commands, sequences = [], [], []
-    for head in range(heads):
-        base = query + head * stride * rows
-        first = 0
-        for position, tokens in spans:
-            if head == 0:
-                sequences.append(Sequence(0, position, tokens, first))
-            length = position + tokens
-            keys = rng.integers(-127, 128, (length, head_dim), np.int8)
-            values = rng.integers(-127, 128, (length, head_dim), np.int8)
-            for row in range(first, first + tokens):
-                words = expected[base + row * stride :][:blocks]
-                x = words[:, columns].reshape(-1).view(np.int8).astype(int)
-                seen = position + row - first + 1 if causal else length
-                result = _attention_row(x, keys, values, seen, config, _SCALES)
-                words[:, columns] = np.array(result, np.int8).view(np.uint8).reshape(blocks, -1)
+    """`commands` KV heads of `heads` query heads each. Every byte outside of them must stay as it was."""
+    build = _Commands(config, head_dim=head_dim, column_beats=column_beats, seed=seed)
+    width, blocks = config.width, build.blocks
+    rows, stride = sum(tokens for _, tokens in spans), heads * blocks + 1
+    sequences = _sequences(spans)
+    for number in range(commands):
+        query = 5 + number * stride * rows
+        for entry in sequences:
+            length = entry.position + entry.tokens
+            keys, values = build.cached(length), build.cached(length)
+            for token, head in itertools.product(range(entry.tokens), range(heads)):
+                address = query + (entry.first_row + token) * stride + head * blocks
+                place = build.head_of(address)
+                x = place.reshape(-1).copy()
+                row = AttentionRow(config.probability_bits, _SCORE)
+                seen = entry.position + token + 1 if causal else length
+                for start in range(0, seen, width):
+                    part = slice(start, min(start + width, seen))
+                    row.block(x, keys[part], values[part])
+                place[:] = np.array(row.result(*_OUTPUT)).reshape(place.shape)
             count = -(-length // width)
-            order = [("k", 0)]
-            for b in range(1, count):
-                order += [("k", b), ("v", b - 1)]
-            for kind, b in [*order, ("v", count - 1)]:
-                for h in range(blocks):
-                    tile = rng.integers(-127, 128, (width, width), np.int8)
-                    part = (keys if kind == "k" else values)[b * width : (b + 1) * width]
-                    tile[: len(part), columns] = part[:, h * segment : (h + 1) * segment]
-                    feed.append((None, tile))
-            first += tokens
-        fields = dict(
-            query=base,
+            build.feed(keys, 0)
+            for block in range(1, count):
+                build.feed(keys, block)
+                build.feed(values, block - 1)
+            build.feed(values, count - 1)
+        build.command(query=query, query_stride=stride, causal=int(causal), heads=heads)
+    name = f"{heads} heads, causal {causal}, seed {seed}"
+    return build.scenario(name, sequences, stalls)
+
+
+def _parts(
+    config: AcceleratorConfig,
+    head_dim: int,
+    entry: Sequence,
+    part: AttendPart,
+    *,
+    first: int = 0,
+    rows: int = 0,
+    causal: bool = True,
+    seed: int,
+    stalls: bool,
+    column_beats: int = 0,
+    commands: int = 1,
+) -> Scenario:
+    """SCORES from Q to the scores area, or VALUES from random scores there, of `commands` heads one after the other."""
+    build = _Commands(config, head_dim=head_dim, column_beats=column_beats, seed=seed)
+    width, half, blocks, rng = config.width, config.width // 2, build.blocks, build.rng
+    tokens = rows or entry.tokens
+    start = entry.position + first
+    keys_of = [start + token + 1 if causal else start + tokens for token in range(tokens)]
+    count = -(-(start + tokens) // width)
+    stride, area_stride = blocks + 2, 2 * count + 2
+    for number in range(commands):
+        query = 5 + number * stride * (entry.first_row + first + tokens)
+        area = 200 + number * area_stride * tokens
+        cached = build.cached(start + tokens)
+        for token, keys in enumerate(keys_of):
+            row = build.expected[area + token * area_stride :][:area_stride]
+            # What the row's group sees: up to the keys of its last token.
+            last = min(tokens, (token // config.lanes + 1) * config.lanes) - 1
+            width_seen = -(-keys_of[last] // width) * width
+            elements = row[1 : 1 + width_seen // half].reshape(-1).view("<i2")
+            place = build.head_of(query + (entry.first_row + first + token) * stride)
+            if part == AttendPart.SCORES:
+                dots = cached[:keys].astype(int) @ place.reshape(-1).astype(int)
+                elements[:] = -(1 << 15)
+                elements[:keys] = [requantise(dot, *_SCORE, 16) for dot in dots.tolist()]
+                continue
+            elements[:] = 0
+            scores = rng.integers(-2000, 2000, keys).tolist()
+            elements[:keys], total = softmax_row(scores, config.probability_bits)
+            row[0] = 0
+            row[0, :4] = np.array([total], "<u4").view(np.uint8)
+            mixed = elements[:keys].astype(int) @ cached[:keys].astype(int)
+            scale = output_scale(total, *_OUTPUT)
+            output = [requantise(value, *scale, 8) for value in mixed.tolist()]
+            build.memory[area + token * area_stride :][:area_stride] = row
+            place[:] = np.array(output).reshape(place.shape)
+        for block in range(count):
+            build.feed(cached, block)
+        build.command(
+            query=query,
             query_stride=stride,
-            blocks=blocks,
-            segment_beats=segment // 16,
-            column_beats=column_beats,
             causal=int(causal),
-            **_SCALES,
+            heads=1,
+            part=part,
+            first=first,
+            rows=rows,
+            scores=area,
+            scores_stride=area_stride,
         )
-        commands.append(Command(Opcode.ATTEND, fields))
-    return Scenario(
-        name=f"head dim {head_dim}, {spans}, causal {causal}, seed {seed}, stalls {stalls}",
-        memory=memory,
-        expected=expected,
-        tiles=feed,
-        commands=commands,
-        step=Step(tuple(sequences)),
-        stalls=stalls,
-    )
+    name = f"{part.name} of {tokens} rows from {first}, causal {causal}, seed {seed}"
+    return build.scenario(name, [entry], stalls)
 
 
 @pytest.mark.parametrize(
     ("config", "cases"),
     [
-        (_TINY, [(16, 0, [(0, 9)]), (16, 0, [(30, 9)]), (32, 0, [(13, 5), (37, 4)])]),
-        (_WIDE, [(16, 1, [(40, 3), (0, 7)]), (64, 0, [(70, 1), (3, 1), (31, 1)])]),
-        (_SHORT_STEPS, [(16, 0, [(30, 2)]), (32, 0, [(5, 9)])]),
+        (TINY, [(16, 0, 1, [(0, 9)]), (16, 0, 2, [(30, 5)]), (32, 0, 1, [(13, 5), (37, 4)])]),
+        (WIDE, [(16, 1, 2, [(40, 3), (0, 4)]), (64, 0, 3, [(70, 1), (3, 2), (31, 1)])]),
+        (WIDE, [(32, 0, 4, [(30, 3)]), (16, 0, 1, [(40, 3), (0, 9)])]),
+        (SHORT_STEPS, [(16, 0, 2, [(30, 2)]), (32, 0, 1, [(5, 9)])]),
     ],
-    ids=["tiny", "wide", "short_steps"],
+    ids=["tiny", "wide", "wide_all_lanes", "short_steps"],
 )
-def test_attend(config: AcceleratorConfig, cases: list[tuple]) -> None:
+def test_whole(config: AcceleratorConfig, cases: list[tuple]) -> None:
     simulate(
         config,
         [
-            _attend(
-                config, head_dim, spans, causal=causal, seed=21, stalls=stalls, column_beats=column
+            _whole(
+                config,
+                head_dim,
+                spans,
+                causal=causal,
+                seed=21,
+                stalls=causal != index % 2,
+                column_beats=column,
+                heads=heads,
             )
-            for index, (head_dim, column, spans) in enumerate(cases)
-            for causal in (True, False)
-            for stalls in (causal != index % 2,)
+            for index, (head_dim, column, heads, spans) in enumerate(cases)
+            for causal in ((True, False) if config is TINY else (index % 2 == 0,))
         ],
     )
 
 
+@pytest.mark.parametrize("part", [AttendPart.SCORES, AttendPart.VALUES])
+@pytest.mark.parametrize(
+    ("config", "head_dim"),
+    [(TINY, 32), (WIDE, 16), (SHORT_STEPS, 16)],
+    ids=["tiny", "wide", "short_steps"],
+)
+def test_parts(config: AcceleratorConfig, head_dim: int, part: AttendPart) -> None:
+    """A whole sequence, causal or not, and the last rows of one; two heads one after the other reuse the lanes' totals."""
+    column = 1 if head_dim < config.width else 0
+    cases = [
+        dict(entry=Sequence(0, 20, 5), commands=2, stalls=False, causal=True),
+        dict(entry=Sequence(0, 0, 7), commands=1, stalls=True, causal=False),
+        dict(entry=Sequence(0, 13, 9), commands=2, stalls=True, causal=True, first=4, rows=5),
+    ]
+    scenarios = [
+        _parts(config, head_dim, part=part, column_beats=column, seed=24, **case)
+        for case in (cases[2:] if config is WIDE else cases)  # four lanes take their time
+    ]
+    simulate(config, scenarios)
+
+
 def test_attention_keeps_the_array_busy() -> None:
-    many = _attend(_TINY, 16, [(64, 10)], causal=False, seed=23, stalls=False)
-    heads = _attend(_TINY, 16, [(20, 10)], causal=True, seed=22, stalls=False, heads=3)
-    simulate(_TINY, [many, heads])
+    many = _whole(TINY, 16, [(64, 10)], causal=False, seed=23, stalls=False)
+    more = _whole(TINY, 16, [(20, 10)], causal=True, seed=22, stalls=False, commands=3)
+    simulate(TINY, [many, more])
     assert sum(many.busy) >= 0.9 * many.span, (sum(many.busy), many.span)

@@ -8,13 +8,13 @@ import random
 from collections import defaultdict, deque
 
 import pytest
-from amaranth.sim import Simulator
 
-from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
+from hw_tests.rtl_gen.array.simulation import run, set_step
+from meadow.spec.commands import AttendPart, Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
 from rtl_gen.array.array_control import ArrayControl
-from rtl_gen.array.bundles import DrainMode, Target
+from rtl_gen.array.bundles import DrainMode, Target, WordKind
 from rtl_gen.array.latency import LaneLatency
 from rtl_gen.vector.bundles import writer_depth
 
@@ -33,6 +33,7 @@ class _Distances:
         self.last: dict[tuple, int] = defaultdict(lambda: _NEVER)
         self.loads: list[tuple[int, str]] = []  # operand bundles for the next swaps
         self.fetch_runs: dict[tuple, int] = defaultdict(int)
+        self.totals: set[int] = set()  # groups whose given total no finish has read
 
     def operand(self, now: int, kind: str, index: int) -> None:
         reuse = self.rules.operand_reuse if kind == "word" else self.rules.fetch_reuse
@@ -46,11 +47,19 @@ class _Distances:
         if index == self.config.step_cycles - 1:
             self.fetch_runs[where] += 1
 
-    def swap(self, now: int, probabilities: bool) -> None:
+    def total(self, now: int, lane: int, group: int) -> None:
+        if lane == 0:
+            assert group not in self.totals, f"total of group {group} replaced in cycle {now}"
+        self.totals.add(group)
+        self.last["total", group] = now
+        assert now >= self.last["score",] + self.rules.score_sum
+
+    def swap(self, now: int) -> None:
         rules = self.rules
-        kind, latency = ("fetch", rules.fetch) if probabilities else ("word", rules.operand)
+        kind = self.loads[0][1]
+        latency = rules.fetch if kind == "fetch" else rules.operand
         words = [kind for _, kind in self.loads].count("word")
-        count = self.config.step_cycles if probabilities else words
+        count = self.config.step_cycles if kind == "fetch" else words
         own, later = self.loads[:count], self.loads[count:]
         assert own and len(own) == count and all(load[1] == kind for load in own)
         assert max(own)[0] <= now - latency, f"swap in cycle {now}, operand in {own}"
@@ -75,6 +84,7 @@ class _Distances:
                 assert now >= self.last["score_group", group] + self.rules.score_revisit
             if position == self.config.step_cycles - 1:
                 self.last["score", where] = self.last["score_group", group] = now
+                self.last["score",] = now
                 self.last["score_bank", bank] = now
         if mode == DrainMode.OUTPUT and start:
             assert now >= self.last["finish",] + self.rules.finish
@@ -83,6 +93,8 @@ class _Distances:
     def finish(self, now: int, group: int) -> None:
         assert now >= self.last["output",] + self.rules.finish_reuse
         assert now >= self.last["score_group", group] + self.rules.score_sum
+        assert now >= self.last["total", group] + self.rules.total
+        self.totals.discard(group)
         self.last["finish",] = now
 
 
@@ -102,23 +114,15 @@ class _Bench:
         return not self.stalls or self.rng.random() < share
 
     def run(self, commands: list[Command], step: Step, limit: int = 20000) -> None:
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-
         async def bench(ctx) -> None:
             await self._run(ctx, commands, step, limit)
 
-        simulator.add_testbench(bench)
-        simulator.run()
+        run(self.dut, bench)
 
     async def _run(self, ctx, commands: list[Command], step: Step, limit: int) -> None:
         dut, config = self.dut, self.config
         ports = range(config.ports)
-        ctx.set(dut.step.rows, step.rows)
-        ctx.set(dut.step.sequences, len(step.sequences))
-        for index, entry in enumerate(step.sequences):
-            for name in ("position", "tokens", "first_row"):
-                ctx.set(getattr(dut.step.entries[index], name), getattr(entry, name))
+        set_step(ctx, dut.step, step)
         pending = deque(int.from_bytes(command.encode(), "little") for command in commands)
         credits = {"tile": [2] * config.ports, "parameter": [2] * config.ports}
         left = {"tile": [self.tiles] * config.ports, "parameter": [self.slices] * config.ports}
@@ -180,9 +184,12 @@ class _Bench:
         # An operand bundle in the cycle of a swap belongs to the next step, so swaps come first.
         probabilities = ctx.get(issue.target) == Target.OUTPUT
         if ctx.get(issue.swap):
-            rules.swap(now, probabilities)
+            rules.swap(now)
         if ctx.get(word.valid):
-            rules.operand(now, "word", ctx.get(word.lane))
+            if ctx.get(word.kind) == WordKind.TOTAL:
+                rules.total(now, ctx.get(word.lane), ctx.get(word.group))
+            else:
+                rules.operand(now, "word", ctx.get(word.lane))
         if ctx.get(fetch.valid):
             where = (ctx.get(fetch.bank), ctx.get(fetch.group))
             rules.fetch(now, where, ctx.get(fetch.index))
@@ -213,19 +220,45 @@ class _Bench:
 def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[Command, list]:
     stride = 2 * slices
     values = dict(source_stride=tiles, tiles=tiles, slices=slices, destination_stride=stride)
-    words = slices * (2 if output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16) else 1)
-    expected = [(row * stride + word, row) for row in range(rows) for word in range(words)]
+    apart = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
+    parts = 1 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 2
+    expected = [
+        (row * stride + (n * parts + part if apart else n), row)
+        for row in range(rows)
+        for n in range(slices)
+        for part in range(parts)
+    ]
     return Command(Opcode.MATMUL, {**values, "output": output, "row_set": RowSet.CHUNK}), expected
 
 
-def _attend(config: AcceleratorConfig, head_dim: int, step: Step, causal: bool) -> tuple:
+def _attend(
+    config: AcceleratorConfig, head_dim: int, step: Step, causal: bool, heads: int = 1
+) -> tuple[Command, int, list]:
     """The command, how many tiles it takes, and address and row of its words."""
     blocks = max(1, head_dim // config.width)
     keys = sum(-(-(s.position + s.tokens) // config.width) for s in step.sequences)
-    values = dict(query=500, query_stride=3, blocks=blocks, causal=int(causal))
+    stride = heads * blocks + 1
+    values = dict(query=500, query_stride=stride, blocks=blocks, causal=int(causal), heads=heads)
     values |= dict(segment_beats=min(head_dim, config.width) // 16, score_shift=1)
-    words = [(500 + 3 * row + block, row) for row in range(step.rows) for block in range(blocks)]
+    words = [
+        (500 + stride * row + word, row) for row in range(step.rows) for word in range(stride - 1)
+    ]
     return Command(Opcode.ATTEND, values), 2 * keys * blocks, words
+
+
+def _part(config: AcceleratorConfig, part: AttendPart, step: Step) -> tuple[Command, int, list]:
+    """The same for a part of attention of one sequence, every row of which sees all keys."""
+    command, tiles, words = _attend(config, config.width, step, False)
+    count = tiles // 2
+    stride = 2 * count + 1
+    values = dict(command.values, part=part, scores=200, scores_stride=stride)
+    if part == AttendPart.SCORES:
+        words = [
+            (200 + row * stride + 1 + word, row)
+            for row in range(step.rows)
+            for word in range(2 * count)
+        ]
+    return Command(Opcode.ATTEND, values), count, words
 
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
@@ -241,13 +274,17 @@ def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
     spans = [(width + 3, first), (0, rows - first)]
     step = Step((Sequence(0, *spans[0]), Sequence(0, *spans[1], first)))
     commands, expected, tiles, slices = [], [], 0, 0
-    for output, count in ((MatmulOutput.INT8, 1), (MatmulOutput.RESIDUAL16, 2)):
+    outputs = (MatmulOutput.INT8, 1), (MatmulOutput.RESIDUAL16, 2), (MatmulOutput.ROTATE8, 1)
+    for output, count in outputs:
         command, words = _matmul(rows, 3, count, output)
         commands.append(command)
         expected += words
         tiles, slices = tiles + 3 * count, slices + 3
-    for head_dim, causal in ((16, True), (min(2 * width, config.max_head_dim), False)):
-        command, count, words = _attend(config, head_dim, step, causal)
+    two_heads = min(2, config.lanes)
+    narrow = first <= config.groups * (config.lanes // two_heads)
+    cases = [(16, True, 1), (min(2 * width, config.max_head_dim), False, 1)]
+    for head_dim, causal, heads in [*cases, (16, True, two_heads if narrow else 1)]:
+        command, count, words = _attend(config, head_dim, step, causal, heads)
         commands.append(command)
         expected += words
         tiles += count
@@ -255,6 +292,26 @@ def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
     bench = _Bench(config, tiles + 2, slices + 2, stalls=stalls)
     bench.run([*commands, command], step)
     assert sorted(bench.words) == sorted(expected + words)
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
+@pytest.mark.parametrize(
+    "config", [_SMALL, _SHORT_STEPS, _ONE_LANE], ids=["small", "short_steps", "one_lane"]
+)
+def test_distances_of_parts(config: AcceleratorConfig, stalls: bool) -> None:
+    """Totals of a command neither replace those of the one before nor meet the sums of a whole attention."""
+    rows = config.chunk_tokens - 1
+    step = Step((Sequence(0, config.width, rows),))
+    scores, values = (_part(config, part, step) for part in (AttendPart.SCORES, AttendPart.VALUES))
+    whole = _attend(config, config.width, step, False)
+    commands, expected, tiles = [], [], 0
+    for command, count, words in (scores, values, values, whole, values, scores, whole):
+        commands.append(command)
+        expected += words
+        tiles += count
+    bench = _Bench(config, tiles, 0, stalls=stalls)
+    bench.run(commands, step)
+    assert sorted(bench.words) == sorted(expected)
 
 
 def _share(bench: _Bench) -> float:

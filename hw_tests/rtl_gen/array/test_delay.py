@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from amaranth.hdl import Module, Signal
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from rtl_gen.array.delay import delayed
 
 
@@ -24,10 +24,7 @@ def test_delays_by_the_cycles_asked_for(cycles: int) -> None:
             assert ctx.get(output) == (100 + now - cycles if now >= cycles else 0)
             await ctx.tick()
 
-    simulator = Simulator(m)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(m, bench)
 
 
 def test_no_cycles_is_the_source_itself() -> None:

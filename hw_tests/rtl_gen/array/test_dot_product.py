@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import named_config
 from rtl_gen.array.dot_product import DotProduct, operand_bits
 
@@ -40,8 +40,5 @@ def test_exact_sums_one_row_per_cycle(width: int, bits: int) -> None:
                     ctx.set(dut.i_operand[element], int(operands[cycle - 1, element]))
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     assert found[dut.LATENCY :] == (rows * operands).sum(axis=1).tolist(), f"seed {_SEED}"

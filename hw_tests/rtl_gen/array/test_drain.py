@@ -3,21 +3,42 @@
 
 from __future__ import annotations
 
-from amaranth.sim import Simulator
+import dataclasses
 
+import pytest
+
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.drain import Drain
 from rtl_gen.array.latency import LaneLatency
-from rtl_gen.vector.bundles import writer_depth
+from rtl_gen.vector.bundles import ResultMode, writer_depth
 
 _CONFIG = CONFIGURATIONS["small"]
 
 
-def _play(passes: list[dict], retired: set[int], cycles: int) -> tuple[list, list, list]:
-    """Cycles of: transfers at i_pass; (cycle, parameter shifts) of o_drain; o_finish."""
-    dut = Drain(config=_CONFIG)
-    starts, drains, finishes = [], [], []
+_CONTEXT = (
+    "address stride heads head_stride rotary rotary_stride post_shift half row mask channel elements "
+    "restart lanes_high"
+).split()
+
+
+@dataclasses.dataclass
+class _Seen:
+    """Cycles of transfers at i_pass; (cycle, fields) of o_drain and o_context; cycles of o_finish and o_score_done."""
+
+    starts: list = dataclasses.field(default_factory=list)
+    drains: list = dataclasses.field(default_factory=list)
+    contexts: list = dataclasses.field(default_factory=list)
+    finishes: list = dataclasses.field(default_factory=list)
+    scored: list = dataclasses.field(default_factory=list)
+    freed: list = dataclasses.field(default_factory=list)
+
+
+def _play(passes: list[dict], retired: set[int], cycles: int, config=_CONFIG) -> _Seen:
+    """The parameter buffer answers each position with the position as shift."""
+    dut = Drain(config=config)
+    seen = _Seen()
 
     async def bench(ctx) -> None:
         queue = list(passes)
@@ -25,25 +46,45 @@ def _play(passes: list[dict], retired: set[int], cycles: int) -> tuple[list, lis
         for now in range(cycles):
             ctx.set(dut.i_result_retired, now in retired)
             answers.append(ctx.get(dut.o_parameter_read.position))
-            ctx.set(dut.i_parameters[0].shift, answers[-Drain.ACTIVE_TO_DRAIN])
+            for row in range(config.rows):
+                ctx.set(
+                    dut.i_parameters[row], {"shift": answers[-Drain.ACTIVE_TO_DRAIN], "bias": 5}
+                )
             ctx.set(dut.i_pass.valid, bool(queue))
             if queue:
                 ctx.set(dut.i_pass.payload, queue[0])
-            if ctx.get(dut.o_drain.valid):
-                drains.append((now, ctx.get(dut.o_drain.parameters[0].shift)))
+            drain = dut.o_drain
+            if ctx.get(drain.valid):
+                names = "emit limit causal heads".split()
+                fields = {name: ctx.get(getattr(drain, name)) for name in names}
+                fields["parameters"] = [
+                    tuple(ctx.get(getattr(row, name)) for name in ("bias", "multiplier", "shift"))
+                    for row in drain.parameters
+                ]
+                seen.drains.append((now, fields))
+            if ctx.get(dut.o_context.valid):
+                payload = dut.o_context.payload
+                seen.contexts.append((now, {n: ctx.get(getattr(payload, n)) for n in _CONTEXT}))
+            for name, cycles_seen in (
+                ("o_score_done", seen.scored),
+                ("o_parameter_free", seen.freed),
+            ):
+                if ctx.get(getattr(dut, name)):
+                    cycles_seen.append(now)
             if ctx.get(dut.o_finish.valid):
-                finishes.append(now)
+                seen.finishes.append(now)
             taken = bool(queue) and ctx.get(dut.i_pass.ready)
             await ctx.tick()
             if taken:
                 queue.pop(0)
-                starts.append(now)
+                seen.starts.append(now)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return starts, drains, finishes
+    run(dut, bench)
+    return seen
+
+
+def _shifts(seen: _Seen) -> set[int]:
+    return {shift for _, fields in seen.drains for _, _, shift in fields["parameters"]}
 
 
 def test_passes_follow_each_other_until_credits_end() -> None:
@@ -52,30 +93,67 @@ def test_passes_follow_each_other_until_credits_end() -> None:
     passes = [dict(mode=DrainMode.INT16, credits=words, last=1)] * (whole + 1)
     step = _CONFIG.step_cycles
     late = 2 * whole * step
-    starts, drains, finishes = _play(passes, set(range(late, late + words)), late + 60)
-    assert starts == [step * index for index in range(whole)] + [late + words]
-    assert drains == [
+    seen = _play(passes, set(range(late, late + words)), late + 60)
+    assert seen.starts == [step * index for index in range(whole)] + [late + words]
+    assert [(now, fields["parameters"][0][2]) for now, fields in seen.drains] == [
         (start + Drain.START_TO_DRAIN + position, position)
-        for start in starts
+        for start in seen.starts
         for position in range(step)
     ]
-    assert not finishes
+    assert not seen.finishes
 
 
 def test_output_passes_wait_for_their_finish() -> None:
     latency = LaneLatency.of(_CONFIG)
     first = dict(mode=DrainMode.OUTPUT, start=1, credits=4, shift=9)
-    starts, drains, finishes = _play([first, {**first, "start": 0}, first], set(), 300)
-    ready = [start + Drain.START_TO_DRAIN for start in starts]
-    assert ready[0] == finishes[0] + latency.finish
+    seen = _play([first, {**first, "start": 0}, first], set(), 300)
+    ready = [start + Drain.START_TO_DRAIN for start in seen.starts]
+    assert ready[0] == seen.finishes[0] + latency.finish
     assert ready[1] == ready[0] + _CONFIG.step_cycles
-    assert ready[2] == finishes[1] + latency.finish
-    assert finishes[1] >= ready[0] + latency.finish_reuse
-    assert {shift for _, shift in drains} == {9}
+    assert ready[2] == seen.finishes[1] + latency.finish
+    assert seen.finishes[1] >= ready[0] + latency.finish_reuse
+    assert _shifts(seen) == {9}
 
 
 def test_score_passes_take_no_credits() -> None:
     passes = [dict(mode=DrainMode.SCORE, multiplier=5, shift=7)] * 12
-    starts, drains, _ = _play(passes, set(), 12 * _CONFIG.step_cycles + 20)
-    assert starts == [_CONFIG.step_cycles * index for index in range(12)]
-    assert {shift for _, shift in drains} == {7}
+    seen = _play(passes, set(), 12 * _CONFIG.step_cycles + 20)
+    assert seen.starts == [_CONFIG.step_cycles * index for index in range(12)]
+    assert _shifts(seen) == {7}
+    assert len(seen.scored) == 12 and not seen.contexts and not seen.freed
+
+
+def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
+    """SCORE16: the pass's multiplier and shift, bias 0, two words; a pause only between SCORE passes."""
+    config = dataclasses.replace(_CONFIG, lanes=1, rows=16)
+    assert LaneLatency.of(config).score_revisit > 1
+    base = dict(multiplier=5, shift=7, limit=-3, causal=1, heads=1, address=90, lanes_high=1)
+    passes = [dict(base, mode=DrainMode.SCORE16, credits=2, last=1)] * 3
+    seen = _play(passes, set(), 60, config)
+    step = config.step_cycles
+    assert seen.starts == [step * index for index in range(3)]
+    for index, (_, fields) in enumerate(seen.drains):
+        emit = int(index % step in (step // 2 - 1, step - 1))
+        want = dict(emit=emit, limit=-3, causal=1, heads=1, parameters=[(0, 5, 7)] * config.rows)
+        assert fields == want
+    assert [context["address"] for _, context in seen.contexts] == [90, 91] * 3
+    assert not seen.scored and not seen.freed
+    scores = _play([dict(base, mode=DrainMode.SCORE)] * 3, set(), 60, config)
+    assert scores.starts[1] - scores.starts[0] > step
+
+
+@pytest.mark.parametrize("second", [0, 1])
+@pytest.mark.parametrize("result", list(ResultMode))
+def test_sixteen_bit_words_are_neighbours_or_halves(result: ResultMode, second: int) -> None:
+    base = dict(address=500, stride=6, heads=2, head_stride=3, rotary=70, rotary_stride=4, row=9)
+    base |= dict(post_shift=11, mask=3, lanes_high=4, restart=1)
+    half = _CONFIG.width // 2
+    fields = dict(base, mode=DrainMode.INT16, result=result, rotary_second=second, credits=8)
+    fields |= dict(channel=64, remaining=half + 3, last=1)
+    seen = _play([fields], set(), 60)
+    halves = result in (ResultMode.TABLE8, ResultMode.ROTATE8, ResultMode.GATE8)
+    first = dict(base, half=0, channel=64, elements=half)
+    other = dict(base, half=int(halves), channel=64 + half, elements=3, restart=0)
+    other |= dict(address=500 if halves else 501, rotary=70 + second)
+    assert [context for _, context in seen.contexts] == [first, other]
+    assert len(seen.freed) == 1

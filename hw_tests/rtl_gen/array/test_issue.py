@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.sim import Simulator
-
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.bundles import Target
 from rtl_gen.array.issue import Issue
@@ -48,10 +47,7 @@ def test_steps_wait_for_tile_and_drain_and_keep_their_distance() -> None:
                 queue.pop(0)
                 starts.append(now)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     assert starts == [15, 31, drained + 1] and drained > 31 + revisit
     first = [start + Issue.START_TO_ISSUE for start in starts]
     assert issues == [
@@ -79,9 +75,30 @@ def test_a_short_step_is_as_long_as_the_revisit_distance() -> None:
                 starts.append(now)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     distances = {after - before for before, after in zip(starts, starts[1:], strict=False)}
     assert distances == {LaneLatency.of(_CONFIG).revisit}
+
+
+def test_phases_of_one_target_wait_for_each_other_from_the_first_cycle() -> None:
+    """The second phase is offered while the last step of the first one still runs."""
+    dut = Issue(config=_CONFIG)
+    starts = []
+    phase = dict(cycles=16, phase_first=1, phase_last=1, tile_last=1, target=Target.OUTPUT)
+
+    async def bench(ctx) -> None:
+        for port in range(2):
+            ctx.set(getattr(dut, f"i_tile_done_{port}"), 1)
+        await ctx.tick().repeat(2)
+        for port in range(2):
+            ctx.set(getattr(dut, f"i_tile_done_{port}"), 0)
+        ctx.set(dut.i_step.valid, 1)
+        ctx.set(dut.i_step.payload, phase)
+        for now in range(60):
+            ctx.set(dut.i_drained_2, now == 50)
+            if ctx.get(dut.i_step.ready):
+                starts.append(now)
+            await ctx.tick()
+
+    run(dut, bench)
+    assert starts == [0, 51]

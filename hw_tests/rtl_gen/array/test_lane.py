@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.array.lane_script import LaneScript, play
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import named_config
 from meadow.spec.numerics import requantise
 from rtl_gen.array.bundles import DrainMode, Target
@@ -35,10 +35,7 @@ def test_every_bundle_leaves_one_cycle_later_unchanged() -> None:
                 found = ctx.get(getattr(dut, f"o_{name}").as_value())
                 assert found == value, f"{name}, seed {_SEED}"
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
 
 
 @pytest.mark.parametrize("index", [0, 1])

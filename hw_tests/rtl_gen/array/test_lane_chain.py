@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from amaranth.lib import wiring
 
-from hw_tests.rtl_gen.array.lane_script import HeadModel, LaneScript, play
+from hw_tests.rtl_gen.array.lane_script import LaneScript, play
+from hw_tests.rtl_gen.attention.online_row import AttentionRow
 from meadow.spec.config import AcceleratorConfig, named_config
-from meadow.spec.numerics import requantise
-from rtl_gen.array.bundles import DrainMode, Target
+from meadow.spec.numerics import output_scale, requantise
+from rtl_gen.array.bundles import DrainMode, Target, WordKind
 from rtl_gen.array.lane_chain import LANE_MODULE, LaneChain, lane_verilog
 
 _SEED = 15
@@ -99,8 +100,8 @@ def test_matmul_in_every_output_mode(name: str) -> None:
 
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("name", _CONFIGS)
-def test_attention_of_two_heads(name: str, causal: int) -> None:
-    """Tile order K0 K1 V0 K2 V1 V2; the rows of the second head start from scratch."""
+def test_attention_of_two_commands(name: str, causal: int) -> None:
+    """Tile order K0 K1 V0 K2 V1 V2; rows of the second command start from scratch. Lanes share keys by `heads`."""
     config = _CONFIGS[name]
     width, lanes, groups, blocks = config.width, config.lanes, config.groups, 3
     numbers = np.random.default_rng(_SEED + causal)
@@ -108,9 +109,13 @@ def test_attention_of_two_heads(name: str, causal: int) -> None:
     parameters = [(0, *score), *[(12345, 7, 3)] * (config.rows - 1)] * config.step_cycles
     script = LaneScript(config)
     for head in range(2):
+        heads = [int(numbers.integers(1, lanes + 1)) for _ in range(groups)]
         query = _int8(numbers, groups, lanes, width)
         keys, values = (_int8(numbers, blocks, width, width) for _ in range(2))
-        rows = [[HeadModel(config, score) for _ in range(lanes)] for _ in range(groups)]
+        rows = [
+            [AttentionRow(config.probability_bits, score) for _ in range(lanes)]
+            for _ in range(groups)
+        ]
         # Contexts end in any block; group 0 of head 1 sees nothing of block 0.
         limits = [int(numbers.integers(-1, 3 * width)) for _ in range(groups)]
         # The second head accumulates in the last head-dim block of OUTPUT: its highest addresses.
@@ -130,13 +135,15 @@ def test_attention_of_two_heads(name: str, causal: int) -> None:
                     bank=block % 2,
                     limit=limit,
                     causal=causal,
+                    heads=heads[group],
                     reset=block == 0,
                     lanes_low=low,
                     lanes_high=high,
                 )
                 for lane in range(low, high):
-                    seen = min(width, limit + (lane if causal else 0))
-                    rows[group][lane].block(query[group, lane], keys[block], values[block], seen)
+                    seen = max(0, min(width, limit + (lane // heads[group] if causal else 0)))
+                    row = rows[group][lane]
+                    row.block(query[group, lane], keys[block][:seen], values[block][:seen])
 
         def query_key(block: int) -> None:
             for group in range(groups):
@@ -177,7 +184,71 @@ def test_attention_of_two_heads(name: str, causal: int) -> None:
                 lanes_high=high,
             )
             for lane in range(low, high):
-                script.expect(emits, lane, rows[group][lane].result(multiplier, shift))
+                result = rows[group][lane].result(multiplier, shift)
+                script.expect(emits, lane, np.array(result, np.int8).tobytes())
+    _play(config, script)
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("name", _CONFIGS)
+def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
+    """Scores leave as words, masked ones at the bottom; probabilities and totals that come as words make the output."""
+    config = _CONFIGS[name]
+    width, lanes, groups, half = config.width, config.lanes, config.groups, config.width // 2
+    numbers = np.random.default_rng(_SEED + causal)
+    script = LaneScript(config)
+    score = (40000, 17)
+    query, keys = _int8(numbers, groups, lanes, width), _int8(numbers, width, width)
+    for group in range(groups):
+        script.step(script.words(query[group]), Target.BUFFER1, group, keys, first=1)
+    for group in range(groups):
+        heads = int(numbers.integers(1, lanes + 1))
+        limit = int(numbers.integers(-1, width + 2))
+        emits = script.drains(
+            DrainMode.SCORE16,
+            Target.BUFFER1,
+            group,
+            [(0, *score)] * width,
+            limit=limit,
+            causal=causal,
+            heads=heads,
+            lanes_high=lanes,
+        )
+        for lane in range(lanes):
+            dots = (keys.astype(int) @ query[group, lane].astype(int)).tolist()
+            z = np.array([requantise(dot, *score, 16) for dot in dots], "<i2")
+            z[max(0, limit + (lane // heads if causal else 0)) :] = -(1 << 15)
+            script.expect(emits, lane, z.tobytes())
+
+    totals = numbers.integers(1, 1 << (config.probability_bits + 7), (groups, lanes)).tolist()
+    totals[0][0] = 0
+    sums = np.zeros((groups, lanes, width), int)
+    for block in range(2):
+        values = _int8(numbers, width, width)
+        p = numbers.integers(0, 1 << config.probability_bits, (groups, lanes, width), "<u2")
+        sums += p.astype(int) @ values.astype(int)
+        for group in range(groups):
+            if block == 0:
+                script.totals(group, totals[group])
+            script.words(p[group, :, :half], kind=WordKind.LOW)
+            swap = script.words(p[group, :, half:], kind=WordKind.HIGH)
+            if block:  # distance of two issues to one address
+                swap = max(swap, script.issue + script.latency.revisit)
+            script.step(swap, Target.OUTPUT, group, values.T, first=block == 0)
+    for group in range(groups):
+        earliest = script.finish(group, 50000, 13)
+        emits = script.drains(
+            DrainMode.OUTPUT,
+            Target.OUTPUT,
+            group,
+            [(999, 3, 3)] * width,
+            earliest=earliest,
+            lanes_high=lanes,
+        )
+        for lane in range(lanes):
+            scale = output_scale(totals[group][lane], 50000, 13)
+            output = [requantise(int(total), *scale, 8) for total in sums[group, lane]]
+            script.expect(emits, lane, np.array(output, np.int8).tobytes())
     _play(config, script)
 
 

@@ -53,6 +53,7 @@ def test_numbers_of_zcu102() -> None:
         score=23,
         score_revisit=1,
         score_sum=57,
+        total=1,
         finish=22,
         finish_reuse=1,
     )

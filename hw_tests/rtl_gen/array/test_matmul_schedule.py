@@ -6,15 +6,31 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
+from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.matmul_schedule import MatmulSchedule
+from rtl_gen.vector.bundles import ResultMode
 
 _CONFIG = CONFIGURATIONS["small"]
-_STEP = "tile_last phase_first phase_last cycles address first fetch words source stride".split()
-_JOB = "group row end address stride blocks channel remaining restart".split()
+_STEP = (
+    "tile_last phase_first phase_last cycles address first fetch words source stride heads wide"
+).split()
+_JOB = (
+    "group row tokens heads address stride blocks channel remaining restart rotary rotary_stride "
+    "rotary_second post_shift mode result"
+).split()
+_MODES = {
+    MatmulOutput.INT8: (DrainMode.INT8, ResultMode.WRITE),
+    MatmulOutput.RELU8: (DrainMode.RELU8, ResultMode.WRITE),
+    MatmulOutput.RESIDUAL16: (DrainMode.INT16, ResultMode.ADD16),
+    MatmulOutput.LOGITS16: (DrainMode.INT16, ResultMode.LOGITS16),
+    MatmulOutput.TABLE8: (DrainMode.INT16, ResultMode.TABLE8),
+    MatmulOutput.ROTATE8: (DrainMode.INT16, ResultMode.ROTATE8),
+    MatmulOutput.GATE8: (DrainMode.INT16, ResultMode.GATE8),
+}
 
 
 def _expected(values: dict[str, int], rows: int) -> tuple[list, list]:
@@ -29,26 +45,47 @@ def _expected(values: dict[str, int], rows: int) -> tuple[list, list]:
                 source = values["source"] + g * lanes * stride + k
                 words = min(lanes, rows - g * lanes)
                 flags = (int(last), int(g == k == 0), int(last and end))
-                steps.append((*flags, cycles, g * cycles, int(k == 0), 0, words, source, stride))
-        wide = 1 + (values["output"] >= MatmulOutput.RESIDUAL16)
+                steps.append(
+                    (*flags, cycles, g * cycles, int(k == 0), 0, words, source, stride, 1, 0)
+                )
+        output = MatmulOutput(values["output"])
+        wide = 1 + (output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16))
         address = values["destination"] + n * wide
         channel, left = values["first_channel"] + n * width, values["channels"] - n * width
         restart = int(values["restart"] and n == 0)
-        jobs.append((0, 0, rows, address, values["destination_stride"], 1, channel, left, restart))
+        job = (0, 0, rows, 1, address, values["destination_stride"], 1, channel, left, restart)
+        words = values["rotary_words"]
+        rotary = values["rotary"] + 2 * n % words
+        second = 2 * n % words != (2 * n + 1) % words
+        job += (rotary, values["rotary_stride"], int(second), values["post_shift"])
+        jobs.append((*job, *(mode.value for mode in _MODES[output])))
     return steps, jobs
 
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
 @pytest.mark.parametrize(
-    ("rows", "head", "output"),
-    [(1, False, MatmulOutput.INT8), (9, False, MatmulOutput.LOGITS16), (3, True, 2), (8, False, 1)],
+    ("rows", "head", "output", "rotary_words"),
+    [
+        (1, False, MatmulOutput.INT8, 8),
+        (9, False, MatmulOutput.LOGITS16, 8),
+        (3, True, MatmulOutput.RESIDUAL16, 8),
+        (8, False, MatmulOutput.RELU8, 8),
+        (2, False, MatmulOutput.TABLE8, 8),
+        (5, False, MatmulOutput.ROTATE8, 1),
+        (5, False, MatmulOutput.ROTATE8, 2),
+        (5, False, MatmulOutput.ROTATE8, 4),
+        (1, False, MatmulOutput.GATE8, 32),
+    ],
 )
-def test_steps_and_jobs(rows: int, head: bool, output: int, stalls: bool) -> None:
+def test_steps_and_jobs(
+    rows: int, head: bool, output: MatmulOutput, rotary_words: int, stalls: bool
+) -> None:
     seed = 4
     rng = random.Random(seed)
     dut = MatmulSchedule(config=_CONFIG)
-    values = dict(source=40, source_stride=7, tiles=3, slices=2, destination=90, output=int(output))
-    values |= dict(destination_stride=11, first_channel=64, channels=50, restart=1)
+    values = dict(source=40, source_stride=7, tiles=3, slices=4, destination=90, output=int(output))
+    values |= dict(destination_stride=11, first_channel=64, channels=90, restart=1)
+    values |= dict(rotary=500, rotary_stride=5, rotary_words=rotary_words, post_shift=13)
     values["row_set"] = RowSet.HEAD if head else RowSet.CHUNK
     command = int.from_bytes(Command(Opcode.MATMUL, values).encode(), "little")
     steps, jobs = [], []
@@ -74,14 +111,12 @@ def test_steps_and_jobs(rows: int, head: bool, output: int, stalls: bool) -> Non
                     ready = not stalls or rng.random() < 0.4
                     ctx.set(port.ready, ready)
                     if ready and ctx.get(port.valid):
-                        seen.append(tuple(ctx.get(getattr(port.payload, name)) for name in names))
+                        found = [ctx.get(getattr(port.payload, name)) for name in names]
+                        seen.append(tuple(getattr(value, "value", value) for value in found))
                 await ctx.tick()
                 waited += 1
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     want_steps, want_jobs = _expected(values, rows)
     assert steps == 2 * want_steps, f"seed {seed}"
     assert jobs == 2 * want_jobs, f"seed {seed}"

@@ -6,8 +6,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from amaranth.sim import Simulator
+import numpy as np
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import named_config
 from rtl_gen.array.operand import Operand
 
@@ -18,32 +19,34 @@ def test_follows_a_register_model() -> None:
     config = named_config("tiny")
     dut = Operand(config=config)
     generator = random.Random(_SEED)
-    width, rows = config.width, config.rows
+    width, rows, half = config.width, config.rows, config.width // 2
 
     async def bench(ctx: Any) -> None:
         shadow, active = [0] * width, [0] * width
-        for _ in range(300):
-            word, fetch, swap = (generator.random() < chance for chance in (0.2, 0.6, 0.2))
+        for _ in range(400):
+            kind = generator.choice([None, None, None, None, "int8", "low", "high"])
+            fetch, swap = (generator.random() < chance for chance in (0.6, 0.2))
             index = generator.randrange(config.step_cycles)
-            elements = [generator.randint(-128, 127) for _ in range(width)]
             probabilities = [generator.choice([0, 4095, 2048, 77]) for _ in range(rows)]
-            data = int.from_bytes(bytes(value & 0xFF for value in elements), "little")
-            ctx.set(dut.i_word_hit, word)
-            ctx.set(dut.i_word, data)
+            if kind == "int8":
+                elements = np.array([generator.randint(-128, 127) for _ in range(width)], "<i1")
+            else:
+                elements = np.array([generator.randrange(1 << 12) for _ in range(half)], "<u2")
+            ctx.set(dut.i_word, int.from_bytes(elements.tobytes(), "little"))
+            for name in ("int8", "low", "high"):
+                ctx.set(getattr(dut, f"i_{name}"), kind == name)
             ctx.set(dut.i_fetch, fetch)
             ctx.set(dut.i_index, index)
-            ctx.set(dut.i_swap, swap)
             for row in range(rows):
                 ctx.set(dut.i_probabilities[row], probabilities[row])
+            ctx.set(dut.i_swap, swap)
             await ctx.tick()
             active = list(shadow) if swap else active
-            if word:
-                shadow = elements
-            elif fetch:
+            if fetch:
                 shadow[index * rows : (index + 1) * rows] = probabilities
+            if kind is not None:
+                start = half if kind == "high" else 0
+                shadow[start : start + len(elements)] = elements.tolist()
             assert [ctx.get(dut.o_active[e]) for e in range(width)] == active, f"seed {_SEED}"
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)

@@ -7,8 +7,8 @@ import dataclasses
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 
@@ -65,9 +65,6 @@ def test_channels(config: AcceleratorConfig) -> None:
                 ctx.set(dut.i_read, dict(zip(("slot", "position"), order[cycle], strict=True)))
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     r = config.rows
     assert seen == [model[slot][position * r : position * r + r] for slot, position in order], seed

@@ -6,8 +6,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from amaranth.sim import Simulator
-
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.numerics import MAX_SHIFT, requantise
 from rtl_gen.array.requantise import VALUE_BITS, Requantise
 
@@ -51,10 +50,7 @@ def test_matches_the_specification_one_value_per_cycle() -> None:
                 ctx.set(port, value)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     for case, result in zip(cases, results[dut.LATENCY :], strict=True):
         value, multiplier, shift, wide, relu = case
         expected = requantise(value, multiplier, shift, 16 if wide else 8)

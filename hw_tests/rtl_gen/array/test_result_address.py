@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import random
 
-from amaranth.sim import Simulator
-
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.result_address import ResultAddress
 from rtl_gen.vector.bundles import ResultMode
@@ -17,52 +16,56 @@ def test_words_take_over_their_context() -> None:
     rng = random.Random(seed)
     dut = ResultAddress(config=config)
     contexts, words = [], []
-    for index in range(12):
-        low = rng.randrange(config.lanes)
-        high = rng.randint(low + 1, config.lanes)
+    for index in range(30):
         context = dict(
             address=rng.randrange(1 << 18),
-            stride=rng.randrange(1 << 12),
+            rotary=rng.randrange(1 << 18),
             row=rng.randrange(1 << 14),
             mask=rng.randrange(4),
             mode=rng.choice(list(ResultMode)),
+            half=rng.randrange(2),
+            post_shift=rng.randrange(1 << 6),
             channel=index,
             elements=rng.randrange(17),
             restart=rng.randrange(2),
         )
-        contexts.append({**context, "lanes_high": high})
-        for lane in range(low, high):
+        stride, rotary_stride = rng.randrange(1 << 12), rng.randrange(1 << 12)
+        head_stride = rng.randrange(1 << 6)
+        heads = rng.randint(1, config.lanes)
+        high = rng.randint(1, config.lanes)
+        strides = dict(stride=stride, head_stride=head_stride, rotary_stride=rotary_stride)
+        contexts.append({**context, **strides, "heads": heads, "lanes_high": high})
+        for lane in range(high):
             data = rng.getrandbits(8 * config.width)
-            word = {**context, "address": context["address"] + lane * context["stride"]}
-            word["row"] += lane
-            del word["stride"]
-            words.append((lane, {**word, "data": data}))
+            token, head = divmod(lane, heads)
+            word = {**context, "data": data}
+            word["address"] += token * stride + head * head_stride
+            word["row"] += token
+            word["operand"] = word.pop("rotary") + token * rotary_stride
+            word["shift"] = word.pop("post_shift")
+            words.append((lane, word))
     seen = []
 
     async def bench(ctx) -> None:
         pending = list(contexts)
-        for _ in range(5):
-            ctx.set(dut.i_context.valid, 1)
-            ctx.set(dut.i_context.payload, pending.pop(0))
-            await ctx.tick()
-        ctx.set(dut.i_context.valid, 0)
-        for cycle in range(len(words) + ResultAddress.LATENCY):
+        sent = ended = 0
+        for cycle in range(-5, len(words) + ResultAddress.LATENCY):
+            send = bool(pending) and sent - ended < 6
+            ctx.set(dut.i_context.valid, send)
+            if send:
+                ctx.set(dut.i_context.payload, pending.pop(0))
+                sent += 1
             if cycle >= ResultAddress.LATENCY:
                 assert ctx.get(dut.o_result.valid)
                 payload = dut.o_result.payload
                 seen.append({name: ctx.get(getattr(payload, name)) for name in words[0][1]})
-            ctx.set(dut.i_result.valid, cycle < len(words))
-            ctx.set(dut.i_context.valid, bool(pending) and cycle % 2 == 0)
-            if pending and cycle % 2 == 0:
-                ctx.set(dut.i_context.payload, pending.pop(0))
-            if cycle < len(words):
+            ctx.set(dut.i_result.valid, 0 <= cycle < len(words))
+            if 0 <= cycle < len(words):
                 lane, word = words[cycle]
                 ctx.set(dut.i_result, {"valid": 1, "lane": lane, "data": word["data"]})
+                ended += lane == 0 and cycle > 0
             await ctx.tick()
         assert not ctx.get(dut.o_result.valid)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     assert seen == [word for _, word in words], f"seed {seed}"

@@ -8,8 +8,8 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import named_config
 from rtl_gen.array.result_corner import ResultCorner
 
@@ -59,8 +59,5 @@ def test_words_back_to_back_and_with_holes(width: int, rows: int) -> None:
                 await ctx.tick()
                 assert not ctx.get(dut.o_valid)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
     assert wanted > 40

@@ -7,8 +7,8 @@ import dataclasses
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.tile_buffer import TileBuffer
 
@@ -113,10 +113,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
                 )
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(write)
-    simulator.run()
+    run(dut, write)
     assert len(seen) == len(expected)
     for (cycle, want), got in zip(expected, seen, strict=True):
         assert got == want, f"read {cycle}, seed {seed}"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.rtl_gen.attention.online_row import OnlineRow
 from meadow.spec.config import AcceleratorConfig, named_config
-from meadow.spec.numerics import RESCALE_LIMIT, block_maximum, probability, rounding_shift
-from rtl_gen.array.latency import LaneLatency
+from rtl_gen.array.latency import LaneLatency, sum_bits
 from rtl_gen.attention.softmax import Softmax
 
 _SEED = 14
@@ -64,35 +64,6 @@ def _blocks(config: AcceleratorConfig, generator: random.Random, count: int) -> 
     return blocks
 
 
-class _Rows:
-    """Softmax state of every group, as the specification words it."""
-
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self.bits = config.probability_bits
-        self.maximum: list[int | None] = [None] * config.groups
-        self.total = [0] * config.groups
-
-    def block(self, block: _Block) -> tuple[int, list[int]]:
-        """(delta, probabilities) of one block."""
-        group = block.group
-        if block.reset:
-            self.maximum[group], self.total[group] = None, 0
-        seen = [z for z, visible in zip(block.scores, block.visible, strict=True) if visible]
-        if not seen:
-            return 0, [0] * len(block.scores)
-        old = self.maximum[group]
-        new = block_maximum(max(seen))
-        new = new if old is None else max(new, old)
-        delta = 0 if old is None else min(new - old, RESCALE_LIMIT)
-        result = [
-            probability(z, new, self.bits) if visible else 0
-            for z, visible in zip(block.scores, block.visible, strict=True)
-        ]
-        self.maximum[group] = new
-        self.total[group] = rounding_shift(self.total[group], delta) + sum(result)
-        return delta, result
-
-
 @pytest.mark.parametrize("gaps", [False, True], ids=["back_to_back", "gaps"])
 @pytest.mark.parametrize("name", _CONFIGS)
 def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
@@ -108,14 +79,20 @@ def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
     fetches: dict[int, tuple[_Block, int, list[int]]] = {}
     rescales: dict[int, tuple[_Block, int]] = {}
     totals: dict[int, tuple[int, int]] = {}
-    model = _Rows(config)
+    rows_of = {}
     previous: dict[int, int] = {}
     cycle = 2
     for block in blocks:
         if block.group in previous:
             cycle = max(cycle, previous[block.group] + latency.score_revisit)
         cycle += generator.randint(0, 2 * cycles) if gaps else 0
-        delta, probabilities = model.block(block)
+        if block.reset:
+            rows_of[block.group] = OnlineRow(config.probability_bits)
+        model = rows_of[block.group]
+        seen = [z for z, visible in zip(block.scores, block.visible, strict=True) if visible]
+        delta, some = model.block(seen)
+        kept = iter(some)
+        probabilities = [next(kept) if visible else 0 for visible in block.visible]
         for index in range(cycles):
             inputs[cycle + index] = block, index
         last = cycle + cycles - 1
@@ -124,7 +101,7 @@ def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
             expected = probabilities[index * rows : (index + 1) * rows]
             fetches[last + dut.PROBABILITY + index] = block, index, expected
         rescales[last + dut.RESCALE] = block, delta
-        totals[last + dut.TOTAL] = block.group, model.total[block.group]
+        totals[last + dut.TOTAL] = block.group, model.total
         cycle += cycles
     end = cycle + dut.TOTAL + cycles
 
@@ -166,7 +143,38 @@ def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
             await ctx.tick()
         assert len(pending) == sum(map(len, (fetches, rescales, totals)))
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    run(dut, bench)
+
+
+def test_a_given_total_replaces_the_running_sum() -> None:
+    """After the scores' own sum was written; read in the cycle after, other groups keep theirs."""
+    config = _CONFIGS["tiny"]
+    generator = random.Random(_SEED)
+    dut = Softmax(config=config)
+    totals = {group: generator.getrandbits(sum_bits(config)) for group in range(config.groups)}
+
+    async def bench(ctx: Any) -> None:
+        for index in range(config.step_cycles):
+            last = index == config.step_cycles - 1
+            ctx.set(dut.i, dict(valid=1, first=index == 0, last=last, index=index, reset=1))
+            ctx.set(dut.i.visible[0], 1)
+            await ctx.tick()
+        ctx.set(dut.i.valid, 0)
+        await ctx.tick().repeat(dut.TOTAL)
+        ctx.set(dut.i_total_group, 0)
+        await ctx.tick()
+        assert ctx.get(dut.o_total) == config.step_cycles * ((1 << config.probability_bits) - 1)
+        for group, total in totals.items():
+            ctx.set(dut.i_set_total, 1)
+            ctx.set(dut.i_set_group, group)
+            ctx.set(dut.i_set_value, total)
+            await ctx.tick()
+            assert not ctx.get(dut.o_conflict)
+        ctx.set(dut.i_set_total, 0)
+        ctx.set(dut.i_set_value, 0)
+        for group in reversed(totals):  # the first read follows its write at once
+            ctx.set(dut.i_total_group, group)
+            await ctx.tick()
+            assert ctx.get(dut.o_total) == totals[group], f"group {group}, seed {_SEED}"
+
+    run(dut, bench)

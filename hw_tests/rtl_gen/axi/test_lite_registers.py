@@ -130,7 +130,7 @@ def test_every_offset() -> None:
 def test_values(seed: int) -> None:
     """What is written comes out at the pins and reads back, in any order of AW and W."""
     print(f"seed={seed}")
-    bits = {"rows": 16, "sequences": 8, "outputs": 2, "head_all": 1, "window_base_high": 8}
+    bits = {"rows": 16, "sequences": 8, "outputs": 4, "head_all": 1, "window_base_high": 8}
     fields = {"kv_base": 32, "position": 20, "tokens": 16, "first_row": 16}
     for index in range(CONFIG.sequences):
         bits |= {f"sequence{index}_{name}": width for name, width in fields.items()}

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 from amaranth.sim import Simulator
 
-from meadow.spec.commands import Command, Opcode, RowSet, TrafficClass
+from meadow.spec.commands import FIELDS, AttendPart, Command, Opcode, RowSet, TrafficClass
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
 from rtl_gen.dma.bundles import Route
 from rtl_gen.dma.fetch import FetchUnit
+from rtl_gen.dma.port_fetch import PortFetch
 
 QUAD = AcceleratorConfig(
     width=16,
@@ -28,13 +30,29 @@ QUAD = AcceleratorConfig(
     decoder_elements=16,
     dictionary_entries=256,
 )
+WIDE = AcceleratorConfig(
+    width=64,
+    lanes=2,
+    rows=2,
+    groups=2,
+    ports=4,
+    activation_words=256,
+    max_context=1024,
+    sequences=4,
+    max_head_dim=128,
+    norm_channels=64,
+    decoder_elements=16,
+    dictionary_entries=256,
+)
 CONFIGS = {"tiny": CONFIGURATIONS["tiny"], "small": CONFIGURATIONS["small"], "quad": QUAD}
 WEIGHTS = {"route": Route.WEIGHTS, "traffic": int(TrafficClass.WEIGHTS)}
 KV = {"route": Route.KV, "traffic": int(TrafficClass.KV_READ)}
 
 
-def tile_order(blocks: int) -> list[tuple[str, int]]:
-    """K0 K1 V0 K2 V1 ... V_last."""
+def tile_order(blocks: int, part: AttendPart = AttendPart.WHOLE) -> list[tuple[str, int]]:
+    """K0 K1 V0 K2 V1 ... V_last, or only K0 K1 ..., or only V0 V1 ..."""
+    if part != AttendPart.WHOLE:
+        return [("key" if part == AttendPart.SCORES else "value", block) for block in range(blocks)]
     order = [("key", 0)]
     for block in range(1, blocks):
         order += [("key", block), ("value", block - 1)]
@@ -45,7 +63,7 @@ def tile_order(blocks: int) -> list[tuple[str, int]]:
 
 def expected(command: Command, step: Step, config: AcceleratorConfig, port: int):
     """(descriptors, jobs) of one command on one port."""
-    values = command.values
+    values = {field.name: 0 for field in FIELDS[command.opcode]} | command.values
     reads, fills = [], []
     if command.opcode == Opcode.MATMUL:
         reads.append(
@@ -54,11 +72,13 @@ def expected(command: Command, step: Step, config: AcceleratorConfig, port: int)
         fills.append({"cache": 0, "slices": values["slices"], "tiles": values["tiles"]})
     elif command.opcode == Opcode.LOAD:
         count = step.row_count(RowSet(values["row_set"]), values["rows"])
-        for row in range(port, count, config.ports):
+        share = -(-count // config.ports)
+        rows = range(count)[port * share : (port + 1) * share]
+        if rows:
             reads.append(
                 {
-                    "offset": values["offset"] + row * values["row_beats"],
-                    "beats": values["row_beats"],
+                    "offset": values["offset"] + rows[0] * values["row_beats"],
+                    "beats": len(rows) * values["row_beats"],
                     "route": Route.LOAD,
                     "traffic": values["traffic"],
                 }
@@ -66,8 +86,9 @@ def expected(command: Command, step: Step, config: AcceleratorConfig, port: int)
     else:
         beats = values["segment_beats"]
         for entry in step.sequences:
-            keys = entry.position + entry.tokens
-            for kind, block in tile_order(-(-keys // config.width)):
+            new = values["first"] + values["rows"] if values["rows"] else entry.tokens
+            keys = entry.position + new
+            for kind, block in tile_order(-(-keys // config.width), AttendPart(values["part"])):
                 first = block * config.width + port * config.port_rows
                 rows = max(0, min(config.port_rows, keys - first))
                 for head_block in range(values["blocks"]):
@@ -98,7 +119,9 @@ def set_step(ctx, port, step: Step) -> None:
         ctx.set(view.first_row, entry.first_row)
 
 
-def attend(rng: random.Random, config: AcceleratorConfig) -> Command:
+def attend(rng: random.Random, config: AcceleratorConfig, new: int) -> Command:
+    """Of a chunk whose sequence brings `new` tokens."""
+    first = rng.randrange(new)
     blocks = rng.choice([1, 1, 2, 4])
     segment = config.word_beats if blocks > 1 else rng.randrange(1, config.word_beats + 1)
     return Command(
@@ -110,6 +133,9 @@ def attend(rng: random.Random, config: AcceleratorConfig) -> Command:
             "key_offset": rng.randrange(1 << 30),
             "value_offset": rng.randrange(1 << 30),
             "block_stride": rng.randrange(1 << 20),
+            "part": int(rng.choice(list(AttendPart))),
+            "first": first,
+            "rows": rng.choice([0, 1, new - first]),
         },
     )
 
@@ -121,7 +147,7 @@ def load(rng: random.Random) -> Command:
             "offset": rng.randrange(1 << 31),
             "row_beats": rng.randrange(1, 400),
             "row_set": rng.randrange(3),
-            "rows": rng.randrange(9),
+            "rows": rng.choice([0, 1, 3, 4, 6, 9, 1000]),
             "traffic": int(TrafficClass.ACTIVATIONS),
         },
     )
@@ -135,11 +161,9 @@ def matmul(rng: random.Random) -> Command:
     return Command(Opcode.MATMUL, values)
 
 
-def program(rng: random.Random, config: AcceleratorConfig, length: int) -> list[Command]:
-    return [
-        rng.choice([lambda: attend(rng, config), lambda: load(rng), lambda: matmul(rng)])()
-        for _ in range(length)
-    ]
+def program(rng: random.Random, config: AcceleratorConfig, length: int, new: int) -> list[Command]:
+    kinds = [lambda: attend(rng, config, new), lambda: load(rng), lambda: matmul(rng)]
+    return [rng.choice(kinds)() for _ in range(length)]
 
 
 def random_step(rng: random.Random, config: AcceleratorConfig) -> Step:
@@ -233,8 +257,8 @@ STALLS = {
 def test_against_enumeration(name: str, seed: int, stalls: str) -> None:
     config = CONFIGS[name]
     rng = random.Random(seed)
-    commands = program(rng, config, 8)
     step = random_step(rng, config)
+    commands = program(rng, config, 8, step.sequences[0].tokens)
     reads, fills, _ = run(config, commands, step, seed=seed, **STALLS[stalls])
     for port in range(config.ports):
         want_reads, want_fills = [], []
@@ -253,17 +277,85 @@ def test_tile_order() -> None:
     names = ["".join((kind[0], str(block))) for kind, block in tile_order(4)]
     assert names == ["k0", "k1", "v0", "k2", "v1", "k3", "v2", "v3"]
     assert tile_order(1) == [("key", 0), ("value", 0)]
+    assert tile_order(2, AttendPart.SCORES) == [("key", 0), ("key", 1)]
+    assert tile_order(2, AttendPart.VALUES) == [("value", 0), ("value", 1)]
 
 
 def test_ports_are_independent() -> None:
     """A port that takes nothing does not keep the others from finishing the same command."""
-    command = Command(
-        Opcode.LOAD,
-        {"offset": 5, "row_beats": 4, "row_set": int(RowSet.FIXED), "rows": 200, "traffic": 0},
-    )
-    step = Step((Sequence(0, 0, 1),))
+    command = Command(Opcode.ATTEND, {"blocks": 4, "segment_beats": 1})
+    step = Step((Sequence(0, 7 * QUAD.width, QUAD.width),))
     _, _, progress = run(QUAD, [command], step, seed=0, blocked=0)
-    assert progress[0][1:] == [50, 50, 50]
+    assert progress[0][1:] == [64, 64, 64]
+
+
+def starved(commands: list[Command], step: Step) -> tuple[int, int]:
+    """(most cycles without work on a port behind its first descriptor, beats of port 0): a beat per cycle is read."""
+    dut = FetchUnit(config=WIDE)
+    ports = range(WIDE.ports)
+    reads = [[read for c in commands for read in expected(c, step, WIDE, p)[0]] for p in ports]
+    waits = [0] * WIDE.ports
+
+    async def feed(ctx):
+        set_step(ctx, dut.step, step)
+        ctx.set(dut.i_command.valid, 1)
+        for command in commands:
+            ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+            await ctx.tick().until(dut.i_command.ready)
+        ctx.set(dut.i_command.valid, 0)
+
+    def reader(port):
+        async def read(ctx):
+            source = getattr(dut, f"o_read_{port}")
+            ctx.set(getattr(dut, f"o_fill_{port}").ready, 1)
+            for number in range(len(reads[port])):
+                ctx.set(source.ready, 1)
+                cycles, valid = 0, False
+                while not valid:
+                    _, _, valid, beats = await ctx.tick().sample(source.valid, source.payload.beats)
+                    cycles += 1
+                waits[port] += (cycles - 1) * (number > 0)
+                ctx.set(source.ready, 0)
+                if beats > 1:
+                    await ctx.tick().repeat(beats - 1)
+
+        return read
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(feed)
+    for port in ports:
+        simulator.add_testbench(reader(port))
+    simulator.run()
+    return max(waits), sum(read["beats"] for read in reads[0])
+
+
+@pytest.mark.parametrize("part", AttendPart)
+@pytest.mark.parametrize("segment_beats", [1, 2, 4])
+def test_attention_of_one_token_never_waits_for_descriptors(
+    segment_beats: int, part: AttendPart
+) -> None:
+    """Head dims 16, 32, 64 over 1024 keys: several commands (heads), and several sequences in a command."""
+    command = Command(
+        Opcode.ATTEND, {"blocks": 1, "segment_beats": segment_beats, "part": int(part)}
+    )
+    heads = 8 // segment_beats
+    waits, beats = starved([command] * heads, Step((Sequence(0, 1023, 1),)))
+    assert waits == 0
+    assert beats == heads * 256 * segment_beats * (2 if part == AttendPart.WHOLE else 1)
+    batch = tuple(Sequence(0, 255, 1, row) for row in range(4))
+    waits, _ = starved([command] * 2, Step(batch))
+    assert waits == 0
+
+
+def test_short_contexts_are_bound_by_the_array() -> None:
+    """One K and one V tile per command and sequence: enumeration is faster than W/R cycles per tile."""
+    command = Command(Opcode.ATTEND, {"blocks": 1, "segment_beats": 1})
+    waits, beats = starved([command] * 8, Step((Sequence(0, 63, 1),)))
+    assert waits + beats < 8 * 2 * WIDE.step_cycles
+    batch = tuple(Sequence(0, 63, 1, row) for row in range(4))
+    waits, beats = starved([command] * 4, Step(batch))
+    assert waits == 0 and beats < 4 * 4 * 2 * WIDE.step_cycles
 
 
 def test_latency() -> None:
@@ -285,3 +377,27 @@ def test_latency() -> None:
     simulator.add_testbench(bench)
     simulator.run()
     assert seen[0] == FetchUnit.latency
+
+
+def test_cycles_per_tile() -> None:
+    dut = FetchUnit(config=CONFIGS["tiny"])
+    seen = []
+
+    async def bench(ctx):
+        set_step(ctx, dut.step, Step((Sequence(0, 15, 1), Sequence(0, 15, 1, 1))))
+        command = Command(Opcode.ATTEND, {"blocks": 1, "segment_beats": 1})
+        ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+        ctx.set(dut.i_command.valid, 1)
+        ctx.set(dut.o_read_0.ready, 1)
+        for cycle in range(40):
+            await ctx.tick()
+            ctx.set(dut.i_command.valid, 0)
+            if ctx.get(dut.o_read_0.valid):
+                seen.append(cycle)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    tile, sequence = PortFetch.TILE_CYCLES, PortFetch.SEQUENCE_CYCLES
+    assert [b - a for a, b in itertools.pairwise(seen)] == [tile, tile + sequence, tile]

@@ -48,10 +48,11 @@ def _run(
     for fields in commands:
         words = []
         rows = _STEP.row_count(RowSet(fields["row_set"]), fields.get("rows", 0))
+        share = -(-rows // config.ports)
         for row in range(rows):
             for k in range(fields["row_beats"] // config.word_beats):
                 parts = [rng.getrandbits(128) for _ in range(config.word_beats)]
-                beats[row % config.ports] += parts
+                beats[row // share] += parts
                 address = fields["destination"] + row * fields["destination_stride"] + k
                 word = sum(part << (128 * i) for i, part in enumerate(parts))
                 words.append((fields["space"], address, word))
@@ -66,6 +67,7 @@ def _run(
         offered = [False] * config.ports
         todo = list(commands)
         running = False
+        table_wait = 0
         for _ in range(20_000):
             ctx.set(dut.i_command.valid, not running and bool(todo))
             if not running:
@@ -84,11 +86,19 @@ def _run(
                 ctx.set(stream.payload, beats[port][0] if offered[port] else 0)
             ctx.set(dut.o_write.ready, rng.random() < accept)
             ctx.set(dut.o_norm.ready, rng.random() < accept)
+            ctx.set(dut.o_table.ready, table_wait == 0)
             for port in range(config.ports):
                 if offered[port] and ctx.get(getattr(dut, f"i_beats_{port}").ready):
                     beats[port].pop(0)
                     offered[port] = False
-            for space, output in ((Space.ACTIVATION, dut.o_write), (Space.NORM, dut.o_norm)):
+            table_wait = max(0, table_wait - 1)
+            if ctx.get(dut.o_table.valid) and ctx.get(dut.o_table.ready):
+                table_wait = config.width // 2  # as the writer, which spreads a word over its table
+            for space, output in (
+                (Space.ACTIVATION, dut.o_write),
+                (Space.NORM, dut.o_norm),
+                (Space.TABLE, dut.o_table),
+            ):
                 if ctx.get(output.valid) and ctx.get(output.ready):
                     payload = output.payload
                     written[-1].append(
@@ -118,19 +128,20 @@ def test_words_reach_their_space(width: int, ports: int, send: float, accept: fl
     rng = random.Random(seed)
     config = _config(width, ports)
     commands = []
-    for row_set, rows in (
-        (RowSet.CHUNK, 0),
-        (RowSet.FIXED, 1),
-        (RowSet.HEAD, 0),
-        (RowSet.FIXED, 0),
-        (RowSet.FIXED, 6),
+    for row_set, rows, space in (
+        (RowSet.CHUNK, 0, Space.ACTIVATION),
+        (RowSet.FIXED, 1, Space.NORM),
+        (RowSet.HEAD, 0, Space.ACTIVATION),
+        (RowSet.FIXED, 0, Space.NORM),
+        (RowSet.FIXED, 5, Space.TABLE),
+        (RowSet.FIXED, 6, Space.ACTIVATION),
     ):
         words = rng.randrange(1, 5)
         commands.append(
             {
                 "destination": rng.randrange(100),
                 "destination_stride": words + rng.randrange(4),
-                "space": int(rng.choice([Space.ACTIVATION, Space.NORM])),
+                "space": int(space),
                 "row_beats": words * config.word_beats,
                 "row_set": int(row_set),
                 "rows": rows,
@@ -153,7 +164,7 @@ def test_every_port_takes_a_beat_per_cycle(width: int, ports: int) -> None:
     }
     _, _, cycles = _run(config, [fields], random.Random(1), send=1.0, accept=1.0)
     beats = 8 * 20 * config.word_beats // ports
-    assert cycles[0] <= beats + 4 + Loader.LATENCY + ports
+    assert cycles[0] <= beats + 6 + Loader.LATENCY + ports
 
 
 def test_latency_of_a_word() -> None:
@@ -167,5 +178,5 @@ def test_latency_of_a_word() -> None:
         "space": 0,
     }
     _, _, cycles = _run(config, [fields], random.Random(1), send=1.0, accept=1.0)
-    # Command, PREPARE, START, the beat, LATENCY, and one cycle to notice the end.
-    assert cycles[0] == 3 + Loader.LATENCY + 2
+    # Command, PREPARE, SHARE, MULTIPLY, START, the beat, LATENCY, and one cycle to notice the end.
+    assert cycles[0] == 5 + Loader.LATENCY + 2

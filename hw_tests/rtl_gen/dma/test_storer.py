@@ -13,6 +13,7 @@ from amaranth.sim import Simulator
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
+from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.storer import Storer
 from rtl_gen.vector.activation_memory import ActivationMemory
 
@@ -266,3 +267,31 @@ def test_every_port_moves_a_beat_per_cycle(width: int, ports: int, segments: int
     assert len(run.dram) == beats * ports
     # Beyond a fixed start-up, only the model's write engine costs: a cycle per descriptor.
     assert run.cycles[0] <= beats + 25 + 2 * segments // ports
+
+
+def test_latency() -> None:
+    """From a command to the first request, and from `start` to the first descriptor."""
+    config = _config(32, 2)
+    dut = Storer(config=config)
+    command = Command(
+        Opcode.STORE, {**_cache_store(config, 2, 2), "row_set": 0, "rows": 2, "cache": 0}
+    )
+    seen = {}
+
+    async def bench(ctx):
+        ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+        ctx.set(dut.i_command.valid, 1)
+        for cycle in range(1, 20):
+            await ctx.tick()
+            ctx.set(dut.i_command.valid, 0)
+            for name, port in (("read", dut.o_read), ("write", dut.o_write_0)):
+                if ctx.get(port.valid):
+                    seen.setdefault(name, cycle)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    # The reader's request is registered once in StoreReader and once in Storer after `start`.
+    assert seen["read"] == Storer.LATENCY
+    assert seen["write"] == Storer.LATENCY - 3 + StoreDescriptors.LATENCY

@@ -1,160 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Result writer with the real activation memory: all modes, credits, read and write stalls, arg-max."""
+"""Result writer with the real activation memory: all modes, credits, read and write stalls, table, arg-max, reset."""
 
 from __future__ import annotations
 
 import random
+from collections import deque
 
 import pytest
-from amaranth.hdl import Module, Signal
-from amaranth.lib.wiring import connect
-from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.vector.writer_bench import (
+    BYTEWISE,
+    WriterBench,
+    WriterModel,
+    join,
+    small_config,
+)
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.vector.activation_memory import ActivationMemory
-from rtl_gen.vector.bundles import ResultMode, writer_depth
+from meadow.spec.numerics import TABLE_ENTRIES
+from rtl_gen.vector.bundles import ResultMode
 from rtl_gen.vector.writer import ResultWriter
 
 
-def _config(width: int, lanes: int) -> AcceleratorConfig:
-    return AcceleratorConfig(
-        width=width,
-        lanes=lanes,
-        rows=2,
-        groups=3,
-        ports=1,
-        activation_words=256,
-        max_context=width,
-        sequences=2,
-        max_head_dim=16,
-        norm_channels=width,
-        decoder_elements=16,
-        dictionary_entries=256,
-    )
+def _random_elements(rng: random.Random, count: int) -> int:
+    extreme = [-32768, 32767, -1, 0, 1, 32766]
+    values = [
+        rng.choice(extreme) if rng.random() < 0.5 else rng.randrange(-32768, 32768)
+        for _ in range(count)
+    ]
+    return join(values)
 
 
-def _elements(word: int, width: int) -> list[int]:
-    values = [word >> (16 * i) & 0xFFFF for i in range(width // 2)]
-    return [value - (value >> 15 << 16) for value in values]
+def _random_words(
+    rng: random.Random, config: AcceleratorConfig, count: int, modes: tuple[ResultMode, ...]
+) -> list[dict]:
+    """Words of `modes` in any order, at most T halves waiting.
 
-
-def _word(elements: list[int]) -> int:
-    return sum((value & 0xFFFF) << (16 * i) for i, value in enumerate(elements))
-
-
-class _Bench:
-    """Writer and memory, driven cycle by cycle."""
-
-    def __init__(self, config: AcceleratorConfig, rng: random.Random) -> None:
-        self.config, self.rng = config, rng
-        self.memory = ActivationMemory(config=config)
-        self.writer = ResultWriter(config=config)
-        self.module = m = Module()
-        m.submodules.memory, m.submodules.writer = self.memory, self.writer
-        connect(m, self.writer.o_read, self.memory.i_writer)
-        # The writer has the highest priority at the memory, so write stalls need a gate of their own.
-        self.gate = Signal(init=1)
-        sink, source = self.memory.i_writer_write, self.writer.o_write
-        m.d.comb += [
-            sink.valid.eq(source.valid & self.gate),
-            sink.payload.eq(source.payload),
-            source.ready.eq(sink.ready & self.gate),
-        ]
-        m.d.comb += self.writer.i_read.eq(self.memory.o_writer)
-
-    def run(
-        self,
-        words: list[dict[str, int]],
-        *,
-        send: float,
-        operand: float,
-        write_stall: float = 0.0,
-    ) -> list[int]:
-        """Send words with probability `send` while credits last; the operand client reads with `operand`.
-
-        Returns the cycle of every retirement; checks credits, and that `busy` covers everything.
-        """
-        retired: list[int] = []
-
-        async def process(ctx):
-            todo = list(words)
-            credits = writer_depth(self.config)
-            cycle = 0
-            while len(retired) < len(words):
-                go = bool(todo) and credits > 0 and self.rng.random() < send
-                ctx.set(self.writer.i_result.valid, go)
-                if go:
-                    ctx.set(self.writer.i_result.payload, todo.pop(0))
-                    credits -= 1
-                ctx.set(self.memory.i_operand.valid, self.rng.random() < operand)
-                ctx.set(self.gate, self.rng.random() >= write_stall)
-                in_flight = writer_depth(self.config) - credits
-                assert not in_flight or ctx.get(self.writer.busy)
-                if ctx.get(self.writer.o_retired):
-                    credits += 1
-                    retired.append(cycle)
-                    assert credits <= writer_depth(self.config)
-                await ctx.tick()
-                cycle += 1
-                assert cycle < 40 * len(words) + 200, "words lost"
-            ctx.set(self.writer.i_result.valid, 0)
-            ctx.set(self.memory.i_operand.valid, 0)
-            for _ in range(60):
-                if not ctx.get(self.writer.busy):
-                    break
-                await ctx.tick()
-            assert not ctx.get(self.writer.busy)
-            self.content = []
-            for address in range(self.config.activation_words):
-                word = 0
-                for index, bank in enumerate(self.memory.banks):
-                    word |= ctx.get(bank.data[address]) << (128 * index)
-                self.content.append(word)
-            self.candidates = []
-            for row in range(self.config.chunk_tokens):
-                ctx.set(self.writer.i_candidate_row, row)
-                await ctx.tick().repeat(2)
-                candidate = self.writer.o_candidate
-                self.candidates.append((ctx.get(candidate.value), ctx.get(candidate.index)))
-
-        simulator = Simulator(self.module)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(process)
-        simulator.run()
-        return retired
-
-
-def _apply(content: list[int], word: dict[str, int], width: int) -> None:
-    data = word["data"]
-    if word["mode"] == ResultMode.ADD16:
-        sums = zip(_elements(content[word["address"]], width), _elements(data, width), strict=True)
-        data = _word([max(-32768, min(32767, a + b)) for a, b in sums])
-    for part in range(width // 16):
-        if word["mask"] >> part & 1:
-            field = ((1 << 128) - 1) << (128 * part)
-            content[word["address"]] = content[word["address"]] & ~field | data & field
-
-
-def _random_words(rng: random.Random, config: AcceleratorConfig, count: int) -> list[dict]:
-    """ADD16 words that may be in flight together have different addresses."""
+    ADD16 and GATE8 words that may be in flight together have addresses of their own among 0..199; others share
+    200..203 at times, where only the order decides. Rotary words are at 204..255.
+    """
     addresses = list(range(200))
     rng.shuffle(addresses)
-    words = []
-    extreme = [-32768, 32767, -1, 0, 1, 32766]
-    for index in range(count):
-        elements = [
-            rng.choice(extreme) if rng.random() < 0.5 else rng.randrange(-32768, 32768)
-            for _ in range(config.width // 2)
-        ]
-        words.append(
-            {
-                "address": addresses[index % 200],
-                "mask": rng.getrandbits(config.width // 16) | (rng.random() < 0.7),
-                "mode": rng.choice([ResultMode.WRITE, ResultMode.ADD16]),
-                "data": _word(elements),
-            }
-        )
+    words: list[dict] = []
+    waiting: deque[dict] = deque()
+    number = 0
+    while len(words) < count or waiting:
+        word = {
+            "operand": rng.randrange(204, 256),
+            "data": _random_elements(rng, config.width // 2),
+        }
+        # Half of the words need small shifts: the others are 0 or saturate.
+        word["shift"] = rng.choice([rng.randrange(1, 32), rng.randrange(14, 26)])
+        full = len(words) >= count or len(waiting) == config.lanes
+        if waiting and (full or rng.random() < 0.4):
+            word |= waiting.popleft() | {"half": 1}
+        else:
+            mode = rng.choice(modes)
+            word |= {"mode": mode, "half": 0, "mask": (1 << config.word_beats) - 1}
+            if mode in (ResultMode.ADD16, ResultMode.GATE8) or rng.random() < 0.7:
+                word["address"] = addresses[number % 200]
+                number += 1
+            else:
+                word["address"] = rng.randrange(200, 204)
+            if mode in BYTEWISE:
+                kept = ("address", "mode", "mask", "shift")
+                waiting.append({name: word[name] for name in kept})
+            else:
+                word["half"] = rng.randrange(2)
+                word["mask"] = rng.getrandbits(config.word_beats) | (rng.random() < 0.7)
+        words.append(word)
     return words
+
+
+def _check(
+    config: AcceleratorConfig,
+    rng: random.Random,
+    words: list[dict],
+    **stalls: float,
+) -> list[int]:
+    """Run on random memory and a random table; the memory must be the model's."""
+    content = [
+        _random_elements(rng, config.width // 2)
+        if rng.random() < 0.5
+        else rng.getrandbits(8 * config.width)
+        for _ in range(config.activation_words)
+    ]
+    table = [rng.randrange(-127, 128) for _ in range(TABLE_ENTRIES)]
+    uses_table = any(word.get("mode") == ResultMode.TABLE8 for word in words)
+    bench = WriterBench(config, rng, content)
+    retired = bench.run(words, table=table if uses_table else None, **stalls)
+    model = WriterModel(config.width, content, table)
+    for word in words:
+        model.apply(word)
+    assert bench.content == model.content
+    assert model.content != content
+    return retired
 
 
 @pytest.mark.parametrize(("width", "lanes"), [(16, 4), (32, 1)])
@@ -168,24 +107,80 @@ def test_writes_and_saturating_additions(
     seed = 7 + width
     print(f"seed {seed}")
     rng = random.Random(seed)
-    config = _config(width, lanes)
-    bench = _Bench(config, rng)
-    words = _random_words(rng, config, 400)
-    bench.run(words, send=send, operand=operand, write_stall=write_stall)
-    content = [0] * config.activation_words
-    for word in words:
-        _apply(content, word, width)
-    assert bench.content == content
+    config = small_config(width, lanes)
+    words = _random_words(rng, config, 250, (ResultMode.WRITE, ResultMode.ADD16))
+    _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
 
 
-@pytest.mark.parametrize("mode", [ResultMode.WRITE, ResultMode.ADD16, ResultMode.LOGITS16])
-def test_one_word_per_cycle_and_latency(mode: ResultMode) -> None:
-    config = _config(16, 4)
-    bench = _Bench(config, random.Random(3))
-    words = [{"address": index, "mask": 1, "mode": mode} for index in range(200)]
+@pytest.mark.parametrize(("width", "lanes"), [(16, 2), (32, 4), (64, 1)])
+@pytest.mark.parametrize(
+    ("send", "operand", "write_stall"),
+    [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), (1.0, 0.8, 0.0), (1.0, 0.0, 0.8)],
+)
+def test_all_modes_mixed(
+    width: int, lanes: int, send: float, operand: float, write_stall: float
+) -> None:
+    seed = 90 + width
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    config = small_config(width, lanes)
+    words = _random_words(rng, config, 100 + 2400 // width, tuple(ResultMode))
+    retired = _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
+    if send == 1.0 and operand == write_stall == 0.0:
+        # Once the table is written, there is no gap any more, whatever follows what.
+        assert retired[50:] == list(range(retired[50], retired[50] + len(words) - 50))
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_table_words_wait_for_the_table(width: int) -> None:
+    """The first ones arrive while the last word of the table is being written."""
+    rng = random.Random(8)
+    config = small_config(width, 2)
+    words = _random_words(rng, config, 8, (ResultMode.TABLE8,))
+    retired = _check(config, rng, words, send=1.0, operand=0.0)
+    assert retired == list(range(retired[0], retired[0] + len(words)))
+    assert retired[0] > ResultWriter.LATENCY
+
+
+def test_groups_of_halves_as_the_array_sends_them() -> None:
+    """Half 0 of T lanes, then half 1 of the T lanes; the queue of halves is full between them."""
+    rng = random.Random(5)
+    config = small_config(16, 4)
+    words = []
+    for group in range(20):
+        mode = BYTEWISE[group % 3]
+        for half in range(2):
+            for lane in range(4):
+                place = {"address": 4 * group + lane, "operand": 204 + group, "half": half}
+                word = {"mode": mode, "mask": 1, "shift": 17, "data": _random_elements(rng, 8)}
+                words.append(word | place)
+    _check(config, rng, words, send=1.0, operand=0.3, write_stall=0.3)
+
+
+def test_a_reset_forgets_waiting_halves() -> None:
+    rng = random.Random(6)
+    config = small_config(16, 2)
+    word = {"mode": ResultMode.GATE8, "mask": 1, "shift": 12, "address": 3}
+    words = [
+        word | {"half": half, "data": _random_elements(rng, 8)} if half >= 0 else {"reset": 1}
+        for half in (0, 0, -1, 0, 1)
+    ]
+    _check(config, rng, words, send=1.0, operand=0.0)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("mode", list(ResultMode))
+def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
+    config = small_config(16, lanes)
+    bench = WriterBench(config, random.Random(3))
+    words = [
+        {"address": index // 2 if mode in BYTEWISE else index, "half": index % 2, "mask": 1}
+        | {"mode": mode, "shift": 1}
+        for index in range(100)
+    ]
     retired = bench.run(words, send=1.0, operand=0.0)
     assert retired[0] == ResultWriter.LATENCY
-    assert retired == list(range(retired[0], retired[0] + 200))
+    assert retired == list(range(retired[0], retired[0] + 100))
 
 
 @pytest.mark.parametrize(("width", "lanes"), [(16, 4), (32, 2)])
@@ -194,8 +189,8 @@ def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) ->
     seed = 11 + width
     print(f"seed {seed}")
     rng = random.Random(seed)
-    config = _config(width, lanes)
-    bench = _Bench(config, rng)
+    config = small_config(width, lanes)
+    bench = WriterBench(config, rng)
     expected = [(0, 0)] * config.chunk_tokens
     words = []
     channel = 0
@@ -216,7 +211,7 @@ def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) ->
                     "channel": channel,
                     "elements": count,
                     "restart": restart,
-                    "data": _word(elements),
+                    "data": join(elements),
                 }
             )
             best = (-32768, 0) if restart else expected[row]
@@ -236,7 +231,7 @@ def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) ->
                 "channel": 1000 + index * width // 2,
                 "elements": 1,
                 "restart": index == 0,
-                "data": _word([value]),
+                "data": join([value]),
             }
         )
     expected[1] = (-95, 1000 + 10 * width // 2)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vector unit with the real activation memory, other clients of which stall it."""
+
+from __future__ import annotations
+
+import random
+
+from amaranth.hdl import Module
+from amaranth.lib.wiring import connect
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import Command
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.step import Sequence, Step
+from rtl_gen.vector.activation_memory import ActivationMemory
+from rtl_gen.vector.vector_unit import VectorUnit
+
+__all__ = ["STEP", "VectorBench", "pack", "small_config"]
+
+STEP = Step(
+    (
+        Sequence(0, 0, 5, 0),
+        Sequence(0, 7, 1, 5),
+        Sequence(0, 3, 6, 6),
+    )
+)
+"""Three sequences, twelve rows."""
+
+
+def small_config(
+    width: int,
+    norm_channels: int = 64,
+    *,
+    sequences: int = 4,
+    lanes: int = 2,
+    words: int = 1024,
+    probability_bits: int = 12,
+) -> AcceleratorConfig:
+    """A configuration with contexts of four words of keys."""
+    return AcceleratorConfig(
+        width=width,
+        lanes=lanes,
+        rows=2,
+        groups=8,
+        ports=1,
+        activation_words=words,
+        max_context=4 * width,
+        sequences=sequences,
+        max_head_dim=16,
+        norm_channels=norm_channels,
+        decoder_elements=16,
+        dictionary_entries=256,
+        probability_bits=probability_bits,
+    )
+
+
+def pack(values: list[int], bits: int) -> int:
+    """Word of `values`, the first in the low bits."""
+    return sum((value & ((1 << bits) - 1)) << (bits * i) for i, value in enumerate(values))
+
+
+class VectorBench:
+    """Runs commands; `content` holds the memory before and after, `busy_cycles` how long each command took."""
+
+    def __init__(self, config: AcceleratorConfig, rng: random.Random) -> None:
+        self.config, self.rng = config, rng
+        self.memory = ActivationMemory(config=config)
+        self.unit = VectorUnit(config=config)
+        self.module = m = Module()
+        m.submodules.memory, m.submodules.unit = self.memory, self.unit
+        connect(m, self.unit.o_read, self.memory.i_vector)
+        connect(m, self.unit.o_write, self.memory.i_vector_write)
+        m.d.comb += self.unit.i_read.eq(self.memory.o_vector)
+        self.content = [rng.getrandbits(8 * config.width) for _ in range(config.activation_words)]
+        self.busy_cycles: list[int] = []
+
+    def run(
+        self,
+        commands: list[Command],
+        step: Step,
+        *,
+        parameters: list[int] | None = None,
+        candidates: list[tuple[int, int]] | None = None,
+        stall: float = 0.0,
+        write_stall: float | None = None,
+    ) -> None:
+        """Execute commands one after another; the memory's other clients stall reads with probability `stall`, writes
+        with `write_stall`, or `stall` if not given."""
+        unit, memory = self.unit, self.memory
+        table = candidates or [(0, 0)]
+        blocked = stall if write_stall is None else write_stall
+
+        async def interfere(ctx):
+            while True:
+                ctx.set(memory.i_operand.valid, self.rng.random() < stall)
+                ctx.set(memory.i_writer_write.valid, self.rng.random() < blocked)  # with mask 0
+                await ctx.tick()
+
+        async def watch(ctx):
+            offered = None
+            while True:
+                write = unit.o_write
+                now = ctx.get(write.payload.as_value()) if ctx.get(write.valid) else None
+                assert offered in (None, now), "a word changed before it was taken"
+                offered = None if ctx.get(write.ready) else now
+                await ctx.tick()
+
+        async def answer(ctx):
+            last = 0
+            while True:
+                row = ctx.get(unit.o_candidate_row)
+                value, index = table[min(last, len(table) - 1)]
+                await ctx.tick()
+                ctx.set(unit.i_candidate, {"value": value, "index": index})
+                last = row
+
+        async def process(ctx):
+            for address, word in enumerate(self.content):
+                for index, bank in enumerate(memory.banks):
+                    ctx.set(bank.data[address], word >> (128 * index) & ((1 << 128) - 1))
+            entries = [
+                {
+                    "kv_base": entry.kv_base,
+                    "position": entry.position,
+                    "tokens": entry.tokens,
+                    "first_row": entry.first_row,
+                }
+                for entry in step.sequences
+            ]
+            entries += [dict.fromkeys(entries[0], 0)] * (self.config.sequences - len(entries))
+            ctx.set(
+                unit.step,
+                {
+                    "rows": step.rows,
+                    "sequences": len(step.sequences),
+                    "outputs": 1,
+                    "head_all": step.head_all,
+                    "entries": entries,
+                },
+            )
+            for address, word in enumerate(parameters or []):
+                ctx.set(unit.i_norm.valid, 1)
+                ctx.set(unit.i_norm.payload, {"address": address, "data": word})
+                assert ctx.get(unit.i_norm.ready)
+                await ctx.tick()
+            ctx.set(unit.i_norm.valid, 0)
+            for command in commands:
+                assert not ctx.get(unit.busy)
+                ctx.set(unit.i_command.valid, 1)
+                ctx.set(unit.i_command.payload, int.from_bytes(command.encode(), "little"))
+                assert ctx.get(unit.busy)
+                assert ctx.get(unit.i_command.ready)
+                cycles = 0
+                while True:
+                    await ctx.tick()
+                    ctx.set(unit.i_command.valid, 0)
+                    cycles += 1
+                    if not ctx.get(unit.busy):
+                        break
+                    assert cycles < 20_000, "hangs"
+                self.busy_cycles.append(cycles)
+                # What follows `busy` reads new data: the last write is at most in the memory's input register.
+                await ctx.tick()
+            for address in range(len(self.content)):
+                self.content[address] = sum(
+                    ctx.get(bank.data[address]) << (128 * index)
+                    for index, bank in enumerate(memory.banks)
+                )
+
+        simulator = Simulator(self.module)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(interfere, background=True)
+        simulator.add_testbench(watch, background=True)
+        simulator.add_testbench(answer, background=True)
+        simulator.add_testbench(process)
+        simulator.run()

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables out of reports: numbers, ratios, and lines that wait for their run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from workbench.bench_report import STALLS
+from workbench.measurement_tables import TABLES
+from workbench.measurements import RUNS
+
+REPORT: Mapping[str, Any] = {
+    "chunk_tokens": 128,
+    "chunks_simulated": 4,
+    "chunks_total": 4,
+    "layers_simulated": 1,
+    "layers_total": 12,
+    "cycles": 1_000_000,
+    "array_busy": 900_000,
+    "array_utilisation": 0.876,
+    "bandwidth_utilisation": 0.432,
+    "weights_per_cycle": 25.04,
+    "checked": 123_456,
+    "time_ms": 50.0,
+    "dram_bytes": {"weights": 3_000_000, "kv_read": 2_000_000, "activations": 1_000_000},
+    "stalls": dict.fromkeys(STALLS, 10_000),
+}
+
+
+def lines(name: str, reports: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    def load(run: str) -> dict[str, Any] | None:
+        assert run in RUNS
+        return dict(reports[run]) if run in reports else None
+
+    rows = TABLES[name](load).split("\n")
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert len({len(row) for row in cells}) == 1, "every line has as many cells as the head"
+    return cells
+
+
+@pytest.mark.parametrize(("name", "count"), [("prefill", 9), ("decode", 5), ("stalls", 9)])
+def test_a_run_has_a_line_once_it_is_there(name: str, count: int) -> None:
+    assert len(lines(name, {})) == 2
+    full = lines(name, dict.fromkeys(RUNS, REPORT))
+    assert len(full) == 2 + count
+
+
+def test_prefill_says_what_was_simulated() -> None:
+    part = dict(REPORT) | {"chunks_simulated": 1}
+    rows = lines("prefill", {"prefill-opt-125m": REPORT, "attention-512": part})
+    assert rows[2] == [
+        *("OPT-125M, 512 tokens", "128", "1 of 12 layers", "1,000,000", "**87.6%**", "123,456"),
+        "`prefill-opt-125m`",
+    ]
+    assert rows[3][2] == "1 of 12 layers, 1 of 4 chunks"
+
+
+def test_decode_shows_bytes() -> None:
+    rows = lines("decode", {"batch-8": REPORT})
+    assert rows[2][2:] == ["1,000,000", "3,000,000", "2,000,000", "43.2%", "25.0", "`batch-8`"]
+
+
+def test_the_first_token_is_compared_with_the_baseline() -> None:
+    reports = {
+        f"ttft-opt-125m-6-{dataflow}-{codec}": dict(REPORT) | {"time_ms": time}
+        for dataflow, codec, time in (
+            *(("tphs", "raw", 50.0), ("tphs", "auto", 40.0)),
+            *(("gemm", "raw", 100.0), ("gemm", "auto", 90.0)),
+        )
+    }
+    row = next(row for row in lines("first-token", reports) if row[0] == "opt-125m, 6 Gbit/s")
+    assert row[1] == "50 ms, 128, 6 MB" and row[5:] == ["2.00×", "2.50×"]
+    del reports["ttft-opt-125m-6-gemm-raw"]
+    row = next(row for row in lines("first-token", reports) if row[0] == "opt-125m, 6 Gbit/s")
+    assert row[3] == "" and row[5:] == ["", ""]
+
+
+def test_stalls_are_shares() -> None:
+    row = lines("stalls", {"decode-64": REPORT})[2]
+    assert row == ["`decode-64`", "90.00%", *["1.00%"] * len(STALLS)]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published runs are commands that `meadow bench` takes; how their reports are kept and where the tables go."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import workbench.bench
+from workbench import measurements
+from workbench.bench_model import BenchOptions
+from workbench.cli import app
+from workbench.devices import Throttle
+from workbench.measurement_tables import TABLES
+from workbench.measurements import RUNS, command_line, load, main
+
+REPORT = {"cycles": 10, "array_utilisation": 0.5, "bandwidth_utilisation": 0.25}
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(measurements, "FOLDER", tmp_path / "measurements")
+    monkeypatch.setattr(measurements, "DOCUMENT", tmp_path / "performance.md")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_is_a_command_that_is_understood(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    seen: list[tuple[BenchOptions, Throttle]] = []
+
+    def bench(options: BenchOptions, throttle: Throttle, **_: object) -> dict[str, Any]:
+        seen.append((options, throttle))
+        raise typer.Exit(0)
+
+    monkeypatch.setattr(workbench.bench, "bench", bench)
+    words = shlex.split(command_line(name))
+    assert words[:2] == ["meadow", "bench"] and words[-1] == "--json"
+    result = CliRunner().invoke(app, words[1:])
+    assert result.exit_code == 0, result.output
+    options, throttle = seen[0]
+    assert options.config_name == "zcu102"
+    if name.startswith("ttft"):
+        model, codec = name.removeprefix("ttft-"), name.rsplit("-", 1)[1]
+        assert model.startswith(options.workload) and options.codec == codec
+        assert (
+            f"-{throttle.bandwidth_gbps:g}-{options.dataflow}-" in name
+            and throttle.clock_mhz == 100
+        )
+
+
+class Bench:
+    """In place of the process that simulates: what it returns, and what it was called with."""
+
+    def __init__(self, code: int) -> None:
+        self.code, self.calls = code, []
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.calls.append(command)
+        output = json.dumps(REPORT | {"call": len(self.calls)})
+        return subprocess.CompletedProcess(command, self.code, output, "what went wrong")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, code: int = 0) -> Bench:
+    bench = Bench(code)
+    monkeypatch.setattr(subprocess, "run", bench)
+    monkeypatch.setattr(measurements, "_PARALLEL", 1)
+    return bench
+
+
+def test_a_run_is_stored_by_its_name(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    bench = use(monkeypatch)
+    assert load("prefill-deit-s") is None
+    assert main(["run", "prefill-deit-s", "batch-8"]) == 0
+    assert load("prefill-deit-s") == REPORT | {"call": 1}
+    assert [call[2] for call in bench.calls] == ["workbench.cli"] * 2
+    assert bench.calls[1][3:] == ["bench", *shlex.split(RUNS["batch-8"]), "--json"]
+    assert sorted(path.name for path in (folder / "measurements").iterdir()) == [
+        "batch-8.json",
+        "prefill-deit-s.json",
+    ]
+
+
+def test_only_missing_runs_are_made_without_names(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    bench = use(monkeypatch)
+    assert main(["run", "decode-64"]) == 0
+    assert main(["run"]) == 0
+    assert len(bench.calls) == len(RUNS)
+    assert load("decode-64") == REPORT | {"call": 1}
+    assert main(["run"]) == 0 and len(bench.calls) == len(RUNS)
+
+
+def test_a_run_that_fails_leaves_what_was_there(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(monkeypatch)
+    assert main(["run", "decode-64"]) == 0
+    use(monkeypatch, code=1)
+    assert main(["run", "decode-64", "batch-8"]) == 1
+    assert load("decode-64") == REPORT | {"call": 1} and load("batch-8") is None
+    assert "decode-64: exit 1: what went wrong" in capsys.readouterr().err
+
+
+def test_tables_stand_between_their_markers(folder: Path) -> None:
+    document = folder / "performance.md"
+    marked = "".join(f"before\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in TABLES)
+    document.write_text(marked)
+    assert main(["tables"]) == 0
+    text = document.read_text()
+    assert "old" not in text and text.count("before") == text.count("after") == len(TABLES)
+    for name, table in TABLES.items():
+        assert f"<!-- {name} -->\n{table(load)}\n<!-- /{name} -->" in text
+    assert main(["tables"]) == 0 and document.read_text() == text
+
+
+def test_a_document_without_markers_is_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = folder / "performance.md"
+    document.write_text("nothing")
+    assert main(["tables"]) == 2
+    assert "performance.md must have the markers <!-- prefill -->" in capsys.readouterr().err
+    assert document.read_text() == "nothing"
+
+
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["tables", "all"], ["run", "decode-65"]])
+def test_wrong_usage_is_told(
+    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and ("decode-65" in told.err or "workbench.measurements" in told.err)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of docs/performance.md out of stored bench reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from workbench.bench_report import STALLS
+
+__all__ = ["TABLES"]
+
+Load = Callable[[str], dict[str, Any] | None]
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _part(report: Mapping[str, Any]) -> str:
+    """What was simulated of the model."""
+    layers = f"{report['layers_simulated']} of {report['layers_total']} layers"
+    if report["chunks_simulated"] != report["chunks_total"]:
+        layers += f", {report['chunks_simulated']} of {report['chunks_total']} chunks"
+    return layers
+
+
+def _prefill(load: Load) -> str:
+    """Prefill and attention at full memory rate."""
+    rows = []
+    for name, text in (
+        ("prefill-opt-125m", "OPT-125M, 512 tokens"),
+        ("prefill-opt-1.3b", "OPT-1.3B, 512 tokens"),
+        ("prefill-tinyllama", "TinyLlama, 512 tokens"),
+        ("prefill-deit-s", "DeiT-S, 197 tokens"),
+        ("prefill-deit-b", "DeiT-B, 197 tokens"),
+        ("prefill-minilm", "MiniLM, 128 tokens"),
+        ("attention-512", "attention alone, OPT-125M, 512 tokens"),
+        ("attention-2048", "attention alone, OPT-125M, 2048 tokens"),
+        ("attention-4096", "attention alone, 512 tokens after 3584"),
+    ):
+        report = load(name)
+        if report is not None:
+            rows.append(
+                [
+                    text,
+                    str(report["chunk_tokens"]),
+                    _part(report),
+                    f"{report['cycles']:,}",
+                    f"**{report['array_utilisation']:.1%}**",
+                    f"{report['checked']:,}",
+                    f"`{name}`",
+                ]
+            )
+    head = ("", "chunk", "simulated", "cycles of the model", "array utilisation", "checked", "run")
+    return _markdown(head, rows)
+
+
+def _decode(load: Load) -> str:
+    """Decode of one token, and of eight sequences."""
+    rows = []
+    for name, text in (
+        ("decode-64", "OPT-125M, context 64"),
+        ("decode-1024", "OPT-125M, context 1024"),
+        ("decode-tinyllama", "TinyLlama, context 512"),
+        ("batch-1", "OPT-125M, context 64, 12 Gbit/s"),
+        ("batch-8", "8 sequences, context 64, 12 Gbit/s"),
+    ):
+        report = load(name)
+        if report is not None:
+            rows.append(
+                [
+                    text,
+                    _part(report),
+                    f"{report['cycles']:,}",
+                    f"{report['dram_bytes']['weights']:,}",
+                    f"{report['dram_bytes']['kv_read']:,}",
+                    f"{report['bandwidth_utilisation']:.1%}",
+                    f"{report['weights_per_cycle']:.1f}",
+                    f"`{name}`",
+                ]
+            )
+    head = ("", "simulated", "cycles", "weight bytes", "K/V bytes read", "bandwidth used")
+    return _markdown((*head, "weights per cycle", "run"), rows)
+
+
+def _first_token(load: Load) -> str:
+    """Time to first token against the layer-by-layer baseline."""
+    rows = []
+    for model, rates in (("opt-125m", (1, 3, 6, 12)), ("opt-1.3b", (1, 12))):
+        for rate in rates:
+            cells, times = [], {}
+            for dataflow in ("tphs", "gemm"):
+                for codec in ("raw", "auto"):
+                    report = load(f"ttft-{model}-{rate}-{dataflow}-{codec}")
+                    if report is None:
+                        cells.append("")
+                        continue
+                    times[dataflow, codec] = report["time_ms"]
+                    moved = sum(report["dram_bytes"].values()) / 1e6
+                    cells.append(
+                        f"{report['time_ms']:,.0f} ms, {report['chunk_tokens']}, {moved:,.0f} MB"
+                    )
+            ratios = [
+                f"{times['gemm', 'raw'] / times[key]:.2f}×"
+                if {key, ("gemm", "raw")} <= set(times)
+                else ""
+                for key in (("tphs", "raw"), ("tphs", "auto"))
+            ]
+            rows.append([f"{model}, {rate} Gbit/s", *cells, *ratios])
+    head = ("time, chunk, DRAM bytes", "TPHS raw", "TPHS packed", "GEMM raw", "GEMM packed")
+    return _markdown((*head, "GEMM raw / TPHS raw", "GEMM raw / TPHS packed"), rows)
+
+
+def _stalls(load: Load) -> str:
+    """Where the cycles go."""
+    rows = []
+    for name in (
+        *("prefill-opt-125m", "prefill-opt-1.3b", "prefill-tinyllama", "prefill-deit-s"),
+        *("attention-512", "attention-2048", "decode-64", "decode-1024", "batch-8"),
+    ):
+        report = load(name)
+        if report is not None:
+            share = [report["array_busy"], *(report["stalls"][cause] for cause in STALLS)]
+            rows.append([f"`{name}`", *(f"{value / report['cycles']:.2%}" for value in share)])
+    return _markdown(("run", "array busy", *STALLS), rows)
+
+
+TABLES: Mapping[str, Callable[[Load], str]] = {
+    "prefill": _prefill,
+    "decode": _decode,
+    "first-token": _first_token,
+    "stalls": _stalls,
+}
+"""Marker in docs/performance.md -> its table."""

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published figures: every bench run of docs/performance.md by name, its JSON in docs/measurements/, the tables.
+
+python -m workbench.measurements run [NAME ...]     (again; all that are missing without names)
+python -m workbench.measurements tables             (into docs/performance.md, between its markers)
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from meadow.compiler.replace import replacing
+from workbench.measurement_tables import TABLES
+
+__all__ = ["RUNS", "command_line", "load", "main"]
+
+FOLDER = Path(__file__).parent.parent / "docs" / "measurements"
+DOCUMENT = FOLDER.parent / "performance.md"
+_PARALLEL = 2
+
+
+def _runs() -> dict[str, str]:
+    """Name -> arguments of `meadow bench`."""
+    runs = {
+        "prefill-opt-125m": "opt-125m",
+        "prefill-opt-1.3b": "opt-1.3b --head-channels 1024",
+        "prefill-tinyllama": "tinyllama --head-channels 1024",
+        "prefill-deit-s": "deit-s",
+        "prefill-deit-b": "deit-b",
+        "prefill-minilm": "minilm --tokens 128",
+        "attention-512": "opt-125m --phase attention --tokens 512",
+        "attention-2048": "opt-125m --phase attention --tokens 2048",
+        "attention-4096": "opt-125m --phase attention --tokens 512 --context 3584",
+        "decode-64": "opt-125m --phase decode --context 64 --layers 0 --head-channels 0",
+        "decode-1024": "opt-125m --phase decode --context 1024 --layers 0 --head-channels 0",
+        "decode-tinyllama": "tinyllama --phase decode --context 512",
+        "batch-1": "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
+        "--bandwidth-gbps 12",
+        "batch-8": "opt-125m --phase decode --context 64 --batch 8 --layers 0 --head-channels 0 "
+        "--bandwidth-gbps 12",
+        "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
+    }
+    for rate in (1, 3, 6, 12):
+        for dataflow in ("tphs", "gemm"):
+            for codec in ("raw", "auto"):
+                limits = f"--bandwidth-gbps {rate} --clock-mhz 100"
+                runs[f"ttft-opt-125m-{rate}-{dataflow}-{codec}"] = (
+                    f"opt-125m {limits} --dataflow {dataflow} --codec {codec} --head-channels 2048"
+                )
+                if rate in (1, 12):
+                    runs[f"ttft-opt-1.3b-{rate}-{dataflow}-{codec}"] = (
+                        f"opt-1.3b {limits} --dataflow {dataflow} --codec {codec} "
+                        "--chunks 1 --head-channels 1024"
+                    )
+    return runs
+
+
+RUNS = _runs()
+
+
+def command_line(name: str) -> str:
+    """The command whose report is stored under `name`."""
+    return f"meadow bench {RUNS[name]} --json"
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """The stored report of a run, or None."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def _run(name: str) -> bool:
+    """Simulate and store; False (and what was there stays) if the run failed or differed from golden."""
+    begin = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *shlex.split(command_line(name))[1:]],
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        print(f"{name}: exit {result.returncode}: {result.stderr.strip()[-500:]}", file=sys.stderr)
+        return False
+    report = json.loads(result.stdout)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with replacing(FOLDER / f"{name}.json", "the report") as file:
+        file.write((json.dumps(report, indent=1) + "\n").encode())
+    seconds = time.monotonic() - begin
+    print(
+        f"{name}: {report['cycles']:,} cycles, array {report['array_utilisation']:.3f}, "
+        f"bandwidth {report['bandwidth_utilisation']:.3f}, {seconds:.0f} s",
+        file=sys.stderr,
+    )
+    return True
+
+
+def _replace_between(text: str, name: str, content: str) -> str:
+    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if text.count(first) != 1 or text.count(last) != 1:
+        raise ValueError(f"{DOCUMENT.name} must have the markers {first} and {last} once")
+    start, end = text.index(first) + len(first), text.index(last)
+    return f"{text[:start]}\n{content}\n{text[end:]}"
+
+
+def _tables() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    table: Callable[[Callable[[str], dict[str, Any] | None]], str]
+    for name, table in TABLES.items():
+        text = _replace_between(text, name, table(load))
+    with replacing(DOCUMENT, "the document") as file:
+        file.write(text.encode())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`run` or `tables`; exit code 1 if a run failed, 2 for wrong usage or a document without markers."""
+    match list(arguments):
+        case ["tables"]:
+            try:
+                _tables()
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                return 2
+            return 0
+        case ["run", *names]:
+            unknown = [name for name in names if name not in RUNS]
+            if unknown:
+                print(
+                    f"unknown runs {', '.join(unknown)}; there are {', '.join(RUNS)}",
+                    file=sys.stderr,
+                )
+                return 2
+            chosen = names or [name for name in RUNS if load(name) is None]
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                return 0 if all(list(pool.map(_run, chosen))) else 1
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
