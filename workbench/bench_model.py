@@ -28,8 +28,6 @@ __all__ = ["DATAFLOWS", "PHASES", "BenchModel", "BenchOptions"]
 PHASES = ("prefill", "decode", "attention")
 DATAFLOWS = ("tphs", "gemm", "auto")
 _DEFAULT_TOKENS = 512
-_FEWEST_CHANNELS = 128
-"""Outputs of a head, which hold every special token."""
 _PACKED_BYTES = 0.75
 """Stored bytes per weight that predictions assume for packed streams of synthetic weights."""
 
@@ -68,19 +66,17 @@ class BenchOptions:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.chunks not in (0, 1):
             raise ValueError(f"chunks must be 0 (all) or 1 (one for all), not {self.chunks}")
-        if 0 < self.head_channels < _FEWEST_CHANNELS:
-            raise ValueError(
-                f"head_channels must be 0 (all) or at least {_FEWEST_CHANNELS}, not {self.head_channels}"
-            )
-        if self.dataflow != "tphs" and self.batch > 1:
-            raise ValueError(
-                f"the dataflow {self.dataflow} is compiled for one sequence, not for {self.batch}"
-            )
         if self.tokens is not None and self.tokens < 1:
             raise ValueError(f"tokens must be at least 1, not {self.tokens}")
         if self.phase == "decode" and self.tokens not in (None, 1):
             raise ValueError(f"decode takes in 1 token of each sequence, not {self.tokens}")
         full = self.full
+        special = 1 + max(full.bos_token, full.eos_token)
+        if full.outputs == "tokens" and 0 < self.head_channels < special:
+            raise ValueError(
+                f"head_channels must be 0 (all) or at least {special}, which hold the special tokens, "
+                f"not {self.head_channels}"
+            )
         if not full.causal and (self.phase == "decode" or self.context):
             raise ValueError(f"{self.workload} is bidirectional: it has no decode and no context")
         if self.batch > self.config.sequences:

@@ -233,7 +233,8 @@ class _Attention(_Phase):
         needed = 2 * full.layers * full.kv_heads * full.head_dim * self.context * options.batch
         return self._frame(
             1,
-            figures(
+            {"array_utilisation_layers": None}
+            | figures(
                 self.totals,
                 options.config,
                 self.throttle,
