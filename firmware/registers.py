@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from firmware.device import Device, DeviceError, DeviceTimeout
-from meadow.spec.commands import COMMAND_BYTES
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
@@ -127,13 +126,6 @@ class Registers:
             if Status.BUSY not in status:
                 return status
         raise DeviceTimeout(f"still busy {_SETTLE_READS} register reads after its interrupt")
-
-    def run_one(
-        self, program_offset_beats: int, index: int, timeout_s: float | None = None
-    ) -> None:
-        """Run the single command `index` of the program at an offset."""
-        step = COMMAND_BYTES // BEAT_BYTES
-        self.run(program_offset_beats + step * index, 1, timeout_s)
 
     def error(self) -> DeviceError:
         """The first error, from the error registers."""

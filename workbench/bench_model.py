@@ -15,6 +15,7 @@ from meadow.compiler.layout import (
 )
 from meadow.compiler.packing import CODECS
 from meadow.compiler.predict import Rate, best_gemm_plan, layer_cycles
+from meadow.compiler.program import DATAFLOWS as LOWERED
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
@@ -26,7 +27,7 @@ from workbench.workloads import workload
 __all__ = ["DATAFLOWS", "PHASES", "BenchModel", "BenchOptions"]
 
 PHASES = ("prefill", "decode", "attention")
-DATAFLOWS = ("tphs", "gemm", "auto")
+DATAFLOWS = (*LOWERED, "auto")
 _DEFAULT_TOKENS = 512
 _PACKED_BYTES = 0.75
 """Stored bytes per weight that predictions assume for packed streams of synthetic weights."""

@@ -48,13 +48,18 @@ def _prefill(load: Load) -> str:
                     str(report["chunk_tokens"]),
                     _part(report),
                     f"{report['cycles']:,}",
-                    f"**{report['array_utilisation']:.1%}**",
+                    _share(report.get("array_utilisation_layers")),
+                    f"{report['array_utilisation']:.1%}",
                     f"{report['checked']:,}",
                     f"`{name}`",
                 ]
             )
-    head = ("", "chunk", "simulated", "cycles of the model", "array utilisation", "checked", "run")
-    return _markdown(head, rows)
+    head = ("", "chunk", "simulated", "cycles of the model", "array, layers", "array, model")
+    return _markdown((*head, "values checked", "run"), rows)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"**{value:.1%}**"
 
 
 def _decode(load: Load) -> str:
@@ -78,11 +83,38 @@ def _decode(load: Load) -> str:
                     f"{report['dram_bytes']['kv_read']:,}",
                     f"{report['bandwidth_utilisation']:.1%}",
                     f"{report['weights_per_cycle']:.1f}",
+                    f"{report['checked']:,}",
                     f"`{name}`",
                 ]
             )
     head = ("", "simulated", "cycles", "weight bytes", "K/V bytes read", "bandwidth used")
-    return _markdown((*head, "weights per cycle", "run"), rows)
+    return _markdown((*head, "weights per cycle", "values checked", "run"), rows)
+
+
+def _context(load: Load) -> str:
+    """What longer contexts and more sequences cost, and MEADOW's own conditions."""
+    lines = []
+    short, long = load("decode-64"), load("decode-1024")
+    if short is not None and long is not None:
+        cycles = long["cycles"] - short["cycles"]
+        moved = long["dram_bytes"]["kv_read"] - short["dram_bytes"]["kv_read"]
+        lines.append(
+            f"- From context 64 to 1024 a decoded token takes {cycles:,} cycles more for {moved:,} more bytes of K "
+            f"and V: {cycles / (moved / 64):.3f} of the cycles that four ports need for them."
+        )
+    one, eight = load("batch-1"), load("batch-8")
+    if one is not None and eight is not None:
+        lines.append(
+            f"- Eight sequences at once: {eight['cycles'] / one['cycles']:.3f} of the cycles of one, weight bytes "
+            f"{eight['dram_bytes']['weights']:,} against {one['dram_bytes']['weights']:,}."
+        )
+    own = load("meadow-conditions")
+    if own is not None:
+        lines.append(
+            f"- OPT-1.3B, a prompt of 512 tokens at 100 MHz and 12 Gbit/s, MEADOW's own conditions: "
+            f"**{own['tokens_per_s']:.0f} tokens per second** in prefill (MEADOW's reported 100), {_part(own)} simulated."
+        )
+    return "\n".join(lines) if lines else "Not measured yet."
 
 
 def _first_token(load: Load) -> str:
@@ -90,13 +122,14 @@ def _first_token(load: Load) -> str:
     rows = []
     for model, rates in (("opt-125m", (1, 3, 6, 12)), ("opt-1.3b", (1, 12))):
         for rate in rates:
-            cells, times = [], {}
+            cells, times, parts = [], {}, set()
             for dataflow in ("tphs", "gemm"):
                 for codec in ("raw", "auto"):
                     report = load(f"ttft-{model}-{rate}-{dataflow}-{codec}")
                     if report is None:
-                        cells.append("")
+                        cells.append("not measured")
                         continue
+                    parts.add(_part(report))
                     times[dataflow, codec] = report["time_ms"]
                     moved = sum(report["dram_bytes"].values()) / 1e6
                     cells.append(
@@ -108,9 +141,10 @@ def _first_token(load: Load) -> str:
                 else ""
                 for key in (("tphs", "raw"), ("tphs", "auto"))
             ]
-            rows.append([f"{model}, {rate} Gbit/s", *cells, *ratios])
+            rows.append([f"{model}, {rate} Gbit/s", *cells, *ratios, "; ".join(sorted(parts))])
     head = ("time, chunk, DRAM bytes", "TPHS raw", "TPHS packed", "GEMM raw", "GEMM packed")
-    return _markdown((*head, "GEMM raw / TPHS raw", "GEMM raw / TPHS packed"), rows)
+    ratio = ("GEMM raw / TPHS raw", "GEMM raw / TPHS packed", "simulated")
+    return _markdown((*head, *ratio), rows)
 
 
 def _stalls(load: Load) -> str:
@@ -130,6 +164,7 @@ def _stalls(load: Load) -> str:
 TABLES: Mapping[str, Callable[[Load], str]] = {
     "prefill": _prefill,
     "decode": _decode,
+    "context": _context,
     "first-token": _first_token,
     "stalls": _stalls,
 }

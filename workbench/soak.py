@@ -35,6 +35,7 @@ class SoakCase:
     description: ModelDescription
     hidden_block: int
     codec: str
+    dataflow: str
     positions: tuple[int, ...]
     tokens: tuple[int, ...]
     throttle: Throttle
@@ -53,6 +54,7 @@ class SoakCase:
             "hidden_block": self.hidden_block,
             "causal": d.causal,
             "codec": self.codec,
+            "dataflow": self.dataflow,
             "positions": list(self.positions),
             "tokens": list(self.tokens),
             "stalls": self.throttle.stalls,
@@ -79,7 +81,7 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
         reach = room if random.random() < 0.25 else min(room, 300)
         positions = tuple(int(p) for p in random.integers(0, reach + 1, count))
     throttle = Throttle(
-        stalls=float(random.choice([0.0, 0.1, 0.3, 0.5])),
+        stalls=float(random.choice([0.1, 0.3, 0.5])),
         latency_cycles=int(random.integers(1, 100)),
         bandwidth_gbps=None if random.random() < 0.7 else float(random.integers(16, 100)),
         seed=seed,
@@ -90,6 +92,7 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
         ),
         hidden_block=-(-hidden // blocks),
         codec=str(random.choice(["raw", "dictionary", "auto"])),
+        dataflow="gemm" if count == 1 and random.random() < 0.25 else "tphs",
         positions=positions,
         tokens=tokens,
         throttle=throttle,
@@ -147,13 +150,15 @@ def run_case(case: SoakCase, config_name: str) -> Check:
         codec=case.codec,
         tokenizer_json="{}",
         context=case.description.max_positions,
+        dataflow=case.dataflow,
+        step=(case.positions[0], case.tokens[0]),
     )
     check = Check()
     tokens = case.description.outputs == "tokens"
     run_step(
         image,
         model,
-        BitTrueModel(model, config),
+        BitTrueModel(model, config, dataflow=case.dataflow),
         positions=case.positions,
         tokens=case.tokens,
         outputs=Outputs.LOGITS | Outputs.ARGMAX if tokens else Outputs.LOGITS,

@@ -101,7 +101,7 @@ def footprints(
         scores = Footprint("activations", values["source"] * word, stride, stride, values["rows"])
         return (scores,), (scores,)
     if opcode == Opcode.VECTOR:
-        return (candidates,), (area("destination", 1),)
+        return (candidates,), (area("destination", word),)
     return (), ()
 
 

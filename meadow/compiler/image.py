@@ -58,7 +58,7 @@ def compile_image(
         "rotary": program.rotary,
         "tokenizer": np.frombuffer(text, np.uint8),
     }
-    manifest = _manifest(model, config, config_name, program, step)
+    manifest = _manifest(model, config, config_name, program)
     digests = {name: hashlib.sha256(tensor.data).hexdigest() for name, tensor in tensors.items()}
     return Image(replace(manifest, tensors_sha256=digests), **tensors)
 
@@ -81,7 +81,6 @@ def _manifest(
     config: AcceleratorConfig,
     config_name: str,
     program: Program,
-    step: tuple[int, int] | None,
 ) -> Manifest:
     cache = program.cache
     return Manifest(
@@ -91,7 +90,7 @@ def _manifest(
         model=model.description,
         context=program.context,
         dataflow=program.dataflow,
-        step=step,
+        step=program.step,
         chunk_tokens=program.plan.tokens,
         hidden_block=model.hidden_block,
         residual_scale=float(model.residual_scale),

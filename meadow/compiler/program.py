@@ -48,7 +48,7 @@ to the attention output in place of Q."""
 class Program:
     """A model lowered onto a configuration.
 
-    dataflow: of each layer; commands, labels: the program and "layer.part" names of its commands;
+    dataflow: of each layer; step: the only one it serves, None for any; commands, labels: the program and "layer.part" names of its commands;
     dram: uint8, the constant start of the window: streams, norm parameters, tables, program;
     regions: {name: (offset, beats)} of program, embeddings, rotary (models with rotary positions),
     argmax (models with a head), logits, dump;
@@ -59,6 +59,7 @@ class Program:
     config: AcceleratorConfig
     context: int
     dataflow: tuple[str, ...]
+    step: tuple[int, int] | None
     sizes: Sizes
     plan: ActivationPlan
     cache: CacheLayout
@@ -97,15 +98,20 @@ def compile_program(
         context = min(d.max_positions, config.max_context)
     rate = Rate.of(config, bytes_per_cycle)
     sizes = plan_sizes(d, model.hidden_block, config)
-    plan = plan_activations(sizes, config, most=None if step is None else step[1])
+    plan = plan_activations(sizes, config)
+    only = plan if step is None else plan_activations(sizes, config, most=step[1])
     if dataflow == "auto":
-        dataflow = "tphs" if step is None else best_dataflow(d, config, plan, step, rate)
+        dataflow = "tphs" if step is None else best_dataflow(d, config, only, step, rate)
     dataflows = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
     if len(dataflows) != d.layers:
         raise ValueError(f"dataflow must be given for {d.layers} layers, not {len(dataflows)}")
     for name in dataflows:
         if name not in DATAFLOWS:
             raise ValueError(f"dataflow must be one of {', '.join(DATAFLOWS)}, auto, not {name!r}")
+    if "gemm" in dataflows:
+        plan = only  # what the step's tokens do not need is room for scores
+    else:
+        step = None
     lowering = Lowering(
         model=model,
         config=config,
@@ -177,6 +183,7 @@ def _place(
         config=lowering.config,
         context=context,
         dataflow=dataflows,
+        step=lowering.step,
         sizes=sizes,
         plan=plan,
         cache=lowering.cache,
