@@ -211,7 +211,8 @@ class _Attention(_Phase):
         """Simulate and report."""
         options, full = self.options, self.full
         macs = 0
-        for start, tokens, times in self._simulated():
+        chunks = self._simulated()
+        for start, tokens, times in chunks:
             image = self._image(start, tokens)
             counters = run_attention(
                 image,
@@ -223,7 +224,7 @@ class _Attention(_Phase):
                 seed=options.seed + start,
                 check=self.check,
                 log=self.log,
-                timeline=self.timeline,
+                timeline=self.timeline if start == chunks[-1][0] else None,
             )
             self.totals.add(counters, times * full.layers)
         for start in self.starts:

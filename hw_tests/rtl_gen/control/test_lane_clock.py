@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,10 @@ _CONFIGS = {
 
 def _config(name: str) -> AcceleratorConfig:
     return dataclasses.replace(named_config("tiny"), **_CONFIGS[name])
+
+
+def _fetch(bank: int, group: int, index: int) -> dict[str, int]:
+    return {"bank": bank, "group": group, "index": index}
 
 
 class _Pair(Elaboratable):
@@ -158,7 +163,7 @@ class _Script:
             self.run(
                 "fetch",
                 config.step_cycles,
-                lambda index: {"bank": block, "group": group, "index": index},  # noqa: B023
+                partial(_fetch, block, group),
             )
             self.rest(latency.fetch)
             self.step(Target.OUTPUT, group, first=block == 0, rescale=block, bank=block)

@@ -53,12 +53,8 @@ def tile_order(blocks: int, part: AttendPart = AttendPart.WHOLE) -> list[tuple[s
     """K0 K1 V0 K2 V1 ... V_last, or only K0 K1 ..., or only V0 V1 ..."""
     if part != AttendPart.WHOLE:
         return [("key" if part == AttendPart.SCORES else "value", block) for block in range(blocks)]
-    order = [("key", 0)]
-    for block in range(1, blocks):
-        order += [("key", block), ("value", block - 1)]
-        if block == 1:
-            order[-2:] = [("key", 1), ("value", 0)]
-    return [*order, ("value", blocks - 1)]
+    pairs = [(("key", block), ("value", block - 1)) for block in range(1, blocks)]
+    return [("key", 0), *itertools.chain(*pairs), ("value", blocks - 1)]
 
 
 def expected(command: Command, step: Step, config: AcceleratorConfig, port: int):
