@@ -7,6 +7,11 @@
 // write response as long after the last beat; bursts of a port overlap and complete in order.
 // Order: a read sees memory as it was at the handshake of its address, a write lands with the handshake of its
 // response. A master that does not wait for its responses therefore reads stale data, here always.
+// Refresh: in the last `refresh_cycles` cycles of every `refresh_interval` the data of all ports stops.
+// Pages: rows of `row_bytes` lie bank after bank; every bank keeps its last row open. A burst whose row is not open when
+// its first beat is due stops the data of all ports for `page_miss` cycles; two such bursts wait one after the other.
+// While data stops, no read beat is newly offered, no write beat taken and no bandwidth saved up; addresses, responses
+// and latencies go on. Time and rows start anew with `configure`.
 // Errors: a beat outside the memory is answered DECERR, a beat at an injected address SLVERR; neither is written.
 #pragma once
 
@@ -15,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <vector>
 
 namespace meadow {
 
@@ -38,6 +44,11 @@ struct Settings {
     uint64_t error_address;
     uint32_t error_kinds;  // 1: reads, 2: writes
     uint32_t stall[kChannels];  // chance in 1/256 that a channel rests in a cycle
+    uint64_t refresh_interval;  // cycles, 0: never
+    uint64_t refresh_cycles;
+    uint64_t page_miss;  // cycles, 0: every row is open
+    uint64_t row_bytes;  // at least a page of AXI, so that a burst has one row
+    uint64_t banks;
 };
 
 // Mirrors Counters of library.py field by field.
@@ -46,6 +57,15 @@ struct Counters {
     uint64_t bytes_written;
     uint64_t read_bursts;
     uint64_t write_bursts;
+};
+
+// Mirrors DramCounters of library.py field by field.
+struct DramCounters {
+    uint64_t cycles;  // without those in reset
+    uint64_t refresh_cycles;
+    uint64_t page_miss_cycles;
+    uint64_t page_hits;
+    uint64_t page_misses;
 };
 
 // What a master drives.
@@ -83,15 +103,44 @@ class Random {
 class Dram {
   public:
     Settings settings{};
+    DramCounters counters{};
 
     void configure(const Settings& settings_in, unsigned ports) {
         settings = settings_in;
         beat_cost_ = kBeatBytes * settings.rate_denominator;
         limit_ = ports * beat_cost_ + settings.rate_numerator;
         credit_ = 0;
+        time_ = penalty_ = 0;
+        open_rows_.assign(settings.banks, kClosed);
     }
-    void begin_cycle() { credit_ = std::min(credit_ + settings.rate_numerator, limit_); }
+    bool paged() const { return settings.page_miss != 0; }
+    // For the first beat of a burst, when it is due; a cycle's calls come before its begin_data.
+    void open_row(uint64_t address) {
+        const uint64_t row = address / settings.row_bytes;
+        uint64_t& open = open_rows_[row % settings.banks];
+        if (open == row) {
+            ++counters.page_hits;
+            return;
+        }
+        open = row;
+        penalty_ += settings.page_miss;
+        ++counters.page_misses;
+    }
+    void begin_data() {
+        const uint64_t interval = settings.refresh_interval;
+        const bool refreshing = interval != 0 && time_ % interval >= interval - settings.refresh_cycles;
+        stopped_ = refreshing || penalty_ != 0;
+        if (refreshing)
+            ++counters.refresh_cycles;
+        else if (stopped_)
+            --penalty_, ++counters.page_miss_cycles;
+        else
+            credit_ = std::min(credit_ + settings.rate_numerator, limit_);
+        ++counters.cycles;
+        ++time_;
+    }
     bool take() {
+        if (stopped_) return false;
         if (settings.rate_numerator == 0) return true;
         if (credit_ < beat_cost_) return false;
         credit_ -= beat_cost_;
@@ -111,7 +160,12 @@ class Dram {
     uint8_t* at(uint64_t address) { return settings.memory + (address - settings.base); }
 
   private:
+    static constexpr uint64_t kClosed = ~uint64_t{0};
+
     uint64_t beat_cost_ = kBeatBytes, limit_ = 0, credit_ = 0;
+    uint64_t time_ = 0, penalty_ = 0;
+    bool stopped_ = false;
+    std::vector<uint64_t> open_rows_;
 };
 
 struct Burst {
@@ -119,6 +173,7 @@ struct Burst {
     uint64_t ready_at = 0;
     unsigned beats = 0;
     unsigned done = 0;
+    bool opened = false;  // its row is open, or being opened
     std::array<uint8_t, kMaxBeats * kBeatBytes> data;
     std::array<uint8_t, kMaxBeats> response;
     std::array<uint16_t, kMaxBeats> strobe;
@@ -159,6 +214,12 @@ class Port {
         }
         rest_read_ = rests(kR);
         rest_write_ = rests(kW);
+    }
+    // Opens the rows of bursts whose first beat is due; `offered` as below.
+    void open_rows(bool offered) {
+        if (!reads_.empty() && !rest_read_ && !reads_.front().opened && reads_.front().ready_at <= cycle)
+            open_row(reads_.front());
+        if (!writes_.empty() && !rest_write_ && !writes_.front().opened && offered) open_row(writes_.front());
     }
     // Each is called once per cycle, in the rotating order of service.
     void serve_read() {
@@ -208,6 +269,10 @@ class Port {
     bool rests(Channel channel) { return random_[channel].chance(dram_.settings.stall[channel]); }
     uint64_t answer_at() const { return cycle + std::max<uint64_t>(1, dram_.settings.latency); }
 
+    void open_row(Burst& burst) {
+        burst.opened = true;
+        dram_.open_row(burst.address);
+    }
     void accept_read(const MasterPins& in) {
         reads_.emplace_back();
         Burst& burst = reads_.back();

@@ -84,6 +84,7 @@ class Simulation {
         dram_.configure(settings, MEADOW_PORTS);
         for (unsigned p = 0; p < MEADOW_PORTS; ++p) ports[p].configure(p);
     }
+    const DramCounters& dram_counters() const { return dram_.counters; }
     bool interrupt() const { return top_->irq; }
     bool trace(const char* path) {
 #if VM_TRACE
@@ -181,8 +182,13 @@ class Simulation {
     }
     void serve() {
         if (top_->rst) return;
-        dram_.begin_cycle();
         for (Port& port : ports) port.begin_cycle();
+        if (dram_.paged())
+            for (unsigned i = 0; i < MEADOW_PORTS; ++i) {
+                const unsigned p = (cycle + i) % MEADOW_PORTS;
+                ports[p].open_rows(pins_[p].wvalid);
+            }
+        dram_.begin_data();
         const bool write_first = cycle / MEADOW_PORTS & 1;
         for (unsigned i = 0; i < MEADOW_PORTS; ++i) {
             const unsigned p = (cycle + i) % MEADOW_PORTS;
@@ -298,6 +304,7 @@ MEADOW_API uint64_t cosim_cycle(Simulation* s) { return s->cycle; }
 MEADOW_API void cosim_counters(Simulation* s, unsigned port, meadow::Counters* counters) {
     *counters = s->ports[port].counters;
 }
+MEADOW_API void cosim_dram_counters(Simulation* s, meadow::DramCounters* counters) { *counters = s->dram_counters(); }
 MEADOW_API int cosim_trace(Simulation* s, const char* path) { return s->trace(path); }
 MEADOW_API void cosim_timeline(Simulation* s, uint64_t gap) { s->timeline.reset(new meadow::Timeline(gap)); }
 // Events so far, valid until the next call; returns their number.

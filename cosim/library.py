@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -12,9 +12,18 @@ import numpy as np
 
 from cosim.timeline import TIMELINE_EVENT
 
-__all__ = ["DramSettings", "PortCounters", "ProtocolError", "Simulation", "SimulationError"]
+__all__ = [
+    "DramCounters",
+    "DramSettings",
+    "PortCounters",
+    "ProtocolError",
+    "Simulation",
+    "SimulationError",
+]
 
 CHANNELS = ("ar", "r", "aw", "w", "b")
+_BURST_PAGE_BYTES = 4096
+"""No burst of AXI4 crosses a multiple of this."""
 
 
 class SimulationError(RuntimeError):
@@ -38,6 +47,11 @@ class DramSettings:
     seed: of the stalls; the same seed gives the same run, cycle by cycle.
     error_address: byte address whose beat is answered SLVERR, or None.
     error_reads, error_writes: which accesses `error_address` concerns.
+    refresh_interval_cycles, refresh_cycles: the last `refresh_cycles` of every interval no port moves data; 0, 0: never.
+    page_miss_cycles: a burst whose row is not open in its bank stops the data of all ports for so long before its first
+        beat; 0: every row is open.
+    banks, row_bytes: powers of two; addresses run through a row, then through the banks, then to the next row. Every bank
+        keeps open the row used last; at first none is.
 
     Raises ValueError for numbers out of range.
     """
@@ -49,6 +63,11 @@ class DramSettings:
     error_address: int | None = None
     error_reads: bool = True
     error_writes: bool = True
+    refresh_interval_cycles: int = 0
+    refresh_cycles: int = 0
+    page_miss_cycles: int = 0
+    banks: int = 16
+    row_bytes: int = 8192
 
     def __post_init__(self) -> None:
         numerator, denominator = self.rate
@@ -58,6 +77,23 @@ class DramSettings:
             raise ValueError(f"latency_cycles must be at least 0, not {self.latency_cycles}")
         if any(not 0 <= stall < 256 for stall in self.channel_stalls):
             raise ValueError(f"stalls must be 0..255 of 256, not {self.stalls}")
+        interval, duration = self.refresh_interval_cycles, self.refresh_cycles
+        if (interval, duration) != (0, 0) and not 0 < duration < interval < 1 << 40:
+            raise ValueError(
+                "refresh must be 0 < refresh_cycles < refresh_interval_cycles < 2**40, or 0 and 0 for none, "
+                f"not {duration} and {interval}"
+            )
+        if not 0 <= self.page_miss_cycles < 1 << 20:
+            raise ValueError(f"page_miss_cycles must be 0..2**20 - 1, not {self.page_miss_cycles}")
+        if not 1 <= self.banks <= 1024 or self.banks & (self.banks - 1):
+            raise ValueError(f"banks must be a power of two up to 1024, not {self.banks}")
+        if not _BURST_PAGE_BYTES <= self.row_bytes < 1 << 40 or self.row_bytes & (
+            self.row_bytes - 1
+        ):
+            raise ValueError(
+                f"row_bytes must be a power of two of at least {_BURST_PAGE_BYTES}, so that a burst has one row, "
+                f"not {self.row_bytes}"
+            )
 
     @property
     def channel_stalls(self) -> tuple[int, ...]:
@@ -75,6 +111,21 @@ class PortCounters:
     write_bursts: int
 
 
+@dataclass(frozen=True)
+class DramCounters:
+    """What the memory did since the library was opened; a cycle without data is counted once.
+
+    cycles: all but those in reset. refresh_cycles, page_miss_cycles: cycles in which no port could move data, by cause.
+    page_hits, page_misses: bursts by whether their row was open; none are counted without `page_miss_cycles`.
+    """
+
+    cycles: int
+    refresh_cycles: int
+    page_miss_cycles: int
+    page_hits: int
+    page_misses: int
+
+
 class _Settings(ctypes.Structure):
     _fields_ = (
         ("base", ctypes.c_uint64),
@@ -87,14 +138,20 @@ class _Settings(ctypes.Structure):
         ("error_address", ctypes.c_uint64),
         ("error_kinds", ctypes.c_uint32),
         ("stall", ctypes.c_uint32 * len(CHANNELS)),
+        ("refresh_interval", ctypes.c_uint64),
+        ("refresh_cycles", ctypes.c_uint64),
+        ("page_miss", ctypes.c_uint64),
+        ("row_bytes", ctypes.c_uint64),
+        ("banks", ctypes.c_uint64),
     )
 
 
 class _Counters(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in ("bytes_read", "bytes_written", "read_bursts", "write_bursts")
-    )
+    _fields_ = tuple((field.name, ctypes.c_uint64) for field in fields(PortCounters))
+
+
+class _DramCounters(ctypes.Structure):
+    _fields_ = tuple((field.name, ctypes.c_uint64) for field in fields(DramCounters))
 
 
 _HANDLE = ctypes.c_void_p
@@ -110,6 +167,7 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_interrupt": (ctypes.c_int, (_HANDLE,)),
     "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
     "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(_Counters))),
+    "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(_DramCounters))),
     "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "cosim_timeline": (None, (_HANDLE, ctypes.c_uint64)),
     "cosim_timeline_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
@@ -181,10 +239,15 @@ class Simulation:
             settings.error_address or 0,
             kinds,
             (ctypes.c_uint32 * len(CHANNELS))(*settings.channel_stalls),
+            settings.refresh_interval_cycles,
+            settings.refresh_cycles,
+            settings.page_miss_cycles,
+            settings.row_bytes,
+            settings.banks,
         )
 
     def configure(self, **changes: object) -> None:
-        """Change fields of `settings` while no burst is under way; the stalls start again from the seed."""
+        """Change fields of `settings` while no burst is under way; stalls start again from the seed, refresh and rows anew."""
         self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
         self._library.cosim_configure(self._handle, ctypes.byref(self._native()))
 
@@ -249,6 +312,13 @@ class Simulation:
                 PortCounters(*(getattr(native, field[0]) for field in _Counters._fields_))
             )
         return tuple(result)
+
+    @property
+    def dram_counters(self) -> DramCounters:
+        """What refresh and page misses took from the ports."""
+        native = _DramCounters()
+        self._library.cosim_dram_counters(self._handle, ctypes.byref(native))
+        return DramCounters(*(getattr(native, field[0]) for field in _DramCounters._fields_))
 
     def close(self) -> None:
         """End the simulation; safe to call twice."""

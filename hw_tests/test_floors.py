@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench")
 ALL = FLOORS
-TOOLS = ("typer", "click", "rich", "tokenizers", "safetensors", "torch", "transformers", "pyosys")
+TOOLS = (
+    *("typer", "click", "rich", "tokenizers", "safetensors", "torch", "transformers", "pyosys"),
+    "matplotlib",
+)
 
 # Folder -> (project packages, third-party packages). A package allows itself and what lies in it.
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cosim.dram_presets import DRAM_PRESETS
+from meadow.compiler.packing import CODECS
 from workbench.bench_model import BenchOptions
 from workbench.bench_phases import bench
 from workbench.bench_report import STALLS
@@ -49,10 +51,16 @@ def bench_command(
     ] = None,
     clock_mhz: Annotated[float, typer.Option(help="Clock that times and limit refer to.")] = 250.0,
     dataflow: Annotated[str, typer.Option(help="tphs, gemm or auto.")] = "tphs",
-    codec: Annotated[str, typer.Option(help="raw, dictionary or auto.")] = "raw",
+    codec: Annotated[str, typer.Option(help=f"{', '.join(CODECS)}.")] = "raw",
     seed: Annotated[int, typer.Option(help="Of weights, cache and tokens.")] = 0,
     stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
     latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
+    dram: Annotated[
+        str,
+        typer.Option(
+            help=f"Refresh, page misses and peak of the DRAM: one of {', '.join(DRAM_PRESETS)}."
+        ),
+    ] = "ideal",
     trace: Annotated[
         Path | None, typer.Option(help="Write a timeline for Perfetto or chrome://tracing.")
     ] = None,
@@ -82,6 +90,7 @@ def bench_command(
         stalls=stalls,
         latency_cycles=latency_cycles,
         seed=seed,
+        dram=dram,
     )
     report = bench(options, throttle, log=log, timeline=trace)
     if as_json:
@@ -116,6 +125,7 @@ def _print_table(report: dict[str, Any]) -> None:
             f"bandwidth utilisation of {report['bytes_per_cycle_offered']:.3g} B per cycle",
             f"{report['bandwidth_utilisation']:.1%}",
         ),
+        (f"bandwidth left by the {report['dram']} DRAM", f"{report['bandwidth_offered']:.1%}"),
         ("weights per cycle", f"{report['weights_per_cycle']:.1f}"),
         ("bits per weight", f"{report['bits_per_weight']:.2f}"),
         *(

@@ -15,7 +15,7 @@ from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
 from meadow.spec.commands import Command, Opcode, Outputs, RowSet, Space, TrafficClass
 from meadow.spec.config import BEAT_BYTES
-from workbench.bench_step import Check, open_simulation, preset_cache, unlimited
+from workbench.bench_step import Check, execute_counted, open_simulation, preset_cache, unlimited
 from workbench.devices import Throttle
 
 __all__ = ["run_attention"]
@@ -83,8 +83,7 @@ def run_attention(
             session.run_commands([load, Command(Opcode.END)])
         log(f"simulating {len(inside)} commands of attention")
         device.label_commands(manifest.labels[inside[0] :])
-        session.execute(inside[0], inside[-1] + 1 - inside[0])
-        counters = session.registers.counters()
+        counters = execute_counted(session, device, inside[0], inside[-1] + 1 - inside[0])
         with unlimited(device):
             memory = session.dump_activations()
     address = query["query"] + query["query_stride"] * np.arange(rows)[:, None]

@@ -109,6 +109,7 @@ class _Phase:
             "bandwidth_gbps": self.throttle.bandwidth_gbps,
             "clock_mhz": self.throttle.clock_mhz,
             "latency_cycles": self.throttle.latency_cycles,
+            "dram": self.throttle.dram,
             "seed": options.seed,
             **figures,
             "checked": self.check.total,

@@ -63,6 +63,13 @@ def stall_cycles(totals: Totals) -> dict[str, int]:
     return stalls
 
 
+def _moving_share(totals: Totals) -> float:
+    """Cycles of the memory in which data could move, of all; refresh and page misses stop it in the others."""
+    cycles = totals["dram_cycles"]
+    stopped = totals["dram_refresh_cycles"] + totals["dram_page_miss_cycles"]
+    return 1 - stopped / cycles if cycles else 1.0
+
+
 def figures(
     totals: Totals,
     config: AcceleratorConfig,
@@ -90,6 +97,8 @@ def figures(
         "weights_per_cycle": weights / cycles,
         "bandwidth_utilisation": needed_bytes / (cycles * offered),
         "bytes_per_cycle_offered": offered,
+        "bandwidth_offered": _moving_share(totals),
+        "page_misses": totals["dram_page_misses"],
         "dram_bytes": {name: totals[f"bytes_{name}"] for name in _CLASSES},
         "array_busy": totals["array_busy"],
         "stalls": stall_cycles(totals),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,16 @@ from meadow.spec.config import BEAT_BYTES
 from meadow.spec.image import Manifest
 from workbench.devices import Throttle
 
-__all__ = ["SEGMENTS", "Check", "StepRun", "cache_rows", "preset_cache", "run_step", "segments"]
+__all__ = [
+    "SEGMENTS",
+    "Check",
+    "StepRun",
+    "cache_rows",
+    "execute_counted",
+    "preset_cache",
+    "run_step",
+    "segments",
+]
 
 SEGMENTS = ("before", "layers", "after")
 """Parts of a program: embeddings and tables in, the layers, final norm and head."""
@@ -151,16 +160,14 @@ def run_step(
         if whole:
             log(f"simulating {manifest.commands} commands")
             device.label_commands(manifest.labels)
-            session.execute(0, manifest.commands)
-            counters["whole"] = session.registers.counters()
+            counters["whole"] = execute_counted(session, device, 0, manifest.commands)
         else:
             for name, (first, count) in segments(manifest).items():
                 if count == 0 or (name == "after" and not outputs):
                     continue
                 log(f"simulating {count} commands ({name})")
                 device.label_commands(manifest.labels[first : first + count])
-                session.execute(first, count)
-                counters[name] = session.registers.counters()
+                counters[name] = execute_counted(session, device, first, count)
                 if name == "layers":
                     residual = residual_rows(session, device, described.rows)
         result = session.finish(new, described)
@@ -208,6 +215,17 @@ def open_simulation(
         clock_mhz=throttle.clock_mhz,
         log=log,
     )
+
+
+def execute_counted(
+    session: Session, device: CosimDevice, first: int, count: int
+) -> dict[str, int]:
+    """Run commands; the device's counters and, as `dram_...`, those of the memory model."""
+    before = asdict(device.simulation.dram_counters)
+    session.execute(first, count)
+    after = asdict(device.simulation.dram_counters)
+    memory = {f"dram_{name}": value - before[name] for name, value in after.items()}
+    return session.registers.counters() | memory
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import typer
 
+from workbench.ablation import ablation_command
 from workbench.bench import bench_command
 from workbench.compile import compile_command
 from workbench.console import ReportingGroup
+from workbench.corruption import corrupt_command
 from workbench.generate import generate_command
+from workbench.report import report_command
 from workbench.run import run_command
 from workbench.soak import soak_command
 from workbench.verify import verify_command
@@ -28,6 +31,9 @@ app.command("run")(run_command)
 app.command("verify")(verify_command)
 app.command("bench")(bench_command)
 app.command("soak")(soak_command)
+app.command("corrupt")(corrupt_command)
+app.command("report")(report_command)
+app.command("ablation")(ablation_command)
 
 
 def main() -> None:

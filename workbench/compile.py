@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from meadow.compiler.image import write_image
+from meadow.compiler.packing import CODECS
 from meadow.compiler.replace import check_replaceable
 from meadow.golden.image import Image
 from workbench.console import print_json, say
@@ -47,7 +48,7 @@ def compile_command(
     model_dir: Annotated[Path, typer.Argument(help="Checkpoint directory of an OPT model.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Image file to write.")],
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
-    codec: Annotated[str, typer.Option(help="auto, raw or dictionary.")] = "auto",
+    codec: Annotated[str, typer.Option(help=f"{', '.join(CODECS)}.")] = "auto",
     granularity: Annotated[
         str, typer.Option(help="Weight scales per channel or per tensor.")
     ] = "channel",

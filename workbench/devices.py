@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from cosim.device import CosimDevice
+from cosim.dram_presets import DRAM_PRESETS, DramPreset
 from cosim.library import DramSettings
 from firmware.device import Device
 from firmware.golden_device import GoldenDevice
@@ -24,7 +25,8 @@ class Throttle:
     """The DRAM of a simulated device.
 
     bandwidth_gbps: 10**9 bits per second, all ports together, None is unlimited; clock_mhz: of the accelerator;
-    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the stalls, 64 bits.
+    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the stalls, 64 bits;
+    dram: name in DRAM_PRESETS, whose peak is a limit too.
 
     Raises ValueError for numbers out of range.
     """
@@ -34,8 +36,11 @@ class Throttle:
     stalls: float = 0.0
     latency_cycles: int = 32
     seed: int = 0
+    dram: str = "ideal"
 
     def __post_init__(self) -> None:
+        if self.dram not in DRAM_PRESETS:
+            raise ValueError(f"dram must be one of {', '.join(DRAM_PRESETS)}, not {self.dram!r}")
         if self.bandwidth_gbps is not None and not 0.001 <= self.bandwidth_gbps <= 1e6:
             raise ValueError(f"bandwidth must be 0.001..1e6 Gbit/s, not {self.bandwidth_gbps}")
         if not 0.001 <= self.clock_mhz <= 1e5:
@@ -46,13 +51,22 @@ class Throttle:
             raise ValueError(f"latency must be 0..1000000 cycles, not {self.latency_cycles}")
         if not 0 <= self.seed < 1 << 64:
             raise ValueError(f"seed must be 0..2**64 - 1, not {self.seed}")
+        self.settings()
+
+    @property
+    def preset(self) -> DramPreset:
+        """The memory behind the limit."""
+        return DRAM_PRESETS[self.dram]
 
     @property
     def bytes_per_cycle(self) -> Fraction | None:
         """Exact DRAM bytes per clock cycle, None if unlimited."""
-        if self.bandwidth_gbps is None:
+        limits = [] if self.bandwidth_gbps is None else [Fraction(str(self.bandwidth_gbps))]
+        if self.preset.peak_gbps is not None:
+            limits.append(self.preset.peak_gbps)
+        if not limits:
             return None
-        bits = Fraction(str(self.bandwidth_gbps)) * 1000 / Fraction(str(self.clock_mhz))
+        bits = min(limits) * 1000 / Fraction(str(self.clock_mhz))
         return (bits / 8).limit_denominator(1_000_000)
 
     def settings(self) -> DramSettings:
@@ -63,6 +77,7 @@ class Throttle:
             latency_cycles=self.latency_cycles,
             stalls=min(255, round(self.stalls * 256)),
             seed=self.seed,
+            **self.preset.settings(Fraction(str(self.clock_mhz))),
         )
 
 

@@ -8,12 +8,19 @@ from typing import Any
 
 from workbench.bench_report import STALLS
 
-__all__ = ["TABLES"]
+__all__ = ["DECODE_CODECS", "DECODE_RATES", "TABLES", "Load", "Table", "markdown"]
+
+DECODE_RATES = (1, 12, 64)
+"""Gbit/s at 250 MHz: 64 are 8 bytes per cycle and port."""
+DECODE_CODECS = ("raw", "dictionary", "rice")
 
 Load = Callable[[str], dict[str, Any] | None]
+"""Name of a run -> its stored report, None if there is none."""
+Table = Callable[[Load], str]
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
@@ -55,7 +62,7 @@ def _prefill(load: Load) -> str:
                 ]
             )
     head = ("", "chunk", "simulated", "cycles of the model", "array, layers", "array, model")
-    return _markdown((*head, "values checked", "run"), rows)
+    return markdown((*head, "values checked", "run"), rows)
 
 
 def _share(value: float | None) -> str:
@@ -88,7 +95,36 @@ def _decode(load: Load) -> str:
                 ]
             )
     head = ("", "simulated", "cycles", "weight bytes", "K/V bytes read", "bandwidth used")
-    return _markdown((*head, "weights per cycle", "values checked", "run"), rows)
+    return markdown((*head, "weights per cycle", "values checked", "run"), rows)
+
+
+def _codecs(load: Load) -> str:
+    """A decoded token with each codec: its time against its bytes, and what the array waits for most."""
+    rows = []
+    for rate in DECODE_RATES:
+        raw = load(f"decode-{rate}-raw")
+        for codec in DECODE_CODECS:
+            report = load(f"decode-{rate}-{codec}")
+            if raw is None or report is None:
+                continue
+            moved, plain = (sum(entry["dram_bytes"].values()) for entry in (report, raw))
+            cause = max(STALLS, key=report["stalls"].__getitem__)
+            rows.append(
+                [
+                    f"{rate} Gbit/s",
+                    codec,
+                    f"{moved:,}",
+                    f"{report['time_ms']:.2f}",
+                    f"{moved / plain:.3f}",
+                    f"{report['time_ms'] / raw['time_ms']:.3f}",
+                    f"{report['bandwidth_utilisation']:.1%}",
+                    f"{cause}, {report['stalls'][cause] / report['cycles']:.1%}",
+                    f"{report['stalls']['decoder'] / report['cycles']:.1%}",
+                    f"`decode-{rate}-{codec}`",
+                ]
+            )
+    head = ("rate", "codec", "DRAM bytes", "ms per token", "bytes / raw", "time / raw")
+    return markdown((*head, "bandwidth used", "largest stall", "decoder", "run"), rows)
 
 
 def _context(load: Load) -> str:
@@ -144,7 +180,7 @@ def _first_token(load: Load) -> str:
             rows.append([f"{model}, {rate} Gbit/s", *cells, *ratios, "; ".join(sorted(parts))])
     head = ("time, chunk, DRAM bytes", "TPHS raw", "TPHS packed", "GEMM raw", "GEMM packed")
     ratio = ("GEMM raw / TPHS raw", "GEMM raw / TPHS packed", "simulated")
-    return _markdown((*head, *ratio), rows)
+    return markdown((*head, *ratio), rows)
 
 
 def _stalls(load: Load) -> str:
@@ -158,12 +194,13 @@ def _stalls(load: Load) -> str:
         if report is not None:
             share = [report["array_busy"], *(report["stalls"][cause] for cause in STALLS)]
             rows.append([f"`{name}`", *(f"{value / report['cycles']:.2%}" for value in share)])
-    return _markdown(("run", "array busy", *STALLS), rows)
+    return markdown(("run", "array busy", *STALLS), rows)
 
 
-TABLES: Mapping[str, Callable[[Load], str]] = {
+TABLES: Mapping[str, Table] = {
     "prefill": _prefill,
     "decode": _decode,
+    "codecs": _codecs,
     "context": _context,
     "first-token": _first_token,
     "stalls": _stalls,

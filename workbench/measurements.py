@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published figures: every bench run of docs/performance.md by name, its JSON in docs/measurements/, the tables.
+"""The published figures: every run of docs/performance.md and docs/packing.md by name, its JSON in docs/measurements/, the
+tables.
 
 python -m workbench.measurements run [NAME ...]     (again; all that are missing without names)
-python -m workbench.measurements tables             (into docs/performance.md, between its markers)
+python -m workbench.measurements tables             (into both documents, between their markers)
 """
 
 from __future__ import annotations
@@ -12,18 +13,31 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from meadow.compiler.replace import replacing
-from workbench.measurement_tables import TABLES
+from workbench.measurement_tables import DECODE_CODECS, DECODE_RATES, TABLES, Table
+from workbench.packing_tables import PACKING_TABLES
 
-__all__ = ["RUNS", "command_line", "load", "main"]
+__all__ = ["DOCUMENTS", "PACKING_RUNS", "RUNS", "command_line", "load", "main"]
 
 FOLDER = Path(__file__).parent.parent / "docs" / "measurements"
-DOCUMENT = FOLDER.parent / "performance.md"
+DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
+    "performance.md": TABLES,
+    "packing.md": PACKING_TABLES,
+}
+"""Documents beside FOLDER -> their markers and tables."""
+
+PACKING_RUNS = {
+    "packing-minilm": "report minilm",
+    "packing-steps": "ablation",
+    "packing-student-4": "ablation --rows 2048 --columns 8192 --degrees 4",
+}
+"""Name -> arguments of `meadow`; they simulate nothing."""
+
 _PARALLEL = 2
 
 
@@ -48,6 +62,11 @@ def _runs() -> dict[str, str]:
         "--bandwidth-gbps 12",
         "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
     }
+    for rate in DECODE_RATES:
+        for codec in DECODE_CODECS:
+            runs[f"decode-{rate}-{codec}"] = (
+                f"opt-125m --phase decode --context 64 --bandwidth-gbps {rate} --codec {codec}"
+            )
     for rate in (1, 3, 6, 12):
         for dataflow in ("tphs", "gemm"):
             for codec in ("raw", "auto"):
@@ -68,7 +87,7 @@ RUNS = _runs()
 
 def command_line(name: str) -> str:
     """The command whose report is stored under `name`."""
-    return f"meadow bench {RUNS[name]} --json"
+    return f"meadow {PACKING_RUNS[name] if name in PACKING_RUNS else f'bench {RUNS[name]}'} --json"
 
 
 def load(name: str) -> dict[str, Any] | None:
@@ -78,7 +97,7 @@ def load(name: str) -> dict[str, Any] | None:
 
 
 def _run(name: str) -> bool:
-    """Simulate and store; False (and what was there stays) if the run failed or differed from golden."""
+    """Run and store; False (and what was there stays) if the run failed or differed from golden."""
     begin = time.monotonic()
     result = subprocess.run(
         [sys.executable, "-m", "workbench.cli", *shlex.split(command_line(name))[1:]],
@@ -92,30 +111,32 @@ def _run(name: str) -> bool:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with replacing(FOLDER / f"{name}.json", "the report") as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
-    seconds = time.monotonic() - begin
-    print(
-        f"{name}: {report['cycles']:,} cycles, array {report['array_utilisation']:.3f}, "
-        f"bandwidth {report['bandwidth_utilisation']:.3f}, {seconds:.0f} s",
-        file=sys.stderr,
-    )
+    figures = ""
+    if name in RUNS:
+        figures = (
+            f"{report['cycles']:,} cycles, array {report['array_utilisation']:.3f}, "
+            f"bandwidth {report['bandwidth_utilisation']:.3f}, "
+        )
+    print(f"{name}: {figures}{time.monotonic() - begin:.0f} s", file=sys.stderr)
     return True
 
 
-def _replace_between(text: str, name: str, content: str) -> str:
+def _replace_between(text: str, document: str, name: str, content: str) -> str:
     first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
     if text.count(first) != 1 or text.count(last) != 1:
-        raise ValueError(f"{DOCUMENT.name} must have the markers {first} and {last} once")
+        raise ValueError(f"{document} must have the markers {first} and {last} once")
     start, end = text.index(first) + len(first), text.index(last)
     return f"{text[:start]}\n{content}\n{text[end:]}"
 
 
 def _tables() -> None:
-    text = DOCUMENT.read_text("utf-8")
-    table: Callable[[Callable[[str], dict[str, Any] | None]], str]
-    for name, table in TABLES.items():
-        text = _replace_between(text, name, table(load))
-    with replacing(DOCUMENT, "the document") as file:
-        file.write(text.encode())
+    for document, tables in DOCUMENTS.items():
+        path = FOLDER.parent / document
+        text = path.read_text("utf-8")
+        for name, table in tables.items():
+            text = _replace_between(text, document, name, table(load))
+        with replacing(path, "the document") as file:
+            file.write(text.encode())
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -129,14 +150,15 @@ def main(arguments: Sequence[str]) -> int:
                 return 2
             return 0
         case ["run", *names]:
-            unknown = [name for name in names if name not in RUNS]
+            known = (*RUNS, *PACKING_RUNS)
+            unknown = [name for name in names if name not in known]
             if unknown:
                 print(
-                    f"unknown runs {', '.join(unknown)}; there are {', '.join(RUNS)}",
+                    f"unknown runs {', '.join(unknown)}; there are {', '.join(known)}",
                     file=sys.stderr,
                 )
                 return 2
-            chosen = names or [name for name in RUNS if load(name) is None]
+            chosen = names or [name for name in known if load(name) is None]
             with ThreadPoolExecutor(_PARALLEL) as pool:
                 return 0 if all(list(pool.map(_run, chosen))) else 1
     print(__doc__, file=sys.stderr)

@@ -12,6 +12,7 @@ import typer
 from cosim.library import SimulationError
 from firmware.device import DeviceError, DeviceTimeout
 from meadow.compiler.image import compile_image
+from meadow.compiler.packing import CODECS
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
 from meadow.spec.commands import Outputs
@@ -91,7 +92,7 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
             description, max_positions=max(p + t for p, t in zip(positions, tokens, strict=True))
         ),
         hidden_block=-(-hidden // blocks),
-        codec=str(random.choice(["raw", "dictionary", "auto"])),
+        codec=str(random.choice(CODECS)),
         dataflow="gemm" if count == 1 and random.random() < 0.25 else "tphs",
         positions=positions,
         tokens=tokens,

@@ -24,6 +24,8 @@ from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.control.sequencer import Sequencer
 from rtl_gen.decoder.decoder import Decoder
+from rtl_gen.decoder.dictionary import DictionaryUnpacker
+from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.dma.fetch import FetchUnit
 from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
@@ -68,6 +70,9 @@ _COMPONENTS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
     "storer": lambda config: Storer(config=config),
     "sequencer": lambda config: Sequencer(address_bits=config.address_bits),
     "registers": lambda config: LiteRegisters(config=config),
+    # Parts of the decoder, to compare the codecs.
+    "dictionary_unpacker": lambda config: DictionaryUnpacker(config=config),
+    "rice_unpacker": lambda _: RiceUnpacker(),
 }
 
 
@@ -172,7 +177,7 @@ def count_device(
 def _main() -> None:
     parser = argparse.ArgumentParser(description="yosys resource count, block by block")
     parser.add_argument("--config", default="zcu102")
-    parser.add_argument("--block", choices=list(BLOCKS))
+    parser.add_argument("--block", choices=["lane", *_COMPONENTS])
     parser.add_argument("--no-luts", action="store_true", help="skip the mapping to LUTs")
     arguments = parser.parse_args()
     if arguments.block:

@@ -36,7 +36,7 @@ KEYS = {
     ),
     *("bandwidth_utilisation", "bytes_per_cycle_offered", "dram_bytes", "array_busy", "stalls"),
     *("time_ms", "tokens_per_s", "checked", "checked_values", "matches_golden"),
-    *("first_difference", "label"),
+    *("first_difference", "label", "dram", "bandwidth_offered", "page_misses"),
 }
 TRAFFIC = {"weights", "kv_read", "kv_write", "activations", "commands"}
 
@@ -55,6 +55,7 @@ def report(*arguments: object, code: int = 0) -> dict[str, Any]:
     assert set(values["stalls"]) == set(STALLS) and min(values["stalls"].values()) >= 0
     assert sum(values["stalls"].values()) + values["array_busy"] == values["cycles"]
     assert set(values["dram_bytes"]) == TRAFFIC
+    assert 0.9 < values["bandwidth_offered"] <= 1
     assert 0 < values["array_utilisation"] <= 1 and 0 < values["bandwidth_utilisation"] <= 1
     assert values["time_ms"] == pytest.approx(values["cycles"] / values["clock_mhz"] / 1e3)
     tokens = values["tokens"] * values["batch"]
@@ -77,6 +78,7 @@ def report(*arguments: object, code: int = 0) -> dict[str, Any]:
         ("llama --tokens 20 --context 10 --dataflow gemm", {"residual", "argmax"}),
         ("vit --tokens 20 --dataflow auto --codec auto", {"residual", "argmax"}),
         ("opt --tokens 9 --stalls 0.4 --latency-cycles 90 --seed 3", {"residual", "argmax"}),
+        ("llama --tokens 9 --context 30 --stalls 0.4 --dram zynqmp", {"residual", "argmax"}),
     ],
 )
 def test_every_phase_equals_golden(arguments: str, checked: set[str]) -> None:
@@ -128,6 +130,19 @@ def test_the_limit_of_the_memory_is_felt() -> None:
     assert limited["cycles"] > 5 * free["cycles"]
     assert limited["bandwidth_utilisation"] > 0.8
     assert limited["stalls"]["dram"] > 0.5 * limited["cycles"]
+
+
+def test_a_real_memory_offers_less() -> None:
+    """Refresh alone takes 72 of 1950 cycles; the chip still uses what is left."""
+    arguments = ("opt", "--phase", "decode", "--context", 9, "--bandwidth-gbps", 4)
+    ideal, real = report(*arguments), report(*arguments, "--dram", "zynqmp")
+    assert (ideal["dram"], ideal["bandwidth_offered"], ideal["page_misses"]) == ("ideal", 1, 0)
+    assert real["dram"] == "zynqmp" and real["page_misses"] > 0
+    assert real["bandwidth_offered"] < 1 - 72 / 1950 + 0.005
+    assert real["cycles"] > ideal["cycles"]
+    share = ideal["cycles"] / real["cycles"] / real["bandwidth_offered"]
+    assert share == pytest.approx(1, abs=0.02)
+    assert real["dram_bytes"] == ideal["dram_bytes"]
 
 
 def test_the_table_shows_the_figures() -> None:
@@ -194,6 +209,8 @@ def test_a_planted_difference_is_told(
         (["opt", "--bandwidth-gbps", "0"], "bandwidth must be 0.001..1e6 Gbit/s, not 0.0"),
         (["opt", "--stalls", "1"], "stalls must be a probability below 1, not 1.0"),
         (["opt", "--clock-mhz", "-1"], "clock must be 0.001..1e5 MHz, not -1.0"),
+        (["opt", "--dram", "x"], "dram must be one of ideal, zynqmp, not 'x'"),
+        (["opt", "--dram", "zynqmp", "--clock-mhz", "1"], "cannot be counted in cycles of 1 MHz"),
         (["opt", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["vit", "--phase", "decode"], "vit is bidirectional: it has no decode and no context"),
         (["opt", "--tokens", "513"], "tiny attends to 512 tokens, not 513"),

@@ -105,3 +105,31 @@ def test_the_limit_is_what_is_offered_up_to_the_ports(gbps: float, offered: floa
     values = numbers(totals, Throttle(clock_mhz=100, bandwidth_gbps=gbps))
     assert values["bytes_per_cycle_offered"] == offered
     assert values["bandwidth_utilisation"] == 4 / offered
+
+
+def test_the_memory_offers_its_cycles_without_refresh_and_misses() -> None:
+    """Scaled like everything else: one segment three times, another once."""
+    totals = Totals({})
+    memory = {"dram_cycles": 1000, "dram_refresh_cycles": 40, "dram_page_miss_cycles": 10}
+    totals.add(COUNTERS | memory | {"dram_page_misses": 5}, 3)
+    totals.add(COUNTERS | {"dram_cycles": 1000, "dram_refresh_cycles": 10})
+    values = numbers(totals, Throttle(clock_mhz=100, dram="zynqmp"))
+    assert values["bandwidth_offered"] == pytest.approx(1 - 160 / 4000)
+    assert values["page_misses"] == 15
+    assert numbers(totals, Throttle(clock_mhz=100))["bytes_per_cycle_offered"] == 16
+
+
+@pytest.mark.parametrize(
+    ("gbps", "dram", "bytes_per_cycle"),
+    [(None, "ideal", None), (12, "ideal", 15), (None, "zynqmp", 170.64), (12, "zynqmp", 15)],
+)
+def test_a_memory_has_a_peak_of_its_own(
+    gbps: float | None, dram: str, bytes_per_cycle: float | None
+) -> None:
+    throttle = Throttle(clock_mhz=100, bandwidth_gbps=gbps, dram=dram)
+    seen = throttle.bytes_per_cycle
+    assert seen == bytes_per_cycle or float(seen or 0) == bytes_per_cycle
+    assert throttle.settings().page_miss_cycles == (3 if dram == "zynqmp" else 0)
+    assert Throttle(clock_mhz=100, bandwidth_gbps=1000, dram="zynqmp").bytes_per_cycle == (
+        Throttle(clock_mhz=100, dram="zynqmp").bytes_per_cycle
+    )

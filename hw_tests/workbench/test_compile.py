@@ -24,7 +24,7 @@ def compile_json(directory: Path, output: Path, *arguments: str) -> dict[str, An
     return json.loads(result.stdout)
 
 
-@pytest.mark.parametrize("codec", ["auto", "raw", "dictionary"])
+@pytest.mark.parametrize("codec", ["auto", "raw", "dictionary", "rice"])
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 def test_the_image_is_what_the_report_says(
     checkpoint: Path, tmp_path: Path, codec: str, granularity: str
@@ -35,8 +35,9 @@ def test_the_image_is_what_the_report_says(
     assert report["contract_hash"] == manifest.contract_hash
     assert report["file_bytes"] == output.stat().st_size
     assert report["notes"]["granularity"] == granularity
-    # A matrix that a dictionary would only enlarge stays raw.
-    assert set(report["codecs"]) <= ({"raw"} if codec == "raw" else {"raw", "dictionary"})
+    # A matrix that a codec would only enlarge stays raw.
+    coded = {"dictionary", "rice"} if codec == "auto" else {codec}
+    assert set(report["codecs"]) <= {"raw", *coded}
 
 
 def test_calibration_names_its_source(
@@ -64,7 +65,7 @@ def test_the_same_input_gives_the_same_file(checkpoint: Path, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (["--config", "huge"], "unknown configuration 'huge'"),
-        (["--codec", "zip"], "codec must be one of auto, dictionary, raw, not 'zip'"),
+        (["--codec", "zip"], "codec must be one of auto, dictionary, raw, rice, not 'zip'"),
         (["--granularity", "row"], "granularity must be one of channel, tensor, not 'row'"),
         (["--hidden-block", "0"], "hidden_block must be at least 1, not 0"),
         (["--context", "999"], "context must be at most"),

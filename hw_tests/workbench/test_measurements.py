@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published runs are commands that `meadow bench` takes; how their reports are kept and where the tables go."""
+"""The published runs are commands that `meadow` takes; how their reports are kept and where the tables go."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from workbench import measurements
 from workbench.bench_model import BenchOptions
 from workbench.cli import app
 from workbench.devices import Throttle
-from workbench.measurement_tables import TABLES
-from workbench.measurements import RUNS, command_line, load, main
+from workbench.measurements import DOCUMENTS, PACKING_RUNS, RUNS, command_line, load, main
 
 REPORT = {"cycles": 10, "array_utilisation": 0.5, "bandwidth_utilisation": 0.25}
 
@@ -27,7 +26,6 @@ REPORT = {"cycles": 10, "array_utilisation": 0.5, "bandwidth_utilisation": 0.25}
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(measurements, "FOLDER", tmp_path / "measurements")
-    monkeypatch.setattr(measurements, "DOCUMENT", tmp_path / "performance.md")
     return tmp_path
 
 
@@ -57,6 +55,14 @@ def test_every_run_is_a_command_that_is_understood(
         )
 
 
+@pytest.mark.parametrize("name", PACKING_RUNS)
+def test_a_run_of_packing_is_a_command_too(name: str) -> None:
+    words = shlex.split(command_line(name))
+    assert words[0] == "meadow" and words[1] in ("report", "ablation") and words[-1] == "--json"
+    result = CliRunner().invoke(app, [*words[1:], "--config", "none"])
+    assert result.exit_code == 2 and "unknown configuration 'none'" in result.stderr
+
+
 class Bench:
     """In place of the process that simulates: what it returns, and what it was called with."""
 
@@ -79,12 +85,14 @@ def use(monkeypatch: pytest.MonkeyPatch, code: int = 0) -> Bench:
 def test_a_run_is_stored_by_its_name(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     bench = use(monkeypatch)
     assert load("prefill-deit-s") is None
-    assert main(["run", "prefill-deit-s", "batch-8"]) == 0
+    assert main(["run", "prefill-deit-s", "batch-8", "packing-minilm"]) == 0
     assert load("prefill-deit-s") == REPORT | {"call": 1}
-    assert [call[2] for call in bench.calls] == ["workbench.cli"] * 2
+    assert [call[2] for call in bench.calls] == ["workbench.cli"] * 3
     assert bench.calls[1][3:] == ["bench", *shlex.split(RUNS["batch-8"]), "--json"]
+    assert bench.calls[2][3:] == ["report", "minilm", "--json"]
     assert sorted(path.name for path in (folder / "measurements").iterdir()) == [
         "batch-8.json",
+        "packing-minilm.json",
         "prefill-deit-s.json",
     ]
 
@@ -95,9 +103,10 @@ def test_only_missing_runs_are_made_without_names(
     bench = use(monkeypatch)
     assert main(["run", "decode-64"]) == 0
     assert main(["run"]) == 0
-    assert len(bench.calls) == len(RUNS)
+    every = len(RUNS) + len(PACKING_RUNS)
+    assert len(bench.calls) == every
     assert load("decode-64") == REPORT | {"call": 1}
-    assert main(["run"]) == 0 and len(bench.calls) == len(RUNS)
+    assert main(["run"]) == 0 and len(bench.calls) == every
 
 
 def test_a_run_that_fails_leaves_what_was_there(
@@ -112,15 +121,17 @@ def test_a_run_that_fails_leaves_what_was_there(
 
 
 def test_tables_stand_between_their_markers(folder: Path) -> None:
-    document = folder / "performance.md"
-    marked = "".join(f"before\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in TABLES)
-    document.write_text(marked)
-    assert main(["tables"]) == 0
-    text = document.read_text()
-    assert "old" not in text and text.count("before") == text.count("after") == len(TABLES)
-    for name, table in TABLES.items():
-        assert f"<!-- {name} -->\n{table(load)}\n<!-- /{name} -->" in text
-    assert main(["tables"]) == 0 and document.read_text() == text
+    for document, tables in DOCUMENTS.items():
+        marked = (f"before\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in tables)
+        (folder / document).write_text("".join(marked))
+    for _ in range(2):
+        assert main(["tables"]) == 0
+        for document, tables in DOCUMENTS.items():
+            text = (folder / document).read_text()
+            assert "old" not in text
+            assert text.count("before") == text.count("after") == len(tables)
+            for name, table in tables.items():
+                assert f"<!-- {name} -->\n{table(load)}\n<!-- /{name} -->" in text
 
 
 def test_a_document_without_markers_is_left_alone(

@@ -48,7 +48,7 @@ def test_every_case_that_is_drawn_fits(config: str) -> None:
         plan_cache(case.description, settings, case.description.max_positions)
         assert len(case.tokens) == len(case.positions) <= settings.sequences
     assert {case.description.architecture for case in cases} == FAMILIES
-    assert {case.codec for case in cases} == {"raw", "dictionary", "auto"}
+    assert {case.codec for case in cases} == {"raw", "dictionary", "rice", "auto"}
     assert any(d.heads > d.kv_heads > 1 for d in (case.description for case in cases))
     assert any(len(case.tokens) > 1 and any(case.positions) for case in cases)
     assert any(case.throttle.stalls for case in cases)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from meadow.compiler.dictionary import DictionaryPlan, encode_slice, plan_dictionary
+from meadow.compiler.dictionary import DictionaryPlan, plan_dictionary
+from meadow.compiler.rice import plan_rice
 from meadow.golden.quantised import QuantisedLinear
 from meadow.golden.streams import HEADER_DTYPE
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
@@ -17,21 +20,57 @@ from meadow.spec.streams import PREAMBLE_FIELDS, Codec
 
 __all__ = ["CODECS", "PackedMatrix", "pack_matrix", "pad_linear"]
 
-CODECS = ("auto", "dictionary", "raw")
+CODECS = ("auto", "dictionary", "raw", "rice")
 """What a caller may ask for; `auto` is the smallest, and nothing is ever larger than `raw`."""
 
 
 @dataclass(frozen=True)
 class PackedMatrix:
-    """streams: one per port, whole beats; codec: the one used by all of them."""
+    """streams: one per port, whole beats; codec: the one used by all of them; header_bytes: of the
+    slice headers in all streams.
+    """
 
     streams: tuple[bytes, ...]
     codec: Codec
+    header_bytes: int
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all streams."""
         return sum(len(stream) for stream in self.streams)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes without slice headers: preambles, tables, mode words, codes and padding."""
+        return self.size_bytes - self.header_bytes
+
+
+class _Plan(Protocol):
+    """How one port's stream is coded: beats but for preamble and headers, preamble fields, body."""
+
+    @property
+    def payload_beats(self) -> int: ...
+
+    @property
+    def fields(self) -> dict[str, int]: ...
+
+    def encode(self, headers: np.ndarray) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class _RawPlan:
+    payload: np.ndarray
+
+    @property
+    def payload_beats(self) -> int:
+        return self.payload.size // BEAT_BYTES
+
+    @property
+    def fields(self) -> dict[str, int]:
+        return {"codec": Codec.RAW}
+
+    def encode(self, headers: np.ndarray) -> bytes:
+        return np.concatenate([headers, self.payload.view(np.uint8)], axis=1).tobytes()
 
 
 def pad_linear(
@@ -59,13 +98,21 @@ def pad_linear(
     return QuantisedLinear(weight=weight, bias=bias, multiplier=multiplier, shift=shift)
 
 
-def pack_matrix(linear: QuantisedLinear, config: AcceleratorConfig, codec: str) -> PackedMatrix:
+def pack_matrix(
+    linear: QuantisedLinear,
+    config: AcceleratorConfig,
+    codec: str,
+    *,
+    packet_precision: bool = True,
+    frequency_order: bool = True,
+) -> PackedMatrix:
     """Streams of a padded matrix, [slices*W, tiles*W], one per port.
 
-    Each port's dictionary has its own table and the chunk (1 or 2 weights) that makes it smaller.
-    The whole matrix is stored raw unless the largest dictionary stream is smaller than a raw one:
-    ports read side by side, so the largest decides. ValueError for an unknown codec or a matrix
-    that is not whole tiles.
+    Every port has its own dictionary, with the chunk (1 or 2 weights) that makes it smaller, or its
+    own Rice parameters. Ports read side by side, so the largest stream decides: the whole matrix is
+    stored raw unless the largest coded stream is smaller, and `auto` takes the codec whose largest
+    stream is smallest. The switches turn off steps of the dictionary coding: see `plan_dictionary`.
+    ValueError for an unknown codec or a matrix that is not whole tiles.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r}")
@@ -80,16 +127,24 @@ def pack_matrix(linear: QuantisedLinear, config: AcceleratorConfig, codec: str) 
         np.ascontiguousarray(weights[:, port].transpose(0, 2, 1, 3)).reshape(slices, -1)
         for port in range(ports)
     ]
+    best: list[_Plan] = [_RawPlan(payload) for payload in payloads]
+    others: list[list[_Plan | None]] = []
+    if codec in ("auto", "dictionary"):
+        entries = config.dictionary_entries
+        switches = {"packet_precision": packet_precision, "frequency_order": frequency_order}
+        others.append([_best_dictionary(payload, entries, **switches) for payload in payloads])
+    if codec in ("auto", "rice"):
+        others.append([plan_rice(payload) for payload in payloads])
+    for plans in others:
+        possible = [plan for plan in plans if plan is not None]
+        if len(possible) == ports and _largest(possible) < _largest(best):
+            best = possible
     headers = _headers(linear, config)
-    if codec != "raw":
-        plans = [_best_plan(payload, config) for payload in payloads]
-        chosen = [plan for plan in plans if plan is not None]
-        raw_beats = slices * payloads[0].shape[1] // BEAT_BYTES
-        if len(chosen) == ports and all(_beats(plan) < raw_beats for plan in chosen):
-            streams = (_dictionary(plan, headers[port]) for port, plan in enumerate(chosen))
-            return PackedMatrix(tuple(streams), Codec.DICTIONARY)
-    streams = (_raw(payload, headers[port]) for port, payload in enumerate(payloads))
-    return PackedMatrix(tuple(streams), Codec.RAW)
+    streams = tuple(
+        _stream(plan, header, payload.size)
+        for plan, header, payload in zip(best, headers, payloads, strict=True)
+    )
+    return PackedMatrix(streams, Codec(best[0].fields["codec"]), headers.size)
 
 
 def _headers(linear: QuantisedLinear, config: AcceleratorConfig) -> np.ndarray:
@@ -103,40 +158,23 @@ def _headers(linear: QuantisedLinear, config: AcceleratorConfig) -> np.ndarray:
     return padded.transpose(1, 0, 2)
 
 
-def _best_plan(payload: np.ndarray, config: AcceleratorConfig) -> DictionaryPlan | None:
-    plans = [plan_dictionary(payload, chunk, config.dictionary_entries) for chunk in (1, 2)]
-    return min((plan for plan in plans if plan is not None), key=_beats, default=None)
+def _best_dictionary(payload: np.ndarray, entries: int, **switches: bool) -> DictionaryPlan | None:
+    plans = [plan_dictionary(payload, chunk, entries, **switches) for chunk in (1, 2)]
+    possible = (plan for plan in plans if plan is not None)
+    return min(possible, key=lambda plan: plan.payload_beats, default=None)
 
 
-def _beats(plan: DictionaryPlan) -> int:
-    """Beats that a raw stream would not have: table and packets instead of plain bytes."""
-    return plan.table_beats + plan.payload_beats
+def _largest(plans: Sequence[_Plan]) -> int:
+    return max(plan.payload_beats for plan in plans)
 
 
-def _raw(payload: np.ndarray, headers: np.ndarray) -> bytes:
-    body = np.concatenate([headers, payload.view(np.uint8)], axis=1).tobytes()
-    return _preamble(body, codec=Codec.RAW, weights=payload.size) + body
+def _stream(plan: _Plan, headers: np.ndarray, weights: int) -> bytes:
+    """Preamble and body; the checksum is taken with its own field 0."""
+    body = plan.encode(headers)
+    fields = {**plan.fields, "weights": weights}
+    empty = _preamble(fields)
+    return _preamble({**fields, "checksum": zlib.crc32(body, zlib.crc32(empty))}) + body
 
 
-def _dictionary(plan: DictionaryPlan, headers: np.ndarray) -> bytes:
-    table = plan.table.tobytes()
-    parts = [table, bytes(-len(table) % BEAT_BYTES)]
-    for index, header in enumerate(headers):
-        parts += [header.tobytes(), encode_slice(plan, index)]
-    body = b"".join(parts)
-    return (
-        _preamble(
-            body,
-            codec=Codec.DICTIONARY,
-            chunk=plan.chunk,
-            entries=len(plan.table),
-            weights=plan.indices.size * plan.chunk,
-            **{f"width{mode}": width for mode, width in enumerate(plan.widths)},
-        )
-        + body
-    )
-
-
-def _preamble(body: bytes, **fields: int) -> bytes:
-    word = pack_fields(PREAMBLE_FIELDS, {**fields, "checksum": zlib.crc32(body)}, "preamble")
-    return word.to_bytes(BEAT_BYTES, "little")
+def _preamble(fields: dict[str, int]) -> bytes:
+    return pack_fields(PREAMBLE_FIELDS, fields, "preamble").to_bytes(BEAT_BYTES, "little")

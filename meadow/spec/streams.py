@@ -4,15 +4,35 @@
 A matrix [N, K] is padded with zeros to slices of W output channels and tiles of W columns. Port p carries channels
 p*W/P .. (p+1)*W/P - 1 of every slice. Its stream, in 16-byte beats, little-endian, bits least significant first:
 
-    preamble                                      1 beat, PREAMBLE_FIELDS
-    dictionary only: table                        entries * chunk bytes, zero-padded to a beat; entry i, weight j at i*chunk + j
+    preamble                  1 beat, PREAMBLE_FIELDS
+    dictionary only: table    entries * chunk bytes, zero-padded to a beat; entry i, weight j at i*chunk + j
+    rice only: primer         SUBSTREAMS beats: beat c holds the first PRIMER_WORDS words of sub-stream c
     for each slice:
-        header                                    W/P channels * 8 bytes, HEADER_FIELDS, zero-padded to a beat
-        payload                                   tiles * W/P * W weights: tile by tile, row by row, column by column
+        header                W/P channels * 8 bytes, HEADER_FIELDS, zero-padded to a beat
+        payload               tiles * W/P * W weights: tile by tile, row by row, column by column; zero-padded to a beat
 
-Payload of `raw`: one signed byte per weight. Payload of `dictionary`: packets of PACKET_IDS table indices, each
-`chunk` consecutive weights; a packet is a 2-bit mode and then PACKET_IDS indices of width[mode] bits; the slice's last
-packet is followed by zero bits up to the next beat. The indices of a slice always fill whole packets.
+`raw`: one signed byte per weight.
+
+The payload of the other codecs is a sequence of steps of STEP_WEIGHTS weights, without gaps. Weights come in groups with
+a 2-bit mode each: the mode names one of the four widths of the preamble. The modes of MODES_PER_WORD groups are a 32-bit
+word, first group lowest, 0 for groups that the slice does not have. A payload begins with the mode word of its first
+groups; the next mode word, if the slice has groups left for it, is in the first step of the groups of the word before.
+With `fixed` there are no mode words: every group has mode 0.
+
+`dictionary` (MEADOW's packing): a group is a packet of PACKET_IDS indices of width[mode] bits (with a chunk of 1 at most 8), each index `chunk`
+consecutive weights. A step is the next mode word if it is due, then its 32 / (chunk * PACKET_IDS) packets.
+
+`rice`: a group is two steps. A weight w is the number z = 2*w for w >= 0, else -2*w - 1; its quotient z >> k, k =
+width[mode], is that many zeros and a one in a sub-stream; its k low bits are raw. Weights 8*c .. 8*c+7 of the group are of
+sub-stream c, so that a group's first step has those of sub-streams 0..3, its second those of 4..7. The 8 codewords are
+at most 32 bits together, and k is at most 6; or k = LITERAL: no quotients, raw bytes of z. A step is, in this order:
+
+    refill    the next word of each sub-stream of the step that has, since its last step, finished a word (in the order
+              of the sub-streams, across slices): a decoder holds PRIMER_WORDS words of a sub-stream at any time
+    mode      the next mode word, if due
+    raw       k words: the low bits of the 32 weights, k bits each, first weight lowest
+
+A sub-stream is one bit string for the whole matrix; its last word is padded with zeros, and words beyond are zero.
 """
 
 from __future__ import annotations
@@ -21,10 +41,46 @@ from enum import IntEnum
 
 from meadow.spec.layout import BitField
 
-__all__ = ["HEADER_BYTES", "HEADER_FIELDS", "PACKET_IDS", "PREAMBLE_FIELDS", "Codec"]
+__all__ = [
+    "GROUP_WEIGHTS",
+    "HEADER_BYTES",
+    "HEADER_FIELDS",
+    "LITERAL",
+    "MAX_QUOTIENT_BITS",
+    "MAX_WIDTH",
+    "MODES_PER_WORD",
+    "MODE_BITS",
+    "PACKET_IDS",
+    "PREAMBLE_FIELDS",
+    "PRIMER_WORDS",
+    "RUN_BITS",
+    "RUN_WEIGHTS",
+    "STEP_WEIGHTS",
+    "SUBSTREAMS",
+    "WORD_BYTES",
+    "Codec",
+]
+
+HEADER_BYTES = 8
+STEP_WEIGHTS = 32
+WORD_BYTES = 4
+MODE_BITS = 2
+MODES_PER_WORD = 16
 
 PACKET_IDS = 8
-HEADER_BYTES = 8
+MAX_WIDTH = 12
+"""Widest index of a dictionary; with a chunk of 1 there are at most 256 entries, so 8 bits do."""
+
+SUBSTREAMS = 8
+RUN_WEIGHTS = 8
+"""Weights of a sub-stream in one group."""
+RUN_BITS = 32
+"""Most bits of their codewords together."""
+GROUP_WEIGHTS = SUBSTREAMS * RUN_WEIGHTS
+PRIMER_WORDS = 4
+MAX_QUOTIENT_BITS = 6
+"""Largest k of a group with quotients."""
+LITERAL = 8
 
 
 class Codec(IntEnum):
@@ -32,18 +88,23 @@ class Codec(IntEnum):
 
     RAW = 0
     DICTIONARY = 1
+    RICE = 2
 
 
 PREAMBLE_FIELDS = (
     BitField("codec", 8, "Codec"),
     BitField("chunk", 8, "dictionary: weights per index, 1 or 2"),
-    BitField("width0", 8, "dictionary: index bits of mode 0, 0..12"),
-    BitField("width1", 8, "dictionary: index bits of mode 1, 0..12"),
-    BitField("width2", 8, "dictionary: index bits of mode 2, 0..12"),
-    BitField("width3", 8, "dictionary: index bits of mode 3, 0..12"),
-    BitField("entries", 16, "dictionary: table entries, 1..dictionary_entries"),
+    BitField(
+        "width0", 4, "dictionary: index bits of mode 0, 0..min(12, 8*chunk); rice: k, 0..6 or 8"
+    ),
+    BitField("width1", 4, "of mode 1"),
+    BitField("width2", 4, "of mode 2"),
+    BitField("width3", 4, "of mode 3"),
+    BitField("fixed", 1, "dictionary: 1 without mode words, every packet has width0; rice: 0"),
+    BitField("reserved", 15, "0"),
+    BitField("entries", 16, "dictionary: table entries, 1..min(dictionary_entries, 256**chunk)"),
     BitField("weights", 32, "weights of this port in all slices, padding included"),
-    BitField("checksum", 32, "CRC-32 (zlib) of all later bytes of the stream"),
+    BitField("checksum", 32, "CRC-32 (zlib) of the whole stream with this field 0"),
 )
 
 HEADER_FIELDS = (

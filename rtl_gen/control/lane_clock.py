@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -112,12 +112,12 @@ class LaneClock(wiring.Component):
         m.submodules.gate = Instance(
             GATE_MODULE,
             i_clk=ClockSignal(),
-            i_enable=activity.o_enable | ResetSignal(),
+            i_enable=activity.o_enable | self.o_reset,
             o_gated=self.o_clock,
         )
-        gated = ClockDomain(local=True, reset_less=True)
-        gated.clk = self.o_clock
-        m.domains.gated = gated
-        m.d.gated += self.o_reset.eq(ResetSignal())
+        # A register, because ResetSignal() does not show the reset of a ResetInserter around this.
+        resetting = Signal(init=1)
+        m.d.sync += resetting.eq(0)
+        m.d.comb += self.o_reset.eq(resetting)
         m.d.comb += [activity.array.eq(self.array), activity.drain.eq(self.drain)]
         return m

@@ -92,7 +92,11 @@ class Sequencer(wiring.Component):
                 "writes_pending": In(1),
                 "ports_idle": In(1),
                 "i_error": In(data.StructLayout(error)),
-                "o_error": Out(data.StructLayout({**error, "command": 32})),
+                "o_error": Out(
+                    data.StructLayout(
+                        {"valid": 1, "code": 4, "command": 32, "address": address_bits, "port": 2}
+                    )
+                ),
                 "command_index": Out(32),
                 "done": Out(1),
                 "busy": Out(1),

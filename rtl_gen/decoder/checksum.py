@@ -46,8 +46,8 @@ class StreamChecksum(wiring.Component):
 
     Members
     -------
-    valid, data: In, the next beat (128 bits, byte 0 lowest). first: In, with it, starts a run; last: In, ends it;
-    expected: In(32), sampled with last. mismatch: Out pulse.
+    valid, data: In, the next beat (128 bits, byte 0 lowest). first: In, with it, starts a run: the last four bytes of this
+    beat are the expected value and count as 0. last: In, ends the run. mismatch: Out pulse.
 
     Latency: `latency` cycles from the last beat to `mismatch`. Throughput: one beat per cycle, no back-pressure.
     """
@@ -61,7 +61,6 @@ class StreamChecksum(wiring.Component):
                 "data": In(8 * BEAT_BYTES),
                 "first": In(1),
                 "last": In(1),
-                "expected": In(32),
                 "mismatch": Out(1),
             }
         )
@@ -70,18 +69,25 @@ class StreamChecksum(wiring.Component):
         m = Module()
         share = Signal(32)
         state = Signal(32)
-        expected1, expected2 = Signal(32), Signal(32)
+        expected, checked = Signal(32), Signal(32)  # checked: of the beat whose state is complete
         valid1, first1, last1, last2 = Signal(), Signal(), Signal(), Signal()
+        counted, register = Signal.like(self.data), Signal(32)
+        own = self.data[-32:]
+        m.d.comb += [
+            counted.eq(Cat(self.data[:-32], Mux(self.first, 0, own))),
+            register.eq(Mux(first1, _ONES, state)),
+        ]
         m.d.sync += [
-            share.eq(_network(self.data)),
+            share.eq(_network(counted)),
             valid1.eq(self.valid),
             first1.eq(self.first),
             last1.eq(self.last & self.valid),
-            expected1.eq(self.expected),
             last2.eq(last1),
-            expected2.eq(~expected1),
-            self.mismatch.eq(last2 & (state != expected2)),
+            self.mismatch.eq(last2 & (state != checked)),
         ]
+        with m.If(self.valid & self.first):
+            m.d.sync += expected.eq(~own)
+        m.d.sync += checked.eq(expected)
         with m.If(valid1):
-            m.d.sync += state.eq(_network(Mux(first1, _ONES, state)) ^ share)
+            m.d.sync += state.eq(_network(register) ^ share)
         return m

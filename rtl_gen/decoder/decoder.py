@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_, or_
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.decoder.bundles import FILL_JOB, parameter_write_layout, tile_write_layout
+from rtl_gen.decoder.beat_front import FRONT_JOB, BeatFront
+from rtl_gen.decoder.bundles import FILL_JOB, PART, parameter_write_layout, tile_write_layout
+from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.checksum import StreamChecksum
-from rtl_gen.decoder.dictionary import PacketUnpacker
+from rtl_gen.decoder.dictionary import DictionaryUnpacker
 from rtl_gen.decoder.reader import StreamReader
+from rtl_gen.decoder.rice import RiceUnpacker
+from rtl_gen.decoder.step_issue import StepIssue
 from rtl_gen.decoder.tile_writer import TileWriter
 from rtl_gen.stream.queue import Queue
 
@@ -19,13 +26,16 @@ __all__ = ["Decoder"]
 
 _JOBS = 8
 _PARTS = 32
+_RESERVED = 28
+"""The queue of parts refuses nothing up to here, however its storage and its output register share them."""
 
 
 class Decoder(wiring.Component):
     """Turns a port's WEIGHTS and KV beats into writes, as the fill jobs say. Formats: meadow.spec.streams.
 
-    Tile elements come tile by tile, local row by row, column by column. StreamReader parses, PacketUnpacker looks up
-    dictionary indices, TileWriter places parts of 16 elements, StreamChecksum checks all beats after a preamble.
+    BeatFront counts the beats of each job, StreamChecksum checks those of a weight stream, ByteWindow aligns bytes,
+    StreamReader parses what is in whole beats, StepIssue cuts packed payload into steps of 32 weights,
+    DictionaryUnpacker and RiceUnpacker unpack them, TileWriter places them.
 
     Parameter: config. Members
     -------
@@ -34,17 +44,22 @@ class Decoder(wiring.Component):
         (with its last write). i_tile_free: In pulse, adds a credit to the two there are at first; a tile takes one
         with its first write, a cache tile without rows with its done.
     o_parameter, o_parameter_done, i_parameter_free: the same for slice headers, beat by beat.
-    error: Out pulse, registers.ErrorCode.STREAM: bad preamble (see StreamReader), an index not below `entries`, or a
-        CRC-32 mismatch at the end of a stream. Data written meanwhile is not taken back.
-    busy: Out, a job is queued or not completely written.
+    error: Out pulse, registers.ErrorCode.STREAM: a bad preamble (see PreambleCheck), an index not below `entries`, 8
+        codewords of a sub-stream that do not end within 32 bits, a stream that needs more or fewer beats than its job
+        has, or a CRC-32 mismatch. There is one pulse; from then on beats are dropped and no job is taken until reset.
+        Data written meanwhile is not taken back.
+    busy: Out, a job is queued or not completely written; stays 1 after an error.
 
-    Latency: `raw_latency` cycles from a raw or K/V beat to its write, `dictionary_latency` from the beat that completes
-    a packet of 16 weights. Throughput: 16 weights per cycle, raw or of chunk 2; 8 of chunk 1. Back-pressure: i_beat waits
-    for credits once 32 parts are buffered.
+    Latency: `raw_latency` cycles from a raw or K/V beat to its write, `dictionary_latency` and `rice_latency` from the
+    beat that completes the first step of a slice. Throughput: a beat or a step of 32 weights per cycle, whatever is less,
+    and what TileWriter writes. Back-pressure: i_beat waits for credits once the queue of parts is full, and at the end
+    of a weight stream until that is read.
     """
 
-    raw_latency = 4
-    dictionary_latency = 11
+    raw_latency = 1 + Queue.latency + TileWriter.latency
+    _step_latency = StepIssue.start_latency + StepIssue.latency + Queue.latency + TileWriter.latency
+    dictionary_latency = _step_latency + DictionaryUnpacker.latency
+    rice_latency = _step_latency + RiceUnpacker.latency
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
@@ -70,49 +85,65 @@ class Decoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.reader = reader = StreamReader(config=config)
-        m.submodules.unpacker = unpacker = PacketUnpacker(config=config)
-        m.submodules.writer = writer = TileWriter(config=config)
+        m.submodules.front = front = BeatFront()
         m.submodules.checksum = checksum = StreamChecksum()
-        m.submodules.reader_jobs = reader_jobs = Queue(shape=FILL_JOB, depth=_JOBS)
-        m.submodules.writer_jobs = writer_jobs = Queue(shape=FILL_JOB, depth=_JOBS)
-        m.submodules.parts = parts = Queue(shape=8 * BEAT_BYTES, depth=_PARTS)
-        wiring.connect(m, wiring.flipped(self.i_beat), reader.i_beat)
-        wiring.connect(m, reader_jobs.o, reader.i_job)
-        wiring.connect(m, writer_jobs.o, writer.i_job)
+        m.submodules.window = window = ByteWindow()
+        m.submodules.reader = reader = StreamReader(config=config)
+        m.submodules.steps = steps = StepIssue(config=config)
+        m.submodules.dictionary = dictionary = DictionaryUnpacker(config=config)
+        m.submodules.rice = rice = RiceUnpacker()
+        m.submodules.parts = parts = Queue(shape=PART, depth=_PARTS)
+        m.submodules.writer = writer = TileWriter(config=config)
+        wiring.connect(m, wiring.flipped(self.i_beat), front.i_beat)
+        wiring.connect(m, front.o_beat, window.i_beat)
         wiring.connect(m, parts.o, writer.i_part)
+        levels = self._jobs(m, front, reader, writer)
+        failed, wrong = Signal(), Signal()
         m.d.comb += [
-            reader_jobs.i.payload.eq(self.i_fill.payload),
-            writer_jobs.i.payload.eq(self.i_fill.payload),
-            reader_jobs.i.valid.eq(self.i_fill.valid & writer_jobs.i.ready),
-            writer_jobs.i.valid.eq(self.i_fill.valid & reader_jobs.i.ready),
-            self.i_fill.ready.eq(reader_jobs.i.ready & writer_jobs.i.ready),
+            wrong.eq(
+                reader.error | steps.underrun | dictionary.bad_index | rice.bad | checksum.mismatch
+            ),
+            front.drop.eq(failed),
+            reader.stop.eq(failed),
+            steps.stop.eq(failed),
         ]
+        m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
 
-        # Space is spent in halves of a part when a packet starts, because nothing behind it can wait.
-        spent = Signal(range(2 * _PARTS + 1))
-        taken = Signal(2)
-        m.d.comb += taken.eq(
-            Mux(reader.part.valid, 2, 0) | Mux(reader.packet.valid, Mux(reader.chunk2, 2, 1), 0)
-        )
-        m.d.sync += spent.eq(spent + taken - Mux(parts.o.valid & parts.o.ready, 2, 0))
         m.d.comb += [
-            # A packet is counted one cycle late, so one more than this part may be on its way.
-            reader.room.eq(spent <= 2 * _PARTS - 4),
-            reader.unpacking.eq(unpacker.busy),
-            unpacker.packet.eq(reader.packet),
-            unpacker.table.eq(reader.table),
-            unpacker.chunk2.eq(reader.chunk2),
-            unpacker.entries.eq(reader.entries),
-            parts.i.valid.eq(reader.part.valid | unpacker.part.valid),
-            parts.i.payload.eq(Mux(unpacker.part.valid, unpacker.part.data, reader.part.data)),
-            checksum.valid.eq(reader.checked),
-            checksum.data.eq(reader.checked_data),
-            checksum.first.eq(reader.checked_first),
-            checksum.last.eq(reader.checked_last),
-            checksum.expected.eq(reader.checksum),
+            checksum.valid.eq(front.checked),
+            checksum.data.eq(front.o_beat.payload),
+            checksum.first.eq(front.checked_first),
+            checksum.last.eq(front.checked_last),
+            front.release.eq(reader.release),
+            reader.exhausted.eq(front.exhausted),
+            steps.exhausted.eq(front.exhausted),
+            window.take.eq(reader.take | steps.take),  # one of them is 0
+            reader.head.eq(window.head),
+            reader.available.eq(window.available),
+            reader.offset.eq(window.offset),
+            steps.head.eq(window.head),
+            steps.available.eq(window.available),
+            steps.data.eq(window.data),
+            steps.start.eq(reader.start),
+            steps.steps.eq(reader.steps),
+            steps.rice.eq(reader.rice),
+            steps.chunk2.eq(reader.chunk2),
+            steps.fixed.eq(reader.fixed),
+            steps.widths.eq(reader.widths),
+            steps.need.eq(rice.need),
+            reader.steps_done.eq(steps.done),
+            rice.prime.eq(reader.prime),
+            rice.issue.eq(steps.issue),
+            rice.step.eq(steps.step),
+            rice.issue.valid.eq(steps.issue.valid & reader.rice),
+            rice.step.valid.eq(steps.step.valid & reader.rice),
+            dictionary.table.eq(reader.table),
+            dictionary.chunk2.eq(reader.chunk2),
+            dictionary.entries.eq(reader.entries),
+            dictionary.step.eq(steps.step),
+            dictionary.step.valid.eq(steps.step.valid & ~reader.rice),
         ]
-
+        reserved = self._parts(m, reader, steps, dictionary, rice, parts)
         m.d.comb += [
             self.o_tile.eq(writer.o_tile),
             self.o_tile_done.eq(writer.o_tile_done),
@@ -121,12 +152,69 @@ class Decoder(wiring.Component):
             self.o_parameter_done.eq(reader.o_parameter_done),
             reader.i_parameter_free.eq(self.i_parameter_free),
             self.busy.eq(
-                reader.busy
-                | (reader_jobs.level != 0)
-                | (writer_jobs.level != 0)
-                | (spent != 0)
+                failed
+                | reader.busy
+                | (reserved != 0)
                 | self.o_tile_done
+                | _any(level != 0 for level in levels)
             ),
         ]
-        m.d.sync += self.error.eq(reader.bad_preamble | unpacker.bad_index | checksum.mismatch)
         return m
+
+    def _jobs(self, m: Module, front: BeatFront, reader: StreamReader, writer: TileWriter):
+        """A queue of jobs for each unit that follows them; levels of the queues."""
+        m.submodules.front_jobs = front_jobs = Queue(shape=FRONT_JOB, depth=_JOBS)
+        m.submodules.reader_jobs = reader_jobs = Queue(shape=FILL_JOB, depth=_JOBS)
+        m.submodules.writer_jobs = writer_jobs = Queue(shape=FILL_JOB, depth=_JOBS)
+        queues = (front_jobs, reader_jobs, writer_jobs)
+        fill = self.i_fill
+        ready = _all(queue.i.ready for queue in queues)
+        m.d.comb += [
+            fill.ready.eq(ready),
+            front_jobs.i.payload.cache.eq(fill.payload.cache),
+            front_jobs.i.payload.beats.eq(fill.payload.beats),
+            reader_jobs.i.payload.eq(fill.payload),
+            writer_jobs.i.payload.eq(fill.payload),
+        ]
+        for queue in queues:
+            m.d.comb += queue.i.valid.eq(fill.valid & ready)
+        wiring.connect(m, front_jobs.o, front.i_job)
+        wiring.connect(m, reader_jobs.o, reader.i_job)
+        wiring.connect(m, writer_jobs.o, writer.i_job)
+        return [queue.level for queue in queues]
+
+    def _parts(self, m: Module, reader, steps, dictionary, rice, parts: Queue) -> Signal:
+        """Places in the queue of parts are reserved when a step is issued, because nothing behind it can wait."""
+        reserved = Signal(range(_PARTS))
+        flying = Signal(range(_PARTS))
+        unpacked = Signal()
+        m.d.comb += [
+            unpacked.eq(dictionary.part.valid | rice.part.valid),
+            parts.i.valid.eq(unpacked | reader.part.valid),
+            parts.i.payload.wide.eq(unpacked),
+            parts.i.payload.data.eq(
+                Mux(
+                    rice.part.valid,
+                    rice.part.data,
+                    Mux(dictionary.part.valid, dictionary.part.data, reader.part.data),
+                )
+            ),
+            reader.room.eq(reserved < _RESERVED),
+            steps.room.eq(reserved < _RESERVED),
+            reader.idle.eq(flying == 0),
+        ]
+        m.d.sync += [
+            reserved.eq(
+                reserved + (reader.part.valid | steps.issue.valid) - (parts.o.valid & parts.o.ready)
+            ),
+            flying.eq(flying + steps.issue.valid - unpacked),
+        ]
+        return reserved
+
+
+def _any(conditions):
+    return reduce(or_, conditions)
+
+
+def _all(conditions):
+    return reduce(and_, conditions)

@@ -3,138 +3,172 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.streams import PACKET_IDS
+from meadow.spec.streams import MAX_WIDTH, PACKET_IDS, STEP_WEIGHTS, WORD_BYTES
+from rtl_gen.array.delay import delayed
+from rtl_gen.decoder.bundles import STEP, UNPACKED, WIDTHS
 
-__all__ = ["INDEX_BITS", "PACKET", "ROW_ENTRIES", "PacketUnpacker"]
+__all__ = ["INDEX_BITS", "ROW_ENTRIES", "DictionaryUnpacker"]
 
-INDEX_BITS = 12
+INDEX_BITS = MAX_WIDTH
 """Widest index."""
 ROW_ENTRIES = 4
 """Table entries of one memory row."""
 
-_PACKET_BITS = PACKET_IDS * INDEX_BITS
-_PACKET_WINDOW = 128
-
-PACKET = data.StructLayout({"valid": 1, "window": _PACKET_WINDOW, "fine": 4, "width": 4})
-"""A packet: its 2-bit mode is at bit 2*fine of `window`, its indices of `width` bits follow."""
+_BYTE_INDEX_BITS = 8
+_PAIRS = STEP_WEIGHTS // 2
+"""Indices of a step of chunk 2, in WIDTHS / 2 packets."""
 
 
-class PacketUnpacker(wiring.Component):
-    """Looks up the PACKET_IDS indices of a packet: weights[chunk*i + j] = table[index i][j].
+class DictionaryUnpacker(wiring.Component):
+    """Looks up the indices of a step: weights[chunk*i + j] = table[index i][j], index i of packet i div PACKET_IDS.
 
-    The table is kept in PACKET_IDS/2 copies of a true dual-port memory, whose port A also writes. A packet of chunk 2
-    is one part of 16 weights; two packets of chunk 1 make one.
+    Packets follow the mode word, if there is one, without gaps; PACKET_IDS indices of n bits are n bytes, so they begin
+    at bytes. Of chunk 1 there are WIDTHS packets of indices of 8 bits at most, each looked up in a LUT RAM of its own (256
+    weights). Of chunk 2 there are half as many, whose indices are looked up in 8 copies of a true dual-port block RAM: 16
+    of dictionary_entries * 16 bits, for 4096 entries 2 RAMB36 a copy, 16 in all. Both tables are always written.
 
     Parameter: config. Members
     -------
-    packet: In PACKET. chunk2: In, 2 weights per index instead of 1; entries: In(13); both stable while `busy`.
-    table: In {valid, row, data}: writes ROW_ENTRIES entries of 16 bits (a chunk-1 entry in the low byte); not while
-        `busy`, except that a write may be in the cycle before `busy` rises.
-    part: Out {valid, data}: 16 weights, first in the low byte. busy: Out, a packet is on its way, `part` included.
-    bad_index: Out pulse, an index of a packet is not below `entries`; its weights are unspecified.
+    step: In STEP, widths: index bits of its packets. chunk2: In, 2 weights per index instead of 1; entries:
+        In(13), 1..min(dictionary_entries, 256**chunk); both stable from the first step of a stream to its last part.
+    table: In {valid, row, data}: writes ROW_ENTRIES entries of 16 bits (a chunk-1 entry in the low byte); the last one
+        before the first step, and not before the last part of the stream before.
+    part: Out UNPACKED, `latency` cycles after its step. bad_index: Out pulse, `bad_latency` cycles after the step: an
+        index is not below `entries`; its weights are unspecified.
 
-    Latency: `latency` cycles from packet to part. Throughput: one packet per cycle; no back-pressure. More packets per
-    cycle mean more instances with one part each; the format's serial part (where the next packet starts) is not here.
+    Throughput: a step per cycle, no back-pressure.
     """
 
     latency = 6
+    bad_latency = 5
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
         rows = config.dictionary_entries // ROW_ENTRIES
         super().__init__(
             {
-                "packet": In(PACKET),
+                "step": In(STEP),
                 "chunk2": In(1),
                 "entries": In(INDEX_BITS + 1),
                 "table": In(
                     data.StructLayout({"valid": 1, "row": range(rows), "data": 16 * ROW_ENTRIES})
                 ),
-                "part": Out(data.StructLayout({"valid": 1, "data": 128})),
-                "busy": Out(1),
+                "part": Out(UNPACKED),
                 "bad_index": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        valid = Signal(5)
-        m.d.sync += valid.eq(Cat(self.packet.valid, valid[:-1]))
-        m.d.comb += self.busy.eq(self.packet.valid | valid.any() | self.part.valid)
-
-        # Stage 1: fine shift, the mode falls off.
-        bits = Signal(_PACKET_BITS)
-        width = Signal(4)
+        self._table = table = Signal(self.table.shape())
+        m.d.sync += table.eq(self.table)
+        indices = self._indices(m)
+        self._check(m, indices)
+        # Cycle 3 on: table memories; cycle 5: weights.
+        pairs = self._pairs(m, indices[:_PAIRS])
+        singles = self._singles(m, indices)
         m.d.sync += [
-            bits.eq((self.packet.window >> (self.packet.fine << 1))[2 : 2 + _PACKET_BITS]),
-            width.eq(self.packet.width),
+            self.part.valid.eq(
+                delayed(m, self.step.valid, self.latency - 1, "valid", reset_less=False)
+            ),
+            self.part.data.eq(Mux(self.chunk2, pairs, singles)),
         ]
-        # Stage 2: indices.
-        indices = [Signal(INDEX_BITS, name=f"index{i}") for i in range(PACKET_IDS)]
-        with m.Switch(width):
-            for case in range(INDEX_BITS + 1):
-                with m.Case(case):
-                    m.d.sync += [
-                        index.eq(bits[i * case : (i + 1) * case]) for i, index in enumerate(indices)
-                    ]
-        # Stages 3 and 4: table memories and their output registers.
-        outside = Signal(PACKET_IDS)
-        m.d.sync += [
-            outside.eq(Cat(index >= self.entries for index in indices)),
-            self.bad_index.eq(outside.any() & valid[2]),
-        ]
-        rows = self._lookup(m, indices)
-        # Stage 5: the entry of each row.
-        entries = [Signal(16, name=f"entry{i}") for i in range(PACKET_IDS)]
-        for index, row, entry in zip(indices, rows, entries, strict=True):
-            select3, select4 = Signal(2), Signal(2)
-            m.d.sync += [
-                select3.eq(index[:2]),
-                select4.eq(select3),
-                entry.eq(row.word_select(select4, 16)),
-            ]
-        # Stage 6: parts of 16 weights.
-        half = Signal()
-        low = Cat(entry[:8] for entry in entries)
-        m.d.sync += self.part.valid.eq(valid[4] & (self.chunk2 | half))
-        with m.If(valid[4]):
-            m.d.sync += half.eq(~half & ~self.chunk2)
-            with m.If(self.chunk2):
-                m.d.sync += self.part.data.eq(Cat(entries))
-            with m.Else():
-                m.d.sync += [
-                    self.part.data[:64].eq(Mux(half, self.part.data[:64], low)),
-                    self.part.data[64:].eq(low),
-                ]
         return m
 
-    def _lookup(self, m: Module, indices: list[Signal]) -> list[Signal]:
-        """Rows of all indices, registered twice; two indices share a memory."""
+    def _indices(self, m: Module) -> list[Signal]:
+        """Index i of packet p at PACKET_IDS*p + i, from registers 3 cycles after the step."""
+        step = self.step
+        half = WIDTHS // 2
+        # Cycle 0: where packets begin. Those behind the first half are of chunk 1 and so have narrow indices.
+        content = Signal(8 * STEP_WEIGHTS, reset_less=True)
+        m.d.sync += content.eq(Mux(step.mode_word, step.data[8 * WORD_BYTES :], step.data))
+        start: Value = Const(0, 1)
+        packets = []
+        for packet in range(WIDTHS):
+            index_bits = INDEX_BITS if packet < half else _BYTE_INDEX_BITS
+            begin = Signal(range(min(packet, half) * INDEX_BITS + 1), name=f"start{packet}")
+            bits = Signal(PACKET_IDS * index_bits, name=f"packet{packet}", reset_less=True)
+            m.d.sync += begin.eq(start)
+            # Cycle 1: packets to bit 0.
+            m.d.sync += bits.eq(content >> (begin << 3))
+            start = step.widths[packet] + start if packet else step.widths[0]
+            packets.append(bits)
+        # Cycle 2: indices.
+        indices = []
+        for packet, bits in enumerate(packets):
+            width = delayed(m, step.widths[packet], 2, f"width{packet}")
+            index_bits = len(bits) // PACKET_IDS
+            own = [
+                Signal(index_bits, name=f"index{packet}_{i}", reset_less=True)
+                for i in range(PACKET_IDS)
+            ]
+            with m.Switch(width):
+                for case in range(index_bits + 1):
+                    with m.Case(case):
+                        m.d.sync += [
+                            index.eq(bits[i * case : (i + 1) * case]) for i, index in enumerate(own)
+                        ]
+            indices += own
+        return indices
+
+    def _check(self, m: Module, indices: list[Signal]) -> None:
+        outside = Signal(len(indices))
+        m.d.sync += [
+            outside.eq(Cat(index >= self.entries for index in indices)),
+            self.bad_index.eq(
+                (outside[:_PAIRS].any() | (outside[_PAIRS:].any() & ~self.chunk2))
+                & delayed(m, self.step.valid, self.bad_latency - 1, "check", reset_less=False)
+            ),
+        ]
+
+    def _singles(self, m: Module, indices: list[Signal]) -> Value:
+        """Weights of all indices, in a table each, 2 cycles after the indices."""
+        depth = (1 << _BYTE_INDEX_BITS) // ROW_ENTRIES
+        weights = Signal(8 * STEP_WEIGHTS, reset_less=True)
+        for number, index in enumerate(indices):
+            memory = Memory(
+                shape=8 * ROW_ENTRIES, depth=depth, init=[], attrs={"ram_style": "distributed"}
+            )
+            m.submodules[f"bytes{number}"] = memory
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            entries = [self._table.data.word_select(entry, 16)[:8] for entry in range(ROW_ENTRIES)]
+            m.d.comb += [
+                write.addr.eq(self._table.row),
+                write.data.eq(Cat(entries)),
+                write.en.eq(self._table.valid),
+                read.addr.eq(index[2:_BYTE_INDEX_BITS]),
+            ]
+            m.d.sync += weights[8 * number :][:8].eq(read.data.word_select(index[:2], 8))
+        return delayed(m, weights, 1, "weights")
+
+    def _pairs(self, m: Module, indices: list[Signal]) -> Value:
+        """Entries of the indices, 2 cycles after them; two indices share a memory."""
         depth = self.config.dictionary_entries // ROW_ENTRIES
-        rows = []
-        for copy in range(PACKET_IDS // 2):
+        entries = []
+        for copy in range(len(indices) // 2):
             memory = Memory(shape=16 * ROW_ENTRIES, depth=depth, init=[])
-            m.submodules[f"table{copy}"] = memory
+            m.submodules[f"pairs{copy}"] = memory
             write, read_a, read_b = memory.write_port(), memory.read_port(), memory.read_port()
             # One address net for write and read A: a dual-port block RAM instead of two copies.
             address_a = Signal(range(depth), name=f"address_a{copy}")
-            row_a, row_b = indices[2 * copy][2:], indices[2 * copy + 1][2:]
+            index_a, index_b = indices[2 * copy : 2 * copy + 2]
             m.d.comb += [
-                address_a.eq(Mux(self.table.valid, self.table.row, row_a)),
+                address_a.eq(Mux(self._table.valid, self._table.row, index_a[2:])),
                 write.addr.eq(address_a),
-                write.data.eq(self.table.data),
-                write.en.eq(self.table.valid),
+                write.data.eq(self._table.data),
+                write.en.eq(self._table.valid),
                 read_a.addr.eq(address_a),
-                read_b.addr.eq(row_b),
+                read_b.addr.eq(index_b[2:]),
             ]
-            for port, name in ((read_a, "a"), (read_b, "b")):
-                row = Signal(16 * ROW_ENTRIES, name=f"row_{name}{copy}")
+            for port, index, name in ((read_a, index_a, "a"), (read_b, index_b, "b")):
+                row = Signal(16 * ROW_ENTRIES, name=f"row_{name}{copy}", reset_less=True)
                 m.d.sync += row.eq(port.data)
-                rows.append(row)
-        return rows
+                select = delayed(m, index[:2], 2, f"select_{name}{copy}")
+                entries.append(row.word_select(select, 16))
+        return Cat(entries)

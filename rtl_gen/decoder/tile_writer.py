@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places decoded parts of 16 elements in the tile buffer."""
+"""Places decoded elements in the tile buffer."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.decoder.bundles import FILL_JOB, tile_write_layout
+from meadow.spec.streams import STEP_WEIGHTS
+from rtl_gen.decoder.bundles import FILL_JOB, PART, tile_write_layout
 
 __all__ = ["SLOTS", "TileWriter"]
 
 SLOTS = 2
 """Slots of the tile buffer and of the parameter buffer: a producer starts with this many credits."""
+
+_BEAT_BITS = 8 * BEAT_BYTES
 
 
 class TileWriter(wiring.Component):
@@ -21,22 +24,26 @@ class TileWriter(wiring.Component):
 
     Parameter: config. Members
     -------
-    i_job: In stream of FILL_JOB. i_part: In stream of 128 bits, the parts of the jobs in order.
-    o_tile: Out {valid, payload: tile_write_layout}, one part per write (mask 1). slot starts at 0 and alternates.
+    i_job: In stream of FILL_JOB. i_part: In stream of PART, the elements of the jobs in order. Wide parts are for weights
+        only and follow one another from the beginning of a tile.
+    o_tile: Out {valid, payload: tile_write_layout}, slot starts at 0 and alternates. A wide part is one write of mask
+        0b11 if `whole` (decoder_elements and width are at least STEP_WEIGHTS), else two of mask 1; others are one of mask 1.
     o_tile_done: Out pulse, with the last write of a tile, or alone for a cache tile without rows.
     i_tile_free: In pulse, a slot may be filled again. SLOTS are free at first; a tile takes one with its first write.
 
-    Latency: `latency` cycle from a part to its write. Throughput: one part per cycle across tiles and jobs.
+    Latency: `latency` cycle from a part to its first write. Throughput: one part per cycle across tiles and jobs, a wide
+    one that is split every second cycle. Back-pressure: parts wait for a job and for a free slot.
     """
 
     latency = 1
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
+        self.whole = min(config.decoder_elements, config.width) >= STEP_WEIGHTS
         super().__init__(
             {
                 "i_job": In(stream.Signature(FILL_JOB)),
-                "i_part": In(stream.Signature(8 * BEAT_BYTES)),
+                "i_part": In(stream.Signature(PART)),
                 "o_tile": Out(
                     data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
                 ),
@@ -57,13 +64,14 @@ class TileWriter(wiring.Component):
         piece = Signal(16)
         empty, allowed, taken, finished = Signal(), Signal(), Signal(), Signal()
         last_row, last_column, last_tile, last_slice = Signal(), Signal(), Signal(), Signal()
+        beats, more, elements = self._portion(m, taken)
         m.d.comb += [
             empty.eq(job.cache & (job.rows == 0)),
             allowed.eq(self.i_job.valid & (active | (credits != 0))),
-            part.ready.eq(allowed & ~empty),
-            taken.eq(part.valid & part.ready),
+            part.ready.eq(allowed & ~empty & ~more),
+            taken.eq(part.valid & allowed & ~empty),
             last_row.eq(row + 1 == Mux(job.cache, job.rows, config.port_rows)),
-            last_column.eq(column + 1 == Mux(job.cache, job.segment_beats, config.word_beats)),
+            last_column.eq(column + beats == Mux(job.cache, job.segment_beats, config.word_beats)),
             last_tile.eq(tile + 1 == job.tiles),
             last_slice.eq(piece + 1 == job.slices),
             finished.eq((taken & last_row & last_column) | (allowed & empty)),
@@ -75,12 +83,12 @@ class TileWriter(wiring.Component):
             write.slot.eq(slot),
             write.row.eq(row),
             write.column_beats.eq(column + Mux(job.cache, job.column_beats, 0)),
-            write.mask.eq(1),
-            write.data.eq(part.payload),
+            write.mask.eq(Mux(beats == 2, 0b11, 0b01)),
+            write.data.eq(elements),
             self.o_tile_done.eq(finished),
         ]
         with m.If(taken):
-            m.d.sync += [active.eq(1), column.eq(column + 1)]
+            m.d.sync += [active.eq(1), column.eq(column + beats)]
             with m.If(last_column):
                 m.d.sync += [column.eq(0), row.eq(row + 1)]
         with m.If(finished):
@@ -92,3 +100,14 @@ class TileWriter(wiring.Component):
                     with m.If(last_slice):
                         m.d.sync += piece.eq(0)
         return m
+
+    def _portion(self, m: Module, taken: Signal) -> tuple[Value, Value, Value]:
+        """Beats of the next write, whether its part has another one behind it, and its elements."""
+        part = self.i_part.payload
+        if self.whole:
+            return Mux(part.wide, 2, 1), Const(0), part.data
+        second = Signal()
+        more = part.wide & ~second
+        with m.If(taken):
+            m.d.sync += second.eq(more)
+        return Const(1), more, Mux(second, part.data[_BEAT_BITS:], part.data[:_BEAT_BITS])

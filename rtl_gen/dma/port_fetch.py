@@ -25,7 +25,7 @@ _JOBS = 32
 class PortFetch(wiring.Component):
     """Enumerates one command after the other for port p of P.
 
-    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles). LOAD: the port's rows (see port_rows), which
+    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles, beats_p). LOAD: the port's rows (see port_rows), which
     are one run in DRAM, as one descriptor, none without rows; no job. ATTEND: per sequence of L keys, tiles
     K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES only K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of
     each in order: keys b*W + p*W/P .. of this port below L, one descriptor (none without keys) at
@@ -109,6 +109,7 @@ class PortFetch(wiring.Component):
                 self._job.eq(0),
                 self._job.slices.eq(command.slices),
                 self._job.tiles.eq(command.tiles),
+                self._job.beats.eq(command[f"beats{self.port}"]),
                 self._read_pending.eq(1),
                 self._fill_pending.eq(1),
             ]
@@ -211,6 +212,7 @@ class PortFetch(wiring.Component):
                 self._job.rows.eq(keys),
                 self._job.segment_beats.eq(command.segment_beats),
                 self._job.column_beats.eq(command.column_beats),
+                self._job.beats.eq(beats),
                 self._read_pending.eq(keys != 0),
                 self._fill_pending.eq(1),
                 address.eq(address + command.block_stride),

@@ -76,7 +76,7 @@ def test_traffic_has_closed_forms(name: str, outputs: Outputs, head_all: bool) -
         assert bench.machine.traffic == bench.traffic(step)
 
 
-@pytest.mark.parametrize("codec", ["raw", "dictionary"])
+@pytest.mark.parametrize("codec", ["raw", "dictionary", "rice"])
 def test_codec_changes_bytes_but_no_result(codec: str) -> None:
     model = synthetic_model(describe(1, 4, 32, 200, 50))
     program = compile_program(model, named_config("tiny"), codec=codec)

@@ -1,242 +1,331 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams for a decoder, packed from the text of meadow.spec.streams, and a bench that records what it writes."""
+"""Loads of a decoder, streams and K/V rows with what must be written, and a bench that records what it writes."""
 
 from __future__ import annotations
 
-import random
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
+from typing import Any
 
+from amaranth.hdl import ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.decoder.stream_packer import (
+    draw_dictionary,
+    draw_header,
+    draw_rice,
+    draw_table,
+    pack_dictionary,
+    pack_raw,
+    pack_rice,
+    reseal,
+)
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.layout import pack_fields
-from meadow.spec.streams import HEADER_BYTES, PREAMBLE_FIELDS, Codec
+from rtl_gen.decoder.bundles import parameter_write_layout, tile_write_layout
 from rtl_gen.decoder.decoder import Decoder
 
-__all__ = ["Load", "Outcome", "add_cache", "add_weights", "check", "run", "transfer"]
+__all__ = ["Load", "Outcome", "check", "run"]
+
+Tile = list[list[int | None]]
+
+_QUIET = 24
+"""Cycles after which nothing more is expected of a decoder that has written everything, or has failed."""
 
 
 @dataclass
 class Load:
-    """Beats and jobs for a decoder, and what it must write: tiles of rows of bytes or None, headers."""
+    """Beats and jobs for a decoder, and what it must write: tiles of rows of bytes or None, headers.
 
+    Stall probabilities: of the beats and jobs (producer) and of the returned credits (consumer).
+    """
+
+    config: AcceleratorConfig
+    random: Random
+    producer: float = 0.0
+    consumer: float = 0.0
     jobs: list[dict[str, int]] = field(default_factory=list)
     beats: list[int] = field(default_factory=list)
-    tiles: list[list[list[int | None]]] = field(default_factory=list)
+    tiles: list[Tile] = field(default_factory=list)
     headers: list[bytes] = field(default_factory=list)
 
-    def add_bytes(self, stream: bytes) -> None:
+    def add_raw(self, *, slices: int, tiles: int) -> Load:
+        """Random bytes."""
+        size = self._elements(tiles)
+        weights = [self.random.randbytes(size) for _ in range(slices)]
+        headers = self._headers(slices)
+        return self._add(pack_raw(weights, headers), weights, headers, tiles)
+
+    def add_dictionary(
+        self,
+        *,
+        slices: int,
+        tiles: int,
+        chunk: int,
+        widths: Sequence[int],
+        entries: int,
+        fixed: bool = False,
+    ) -> Load:
+        """Random indices below `entries` that fit the widths, in random modes that hold them."""
+        table = draw_table(self.random, entries, chunk)
+        weights = [
+            draw_dictionary(
+                self.random, self._elements(tiles), table, widths[:1] if fixed else widths
+            )
+            for _ in range(slices)
+        ]
+        headers = self._headers(slices)
+        stream = pack_dictionary(
+            weights, headers, table=table, widths=widths, fixed=fixed, random=self.random
+        )
+        return self._add(stream, weights, headers, tiles)
+
+    def add_rice(self, *, slices: int, tiles: int, widths: Sequence[int]) -> Load:
+        """Random runs that fit the widths, in random modes that hold them."""
+        size = self._elements(tiles)
+        weights = [draw_rice(self.random, size, widths) for _ in range(slices)]
+        headers = self._headers(slices)
+        stream = pack_rice(weights, headers, widths=widths, random=self.random)
+        return self._add(stream, weights, headers, tiles)
+
+    def add_cache(self, *, rows: int, segment_beats: int, column_beats: int) -> Load:
+        """A K/V tile of random rows."""
+        tile: Tile = [[None] * self.config.width for _ in range(self.config.port_rows)]
+        for row in range(rows):
+            content = self.random.randbytes(16 * segment_beats)
+            first = 16 * column_beats
+            tile[row][first : first + len(content)] = content
+            self._add_bytes(content)
+        self.tiles.append(tile)
+        shape = {"rows": rows, "segment_beats": segment_beats, "column_beats": column_beats}
+        self.jobs.append({"cache": 1, "beats": rows * segment_beats, **shape})
+        return self
+
+    def add_load(self, other: Load) -> Load:
+        """What `other` has, behind what is here."""
+        self.jobs += other.jobs
+        self.beats += other.beats
+        self.tiles += other.tiles
+        self.headers += other.headers
+        return self
+
+    def stream(self) -> bytes:
+        """All beats."""
+        return b"".join(beat.to_bytes(16, "little") for beat in self.beats)
+
+    def spoiled(self, stream: bytes) -> Load:
+        """A load of one stream with other bytes, whose job says how many beats they are; nothing need be written."""
+        only = {**self.jobs[0], "beats": len(stream) // 16}
+        spoiled = Load(self.config, self.random, jobs=[only])
+        spoiled._add_bytes(stream)
+        return spoiled
+
+    def resealed(self, **fields: int) -> Load:
+        """A load of one stream with other fields in its preamble and the checksum that is right for it."""
+        return self.spoiled(reseal(self.stream(), **fields))
+
+    def _elements(self, tiles: int) -> int:
+        return tiles * self.config.port_rows * self.config.width
+
+    def _headers(self, slices: int) -> list[bytes]:
+        return [draw_header(self.random, self.config.port_rows) for _ in range(slices)]
+
+    def _add_bytes(self, stream: bytes) -> None:
         assert len(stream) % 16 == 0
         for start in range(0, len(stream), 16):
             self.beats.append(int.from_bytes(stream[start : start + 16], "little"))
 
-
-def padded(content: bytes) -> bytes:
-    return content + bytes(-len(content) % 16)
-
-
-def preamble(body: bytes, **fields: int) -> bytes:
-    fields.setdefault("checksum", zlib.crc32(body))
-    return pack_fields(PREAMBLE_FIELDS, fields, "preamble").to_bytes(16, "little")
-
-
-def dictionary_slice(indices: list[int], widths: list[int], rng: random.Random) -> bytes:
-    """Any mode wide enough is right; a random one of them exercises more than the shortest."""
-    word, position = 0, 0
-    for start in range(0, len(indices), 8):
-        packet = indices[start : start + 8]
-        need = max(packet).bit_length()
-        mode = rng.choice([mode for mode, width in enumerate(widths) if width >= need])
-        word |= mode << position
-        position += 2
-        for index in packet:
-            word |= index << position
-            position += widths[mode]
-    return padded(word.to_bytes((position + 7) // 8, "little"))
-
-
-def add_weights(
-    load: Load,
-    config: AcceleratorConfig,
-    rng: random.Random,
-    *,
-    slices: int,
-    tiles: int,
-    chunk: int = 0,
-    widths: list[int] | None = None,
-    entries: int = 0,
-    override: dict[str, int] | None = None,
-) -> None:
-    """A weight stream; chunk 0 is raw. `override` replaces preamble fields."""
-    elements = tiles * config.port_rows * config.width
-    table = [bytes(rng.randrange(256) for _ in range(chunk)) for _ in range(entries)]
-    body = padded(b"".join(table))
-    for _ in range(slices):
-        header = padded(rng.randbytes(HEADER_BYTES * config.port_rows))
-        load.headers.append(header)
-        body += header
-        if chunk:
-            assert widths is not None
-            indices = []
-            for _ in range(elements // chunk // 8):
-                bits = rng.choice(widths)
-                indices += [rng.randrange(min(entries, 1 << bits)) for _ in range(8)]
-            weights = b"".join(table[index] for index in indices)
-            body += dictionary_slice(indices, widths, rng)
-        else:
-            weights = rng.randbytes(elements)
-            body += weights
-        rows = [
-            list(weights[start : start + config.width])
-            for start in range(0, elements, config.width)
+    def _add(self, stream: bytes, weights: list[bytes], headers: list[bytes], tiles: int) -> Load:
+        width, port_rows = self.config.width, self.config.port_rows
+        everything = b"".join(weights)
+        rows: Tile = [
+            list(everything[start : start + width]) for start in range(0, len(everything), width)
         ]
-        for start in range(0, len(rows), config.port_rows):
-            load.tiles.append(rows[start : start + config.port_rows])
-    fields = {"codec": int(Codec.DICTIONARY if chunk else Codec.RAW), "chunk": chunk}
-    fields |= {"entries": entries, "weights": slices * elements}
-    fields |= {f"width{mode}": width for mode, width in enumerate(widths or [])}
-    load.jobs.append({"slices": slices, "tiles": tiles})
-    load.add_bytes(preamble(body, **(fields | (override or {}))) + body)
-
-
-def add_cache(load: Load, config: AcceleratorConfig, rng: random.Random, **job: int) -> None:
-    tile: list[list[int | None]] = [[None] * config.width for _ in range(config.port_rows)]
-    for row in range(job["rows"]):
-        content = rng.randbytes(16 * job["segment_beats"])
-        first = 16 * job["column_beats"]
-        tile[row][first : first + len(content)] = content
-        load.add_bytes(content)
-    load.tiles.append(tile)
-    load.jobs.append({"cache": 1, **job})
-
-
-async def transfer(ctx, port) -> None:
-    """Ticks until the payload offered at `port` is taken."""
-    ready = False
-    while not ready:
-        _, _, ready = await ctx.tick().sample(port.ready)
+        self.tiles += [rows[start : start + port_rows] for start in range(0, len(rows), port_rows)]
+        self.headers += headers
+        self.jobs.append({"slices": len(weights), "tiles": tiles, "beats": len(stream) // 16})
+        self._add_bytes(stream)
+        return self
 
 
 @dataclass
 class Outcome:
-    """What the decoder wrote, in order, and how many cycles it took until the last done."""
+    """What the decoder wrote, in order.
 
-    tiles: list[list[list[int | None]]]
-    headers: list[bytes]
-    errors: int
-    cycles: int
+    errors: pulses of `error`. beats: how many were taken. cycles: from the first of them to the last tile.
+    """
+
+    tiles: list[Tile] = field(default_factory=list)
+    headers: list[bytes] = field(default_factory=list)
+    errors: int = 0
+    beats: int = 0
+    cycles: int = 0
+
+
+class _Offer:
+    """Offers payloads one by one, with chance `rest` of an idle cycle."""
+
+    def __init__(self, port: Any, payloads: Sequence[Any], random: Random, rest: float) -> None:
+        self.port, self.payloads, self.random, self.rest = port, payloads, random, rest
+        self.taken = 0
+        self.valid = False
+
+    def offer(self, ctx: Any) -> None:
+        """Drive the port in this cycle; what is offered stays until it is taken."""
+        if self.taken < len(self.payloads) and not self.valid and self.random.random() >= self.rest:
+            self.valid = True
+            ctx.set(self.port.payload, self.payloads[self.taken])
+        ctx.set(self.port.valid, self.valid)
+
+    def end(self, ready: int) -> bool:
+        """Whether it was taken in this cycle."""
+        transfer = bool(self.valid and ready)
+        if transfer:
+            self.taken, self.valid = self.taken + 1, False
+        return transfer
+
+
+class _Slots:
+    """Two slots that are filled in turn, and their credits as the consumer sees them."""
+
+    def __init__(self) -> None:
+        self.credits, self.held, self.open = 2, 0, False
+
+    def release(self, free: bool) -> None:
+        self.credits += free
+        self.held -= free
+
+    def write(self) -> None:
+        self.credits -= not self.open
+        self.open = True
+        assert self.credits >= 0
+
+    def close(self) -> None:
+        self.open = False
+        self.held += 1
+
+
+class _Recorder:
+    """Collects tiles and headers from the writes of one trial."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config, self.outcome = config, Outcome()
+        self.tile, self.header = _Slots(), _Slots()
+        self.rows = [self._blank(), self._blank()]
+        self.header_beats: dict[int, bytes] = {}
+
+    def _blank(self) -> Tile:
+        return [[None] * self.config.width for _ in range(self.config.port_rows)]
+
+    def take_tile(self, valid: int, write: Any, done: int) -> None:
+        slot = len(self.outcome.tiles) & 1
+        if valid or done:
+            self.tile.write()
+        if valid:
+            assert write.slot == slot
+            content = int(write.data).to_bytes(self.config.decoder_elements, "little")
+            for part in range(self.config.decoder_elements // 16):
+                if write.mask >> part & 1:
+                    start = 16 * (write.column_beats + part)
+                    row = self.rows[slot][write.row]
+                    row[start : start + 16] = content[16 * part : 16 * part + 16]
+        if done:
+            self.outcome.tiles.append(self.rows[slot])
+            self.rows[slot] = self._blank()
+            self.tile.close()
+
+    def take_header(self, valid: int, write: Any, done: int) -> None:
+        if valid:
+            self.header.write()
+            assert write.slot == len(self.outcome.headers) & 1
+            self.header_beats[write.beat] = int(write.data).to_bytes(16, "little")
+        if done:
+            beats = range(self.config.header_beats)
+            self.outcome.headers.append(b"".join(self.header_beats[beat] for beat in beats))
+            self.header_beats = {}
+            self.header.close()
 
 
 def run(
-    config: AcceleratorConfig,
-    load: Load,
+    loads: Sequence[Load],
     *,
     seed: int = 0,
-    producer: float = 0.0,
-    consumer: float = 0.0,
     limit: int = 20000,
-) -> Outcome:
-    """Stall probabilities of the beats and jobs (producer) and of the returned credits (consumer)."""
-    print(f"seed={seed} producer={producer} consumer={consumer}")
-    dut = Decoder(config=config)
-    rng = random.Random(seed)
-    outcome = Outcome([], [], 0, 0)
+) -> list[Outcome]:
+    """Outcome of each load, all on one decoder with a reset before each.
 
-    async def feed(ctx, port, payloads, salt):
-        local = random.Random(seed * 1000 + salt)
-        for payload in payloads:
-            while local.random() < producer:
-                await ctx.tick()
-            ctx.set(port.payload, payload)
-            ctx.set(port.valid, 1)
-            await transfer(ctx, port)
-            ctx.set(port.valid, 0)
+    A load ends when its beats are taken and either everything is written or there was an error; AssertionError if
+    neither comes in `limit` cycles, if busy stays after a load without error, or if a write has no credit.
+    """
+    print(f"seed={seed}")
+    config = loads[0].config
+    dut, reset = Decoder(config=config), Signal()
+    layout = tile_write_layout(config), parameter_write_layout(config)
+    outputs = (
+        *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.busy),
+        *(dut.o_tile.valid, Value.cast(dut.o_tile.payload), dut.o_tile_done),
+        *(dut.o_parameter.valid, Value.cast(dut.o_parameter.payload), dut.o_parameter_done),
+    )
+    outcomes = []
 
-    async def feed_jobs(ctx):
-        await feed(ctx, dut.i_fill, load.jobs, 1)
-
-    async def feed_beats(ctx):
-        await feed(ctx, dut.i_beat, load.beats, 2)
-
-    async def collect(ctx):
-        blank = [None] * config.width
-        slots = [[list(blank) for _ in range(config.port_rows)] for _ in range(2)]
-        banks = [{}, {}]
-        tile_credits, header_credits = 2, 2
-        tile_held, header_held = 0, 0
-        tile_open = header_open = False
-        quiet = 0
+    async def trial(ctx: Any, number: int, load: Load) -> Outcome:
+        randoms = [Random(1000 * (seed + 7 * number) + salt) for salt in range(3)]
+        jobs = _Offer(dut.i_fill, load.jobs, randoms[0], load.producer)
+        beats = _Offer(dut.i_beat, load.beats, randoms[1], load.producer)
+        recorder = _Recorder(config)
+        outcome, first, quiet = recorder.outcome, 0, 0
+        frees = (recorder.tile, dut.i_tile_free), (recorder.header, dut.i_parameter_free)
         for cycle in range(limit):
-            free_tile = tile_held > 0 and rng.random() >= consumer
-            free_header = header_held > 0 and rng.random() >= consumer
-            ctx.set(dut.i_tile_free, free_tile)
-            ctx.set(dut.i_parameter_free, free_header)
+            jobs.offer(ctx)
+            beats.offer(ctx)
+            released = [
+                slots.held > 0 and randoms[2].random() >= load.consumer for slots, _ in frees
+            ]
+            for free, (_, port) in zip(released, frees, strict=True):
+                ctx.set(port, free)
+            sample = await ctx.tick().sample(*outputs)
+            fill_ready, beat_ready, error, busy, *writes = sample[2:]
+            if beats.end(beat_ready) and beats.taken == 1:
+                first = cycle
+            jobs.end(fill_ready)
+            outcome.errors += error
+            recorder.take_tile(writes[0], layout[0].from_bits(writes[1]), writes[2])
+            recorder.take_header(writes[3], layout[1].from_bits(writes[4]), writes[5])
+            for free, (slots, _) in zip(released, frees, strict=True):
+                slots.release(free)
+            if writes[2]:
+                outcome.cycles = cycle - first
+            written = len(outcome.tiles) == len(load.tiles) and jobs.taken == len(load.jobs)
+            ended = beats.taken == len(load.beats) and (outcome.errors or written)
+            quiet = quiet + 1 if ended else 0
+            if quiet == _QUIET:
+                outcome.beats = beats.taken
+                assert outcome.errors or not busy
+                return outcome
+        raise AssertionError(
+            f"load {number}: {len(outcome.tiles)} of {len(load.tiles)} tiles, {outcome.errors} errors, "
+            f"{beats.taken} of {len(load.beats)} beats taken after {limit} cycles"
+        )
+
+    async def trials(ctx: Any) -> None:
+        for number, load in enumerate(loads):
+            ctx.set(reset, 1)
             await ctx.tick()
-            tile_held -= free_tile
-            header_held -= free_header
-            outcome.errors += ctx.get(dut.error)
-            slot = len(outcome.tiles) & 1
-            done = ctx.get(dut.o_tile_done)
-            if ctx.get(dut.o_tile.valid) or done:
-                tile_credits -= not tile_open
-                tile_open = True
-                assert tile_credits >= 0
-            tile_credits += free_tile
-            if ctx.get(dut.o_tile.valid):
-                write = ctx.get(dut.o_tile.payload)
-                assert write["slot"] == slot
-                content = write["data"].to_bytes(config.decoder_elements, "little")
-                for part in range(config.decoder_elements // 16):
-                    if write["mask"] >> part & 1:
-                        start = 16 * (write["column_beats"] + part)
-                        row = slots[slot][write["row"]]
-                        row[start : start + 16] = content[16 * part : 16 * part + 16]
-            if done:
-                outcome.tiles.append(slots[slot])
-                outcome.cycles = cycle
-                slots[slot] = [list(blank) for _ in range(config.port_rows)]
-                tile_open = False
-                tile_held += 1
-            if ctx.get(dut.o_parameter.valid):
-                header_credits -= not header_open
-                header_open = True
-                assert header_credits >= 0
-                bank = len(outcome.headers) & 1
-                write = ctx.get(dut.o_parameter.payload)
-                assert write["slot"] == bank
-                banks[bank][write["beat"]] = write["data"].to_bytes(16, "little")
-            header_credits += free_header
-            if ctx.get(dut.o_parameter_done):
-                bank = len(outcome.headers) & 1
-                outcome.headers.append(
-                    b"".join(banks[bank][beat] for beat in range(config.header_beats))
-                )
-                banks[bank] = {}
-                header_open = False
-                header_held += 1
-            finished = len(outcome.tiles) == len(load.tiles)
-            quiet = quiet + 1 if finished else 0
-            if quiet == 20:
-                assert not ctx.get(dut.busy)
-                return
-            if not finished:
-                assert cycle < 12 or ctx.get(dut.busy) or producer
-        if not outcome.errors:
-            raise AssertionError(f"{len(outcome.tiles)} of {len(load.tiles)} tiles after {limit}")
+            ctx.set(reset, 0)
+            outcomes.append(await trial(ctx, number, load))
 
-    simulator = Simulator(dut)
+    simulator = Simulator(ResetInserter(reset)(dut))
     simulator.add_clock(1e-8)
-    simulator.add_testbench(feed_jobs, background=True)
-    simulator.add_testbench(feed_beats, background=True)
-    simulator.add_testbench(collect)
+    simulator.add_testbench(trials)
     simulator.run()
-    return outcome
+    return outcomes
 
 
-def check(config: AcceleratorConfig, load: Load, **options: float) -> Outcome:
-    outcome = run(config, load, **options)
-    assert outcome.tiles == load.tiles
-    assert outcome.headers == load.headers
-    assert outcome.errors == 0
-    return outcome
+def check(loads: Sequence[Load], **options: int) -> list[Outcome]:
+    """The outcomes of loads that must be written completely and without error."""
+    outcomes = run(loads, **options)
+    for load, outcome in zip(loads, outcomes, strict=True):
+        assert outcome.errors == 0
+        assert outcome.tiles == load.tiles
+        assert outcome.headers == load.headers
+    return outcomes

@@ -3,25 +3,16 @@
 
 from __future__ import annotations
 
-import random
+from random import Random
 
 import pytest
 from amaranth.sim import Simulator
 
-from hw_tests.rtl_gen.decoder.decoder_bench import (
-    Load,
-    add_cache,
-    add_weights,
-    check,
-    run,
-    transfer,
-)
+from hw_tests.rtl_gen.decoder.decoder_bench import Load, check, run
+from hw_tests.rtl_gen.decoder.stream_packer import reseal
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.streams import PREAMBLE_FIELDS
+from meadow.spec.streams import LITERAL
 from rtl_gen.decoder.decoder import Decoder
-from rtl_gen.decoder.dictionary import PacketUnpacker
-from rtl_gen.decoder.tile_writer import TileWriter
-from rtl_gen.stream.queue import Queue
 
 QUAD = AcceleratorConfig(
     width=16,
@@ -38,8 +29,7 @@ QUAD = AcceleratorConfig(
     dictionary_entries=256,
     prefetch_beats=32,
 )
-CONFIGS = {"tiny": CONFIGURATIONS["tiny"], "small": CONFIGURATIONS["small"], "quad": QUAD}
-
+CONFIGS = {**CONFIGURATIONS, "quad": QUAD}
 
 STALLS = {
     "free": {},
@@ -47,192 +37,285 @@ STALLS = {
     "consumer": {"consumer": 0.95},
     "both": {"producer": 0.3, "consumer": 0.9},
 }
+CODECS = ["raw", "chunk1", "chunk2", "fixed", "rice"]
+
+
+def load_of(codec: str, config: AcceleratorConfig, seed: int, *, slices: int, tiles: int) -> Load:
+    """One stream with all the rare things of its codec: every width, refills at any place, literal groups."""
+    load = Load(config, Random(seed))
+    if codec == "raw":
+        return load.add_raw(slices=slices, tiles=tiles)
+    if codec == "rice":
+        return load.add_rice(slices=slices, tiles=tiles, widths=[0, 2, 5, LITERAL])
+    if codec == "chunk1":
+        return load.add_dictionary(
+            slices=slices, tiles=tiles, chunk=1, widths=[0, 3, 5, 8], entries=131
+        )
+    return load.add_dictionary(
+        slices=slices,
+        tiles=tiles,
+        chunk=2,
+        widths=[7, 0, 0, 0] if codec == "fixed" else [1, 4, 7, 8],
+        entries=101 if codec == "fixed" else 200,
+        fixed=codec == "fixed",
+    )
+
+
+def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
+    load = Load(config, Random(17), **STALLS[stalls])
+    beats = config.word_beats
+    load.add_raw(slices=2, tiles=2)
+    load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=beats - 1)
+    load.add_dictionary(slices=2, tiles=1, chunk=2, widths=[1, 4, 7, 8], entries=200)
+    load.add_rice(slices=2, tiles=3, widths=[0, 1, 4, LITERAL])
+    load.add_cache(rows=2, segment_beats=beats, column_beats=0)
+    load.add_dictionary(slices=1, tiles=3, chunk=1, widths=[0, 3, 5, 8], entries=131)
+    load.add_cache(rows=0, segment_beats=1, column_beats=0)
+    load.add_cache(rows=0, segment_beats=1, column_beats=0)
+    load.add_cache(rows=0, segment_beats=1, column_beats=0)
+    load.add_cache(rows=1, segment_beats=1, column_beats=0)
+    load.add_dictionary(slices=1, tiles=1, chunk=2, widths=[0, 0, 0, 0], entries=1)
+    load.add_rice(slices=1, tiles=1, widths=[2, 3, 6, 6])
+    load.add_dictionary(slices=1, tiles=5, chunk=1, widths=[6, 0, 0, 0], entries=50, fixed=True)
+    load.add_raw(slices=1, tiles=1)
+    load.add_rice(slices=3, tiles=1, widths=[LITERAL] * 4)
+    return load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0)
 
 
 @pytest.mark.parametrize(
     ("name", "stalls"),
-    [*(("quad", stalls) for stalls in STALLS), ("tiny", "both"), ("small", "consumer")],
+    [("quad", [*STALLS]), ("tiny", ["producer", "both"]), ("small", ["free", "consumer"])],
 )
-def test_mixed_jobs(name: str, stalls: str) -> None:
-    config = CONFIGS[name]
-    rng = random.Random(17)
-    load = Load()
-    column = config.word_beats - 1
-    add_weights(load, config, rng, slices=2, tiles=2)
-    add_cache(load, config, rng, rows=config.port_rows, segment_beats=1, column_beats=column)
-    add_weights(load, config, rng, slices=2, tiles=1, chunk=2, widths=[1, 4, 7, 8], entries=200)
-    add_weights(load, config, rng, slices=1, tiles=3, chunk=1, widths=[0, 3, 5, 8], entries=131)
-    add_cache(load, config, rng, rows=2, segment_beats=config.word_beats, column_beats=0)
-    add_cache(load, config, rng, rows=0, segment_beats=1, column_beats=0)
-    add_cache(load, config, rng, rows=0, segment_beats=1, column_beats=0)
-    add_cache(load, config, rng, rows=0, segment_beats=1, column_beats=0)
-    add_cache(load, config, rng, rows=1, segment_beats=1, column_beats=0)
-    add_weights(load, config, rng, slices=1, tiles=1, chunk=2, widths=[0, 0, 0, 0], entries=1)
-    add_weights(load, config, rng, slices=1, tiles=1)
-    check(config, load, seed=5, **STALLS[stalls])
+def test_mixed_jobs(name: str, stalls: list[str]) -> None:
+    check([mixed_jobs(CONFIGS[name], stall) for stall in stalls], seed=5)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_dictionaries(seed: int) -> None:
-    config = CONFIGS["tiny"]
-    rng = random.Random(seed)
-    load = Load()
-    for _ in range(3):
-        widths = [rng.randrange(13) for _ in range(4)]
-        entries = min(rng.randrange(1, 300) if seed & 1 else 1 << max(widths), 1024)
-        if entries <= 1 << max(widths) // 2:
-            entries = min(1024, 1 << max(widths))
-        add_weights(
-            load,
-            config,
-            rng,
-            slices=rng.randrange(1, 4),
-            tiles=rng.randrange(1, 3),
-            chunk=rng.randrange(1, 3),
-            widths=widths,
-            entries=entries,
-        )
-    check(config, load, seed=seed, producer=0.2 * (seed % 3), consumer=0.3 * (seed % 2))
+@pytest.mark.parametrize("name", ["tiny", "quad"])
+def test_random_streams(name: str) -> None:
+    loads, config = [], CONFIGS[name]
+    for seed in range(3):
+        random = Random(seed)
+        load = Load(config, random, producer=0.2 * seed, consumer=random.choice([0, 0.6, 0.9]))
+        for _ in range(4):
+            sizes = {"slices": random.randrange(1, 4), "tiles": random.randrange(1, 5)}
+            chunk = random.randrange(3)
+            if chunk:
+                widths = [random.randrange(5 + 4 * chunk) for _ in range(4)]
+                largest = min(1 << max(widths), 256**chunk, config.dictionary_entries)
+                entries, fixed = random.randrange(1, largest + 1), random.random() < 0.3
+                load.add_dictionary(
+                    **sizes, chunk=chunk, widths=widths, entries=entries, fixed=fixed
+                )
+            else:
+                load.add_rice(**sizes, widths=random.choices([*range(7), LITERAL], k=4))
+        loads.append(load)
+    check(loads)
 
 
 def test_large_configuration() -> None:
+    """All kinds of jobs at zcu102, and there the throughput.
+
+    A beat per cycle or 24 weights, whichever is slower; beside it the table, 4 entries per cycle, and slice ends.
+    """
     config = CONFIGURATIONS["zcu102"]
-    rng = random.Random(1)
-    load = Load()
-    add_weights(load, config, rng, slices=2, tiles=1)
-    add_weights(load, config, rng, slices=2, tiles=1, chunk=2, widths=[3, 6, 9, 12], entries=4096)
-    add_cache(load, config, rng, rows=16, segment_beats=4, column_beats=0)
-    add_cache(load, config, rng, rows=9, segment_beats=2, column_beats=2)
-    check(config, load)
-
-
-@pytest.mark.parametrize("chunk", [0, 1, 2])
-def test_throughput(chunk: int) -> None:
-    """Raw: a beat per cycle. Dictionary: a packet per cycle while beats keep up."""
-    config = CONFIGS["small"]
-    rng = random.Random(3)
-    load = Load()
-    add_weights(load, config, rng, slices=3, tiles=3, chunk=chunk, widths=[2, 3, 4, 5], entries=32)
-    cycles = check(config, load).cycles
-    weights = 3 * 3 * config.port_rows * config.width
-    table = 8 * chunk
-    assert cycles <= weights // (8 if chunk == 1 else 16) + 3 * config.header_beats + table + 40
+    mixed = Load(config, Random(1)).add_raw(slices=2, tiles=1)
+    mixed.add_dictionary(slices=2, tiles=1, chunk=2, widths=[3, 6, 9, 12], entries=4096)
+    mixed.add_rice(slices=2, tiles=2, widths=[0, 3, 6, LITERAL])
+    mixed.add_cache(rows=16, segment_beats=4, column_beats=0)
+    mixed.add_cache(rows=9, segment_beats=2, column_beats=2)
+    mixed.add_dictionary(slices=1, tiles=1, chunk=1, widths=[2, 4, 6, 8], entries=256)
+    mixed.add_rice(slices=1, tiles=1, widths=[1, 2, 4, 5])
+    sizes = {"slices": 2, "tiles": 3}
+    loads = {"mixed": mixed, "raw": Load(config, Random(3)).add_raw(**sizes)}
+    for widths in ([0, 1, 1, 2], [2, 3, 3, 4], [6, LITERAL, LITERAL, LITERAL]):
+        loads[f"rice {widths}"] = Load(config, Random(3)).add_rice(**sizes, widths=widths)
+    entries = {}
+    for chunk, widths in (
+        (1, [2, 3, 4, 5]),
+        (1, [5, 6, 7, 8]),
+        (2, [3, 5, 6, 7]),
+        (2, [7, 8, 9, 10]),
+    ):
+        name = f"dictionary {chunk} {widths}"
+        entries[name] = 1 << max(widths)
+        loads[name] = Load(config, Random(3)).add_dictionary(
+            **sizes, chunk=chunk, widths=widths, entries=entries[name]
+        )
+    weights = 6 * config.port_rows * config.width
+    for (name, load), outcome in list(zip(loads.items(), check([*loads.values()]), strict=True))[
+        1:
+    ]:
+        print(f"{name}: {len(load.beats)} beats, {outcome.cycles} cycles for {weights} weights")
+        slowest = max(len(load.beats), weights / 24)
+        assert outcome.cycles <= slowest + entries.get(name, 0) / 4 + 40, name
 
 
 def test_cache_throughput() -> None:
-    config = CONFIGS["small"]
-    rng = random.Random(4)
-    load = Load()
+    """Rows of K/V tiles follow each other without gaps, also from job to job."""
+    load = Load(CONFIGS["small"], Random(4))
     for _ in range(20):
-        add_cache(load, config, rng, rows=config.port_rows, segment_beats=1, column_beats=1)
-    assert check(config, load).cycles <= len(load.beats) + 20
+        load.add_cache(rows=load.config.port_rows, segment_beats=1, column_beats=1)
+    assert check([load])[0].cycles <= len(load.beats) + Decoder.raw_latency
 
 
-def broken(**override: int) -> Load:
-    rng = random.Random(9)
-    load = Load()
-    add_weights(
-        load,
-        CONFIGS["tiny"],
-        rng,
-        slices=1,
-        tiles=1,
-        chunk=2,
-        widths=[1, 2, 3, 5],
-        entries=20,
-        override=override,
-    )
-    return load
+BAD_PREAMBLES = [
+    ("raw", {"codec": 3}),
+    ("raw", {"codec": 255}),
+    ("raw", {"reserved": 1}),
+    ("raw", {"reserved": 1 << 14}),
+    ("chunk2", {"codec": 3}),
+    ("chunk2", {"chunk": 0}),
+    ("chunk2", {"chunk": 3}),
+    ("chunk2", {"chunk": 129}),
+    ("chunk2", {"width0": 13}),
+    ("chunk2", {"width1": 14}),
+    ("chunk2", {"width2": 13}),
+    ("chunk2", {"width3": 15}),
+    ("chunk2", {"entries": 0}),
+    ("chunk2", {"entries": 1025}),
+    ("chunk2", {"entries": 65535}),
+    ("chunk2", {"reserved": 4}),
+    ("chunk1", {"entries": 257}),
+    ("chunk1", {"entries": 1024}),
+    ("rice", {"width0": 7}),
+    ("rice", {"width1": 9}),
+    ("rice", {"width2": 12}),
+    ("rice", {"width3": 15}),
+    ("rice", {"fixed": 1}),
+    ("rice", {"reserved": 256}),
+]
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        {"codec": 2},
-        {"chunk": 0},
-        {"chunk": 3},
-        {"width3": 13},
-        {"entries": 0},
-        {"entries": 1025},
-    ],
-)
-def test_bad_preamble(override: dict[str, int]) -> None:
-    load = broken(**override)
-    outcome = run(CONFIGS["tiny"], load, limit=200)
-    assert outcome.errors == 1
-    assert outcome.tiles == [] and outcome.headers == []
+def test_bad_preambles() -> None:
+    """The checksum is right: it is the preamble that is refused, before anything is written."""
+    loads = [
+        load_of(codec, CONFIGS["tiny"], 9, slices=1, tiles=1).resealed(**override)
+        for codec, override in BAD_PREAMBLES
+    ]
+    for bad, outcome in zip(BAD_PREAMBLES, run(loads, limit=1000), strict=True):
+        assert outcome.errors == 1, bad
+        assert outcome.tiles == [] and outcome.headers == [], bad
 
 
-def test_bad_index() -> None:
-    load = broken()
-    position = sum(field.bits for field in PREAMBLE_FIELDS[:6])
-    load.beats[0] ^= (20 ^ 10) << position  # the table still fills the same beats
-    assert run(CONFIGS["tiny"], load, limit=400).errors >= 1
+def test_index_beyond_the_table() -> None:
+    """With one entry less, in the same beats, the last index is one too many; the checksum is right."""
+    loads = []
+    for chunk in (1, 2):
+        load = Load(CONFIGS["tiny"], Random(9))
+        load.add_dictionary(slices=1, tiles=1, chunk=chunk, widths=[1, 2, 3, 5], entries=20)
+        loads += [load.resealed(entries=19), load]
+    outcomes = run(loads)
+    for wrong, right, load in zip(outcomes[::2], outcomes[1::2], loads[1::2], strict=True):
+        assert wrong.errors == 1 and wrong.beats == len(load.beats)
+        assert right.errors == 0 and right.tiles == load.tiles
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_corrupt_checksum(seed: int) -> None:
-    """Any flipped bit of a raw stream behind the preamble, or of the checksum itself, is one error."""
-    rng = random.Random(seed)
+def test_run_without_its_codewords() -> None:
+    """A zero in the place of the primer's first word: no 8 codewords in 32 bits; the checksum is right."""
     config = CONFIGS["tiny"]
-    load = Load()
-    add_weights(load, config, rng, slices=2, tiles=2)
-    spoiled = rng.randrange(1, len(load.beats)) if seed else 0
-    load.beats[spoiled] ^= 1 << (rng.randrange(128) if seed else 96 + rng.randrange(32))
-    expected = Load()
-    add_weights(expected, config, rng, slices=1, tiles=1, chunk=2, widths=[4, 4, 4, 4], entries=16)
-    load.beats += expected.beats
-    load.jobs += expected.jobs
-    load.tiles += expected.tiles
-    load.headers += expected.headers
-    outcome = run(config, load)
-    assert outcome.errors == 1
-    assert outcome.tiles[4:] == expected.tiles
+    load = Load(config, Random(9)).add_rice(slices=1, tiles=1, widths=[0, 1, 1, 1])
+    stream = load.stream()
+    spoiled = [
+        load.spoiled(reseal(stream[: 16 + 16 * sub] + bytes(8) + stream[24 + 16 * sub :]))
+        for sub in range(8)
+    ]
+    for outcome in run(spoiled):
+        assert outcome.errors == 1
+        assert outcome.tiles == []
 
 
-def first_write(load: Load, trigger: int) -> int:
-    """Cycles from the transfer of beat `trigger` to the first write after it, jobs long there."""
-    dut = Decoder(config=CONFIGS["tiny"])
-    seen = []
+def lengths(stream: bytes) -> list[bytes]:
+    """A beat too few or too many, half a stream, the preamble alone; with the checksum that is right for what there is."""
+    beats = len(stream) // 16
+    cut = [stream[: 16 * count] for count in (1, 2, beats // 2, beats - 1)]
+    return [reseal(part) for part in (*cut, stream + bytes(16), stream + bytes([255]) * 320)]
+
+
+def flips(stream: bytes, random: Random) -> list[bytes]:
+    """One flipped bit, in the preamble or anywhere."""
+    spoiled = []
+    for place in (*random.sample(range(128), 8), *random.sample(range(8 * len(stream)), 16)):
+        copy = bytearray(stream)
+        copy[place // 8] ^= 1 << place % 8
+        spoiled.append(bytes(copy))
+    return spoiled
+
+
+def lost_ends(stream: bytes, random: Random) -> list[bytes]:
+    """From some beat on only zeros, or nothing, as after a transfer that was cut."""
+    places = [16 * place for place in random.sample(range(1, len(stream) // 16 - 2), 6)]
+    zeroed = [stream[:place] + bytes(len(stream) - place) for place in places[:3]]
+    return [*zeroed, *(stream[:place] for place in places[3:])]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_spoiled_streams(codec: str) -> None:
+    """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset the decoder works."""
+    config, random = CONFIGS["quad"], Random(codec)
+    load = load_of(codec, config, 21, slices=2, tiles=3)
+    follower = load_of("chunk1", config, 32, slices=1, tiles=1)
+    stream = load.stream()
+    spoiled = [*lengths(stream), *flips(stream, random), *lost_ends(stream, random)]
+    trials = [load.spoiled(content).add_load(follower) for content in spoiled]
+    for trial in trials[::2]:
+        trial.producer, trial.consumer = 0.1, 0.3
+    outcomes = run([*trials, load], seed=1, limit=3000)
+    for number, (trial, outcome) in enumerate(zip(trials, outcomes, strict=False)):
+        assert outcome.errors == 1, number
+        assert outcome.beats == len(trial.beats), number
+        assert len(outcome.tiles) <= len(load.tiles), number
+    assert outcomes[-1].errors == 0 and outcomes[-1].tiles == load.tiles
+    assert outcomes[-1].headers == load.headers
+
+
+def first_writes(load: Load, triggers: list[int]) -> list[int]:
+    """Cycles from the transfer of each of these beats to the next write; what comes before was long there."""
+    dut = Decoder(config=load.config)
+    seen: list[int] = []
+
+    async def returns(ctx):
+        async for *_, tile, header in ctx.tick().sample(dut.o_tile_done, dut.o_parameter_done):
+            ctx.set(dut.i_tile_free, tile)
+            ctx.set(dut.i_parameter_free, header)
 
     async def bench(ctx):
         for job in load.jobs:
             ctx.set(dut.i_fill.payload, job)
             ctx.set(dut.i_fill.valid, 1)
-            await ctx.tick()
+            await ctx.tick().until(dut.i_fill.ready)
         ctx.set(dut.i_fill.valid, 0)
-        await ctx.tick().repeat(10)
         for index, beat in enumerate(load.beats):
+            await ctx.tick().repeat(10)
             ctx.set(dut.i_beat.payload, beat)
             ctx.set(dut.i_beat.valid, 1)
-            if index == trigger:
-                break
-            await transfer(ctx, dut.i_beat)
+            await ctx.tick().until(dut.i_beat.ready)
             ctx.set(dut.i_beat.valid, 0)
-            await ctx.tick().repeat(10)
-        for cycle in range(30):
-            assert not ctx.get(dut.o_tile.valid) or seen
-            await ctx.tick()
-            ctx.set(dut.i_beat.valid, 0)
-            if ctx.get(dut.o_tile.valid):
-                seen.append(cycle + 1)
+            if index in triggers:
+                cycles = 1
+                while not ctx.get(dut.o_tile.valid):
+                    await ctx.tick()
+                    cycles += 1
+                seen.append(cycles)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
+    simulator.add_testbench(returns, background=True)
     simulator.add_testbench(bench)
     simulator.run()
-    return seen[0]
+    return seen
 
 
 def test_latency() -> None:
-    config, rng = CONFIGS["tiny"], random.Random(2)
-    cache = Load()
-    add_cache(cache, config, rng, rows=1, segment_beats=1, column_beats=0)
-    assert first_write(cache, 0) == Decoder.raw_latency
-    packed = Load()
-    add_weights(packed, config, rng, slices=1, tiles=1, chunk=2, widths=[3] * 4, entries=8)
-    payload = 2 + config.header_beats
-    assert first_write(packed, payload) == Decoder.dictionary_latency
-    behind = Queue.latency + TileWriter.latency
-    assert Decoder.raw_latency == 1 + behind
-    assert Decoder.dictionary_latency == 2 + PacketUnpacker.latency + behind
+    load = Load(CONFIGS["quad"], Random(2)).add_cache(rows=1, segment_beats=1, column_beats=0)
+    triggers, header = [0], load.config.header_beats
+    triggers.append(len(load.beats) + 1 + header)
+    load.add_raw(slices=1, tiles=1)
+    # A step is the mode word and 2 packets of 3 bytes: the first beat of the payload has it.
+    triggers.append(len(load.beats) + 2 + header)
+    load.add_dictionary(slices=1, tiles=1, chunk=2, widths=[3] * 4, entries=8)
+    # A step without low bits is nothing but the mode word.
+    triggers.append(len(load.beats) + 9 + header)
+    load.add_rice(slices=1, tiles=1, widths=[0] * 4)
+    latencies = [Decoder.raw_latency, Decoder.raw_latency]
+    latencies += [Decoder.dictionary_latency, Decoder.rice_latency]
+    assert first_writes(load, triggers) == latencies

@@ -62,10 +62,10 @@ def expected(command: Command, step: Step, config: AcceleratorConfig, port: int)
     values = {field.name: 0 for field in FIELDS[command.opcode]} | command.values
     reads, fills = [], []
     if command.opcode == Opcode.MATMUL:
-        reads.append(
-            {"offset": values[f"offset{port}"], "beats": values[f"beats{port}"], **WEIGHTS}
-        )
-        fills.append({"cache": 0, "slices": values["slices"], "tiles": values["tiles"]})
+        beats = values[f"beats{port}"]
+        reads.append({"offset": values[f"offset{port}"], "beats": beats, **WEIGHTS})
+        job = {name: values[name] for name in ("slices", "tiles")}
+        fills.append({"cache": 0, **job, "beats": beats})
     elif command.opcode == Opcode.LOAD:
         count = step.row_count(RowSet(values["row_set"]), values["rows"])
         share = -(-count // config.ports)
@@ -98,6 +98,7 @@ def expected(command: Command, step: Step, config: AcceleratorConfig, port: int)
                             "rows": rows,
                             "segment_beats": beats,
                             "column_beats": values["column_beats"],
+                            "beats": rows * beats,
                         }
                     )
     return reads, fills

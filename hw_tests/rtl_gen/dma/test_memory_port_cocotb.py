@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory port as Verilog, against cocotbext-axi's memory."""
+"""The memory port as Verilog, against cocotbext-axi's memory: one build per configuration, several benches."""
 
 from __future__ import annotations
 
@@ -12,16 +12,33 @@ from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.axi.signatures import axi_ports
 from rtl_gen.dma.memory_port import MemoryPort
 
+BENCHES = {
+    "bench_memory_port": 7,
+    "bench_memory_port_pressure": 13,
+    "bench_memory_port_errors": 16,
+    "bench_memory_port_reset": 4,
+}
+"""Benches and how many cocotb tests are in each."""
 
-@pytest.mark.cocotb
-def test_memory_port() -> None:
-    dut = MemoryPort(config=CONFIGURATIONS["tiny"])
+
+@pytest.fixture(scope="module", params=["tiny", "zcu102"])
+def port(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Configuration and its port as Verilog."""
+    dut = MemoryPort(config=CONFIGURATIONS[request.param])
     ports = axi_ports("m_axi0", dut.axi)
     for name in ("i_read", "i_write", "i_write_data", "o_beat"):
         for part in ("payload", "valid", "ready"):
             ports[f"{name}_{part}"] = getattr(getattr(dut, name), part)
-    for name in ("window_base", "window_beats", "flush", "idle", "writes_pending"):
+    for name in ("window_base", "window_beats", "flush", "idle", "writes_pending", "error"):
         ports[name] = getattr(dut, name)
-    source = generate_verilog(dut, "memory_port", ports)
-    bench = Path(__file__).with_name("bench_memory_port.py")
-    assert build_and_test(source, toplevel="memory_port", module=bench, seed=2) == 4
+    return request.param, generate_verilog(dut, "memory_port", ports)
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("bench", BENCHES)
+def test_memory_port(port: tuple[str, str], bench: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, source = port
+    monkeypatch.setenv("MEADOW_BENCH_CONFIG", name)
+    module = Path(__file__).with_name(f"{bench}.py")
+    count = build_and_test(source, toplevel="memory_port", module=module, seed=2)
+    assert count == BENCHES[bench]

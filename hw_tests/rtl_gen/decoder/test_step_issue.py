@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps out of a byte window, against slices packed as the contract says."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+from amaranth.sim import Simulator
+
+from meadow.spec.config import CONFIGURATIONS
+from rtl_gen.decoder.byte_window import ByteWindow
+from rtl_gen.decoder.step_issue import StepIssue
+
+CONFIG = CONFIGURATIONS["small"]
+
+
+@dataclass
+class Slice:
+    """`kind` is rice, chunk1 or chunk2; steps as the bundle names them, `content` as bytes, and the packed payload."""
+
+    kind: str
+    widths: list[int]
+    fixed: bool = False
+    steps: list[dict] = field(default_factory=list)
+    payload: bytes = b""
+
+
+def packed(kind: str, widths: list[int], count: int, rng: random.Random, fixed=False) -> Slice:
+    """`count` steps with random modes, refills and content."""
+    result = Slice(kind, widths, fixed)
+    groups_per_step = {"rice": 0.5, "chunk1": 4, "chunk2": 2}[kind]
+    groups = int(count * groups_per_step)
+    modes = [0 if fixed else rng.randrange(4) for _ in range(groups)]
+    words = []
+    for start in range(0, groups, 16):
+        word = sum(mode << 2 * index for index, mode in enumerate(modes[start : start + 16]))
+        words.append(word.to_bytes(4, "little"))
+    payload = b"" if fixed else words[0]
+    for index in range(count):
+        first = int(index * groups_per_step)
+        step = {"half": 0, "refill": 0, "mode_word": 0, "widths": [0, 0, 0, 0]}
+        content = b""
+        if kind == "rice":
+            step["half"] = index & 1
+            step["refill"] = rng.choice([0, 15, rng.randrange(16), rng.randrange(16)])
+            content += rng.randbytes(4 * step["refill"].bit_count())
+        begins = int(index * groups_per_step * 32) % (16 * 32) == 0
+        if begins and not fixed and first // 16 + 1 < len(words):
+            step["mode_word"] = 1
+            content += words[first // 16 + 1]
+        for packet in range(max(1, int(groups_per_step))):
+            width = widths[modes[first + packet]]
+            step["widths"][packet] = width
+            content += rng.randbytes(4 * width if kind == "rice" else width)
+        step["content"] = content
+        result.steps.append(step)
+        payload += content
+    result.payload = payload + bytes(-len(payload) % 16)
+    return result
+
+
+class Pair(wiring.Component):
+    """A window and the issue of its steps; `skip` bytes are taken between slices."""
+
+    def __init__(self) -> None:
+        self.window = ByteWindow()
+        self.issue = StepIssue(config=CONFIG)
+        super().__init__({"skip": In(5)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.window, m.submodules.issue = window, issue = self.window, self.issue
+        m.d.comb += [
+            issue.head.eq(window.head),
+            issue.available.eq(window.available),
+            issue.data.eq(window.data),
+            window.take.eq(issue.take | self.skip),
+        ]
+        return m
+
+
+@dataclass
+class Outcome:
+    """Cycles of each issue after its slice's start; whether the payload ended too early."""
+
+    issues: list[list[int]] = field(default_factory=list)
+    underrun: bool = False
+
+
+def run(slices, *, seed=0, producer=0.0, consumer=0.0, cut=0, limit=6000) -> Outcome:
+    """Random stalls of the beats and of the room; the last `cut` beats are missing."""
+    print(f"seed={seed} producer={producer} consumer={consumer}")
+    dut, outcome = Pair(), Outcome()
+    issue = dut.issue
+    rng = random.Random(seed)
+    stream = b"".join(part.payload for part in slices)
+    beats = [stream[start : start + 16] for start in range(0, len(stream), 16)]
+    beats = beats[: len(beats) - cut]
+
+    async def feed(ctx):
+        local = random.Random(seed + 1)
+        for beat in beats:
+            while local.random() < producer:
+                await ctx.tick()
+            ctx.set(dut.window.i_beat.payload, int.from_bytes(beat, "little"))
+            ctx.set(dut.window.i_beat.valid, 1)
+            ready = False
+            while not ready:
+                _, _, ready = await ctx.tick().sample(dut.window.i_beat.ready)
+            ctx.set(dut.window.i_beat.valid, 0)
+        ctx.set(issue.exhausted, 1)
+
+    async def bench(ctx):
+        cycle = 0
+        sent: list[tuple[int, dict]] = []
+
+        async def tick():
+            """One cycle; a step is looked at in it."""
+            nonlocal cycle
+            valid = ctx.get(issue.step.valid)
+            assert valid == bool(sent and sent[0][0] == cycle)
+            if valid:
+                step = sent.pop(0)[1]
+                for name in ("half", "refill", "mode_word"):
+                    assert ctx.get(issue.step[name]) == step[name], name
+                assert [ctx.get(issue.step.widths[i]) for i in range(4)] == step["widths"]
+                content = ctx.get(issue.step.data) & ((1 << 8 * len(step["content"])) - 1)
+                assert content == int.from_bytes(step["content"], "little")
+            await ctx.tick()
+            cycle += 1
+
+        # Needs of a half are right two cycles after its step, arbitrary before.
+        settled = [-2, -2]
+        for part in slices:
+            rice = part.kind == "rice"
+            while ctx.get(dut.window.available) == 0 and not ctx.get(issue.exhausted):
+                await tick()
+            ctx.set(issue.rice, rice)
+            ctx.set(issue.chunk2, part.kind == "chunk2" or (rice and rng.randrange(2)))
+            ctx.set(issue.fixed, part.fixed)
+            ctx.set(issue.widths, part.widths)
+            ctx.set(issue.steps, len(part.steps))
+            ctx.set(issue.start, 1)
+            start = cycle
+            outcome.issues.append([])
+            position = 0
+            while position < len(part.steps):
+                assert cycle < limit
+                need = 0
+                for half in range(2):
+                    following = [
+                        step for step in part.steps[position : position + 2] if step["half"] == half
+                    ]
+                    right = rice and following and cycle >= settled[half] + 2
+                    need |= (following[0]["refill"] if right else rng.randrange(16)) << 4 * half
+                ctx.set(issue.need, need)
+                room = rng.random() >= consumer
+                ctx.set(issue.room, room)
+                if ctx.get(issue.underrun):
+                    assert ctx.get(issue.exhausted) and not ctx.get(issue.issue.valid)
+                    outcome.underrun = True
+                    ctx.set(issue.stop, 1)
+                    for _ in range(6):
+                        await tick()
+                        assert not ctx.get(issue.issue.valid) and not ctx.get(issue.take)
+                    return
+                assert ctx.get(issue.issue.valid) <= room
+                last = position + 1 == len(part.steps)
+                assert ctx.get(issue.done) == (ctx.get(issue.issue.valid) and last)
+                if ctx.get(issue.issue.valid):
+                    step = part.steps[position]
+                    assert ctx.get(issue.issue.half) == step["half"]
+                    assert ctx.get(issue.take) == len(step["content"])
+                    if rice:
+                        assert ctx.get(issue.issue.literal) == (step["widths"][0] == 8)
+                    settled[step["half"]] = cycle
+                    sent.append((cycle + StepIssue.latency, step))
+                    outcome.issues[-1].append(cycle - start)
+                    position += 1
+                await tick()
+                ctx.set(issue.start, 0)
+            ctx.set(dut.skip, -ctx.get(dut.window.offset) % 16)
+            assert ctx.get(issue.take) == 0
+            await tick()
+            ctx.set(dut.skip, 0)
+        for _ in range(6):
+            assert not ctx.get(issue.take) and not ctx.get(issue.issue.valid)
+            await tick()
+        assert not sent and ctx.get(dut.window.available) == 0
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(feed, background=True)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return outcome
+
+
+def mixed(rng: random.Random, count: int) -> list[Slice]:
+    """Slices of one word and of several, full and partly filled, with the longest and the shortest steps."""
+    slices = []
+    for _ in range(count):
+        kind = rng.choice(["rice", "chunk1", "chunk2"])
+        widths = {
+            "rice": [0, 1, 2, 3, 4, 5, 6, 8],
+            "chunk1": list(range(9)),
+            "chunk2": list(range(13)),
+        }[kind]
+        steps = 2 * rng.choice([1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 33, 70])
+        fixed = kind != "rice" and rng.random() < 0.3
+        chosen = rng.choice([[min(widths)] * 4, [max(widths)] * 4, rng.choices(widths, k=4)])
+        slices.append(packed(kind, chosen, steps, rng, fixed))
+    return slices
+
+
+@pytest.mark.parametrize(("producer", "consumer"), [(0, 0), (0.4, 0), (0, 0.5), (0.2, 0.3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_slices(seed: int, producer: float, consumer: float) -> None:
+    slices = mixed(random.Random(seed), 10)
+    outcome = run(slices, seed=seed, producer=producer, consumer=consumer)
+    assert [len(part) for part in outcome.issues] == [len(part.steps) for part in slices]
+    assert not outcome.underrun
+
+
+NARROW = {"rice": [0, 1, 2, 2], "chunk1": [0, 1, 2, 3], "chunk2": [0, 2, 4, 6]}
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("kind", NARROW)
+def test_a_step_per_cycle(kind: str, fixed: bool) -> None:
+    """Steps of at most four words are issued in every cycle, mode words or not."""
+    part = packed(kind, NARROW[kind], 96, random.Random(1), fixed and kind != "rice")
+    for step in part.steps:
+        assert kind == "rice" or len(step["content"]) <= 16
+    if kind == "rice":  # two refills of a step on average
+        part = packed(kind, [0, 1, 0, 1], 96, random.Random(1))
+    (issues,) = run([part]).issues
+    assert issues[0] == StepIssue.start_latency
+    assert issues == list(range(issues[0], issues[0] + len(issues)))
+
+
+@pytest.mark.parametrize("kind", NARROW)
+@pytest.mark.parametrize("cut", [1, 2, 5])
+def test_underrun(kind: str, cut: int) -> None:
+    part = packed(kind, [3, 4, 5, 6], 40, random.Random(cut))
+    assert run([part], cut=cut).underrun
+
+
+def test_no_payload_at_all() -> None:
+    part = packed("chunk1", [1, 2, 3, 4], 2, random.Random(1))
+    assert run([part], cut=len(part.payload) // 16).underrun
