@@ -78,7 +78,7 @@ class Load:
         stream = pack_dictionary(
             weights, headers, table=table, widths=widths, fixed=fixed, random=self.random
         )
-        return self._add(stream, weights, headers, tiles)
+        return self.add_stream(stream, weights, headers, tiles)
 
     def add_rice(self, *, slices: int, tiles: int, widths: Sequence[int]) -> Load:
         """Random runs that fit the widths, in random modes that hold them."""
@@ -86,7 +86,7 @@ class Load:
         weights = [draw_rice(self.random, size, widths) for _ in range(slices)]
         headers = self._headers(slices)
         stream = pack_rice(weights, headers, widths=widths, random=self.random)
-        return self._add(stream, weights, headers, tiles)
+        return self.add_stream(stream, weights, headers, tiles)
 
     def add_cache(self, *, rows: int, segment_beats: int, column_beats: int) -> Load:
         """A K/V tile of random rows."""
@@ -135,7 +135,10 @@ class Load:
         for start in range(0, len(stream), 16):
             self.beats.append(int.from_bytes(stream[start : start + 16], "little"))
 
-    def _add(self, stream: bytes, weights: list[bytes], headers: list[bytes], tiles: int) -> Load:
+    def add_stream(
+        self, stream: bytes, weights: list[bytes], headers: list[bytes], tiles: int
+    ) -> Load:
+        """A packed stream of known content: weights and header of every slice."""
         width, port_rows = self.config.width, self.config.port_rows
         everything = b"".join(weights)
         rows: Tile = [
