@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from firmware.image import read_image
 from firmware.session import Session
 from meadow.compiler.image import write_image
 from meadow.golden.image import Image
+from meadow.golden.streams import stream_checksum
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import Control, register_map
 from meadow.spec.streams import HEADER_BYTES
@@ -62,7 +62,7 @@ def stream_of(image: Image, label: str) -> slice:
 
 def sealed(stream: np.ndarray) -> None:
     """Make the checksum right again: the fault is in the value, not on the way."""
-    checksum = zlib.crc32(stream[BEAT_BYTES:].tobytes())
+    checksum = stream_checksum(stream.tobytes())
     stream[12:16] = np.frombuffer(checksum.to_bytes(4, "little"), np.uint8)
 
 
