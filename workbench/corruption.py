@@ -231,21 +231,20 @@ class _Trial:
         return np.array_equal(result.logits, expected) and result.tokens.tolist() == best
 
 
-def _spoiled_step(trial: _Trial, session: Session, fault: Fault) -> str:
+def _spoiled_step(trial: _Trial, session: Session, fault: Fault, tokens: list[int]) -> str:
     """What a step with the fault comes to: "reported", "hangs", "other_errors", or "silent_errors" if there was no
-    error or something was published with it."""
+    error, done was set, or the position moved on."""
     memory = session.device.memory
     trial.mark(memory)
     fault.plant(trial.image, memory)
     trial.registers.seen = Status(0)
     try:
-        session.step({0: trial.tokens()}, outputs=_OUTPUTS, head_all=True)
+        session.step({0: tokens}, outputs=_OUTPUTS, head_all=True)
         return "silent_errors"
     except DeviceTimeout:
         return "hangs"
     except DeviceError as error:
-        published = (trial.outputs(memory) != _MARK).any() or session.positions != [0]
-        if published or Status.DONE in trial.registers.seen:
+        if session.positions != [0] or Status.DONE in trial.registers.seen:
             return "silent_errors"
         return "reported" if error.code == ErrorCode.STREAM else "other_errors"
 
@@ -283,16 +282,23 @@ def campaign(
                 fault = draw_fault(random, trial.image, trial.streams)
                 tick(f"run {done} of {runs}: {fault.kind}")
                 counts["flips" if fault.kind == "flip" else "truncations"] += 1
-                found = _spoiled_step(trial, session, fault)
-                counts[found] += 1
-                if found != "reported" and first_failure is None:
-                    first_failure = f"run {done}: {found}: {fault}"
-                if found == "hangs":
-                    break
-                session.device.memory[: trial.image.dram.size] = trial.image.dram
-                session.rewind()
                 tokens = trial.tokens()
+                found = _spoiled_step(trial, session, fault, tokens)
+                if found == "hangs":
+                    counts[found] += 1
+                    first_failure = first_failure or f"run {done}: {found}: {fault}"
+                    break
+                memory = session.device.memory
+                left = trial.outputs(memory)
+                memory[: trial.image.dram.size] = trial.image.dram
+                session.rewind()
                 again = _good_step(trial, session, tokens)
+                # Parts of the head before the fault may have stored their logits; nothing else may stand there.
+                if ((left != _MARK) & (left != trial.outputs(memory))).any():
+                    found = "silent_errors"
+                counts[found] += 1
+                if found != "reported":
+                    first_failure = first_failure or f"run {done}: {found}: {fault}"
                 counts[again] += 1
                 if again != "recoveries":
                     first_failure = first_failure or f"run {done}: {again} after {fault}"
