@@ -8,10 +8,10 @@ SEED ?= 0
 BIN := .venv/bin
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test cocotb parity lint type verilog bench soak docs clean
+.PHONY: help setup run verify test cocotb formal parity lint type verilog bench soak docs clean
 
 help:
-	@echo "make setup | run | verify | test | cocotb | parity | lint | type | verilog | bench | soak | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0]"
+	@echo "make setup | run | verify | test | cocotb | formal | parity | lint | type | verilog | bench | soak | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0]"
 
 setup: .venv/.stamp
 
@@ -43,6 +43,9 @@ test: setup
 
 cocotb: setup
 	$(BIN)/python -m pytest -q -m cocotb
+
+formal: setup
+	$(BIN)/python -m pytest -q -n 2 -m formal hw_tests/formal
 
 parity: .venv-parity/.stamp
 	.venv-parity/bin/python -m pytest -q hw_tests/parity

@@ -54,7 +54,7 @@ class Load:
         size = self._elements(tiles)
         weights = [self.random.randbytes(size) for _ in range(slices)]
         headers = self._headers(slices)
-        return self._add(pack_raw(weights, headers), weights, headers, tiles)
+        return self.add_stream(pack_raw(weights, headers), weights, headers, tiles)
 
     def add_dictionary(
         self,
