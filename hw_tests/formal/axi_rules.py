@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of AXI (ARM IHI 0022) as checks on a master's or a slave's signals."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Signal, Value, ValueLike
+
+from hw_tests.formal.bench import Bench, Probe
+
+__all__ = ["check_stable", "counter", "queue_invariant", "stays"]
+
+
+def stays(bench: Bench, valid: ValueLike, ready: ValueLike, *payload: ValueLike) -> Value:
+    """VALID is kept until READY with the same payload (A3.2.1)."""
+    word = Cat(Value.cast(value) for value in payload)
+    waited = bench.past(Value.cast(valid) & ~Value.cast(ready))
+    return ~waited | (Value.cast(valid) & (word == bench.past(word)))
+
+
+def check_stable(bench: Bench, channel: str, bus: object, *payload: str) -> None:
+    """`stays` for a channel of `bus`, by its AXI names."""
+    valid, ready = (getattr(bus, channel + name) for name in ("valid", "ready"))
+    words = [getattr(bus, channel + name) for name in payload]
+    bench.check(f"{channel}_stable", stays(bench, valid, ready, *words))
+
+
+def counter(bench: Bench, name: str, bits: int, up: ValueLike, down: ValueLike = 0) -> Signal:
+    """How often `up` minus how often `down` before this cycle."""
+    count = Signal(bits, name=name)
+    bench.m.d.sync += count.eq(count + up - down)
+    return count
+
+
+def queue_invariant(bench: Bench, name: str, probe: Probe, prefix: str, depth: int) -> None:
+    """Of a stream.Queue: what an induction over its level needs."""
+    inner, filled = probe[f"{prefix}.fifo.inner_level"], probe[f"{prefix}.fifo.r_rdy"]
+    bench.check(f"inv_{name}", (inner <= depth - 1) & (filled | (inner <= 1)))

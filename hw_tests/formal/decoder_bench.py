@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is proven of a Decoder's control: its parts keep to what they assume of each other, for any bytes in the streams.
+
+Data are left out: what head and data of the window show, whether a checksum matches, which sub-streams need a word and
+whether an index or a run is wrong is free in every cycle. That covers all streams, also corrupt ones. Numbers stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.asserts import AnySeq
+from amaranth.hdl import Module, Signal, Value
+
+from hw_tests.formal.bench import Bench
+from hw_tests.formal.mutation import mutant
+from meadow.spec.streams import Codec
+from rtl_gen.array.delay import delayed
+from rtl_gen.decoder.byte_window import ByteWindow
+from rtl_gen.decoder.checksum import StreamChecksum
+from rtl_gen.decoder.decoder import Decoder
+from rtl_gen.decoder.dictionary import DictionaryUnpacker
+from rtl_gen.decoder.preamble import PREAMBLE
+from rtl_gen.decoder.rice import RiceUnpacker
+
+__all__ = ["decoder_bench", "open_decoder"]
+
+_BEATS = 12
+"""Beats of a job here at most."""
+
+
+class _AnyChecksum(StreamChecksum):
+    """Any stream may mismatch."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        end = delayed(m, self.valid & self.last, self.latency, "end", reset_less=False)
+        m.d.comb += self.mismatch.eq(end & AnySeq(1))
+        return m
+
+
+class _AnyDictionary(DictionaryUnpacker):
+    """Any step may have a wrong index."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        valid = delayed(m, self.step.valid, self.latency, "valid", reset_less=False)
+        check = delayed(m, self.step.valid, self.bad_latency, "check", reset_less=False)
+        m.d.comb += [self.part.valid.eq(valid), self.bad_index.eq(check & AnySeq(1))]
+        return m
+
+
+class _AnyRice(RiceUnpacker):
+    """Any step may finish any words and have a wrong run."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        valid = delayed(m, self.step.valid, self.latency, "valid", reset_less=False)
+        check = delayed(m, self.issue.valid, self.bad_latency, "check", reset_less=False)
+        m.d.comb += [
+            self.part.valid.eq(valid),
+            self.bad.eq(check & AnySeq(1)),
+            self.need.eq(AnySeq(len(self.need))),
+        ]
+        return m
+
+
+def _any_window(window: type) -> type:
+    class AnyWindow(window):
+        """Its counts, with any bytes."""
+
+        def elaborate(self, platform: object) -> Module:
+            m = Module()
+            m.submodules.real = real = window()
+            m.d.comb += [
+                real.i_beat.valid.eq(self.i_beat.valid),
+                self.i_beat.ready.eq(real.i_beat.ready),
+                real.take.eq(self.take),
+                self.available.eq(real.available),
+                self.offset.eq(real.offset),
+                self.head.eq(AnySeq(len(self.head))),
+                self.data.eq(AnySeq(len(self.data))),
+            ]
+            return m
+
+    return AnyWindow
+
+
+def open_decoder(old: str = "", new: str = "", **parts: Any) -> type:
+    """Decoder with free data, short queues of jobs, and changes as in `mutant`."""
+    window = parts.pop("ByteWindow", ByteWindow)
+    return mutant(
+        Decoder,
+        old,
+        new,
+        ByteWindow=_any_window(window),
+        StreamChecksum=_AnyChecksum,
+        DictionaryUnpacker=_AnyDictionary,
+        RiceUnpacker=_AnyRice,
+        _JOBS=3,
+        _PARTS=8,  # a bounded run fills it; the margin above _RESERVED is that of the real one
+        _RESERVED=4,
+        **parts,
+    )
+
+
+def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
+    """Contracts between the parts of an `open_decoder`, room for every part, and no end before everything is checked.
+
+    With `codec` all weight streams have that one, which makes longer runs possible.
+    """
+    bench = Bench("decoder" if codec is None else f"decoder_{codec.name.lower()}")
+    probe = bench.add(decoder)
+    m = bench.m
+    job = decoder.i_fill.payload
+    bench.assume((job.beats != 0) & (job.beats <= _BEATS) & (job.slices == 1) & (job.tiles == 1))
+    bench.assume((job.rows <= decoder.config.port_rows) & (job.segment_beats == 1))
+    bench.assume(~job.cache | (job.beats == job.rows))
+
+    if codec is not None:
+        preamble = PREAMBLE(probe.every("reader.preamble")[1])  # behind the input of its check
+        bench.assume((probe["reader.fsm_state"] == 0) | (preamble.codec == codec.value))
+
+    available, offset = probe["window.available"], probe["window.offset"]
+    read_take, step_take = probe.every("reader.take")[0], probe["steps.take"]
+    release, exhausted = probe["reader.release"], probe["front.exhausted"]
+    bench.check("one_take", (read_take == 0) | (step_take == 0))
+    bench.check("overrun", (read_take | step_take) <= available)
+    bench.check("release", ~release | (exhausted & (available == 0) & (offset == 0)))
+
+    part = probe["reader.part"]
+    unpacked = Value.cast(probe["dictionary.part"])[0], Value.cast(probe["rice.part"])[0]
+    plain = Value.cast(part)[0]
+    bench.check(
+        "one_part", ~((unpacked[0] & unpacked[1]) | (unpacked[0] & plain) | (unpacked[1] & plain))
+    )
+    arrives = unpacked[0] | unpacked[1] | plain
+    bench.check("room", ~arrives | probe["parts.i__ready"])
+
+    issue = Value.cast(probe["steps.issue"])
+    issued, half = issue[0], issue[1]
+    flying = Signal(6)
+    m.d.sync += flying.eq(flying + issued - (unpacked[0] | unpacked[1]))
+    bench.check("invented", ~(unpacked[0] | unpacked[1]) | (flying != 0))
+    bench.check("prime", ~Value.cast(probe["reader.prime"])[0] | ((flying == 0) & ~issued))
+    before = bench.past(issued), bench.past(half)
+    rice = probe["reader.rice"]
+    bench.check("alternate", ~(issued & before[0] & rice) | (half != before[1]))
+
+    failed, wrong = probe.every("$signal")[0], probe["wrong"]
+    error = decoder.error
+    pulses = Signal()
+    with m.If(error):
+        m.d.sync += pulses.eq(1)
+    bench.check("error_once", ~(error & pulses))
+    bench.check("silent", ~bench.past(wrong) | error | pulses)
+    bench.check("late_error", decoder.busy | ~(wrong | error))
+    writes = decoder.o_tile.valid | decoder.o_parameter.valid | decoder.o_tile_done
+    bench.check("late_write", ~writes | decoder.busy | bench.past(decoder.busy))
+    bench.check("error_busy", ~failed | decoder.busy)
+    bench.check("stops", ~failed | (issue[0] == 0) & (read_take == 0))
+    bench.cover("cache", decoder.o_tile_done & bench.past(plain))
+    bench.cover("released", release)
+    if codec is Codec.RICE or codec is Codec.DICTIONARY:
+        bench.cover("unpacked", unpacked[codec is Codec.RICE])
+    return bench

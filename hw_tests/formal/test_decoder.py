@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proofs of the decoder's control, and planted bugs that they find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hw_tests.formal.decoder_bench import decoder_bench, open_decoder
+from hw_tests.formal.mutation import mutant
+from hw_tests.formal.prover import ABC_BMC, prove, refute
+from hw_tests.formal.step_bench import CODECS, step_bench, step_count_bench
+from hw_tests.formal.window_benches import front_bench, window_bench
+from meadow.spec.config import named_config
+from meadow.spec.streams import Codec
+from rtl_gen.decoder.beat_front import BeatFront
+from rtl_gen.decoder.byte_window import ByteWindow
+from rtl_gen.decoder.mode_words import ModeWords
+from rtl_gen.decoder.reader import StreamReader
+from rtl_gen.decoder.step_issue import StepIssue
+
+pytestmark = pytest.mark.formal
+
+TINY, FULL = named_config("tiny"), named_config("zcu102")
+SHORT = replace(TINY, ports=4)
+"""Headers of 2 beats, slices of 2 steps: whole streams fit in a bounded run."""
+STEPS_DEPTH = 20
+RICE_DEPTH = 42
+DECODER_DEPTHS = {None: 20, Codec.DICTIONARY: 25, Codec.RICE: 30}
+"""Of streams of any codec, one after the other, and of one codec. The last unpacked weights come in cycle 22 and 28."""
+
+
+def test_front(tmp_path: Path) -> None:
+    prove(front_bench(BeatFront()), tmp_path)
+    prove(front_bench(BeatFront()), tmp_path, mode="cover", depth=12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "checks"),
+    [
+        ("beat.ready.eq((self.o_beat.ready & passing) | self.drop)", "beat.ready.eq(self.o_beat.ready | self.drop)", ("once",)),
+        ("final.eq(transfer & (left == 1))", "final.eq(transfer & (left == 2))", ("one_job", "held_back", "passes")),
+        ("(final & ~weights)", "final", ("one_job", "held_back")),
+        ("free.eq((~passing & ~self.exhausted)", "free.eq(~passing", ("held_back", "one_job")),
+        ("self.exhausted.eq(~job.cache & ~job.beats.any()),", "self.exhausted.eq(0),", ("exhausted",)),
+        ("self.checked_first.eq(first)", "self.checked_first.eq(first & ~self.checked_last)", ("marks",)),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_the_front(tmp_path: Path, old: str, new: str, checks: tuple) -> None:
+    refute(front_bench(mutant(BeatFront, old, new)()), tmp_path, *checks, depth=12)
+
+
+def test_window(tmp_path: Path) -> None:
+    prove(window_bench(ByteWindow()), tmp_path)
+    prove(window_bench(ByteWindow()), tmp_path, mode="cover", depth=14)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "checks"),
+    [
+        ("self.i_beat.ready.eq(held != RING_BEATS)", "self.i_beat.ready.eq(1)", ("ready", "bounded")),
+        ("self.i_beat.ready.eq(held != RING_BEATS)", "self.i_beat.ready.eq(held != RING_BEATS - 1)", ("ready",)),
+        ("(push << 4) - self.take", "(push << 4) - after[:6]", ("counted", "aligned", "ready")),
+        ("tail.eq(tail + push)", "tail.eq(tail + self.i_beat.valid)", ("head", "data")),
+        ("offset.eq(self.offset)", "offset.eq(after[:4])", ("data",)),
+        ("words[8 * i : 8 * (i + ANY_BYTE_STEP)] for", "words[8 * (i & 1) : 8 * ((i & 1) + ANY_BYTE_STEP)] for", ("data",)),
+        ("Cat(*ring[index:], *ring[:index])", "Cat(*ring[index:], *ring[1 : index + 1])", ("data", "head")),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_the_window(tmp_path: Path, old: str, new: str, checks: tuple) -> None:
+    refute(window_bench(mutant(ByteWindow, old, new)()), tmp_path, *checks, depth=14)
+
+
+def test_number_of_steps(tmp_path: Path) -> None:
+    prove(step_count_bench(StepIssue(config=FULL)), tmp_path)
+    prove(step_count_bench(StepIssue(config=FULL)), tmp_path, mode="cover", depth=12)
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "checks"),
+    [
+        (StepIssue, "enough.eq(self.available >= step_bytes)", "enough.eq(self.available >= known_bytes)", ("overrun",)),
+        (StepIssue, "full & enough & self.room & ~self.stop", "full & enough & ~self.stop", ("issues",)),
+        (StepIssue, "(waiting & ~opening)) & ~self.stop)", "(waiting & ~opening)))", ("quiet",)),
+        (StepIssue, "self.exhausted & ((waiting", "((waiting", ("underrun",)),
+        (ModeWords, "self.last.eq(left == 1)", "self.last.eq(left <= 2)", ("lost", "ends")),
+        (ModeWords, "left.eq(left - 1)", "left.eq(left - (position != 3))", ("lost", "invented", "ends")),
+        (ModeWords, "m.d.sync += [left.eq(0), held.eq(0)", "m.d.sync += [held.eq(0)", ("quiet", "issues", "ends")),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_the_number_of_steps(
+    tmp_path: Path, part: type, old: str, new: str, checks: tuple
+) -> None:
+    wrong = mutant(part, old, new)
+    issue = wrong if part is StepIssue else mutant(StepIssue, "", "", ModeWords=wrong)
+    refute(step_count_bench(issue(config=TINY)), tmp_path, *checks, depth=14)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_steps(tmp_path: Path, codec: str) -> None:
+    bench = step_bench(StepIssue(config=TINY), codec, pauses=1)
+    prove(bench, tmp_path, mode="bmc", depth=STEPS_DEPTH, engine=ABC_BMC)
+    prove(bench, tmp_path, mode="cover", depth=STEPS_DEPTH + 4)
+
+
+def test_second_mode_word_of_rice(tmp_path: Path) -> None:
+    """It is due after 32 steps: a run without pauses, so that it may be this long."""
+    bench = step_bench(StepIssue(config=TINY), "rice", pauses=0)
+    prove(bench, tmp_path, mode="bmc", depth=RICE_DEPTH, engine=ABC_BMC)
+    prove(bench, tmp_path, mode="cover", depth=RICE_DEPTH)
+    wrong = mutant(StepIssue, "word_first.eq(refills)", "word_first.eq(0)")(config=TINY)
+    refute(step_bench(wrong, "rice", pauses=0), tmp_path, "width0", depth=RICE_DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("codec", "part", "old", "new", "checks"),
+    [
+        ("rice", StepIssue, "self.need.word_select(sent.half, REFILLS)", "self.need[:REFILLS]", ("refill",)),
+        ("rice", ModeWords, "Mux(position[0], modes >> MODE_BITS, modes)", "Mux(position[0], modes, modes >> MODE_BITS)", ("width0",)),
+        ("chunk1", ModeWords, "self.due.eq((position == 0) & (due != 0))", "self.due.eq(position == 0)", ("mode_word",)),
+        ("chunk1", ModeWords, "vacant.eq(~held | ends)", "vacant.eq(~held)", ("width0", "width1", "rate")),
+        ("chunk1", StepIssue, "~(self.rice | self.chunk2), ~(self.rice | self.chunk2)", "~(self.rice | self.chunk2), ~self.rice & self.chunk2", ("width3",)),
+        ("chunk2", ModeWords, "modes >> WIDTHS // 2 * MODE_BITS", "modes >> WIDTHS * MODE_BITS", ("width0", "width1")),
+        ("chunk2", StepIssue, "known_bytes.eq(raw + (words.due << 2))", "known_bytes.eq(raw + words.due)", ("size",)),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_steps(
+    tmp_path: Path, codec: str, part: type, old: str, new: str, checks: tuple
+) -> None:
+    wrong = mutant(part, old, new)
+    issue = wrong if part is StepIssue else mutant(StepIssue, "", "", ModeWords=wrong)
+    bench = step_bench(issue(config=TINY), codec, pauses=1)
+    refute(bench, tmp_path, *checks, depth=STEPS_DEPTH)
+
+
+@pytest.mark.parametrize("codec", DECODER_DEPTHS)
+def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
+    bench = decoder_bench(open_decoder()(config=SHORT), codec)
+    depth = DECODER_DEPTHS[codec]
+    prove(bench, tmp_path, mode="bmc", depth=depth, engine=ABC_BMC)
+    prove(bench, tmp_path, mode="cover", depth=depth + 2)
+
+
+@pytest.mark.parametrize(
+    ("codec", "part", "old", "new", "checks"),
+    [
+        (None, "reader", "self.release.eq(dry)", "self.release.eq(self.exhausted)", ("release",)),
+        (None, "reader", "beat.eq((self.available != 0) & ~skip & ~self.stop)", "beat.eq(~skip & ~self.stop)", ("overrun",)),
+        (Codec.DICTIONARY, "reader", "m.If(self.i_job.valid & self.idle & ~self.stop)", "m.If(self.i_job.valid & ~self.stop)", ("one_part", "prime", "invented")),
+        (None, "decoder", "steps.stop.eq(failed)", "steps.stop.eq(0)", ("stops", "error_once")),
+        (None, "decoder", "self.error.eq(wrong & ~failed)", "self.error.eq(wrong)", ("error_once",)),
+        (None, "decoder", "failed\n                | reader.busy", "reader.busy", ("error_busy",)),
+        (None, "decoder", "reader.room.eq(reserved < _RESERVED)", "reader.room.eq(1)", ("room",)),
+        (None, "decoder", "(reader.part.valid | steps.issue.valid) - (parts", "steps.issue.valid - (parts", ("room",)),
+        (Codec.RICE, "decoder", "dictionary.step.valid.eq(steps.step.valid & ~reader.rice)", "dictionary.step.valid.eq(steps.step.valid)", ("one_part", "invented")),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_the_decoder(
+    tmp_path: Path, codec: Codec | None, part: str, old: str, new: str, checks: tuple
+) -> None:
+    if part == "reader":
+        wrong: Any = open_decoder(StreamReader=mutant(StreamReader, old, new))
+    else:
+        wrong = open_decoder(old, new)
+    bench = decoder_bench(wrong(config=SHORT), codec)
+    refute(bench, tmp_path, *checks, depth=DECODER_DEPTHS[codec])
