@@ -104,10 +104,10 @@ def _sum_cells(cells: dict[str, int]) -> dict[str, int]:
     return total
 
 
-def count_block(block: str, config: AcceleratorConfig, *, luts: bool = True) -> dict[str, int]:
-    """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. Runs yosys in this process.
+def _count_here(block: str, config: AcceleratorConfig, *, luts: bool) -> dict[str, int]:
+    """What `count_block` returns; only for processes of their own.
 
-    luts: map logic to LUTs as well, which takes as long as all the rest; without it only `dsp` and `ramb18` are complete.
+    pyosys opens its library, and all that are opened after it, with global symbols, which breaks other extensions.
     """
     from pyosys import libyosys
 
@@ -134,6 +134,34 @@ def count_block(block: str, config: AcceleratorConfig, *, luts: bool = True) -> 
     return _sum_cells(cells)
 
 
+class _Counting:
+    """A process that counts one block."""
+
+    def __init__(self, block: str, config_name: str, *, luts: bool) -> None:
+        command = [sys.executable, "-m", "boards.zcu102.resources"]
+        command += ["--config", config_name, "--block", block]
+        command += [] if luts else ["--no-luts"]
+        self.block = block
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def result(self) -> dict[str, int]:
+        """Waits for it. RuntimeError naming the block if yosys fails."""
+        output, _ = self._process.communicate()
+        if self._process.returncode:
+            raise RuntimeError(
+                f"yosys failed on block {self.block} with status {self._process.returncode}"
+            )
+        return json.loads(output.splitlines()[-1])
+
+
+def count_block(block: str, config_name: str, *, luts: bool = True) -> dict[str, int]:
+    """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. RuntimeError if yosys fails.
+
+    luts: map logic to LUTs as well, which takes as long as all the rest; without it only `dsp` and `ramb18` are complete.
+    """
+    return _Counting(block, config_name, luts=luts).result()
+
+
 def count_device(
     config_name: str, *, luts: bool = True, workers: int = 2
 ) -> dict[str, dict[str, int]]:
@@ -143,29 +171,13 @@ def count_device(
     """
     config = named_config(config_name)
     result: dict[str, dict[str, int]] = {}
-    running: list[tuple[str, subprocess.Popen[str]]] = []
+    running: list[_Counting] = []
     waiting = list(BLOCKS)
     while waiting or running:
         while waiting and len(running) < workers:
-            block = waiting.pop(0)
-            command = [sys.executable, "-m", "boards.zcu102.resources"]
-            command += ["--config", config_name, "--block", block]
-            command += [] if luts else ["--no-luts"]
-            running.append(
-                (
-                    block,
-                    subprocess.Popen(
-                        command,
-                        stdout=subprocess.PIPE,
-                        text=True,
-                    ),
-                )
-            )
-        block, process = running.pop(0)
-        output, _ = process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"yosys failed on block {block} with status {process.returncode}")
-        result[block] = json.loads(output.splitlines()[-1]) | {"copies": BLOCKS[block](config)}
+            running.append(_Counting(waiting.pop(0), config_name, luts=luts))
+        counting = running.pop(0)
+        result[counting.block] = counting.result() | {"copies": BLOCKS[counting.block](config)}
     totals = {
         kind: sum(entry[kind] * entry["copies"] for entry in result.values())
         for kind in ("dsp", "ramb18", "lut", "ff")
@@ -182,7 +194,7 @@ def _main() -> None:
     arguments = parser.parse_args()
     if arguments.block:
         config = named_config(arguments.config)
-        counted = count_block(arguments.block, config, luts=not arguments.no_luts)
+        counted = _count_here(arguments.block, config, luts=not arguments.no_luts)
         sys.stdout.write(json.dumps(counted) + "\n")
         return
     counts = count_device(arguments.config, luts=not arguments.no_luts)

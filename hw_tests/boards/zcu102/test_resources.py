@@ -17,7 +17,7 @@ def test_primitives_are_folded() -> None:
 def test_a_lane_has_one_multiplier_per_weight() -> None:
     """tiny: R*W products of the array and the requantisers' own."""
     config = named_config("tiny")
-    counts = count_block("lane", config, luts=False)
+    counts = count_block("lane", "tiny", luts=False)
     assert counts["dsp"] >= config.rows * config.width
     assert counts["dsp"] <= config.rows * config.width + 4 * config.rows
 
