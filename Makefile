@@ -5,13 +5,14 @@ CONFIG ?= tiny
 WORKLOAD ?= opt-125m
 SOAK_CONFIG ?= zcu102
 SEED ?= 0
+SECONDS ?= 600
 BIN := .venv/bin
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test cocotb formal parity lint type verilog bench soak docs clean
+.PHONY: help setup run verify test cocotb formal parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | cocotb | formal | parity | lint | type | verilog | bench | soak | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0]"
+	@echo "make setup | run | verify | test | cocotb | formal | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -65,6 +66,9 @@ bench: setup
 
 soak: setup
 	$(BIN)/meadow soak --config $(SOAK_CONFIG) --seed $(SEED)
+
+torture: setup
+	$(BIN)/meadow torture --config $(CONFIG) --seconds $(SECONDS) --seed $(SEED)
 
 docs: setup
 	$(BIN)/python -m workbench.register_map

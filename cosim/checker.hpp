@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bursts.hpp"
 #include "dram.hpp"
 
 namespace meadow {
@@ -47,6 +48,7 @@ class Stable {
         return good;
     }
     void reset() { waiting_ = false; }
+    bool waiting() const { return waiting_; }
 
   private:
     bool waiting_ = false;
@@ -62,8 +64,11 @@ class PortChecker {
         lengths_.clear();
         beat_ = 0;
     }
-    void check(unsigned port, uint64_t cycle, const MasterPins& in, const SlavePins& out, Violations& found) {
+    void check(unsigned port, uint64_t cycle, const MasterPins& in, const SlavePins& out, Violations& found,
+               BurstLog& log) {
         place_ = Place{port, cycle, &found};
+        if (in.arvalid && !ar_.waiting()) log.add(record(in.araddr, in.arlen, 0));
+        if (in.awvalid && !aw_.waiting()) log.add(record(in.awaddr, in.awlen, 1));
         const Address ar{in.araddr, in.arlen, in.arsize, in.arburst}, aw{in.awaddr, in.awlen, in.awsize, in.awburst};
         if (!ar_.check(in.arvalid, out.arready, ar)) report("ar", kUnstable);
         if (!aw_.check(in.awvalid, out.awready, aw)) report("aw", kUnstable);
@@ -98,6 +103,9 @@ class PortChecker {
     };
     static constexpr const char* kUnstable = "payload or valid changed before ready";
 
+    BurstRecord record(uint64_t address, uint8_t length, uint16_t write) const {
+        return {place_.cycle, address, length + 1u, static_cast<uint16_t>(place_.port), write};
+    }
     void report(const char* channel, const std::string& text) {
         place_.found->add(place_.cycle, "m_axi" + std::to_string(place_.port) + "_" + channel + ": " + text);
     }

@@ -40,10 +40,16 @@ class CosimDevice(Device):
     timeline_gap_cycles: gaps of an item up to so long do not end its event; 0 keeps every cycle.
     clock_mhz: clock of the timeline's microseconds, None shows a cycle as one.
     verilog: simulate this text instead of what rtl_gen generates.
+    guard_bytes: memory below and above the window, a multiple of 4 KiB; both parts are answered like the window, so that
+        only the design keeps accesses out of them.
     log: told what takes long.
 
-    `simulation` is the Simulation below. ProtocolError from `wait` if the design breaks AXI, OSError if the timeline's folder
-    cannot be written.
+    Members
+    -------
+    guards : uint8 1-D, the memory below and above the window.
+    simulation : the Simulation below.
+
+    ProtocolError from `wait` if the design breaks AXI, OSError if the timeline's folder cannot be written.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class CosimDevice(Device):
         timeline_gap_cycles: int = 16,
         clock_mhz: float | None = None,
         verilog: str | None = None,
+        guard_bytes: int = 0,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self.config = config
@@ -75,7 +82,14 @@ class CosimDevice(Device):
             )
         if timeline_gap_cycles < 0:
             raise ValueError(f"timeline_gap_cycles must be at least 0, not {timeline_gap_cycles}")
-        self.memory = np.zeros(-(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES, np.uint8)
+        if guard_bytes < 0 or guard_bytes % _PAGE_BYTES or guard_bytes > memory_base:
+            raise ValueError(
+                f"guard_bytes must be a multiple of {_PAGE_BYTES} in 0..{memory_base}, not {guard_bytes}"
+            )
+        size = -(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        dram = np.zeros(size + 2 * guard_bytes, np.uint8)
+        self.memory = dram[guard_bytes : guard_bytes + size]
+        self.guards = dram[:guard_bytes], dram[guard_bytes + size :]
         library = build_library(
             generated_verilog(config, log=log) if verilog is None else verilog,
             ports=config.ports,
@@ -83,7 +97,7 @@ class CosimDevice(Device):
             log=log,
         )
         self.simulation = Simulation(
-            library, self.memory, base=memory_base, settings=settings, trace=trace
+            library, dram, base=memory_base - guard_bytes, settings=settings, trace=trace
         )
         if timeline is not None:
             self.simulation.start_timeline(timeline_gap_cycles)
@@ -99,6 +113,8 @@ class CosimDevice(Device):
 
     def write(self, offset: int, value: int) -> None:
         """See Device."""
+        if not 0 <= value < 1 << 32:
+            raise ValueError(f"a register holds 0..2**32 - 1, not {value}")
         response = self.simulation.write(offset, value)
         if response:
             raise RegisterError(

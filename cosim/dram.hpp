@@ -43,7 +43,7 @@ struct Settings {
     uint64_t seed;
     uint64_t error_address;
     uint32_t error_kinds;  // 1: reads, 2: writes
-    uint32_t stall[kChannels];  // chance in 1/256 that a channel rests in a cycle
+    uint32_t stall[kChannels];  // chance in 1/256 that a channel rests in a cycle; 256: it always does
     uint64_t refresh_interval;  // cycles, 0: never
     uint64_t refresh_cycles;
     uint64_t page_miss;  // cycles, 0: every row is open

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "Vtop.h"
+#include "bursts.hpp"
 #include "checker.hpp"
 #include "dram.hpp"
 #include "timeline.hpp"
@@ -62,6 +63,7 @@ class Simulation {
   public:
     std::string error;
     Violations violations;
+    BurstLog bursts;
     uint64_t cycle = 0;
     std::deque<Port> ports;
     std::unique_ptr<Timeline> timeline;
@@ -86,6 +88,13 @@ class Simulation {
     }
     const DramCounters& dram_counters() const { return dram_.counters; }
     bool interrupt() const { return top_->irq; }
+    // No burst is asked for or under way.
+    bool quiet() {
+        sample();
+        for (unsigned p = 0; p < MEADOW_PORTS; ++p)
+            if (!ports[p].idle() || pins_[p].arvalid || pins_[p].awvalid || pins_[p].wvalid) return false;
+        return true;
+    }
     bool trace(const char* path) {
 #if VM_TRACE
         trace_.reset(new VerilatedVcdC);
@@ -168,7 +177,7 @@ class Simulation {
             check_reset();
         else
             for (unsigned p = 0; p < MEADOW_PORTS; ++p) {
-                checkers_[p].check(p, cycle, pins_[p], ports[p].out, violations);
+                checkers_[p].check(p, cycle, pins_[p], ports[p].out, violations, bursts);
                 ports[p].end_cycle(pins_[p]);
             }
         sample_lite();
@@ -300,6 +309,7 @@ MEADOW_API int64_t cosim_read(Simulation* s, uint32_t offset, uint32_t* value) {
     return guarded(s, [&] { return s->read(offset, value); });
 }
 MEADOW_API int cosim_interrupt(Simulation* s) { return s->interrupt(); }
+MEADOW_API int cosim_quiet(Simulation* s) { return s->quiet(); }
 MEADOW_API uint64_t cosim_cycle(Simulation* s) { return s->cycle; }
 MEADOW_API void cosim_counters(Simulation* s, unsigned port, meadow::Counters* counters) {
     *counters = s->ports[port].counters;
@@ -313,6 +323,13 @@ MEADOW_API uint64_t cosim_timeline_take(Simulation* s, const meadow::TimelineEve
     if (s->timeline) s->taken = s->timeline->take(s->cycle);
     *events = s->taken.data();
     return s->taken.size();
+}
+MEADOW_API void cosim_bursts(Simulation* s, int on) { s->bursts.on = on != 0; }
+// Bursts since the last call, valid until the next one; returns their number.
+MEADOW_API uint64_t cosim_bursts_take(Simulation* s, const meadow::BurstRecord** bursts) {
+    const std::vector<meadow::BurstRecord>& taken = s->bursts.take();
+    *bursts = taken.data();
+    return taken.size();
 }
 MEADOW_API uint64_t cosim_violations(Simulation* s, char* text, uint64_t size, int clear) {
     const uint64_t count = s->violations.count();

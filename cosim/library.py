@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from cosim.bursts import BURST
 from cosim.timeline import TIMELINE_EVENT
 
 __all__ = [
@@ -43,7 +45,8 @@ class DramSettings:
     rate: (numerator, denominator) bytes per cycle shared by all ports; (0, 1) is unlimited.
     latency_cycles: from the handshake of an address to the first beat of its data, and from the last beat of a
         write to its response; at least 1.
-    stalls: chance in 1/256 that a channel rests in a cycle, one number for all or one for each of ar, r, aw, w, b.
+    stalls: chance in 1/256 that a channel rests in a cycle, one number for all or one for each of ar, r, aw, w, b; 256 is
+        a channel that does not answer.
     seed: of the stalls; the same seed gives the same run, cycle by cycle.
     error_address: byte address whose beat is answered SLVERR, or None.
     error_reads, error_writes: which accesses `error_address` concerns.
@@ -75,8 +78,8 @@ class DramSettings:
             raise ValueError(f"rate must be (0.., 1..) below 2**40, not {self.rate}")
         if self.latency_cycles < 0:
             raise ValueError(f"latency_cycles must be at least 0, not {self.latency_cycles}")
-        if any(not 0 <= stall < 256 for stall in self.channel_stalls):
-            raise ValueError(f"stalls must be 0..255 of 256, not {self.stalls}")
+        if any(not 0 <= stall <= 256 for stall in self.channel_stalls):
+            raise ValueError(f"stalls must be 0..256 of 256, not {self.stalls}")
         interval, duration = self.refresh_interval_cycles, self.refresh_cycles
         if (interval, duration) != (0, 0) and not 0 < duration < interval < 1 << 40:
             raise ValueError(
@@ -165,12 +168,15 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_write": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.c_uint32)),
     "cosim_read": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))),
     "cosim_interrupt": (ctypes.c_int, (_HANDLE,)),
+    "cosim_quiet": (ctypes.c_int, (_HANDLE,)),
     "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
     "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(_Counters))),
     "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(_DramCounters))),
     "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "cosim_timeline": (None, (_HANDLE, ctypes.c_uint64)),
     "cosim_timeline_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
+    "cosim_bursts": (None, (_HANDLE, ctypes.c_int)),
+    "cosim_bursts_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
     "cosim_violations": (
         ctypes.c_uint64,
         (_HANDLE, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int),
@@ -247,7 +253,10 @@ class Simulation:
         )
 
     def configure(self, **changes: object) -> None:
-        """Change fields of `settings` while no burst is under way; stalls start again from the seed, refresh and rows anew."""
+        """Change fields of `settings` between two cycles; stalls start again from the seed, refresh and rows anew.
+
+        Bursts under way go on: what a response says was settled when the memory took its address or its data.
+        """
         self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
         self._library.cosim_configure(self._handle, ctypes.byref(self._native()))
 
@@ -279,10 +288,15 @@ class Simulation:
 
     def take_timeline(self) -> np.ndarray:
         """TIMELINE_EVENT since the start or the last call, unsorted; what goes on is cut here."""
-        events = ctypes.c_void_p()
-        count = self._library.cosim_timeline_take(self._handle, ctypes.byref(events))
-        data = ctypes.string_at(events, count * TIMELINE_EVENT.itemsize) if count else b""
-        return np.frombuffer(data, TIMELINE_EVENT)
+        return self._taken(self._library.cosim_timeline_take, TIMELINE_EVENT)
+
+    def record_bursts(self, on: bool = True) -> None:
+        """Keep every burst that a port shows to the memory from here on, or stop."""
+        self._library.cosim_bursts(self._handle, on)
+
+    def take_bursts(self) -> np.ndarray:
+        """BURST of all ports since `record_bursts` or the last call, by cycle."""
+        return self._taken(self._library.cosim_bursts_take, BURST)
 
     def check_protocol(self) -> None:
         """Raise ProtocolError, once, for the violations found since the last call."""
@@ -295,6 +309,11 @@ class Simulation:
     def interrupt(self) -> bool:
         """Level of `irq`."""
         return bool(self._library.cosim_interrupt(self._handle))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no port asks for a burst or has one under way."""
+        return bool(self._library.cosim_quiet(self._handle))
 
     @property
     def cycle(self) -> int:
@@ -336,6 +355,13 @@ class Simulation:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _taken(self, take: Callable[..., int], kind: np.dtype) -> np.ndarray:
+        """Copy of the records that a function of the library points to."""
+        records = ctypes.c_void_p()
+        count = take(self._handle, ctypes.byref(records))
+        data = ctypes.string_at(records, count * kind.itemsize) if count else b""
+        return np.frombuffer(data, kind)
 
     def _checked(self, result: int) -> int:
         if result < 0:

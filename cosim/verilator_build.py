@@ -30,7 +30,7 @@ __all__ = [
 APT_LINE = "apt-get install -y g++ make"
 LIBRARY_NAME = "libmeadow_cosim.so"
 
-_HARNESS = ("harness.cpp", "checker.hpp", "dram.hpp", "timeline.hpp")
+_HARNESS = ("harness.cpp", "bursts.hpp", "checker.hpp", "dram.hpp", "timeline.hpp")
 _MINIMUM = (5, 36)
 # The wheel's verilated.mk names the tools of the machine that built it and leaves other variables blank.
 _MAKE_VARIABLES = (

@@ -14,7 +14,40 @@ import numpy as np
 
 from meadow.spec.registers import ErrorCode
 
-__all__ = ["Device", "DeviceError", "DeviceTimeout", "RegisterError"]
+__all__ = ["ERROR_MEANINGS", "STUCK", "Device", "DeviceError", "DeviceTimeout", "RegisterError"]
+
+ERROR_MEANINGS: dict[ErrorCode, str] = {
+    ErrorCode.ILLEGAL_COMMAND: (
+        "the command has an unknown opcode or a field out of its range: compile the image again for this device"
+    ),
+    ErrorCode.WINDOW: (
+        "the command reaches beyond the DMA window, nothing was accessed there: check window_beats, kv_base and position"
+    ),
+    ErrorCode.READ_RESPONSE: (
+        "the memory refused a read: check that all of the DMA window is mapped memory"
+    ),
+    ErrorCode.WRITE_RESPONSE: (
+        "the memory refused a write: check that all of the DMA window is mapped, writable memory"
+    ),
+    ErrorCode.STREAM: "a weight stream is damaged: copy the image into the DMA window again",
+    ErrorCode.COMMAND_CHECK: "the command is damaged: copy the image into the DMA window again",
+    ErrorCode.ACTIVATION: (
+        "the command reaches beyond the activation memory: compile the image again for this device"
+    ),
+    ErrorCode.WATCHDOG: (
+        "nothing moved for `watchdog` cycles: check that the memory answers, or raise the register"
+    ),
+}
+"""What each error means, and what to do about it."""
+
+STUCK = (
+    "the memory does not answer a burst that it has accepted, and the device stays busy until it does: check clock and "
+    "reset of the interconnect; if they are right, reset device and interconnect together"
+)
+"""What `Status.STUCK` means, and what to do about it."""
+
+_AT_AN_ADDRESS = (ErrorCode.WINDOW, ErrorCode.READ_RESPONSE, ErrorCode.WRITE_RESPONSE)
+_AT_A_PORT = (*_AT_AN_ADDRESS, ErrorCode.STREAM)
 
 
 class DeviceTimeout(TimeoutError):
@@ -30,25 +63,35 @@ class RegisterError(OSError):
 
 
 class DeviceError(RuntimeError):
-    """A program ended with an error.
+    """A program ended with an error; the message says what to do about it.
 
-    code : ErrorCode, the first error. command : index of the command in its program. address : byte address of
-    the faulting access, port : its AXI port. label : what the image calls the command, "" if it does not say.
+    code : ErrorCode, the first error. command : index in its program of the command that caused it. address : byte
+    address of the access, port : its AXI port, 0 where the error has none. label : what the image calls the command, ""
+    if it does not say. stuck : the memory owes an answer, see STUCK.
     """
 
     def __init__(
-        self, *, code: ErrorCode, command: int, address: int, port: int, label: str = ""
+        self,
+        *,
+        code: ErrorCode,
+        command: int,
+        address: int,
+        port: int,
+        label: str = "",
+        stuck: bool = False,
     ) -> None:
         self.code = code
         self.command = command
         self.address = address
         self.port = port
         self.label = label
+        self.stuck = stuck
         named = f" ({label})" if label else ""
-        super().__init__(
-            f"the device reports {code.name} at command {command}{named}, "
-            f"address {address:#x}, port {port}"
-        )
+        place = f", address {address:#x}" if code in _AT_AN_ADDRESS else ""
+        place += f", port {port}" if code in _AT_A_PORT else ""
+        text = f"the device reports {code.name} at command {command}{named}{place}"
+        parts = (text, ERROR_MEANINGS.get(code), STUCK if stuck else None)
+        super().__init__("; ".join(part for part in parts if part is not None))
 
 
 class Device(ABC):
@@ -73,7 +116,10 @@ class Device(ABC):
 
     @abstractmethod
     def wait(self, timeout_s: float | None = None) -> None:
-        """Return when the interrupt is raised (done or error); DeviceTimeout after `timeout_s` seconds."""
+        """Return when the interrupt is raised: done or error, and ready for the next doorbell unless stuck.
+
+        DeviceTimeout after `timeout_s` seconds.
+        """
 
     @property
     @abstractmethod

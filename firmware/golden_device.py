@@ -14,6 +14,7 @@ from meadow.spec.registers import (
     MAGIC,
     SEQUENCE_FIELDS,
     VERSION,
+    WATCHDOG_CYCLES,
     Control,
     ErrorCode,
     Status,
@@ -24,12 +25,20 @@ from meadow.spec.step import Sequence, Step
 __all__ = ["GoldenDevice"]
 
 _PAGE_BYTES = 4096
+_ERROR_REGISTERS = (
+    "error_code",
+    "error_command",
+    "error_address_low",
+    "error_address_high",
+    "error_port",
+)
 
 
 class GoldenDevice(Device):
     """`config` as meadow.golden.machine executes it, at once when the doorbell is rung.
 
     Counters: bytes_* from the machine's traffic; cycles and stalls stay 0. `memory_bytes` is rounded up to 4 KiB.
+    Without time there is no watchdog, and error_address and error_port stay 0.
     """
 
     def __init__(
@@ -43,7 +52,7 @@ class GoldenDevice(Device):
         self._names = {entry.offset: entry for entry in register_map(config)}
         self._values = dict.fromkeys((entry.name for entry in self._names.values()), 0)
         digest = bytes.fromhex(contract_hash(config))
-        self._values |= {"magic": MAGIC, "version": VERSION}
+        self._values |= {"magic": MAGIC, "version": VERSION, "watchdog": WATCHDOG_CYCLES}
         self._values |= {
             f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
             for index in range(8)
@@ -66,6 +75,8 @@ class GoldenDevice(Device):
         if not 0 <= value < 1 << 32:
             raise ValueError(f"a register holds 0..2**32 - 1, not {value}")
         if entry.name == "control":
+            if value & Control.START and not self._takes_step():
+                raise RegisterError("START was answered with an error", offset=offset)
             self._control(Control(value & 15))
         else:
             self._values[entry.name] = value
@@ -83,11 +94,8 @@ class GoldenDevice(Device):
 
     def _control(self, bits: Control) -> None:
         self._values["control"] = int(bits & Control.INTERRUPT_ENABLE)
-        if Control.RESET in bits:
-            self._values["status"] = 0
         if Control.ACKNOWLEDGE in bits:
-            self._values["status"] = 0
-            self._values["error_code"] = 0
+            self._values |= dict.fromkeys(("status", *_ERROR_REGISTERS), 0)
         if Control.START in bits:
             self._run()
             if Control.INTERRUPT_ENABLE in bits:
@@ -96,8 +104,7 @@ class GoldenDevice(Device):
     def _run(self) -> None:
         values, machine = self._values, self.machine
         machine.clear_traffic()
-        for name in ("error_code", "error_command", "error_address_low", "error_address_high"):
-            values[name] = 0
+        values |= dict.fromkeys(_ERROR_REGISTERS, 0)
         # The machine's window is the memory itself, so the registers must name exactly that.
         window = (
             values["window_base_high"] << 32 | values["window_base_low"],
@@ -119,6 +126,10 @@ class GoldenDevice(Device):
         for traffic, size in machine.traffic.items():
             name = f"bytes_{TrafficClass(traffic).name.lower()}"
             values[f"{name}_low"], values[f"{name}_high"] = size & 0xFFFFFFFF, size >> 32
+
+    def _takes_step(self) -> bool:
+        rows, sequences = self._values["rows"], self._values["sequences"]
+        return 1 <= rows <= self.config.chunk_tokens and 1 <= sequences <= self.config.sequences
 
     def _step(self) -> Step:
         values = self._values

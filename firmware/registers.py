@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from firmware.device import Device, DeviceError, DeviceTimeout
+from firmware.device import STUCK, Device, DeviceError, DeviceTimeout, RegisterError
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
@@ -15,13 +15,12 @@ from meadow.spec.registers import (
     ErrorCode,
     Status,
     register_map,
-    sequence_offset,
 )
 from meadow.spec.step import Step
 
 __all__ = ["ContractMismatch", "Registers"]
 
-_SETTLE_READS = 100_000
+_RESET_READS = 100_000
 
 
 class ContractMismatch(ValueError):
@@ -45,8 +44,17 @@ class Registers:
         return self.device.read(self._offsets[name])
 
     def write(self, name: str, value: int) -> None:
-        """Write the register `name`."""
-        self.device.write(self._offsets[name], value)
+        """Write the register `name`. RegisterError says so if the device refused because it is busy."""
+        try:
+            self.device.write(self._offsets[name], value)
+        except RegisterError as error:
+            status = Status(self.read("status"))
+            if Status.BUSY not in status:
+                raise
+            why = f"it is stuck: {STUCK}" if Status.STUCK in status else "it is busy"
+            raise RegisterError(
+                f"the device refused {value:#x} for register {name}: {why}", offset=error.offset
+            ) from error
 
     def read_wide(self, name: str) -> int:
         """64-bit value of the pair `name`_low, `name`_high, consistent also while it counts."""
@@ -105,40 +113,68 @@ class Registers:
         self.write("head_all", int(step.head_all))
         for index, entry in enumerate(step.sequences):
             for name, _, _ in SEQUENCE_FIELDS:
-                self.device.write(sequence_offset(index, name), getattr(entry, name))
+                self.write(f"sequence{index}_{name}", getattr(entry, name))
+
+    def set_watchdog(self, cycles: int) -> None:
+        """End programs with WATCHDOG after so many cycles in which nothing moved, 0 for never.
+
+        Until this is called it is meadow.spec.registers.WATCHDOG_CYCLES.
+        """
+        self.write("watchdog", cycles)
 
     def run(self, program_offset_beats: int, commands: int, timeout_s: float | None = None) -> None:
-        """Run `commands` commands from an offset and wait for the end. DeviceError, DeviceTimeout."""
+        """Run `commands` commands from an offset and wait for the end. DeviceError, DeviceTimeout.
+
+        When it returns or raises a DeviceError that is not `stuck`, the device is ready for the next run.
+        RegisterError if the device refuses to start: it is busy, or has no room for the step in its registers.
+        """
         self.write("program", program_offset_beats)
         self.write("program_length", commands)
-        self.write("control", Control.START | Control.INTERRUPT_ENABLE)
+        self._start()
         self.device.wait(timeout_s)
-        status = self._settled()
-        error = self.error() if Status.ERROR in status else None
+        status = Status(self.read("status"))
+        error = self.error(stuck=Status.STUCK in status) if Status.ERROR in status else None
         self.write("control", Control.ACKNOWLEDGE | Control.INTERRUPT_ENABLE)
         if error is not None:
             raise error
 
-    def _settled(self) -> Status:
-        """Status once BUSY is 0: after an error the ports still finish what AXI demands. DeviceTimeout if they do not."""
-        for _ in range(_SETTLE_READS):
-            status = Status(self.read("status"))
-            if Status.BUSY not in status:
-                return status
-        raise DeviceTimeout(f"still busy {_SETTLE_READS} register reads after its interrupt")
+    def _start(self) -> None:
+        try:
+            self.write("control", Control.START | Control.INTERRUPT_ENABLE)
+        except RegisterError as error:
+            rows, sequences = self.read("rows"), self.read("sequences")
+            config = self.config
+            if 1 <= rows <= config.chunk_tokens and 1 <= sequences <= config.sequences:
+                raise
+            raise RegisterError(
+                f"the device refused to start: it takes 1..{config.chunk_tokens} rows of 1..{config.sequences} "
+                f"sequences, not {rows} of {sequences}",
+                offset=error.offset,
+            ) from error
 
-    def error(self) -> DeviceError:
+    def error(self, *, stuck: bool = False) -> DeviceError:
         """The first error, from the error registers."""
         return DeviceError(
             code=ErrorCode(self.read("error_code")),
             command=self.read("error_command"),
             address=self.read_wide("error_address"),
             port=self.read("error_port"),
+            stuck=stuck,
         )
 
     def reset(self) -> None:
-        """Soft reset of every unit but the register file."""
-        self.write("control", Control.RESET)
+        """Soft reset of every unit but the register file; returns when the device is ready for the next run.
+
+        DeviceTimeout if it does not become ready: bursts under way are finished first, as AXI demands.
+        """
+        self.write("control", Control.RESET | Control.ACKNOWLEDGE)
+        status = Status.BUSY
+        for _ in range(_RESET_READS):
+            status = Status(self.read("status"))
+            if Status.BUSY not in status:
+                return
+        why = STUCK if Status.STUCK in status else "it still finishes bursts or does not react"
+        raise DeviceTimeout(f"busy {_RESET_READS} register reads after a soft reset: {why}")
 
     def counters(self) -> dict[str, int]:
         """The counters of the last run by name."""

@@ -373,6 +373,7 @@ class Session:
                 address=error.address,
                 port=error.port,
                 label=labels[index] if index < len(labels) else "",
+                stuck=error.stuck,
             ) from None
 
     def _read(self, start: int, size: int) -> np.ndarray:

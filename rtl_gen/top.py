@@ -73,7 +73,7 @@ class Accelerator(wiring.Component):
             return component
 
         m.submodules.registers = registers = LiteRegisters(config=config)
-        m.submodules.sequencer = sequencer = Sequencer(address_bits=config.address_bits)
+        m.submodules.sequencer = sequencer = Sequencer(config=config)
         ports = []
         for index in range(config.ports):
             port = MemoryPort(config=config)
@@ -98,10 +98,12 @@ class Accelerator(wiring.Component):
                 port.flush.eq(sequencer.flush),
             ]
         self._connect_control(m, registers, sequencer, ports, reset)
+        self._connect_progress(m, sequencer, ports, memory, array)
         for component in (fetch, array, vector, loader, storer):
             m.d.comb += component.step.eq(registers.step)
         m.d.comb += [
-            sequencer.fetch_busy.eq(fetch.busy),
+            sequencer.fetch_busy.eq(fetch.busy | _any(decoder.busy for decoder in decoders)),
+            sequencer.i_outside.eq(memory.o_outside),
             sequencer.unit_busy[0].eq(array.busy | writer.busy),
             sequencer.unit_busy[1].eq(vector.busy),
             sequencer.unit_busy[2].eq(loader.busy),
@@ -130,15 +132,34 @@ class Accelerator(wiring.Component):
             sequencer.program.eq(registers.program),
             sequencer.program_length.eq(registers.program_length),
             sequencer.outputs.eq(registers.step.outputs),
+            sequencer.watchdog.eq(registers.watchdog),
             sequencer.writes_pending.eq(_any(port.writes_pending for port in ports)),
             sequencer.ports_idle.eq(_all(port.idle for port in ports)),
             registers.busy.eq(sequencer.busy),
+            registers.stuck.eq(sequencer.stuck),
             registers.done_set.eq(sequencer.done),
             registers.command_index.eq(sequencer.command_index),
             self.command_index.eq(sequencer.command_index),
             registers.error_set.eq(sequencer.o_error),
             self.irq.eq(registers.interrupt),
         ]
+
+    def _connect_progress(self, m: Module, sequencer, ports, memory, array) -> None:
+        """Anything that moves, whoever moves it; a register for each port, then one for all."""
+        moves = [memory.o_active, array.busy_cycle]
+        for index, port in enumerate(ports):
+            axi = port.axi
+            moved = Signal(name=f"port{index}_moves")
+            m.d.sync += moved.eq(
+                port.o_read_beat.valid
+                | port.o_write_beat.valid
+                | (axi.arvalid & axi.arready)
+                | (axi.awvalid & axi.awready)
+                | (axi.wvalid & axi.wready)
+                | (axi.bvalid & axi.bready)
+            )
+            moves.append(moved)
+        m.d.sync += sequencer.progress.eq(_any(moves))
 
     def _connect_memory(self, m: Module, memory, array, writer, vector, loader, storer) -> None:
         for name, component in (
@@ -205,18 +226,28 @@ class Accelerator(wiring.Component):
             ]
             wiring.connect(m, getattr(storer, f"o_write_{index}"), port.i_write)
             wiring.connect(m, getattr(storer, f"o_write_data_{index}"), port.i_write_data)
+        first = ports[0].error
+        candidates = [
+            # A read of commands may lie behind the end of the program: it hides no other fault.
+            (first.valid & first.of_commands, 0, first.code, first.command, first.address, 1)
+        ]
         for index in reversed(range(self._config.ports)):  # the lowest port wins a tie
-            for valid, code, address in (
-                (decoders[index].error, ErrorCode.STREAM.value, 0),
-                (ports[index].error.valid, ports[index].error.code, ports[index].error.address),
-            ):
-                with m.If(valid):
-                    m.d.comb += [
-                        sequencer.i_error.valid.eq(1),
-                        sequencer.i_error.code.eq(code),
-                        sequencer.i_error.address.eq(address),
-                        sequencer.i_error.port.eq(index),
-                    ]
+            decoder, fault = decoders[index], ports[index].error
+            own = fault.valid & ~fault.of_commands
+            candidates += [
+                (decoder.error, index, ErrorCode.STREAM.value, decoder.error_command, 0, 0),
+                (own, index, fault.code, fault.command, fault.address, 0),
+            ]
+        for valid, index, code, command, address, of_commands in candidates:
+            with m.If(valid):
+                m.d.comb += [
+                    sequencer.i_error.valid.eq(1),
+                    sequencer.i_error.code.eq(code),
+                    sequencer.i_error.command.eq(command),
+                    sequencer.i_error.address.eq(address),
+                    sequencer.i_error.port.eq(index),
+                    sequencer.i_error.of_commands.eq(of_commands),
+                ]
 
     def _connect_tile_wait(self, m: Module, tile_wait, decoders, array) -> None:
         m.d.comb += [

@@ -14,6 +14,7 @@ from workbench.generate import generate_command
 from workbench.report import report_command
 from workbench.run import run_command
 from workbench.soak import soak_command
+from workbench.torture import torture_command
 from workbench.verify import verify_command
 
 __all__ = ["app", "main"]
@@ -32,6 +33,7 @@ app.command("verify")(verify_command)
 app.command("bench")(bench_command)
 app.command("soak")(soak_command)
 app.command("corrupt")(corrupt_command)
+app.command("torture")(torture_command)
 app.command("report")(report_command)
 app.command("ablation")(ablation_command)
 

@@ -14,7 +14,7 @@ import typer
 
 from cosim.device import CosimDevice
 from cosim.library import SimulationError
-from firmware.device import DeviceError, DeviceTimeout
+from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
 from firmware.session import Session, StepResult
@@ -246,14 +246,15 @@ def _spoiled_step(trial: _Trial, session: Session, fault: Fault, tokens: list[in
     except DeviceError as error:
         if session.positions != [0] or Status.DONE in trial.registers.seen:
             return "silent_errors"
-        return "reported" if error.code == ErrorCode.STREAM else "other_errors"
+        found = (error.code, error.command)
+        return "reported" if found == (ErrorCode.STREAM, fault.stream.command) else "other_errors"
 
 
 def _good_step(trial: _Trial, session: Session, tokens: list[int]) -> str:
     """The step after a fault, with a mended image: "recoveries" if it equals golden, else "wrong_results"."""
     try:
         result = session.step({0: tokens}, outputs=_OUTPUTS, head_all=True)
-    except (DeviceError, DeviceTimeout, SimulationError):
+    except (DeviceError, DeviceTimeout, RegisterError, SimulationError):
         return "wrong_results"
     session.rewind()
     return "recoveries" if trial.equals_golden(tokens, result) else "wrong_results"
@@ -331,7 +332,7 @@ def corrupt_command(
 ) -> None:
     """Flip bits in weight streams of small random models, or cut streams, and let the chip run them.
 
-    Each fault must end the step with the error STREAM, without an output, and the next step with a mended image must
+    Each fault must end the step with the error STREAM of its command, without an output, and the next step with a mended image must
     equal golden. Exit code 1 if one did not.
     """
     if codec not in CAMPAIGN_CODECS:

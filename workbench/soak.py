@@ -22,6 +22,7 @@ from workbench.bench_step import Check, run_step
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
 from workbench.progress import log
+from workbench.random_models import SOAK_SIZES, draw_description
 
 __all__ = ["SoakCase", "draw_case", "run_case", "soak_command"]
 
@@ -68,7 +69,7 @@ class SoakCase:
 def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int) -> SoakCase:
     """A random combination that the configuration can hold."""
     architecture = str(random.choice(["opt", "llama", "llama", "vit", "bert"]))
-    description = _description(random, architecture, config)
+    description = draw_description(random, architecture, config, SOAK_SIZES)
     hidden = description.hidden
     blocks = int(random.integers(1, 4))
     count = int(random.integers(1, config.sequences + 1)) if random.random() < 0.5 else 1
@@ -98,45 +99,6 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
         tokens=tokens,
         throttle=throttle,
         seed=seed,
-    )
-
-
-def _description(
-    random: np.random.Generator, architecture: str, config: AcceleratorConfig
-) -> ModelDescription:
-    llama, encoder = architecture == "llama", architecture in ("vit", "bert")
-    kv_heads = int(random.integers(1, 5))
-    group = int(random.integers(1, 9)) if llama else 1
-    heads = kv_heads * group
-    largest = min(config.max_head_dim, max(2, 512 // heads))
-    named = [size for size in (32, 64, 128) if size <= largest]
-    odd = 2 * int(random.integers(1, largest // 2 + 1))
-    head_dim = int(random.choice(named)) if named and random.random() < 0.6 else odd
-    width = heads * head_dim
-    if llama:
-        width = int(random.integers(4, 301))
-    return ModelDescription(
-        architecture=architecture,
-        layers=1,
-        width=width,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        hidden=int(random.integers(8, 400)),
-        vocabulary=int(random.integers(5, 300)),
-        max_positions=config.max_context,
-        position_offset=2 if architecture == "opt" else 0,
-        norm="rms" if llama else "layer",
-        norm_epsilon=1e-5,
-        activation={"opt": "relu", "llama": "silu"}.get(architecture, "gelu"),
-        tied_head=False,
-        bos_token=0,
-        eos_token=1,
-        norm_order="post" if architecture == "bert" else "pre",
-        gated=llama,
-        rotary_base=10000.0 if llama else 0.0,
-        causal=not encoder,
-        outputs="hidden" if architecture == "bert" else "tokens",
     )
 
 

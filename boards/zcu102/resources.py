@@ -68,7 +68,7 @@ _COMPONENTS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
     "vector": lambda config: VectorUnit(config=config),
     "loader": lambda config: Loader(config=config),
     "storer": lambda config: Storer(config=config),
-    "sequencer": lambda config: Sequencer(address_bits=config.address_bits),
+    "sequencer": lambda config: Sequencer(config=config),
     "registers": lambda config: LiteRegisters(config=config),
     # Parts of the decoder, to compare the codecs.
     "dictionary_unpacker": lambda config: DictionaryUnpacker(config=config),

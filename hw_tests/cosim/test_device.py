@@ -67,6 +67,9 @@ def test_refused_registers_raise(device: CosimDevice) -> None:
         device.read(0x40)
     with pytest.raises(RegisterError, match="writing register 0x40 was answered 2"):
         device.write(0x40, 0)
+    for value in (-1, 1 << 32):
+        with pytest.raises(ValueError, match=rf"a register holds 0\.\.2\*\*32 - 1, not {value}"):
+            device.write(0, value)
 
 
 def test_verilog_is_generated_once_per_configuration(monkeypatch, tmp_path) -> None:

@@ -165,7 +165,7 @@ def test_tracing_needs_a_library_built_for_it(library: Path, tmp_path: Path) -> 
     [
         ({"rate": (1, 0)}, "rate"),
         ({"latency_cycles": -1}, "latency_cycles must be at least 0, not -1"),
-        ({"stalls": 256}, "stalls must be 0..255 of 256, not 256"),
+        ({"stalls": 257}, "stalls must be 0..256 of 256, not 257"),
     ],
 )
 def test_settings_out_of_range_are_refused(fields: dict, message: str) -> None:

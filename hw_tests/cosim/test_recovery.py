@@ -3,95 +3,227 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from cosim.device import CosimDevice
-from cosim.library import DramSettings
-from firmware.device import DeviceError
-from firmware.session import Session
-from hw_tests.opt_models import opt_description
-from meadow.compiler.image import compile_image
-from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.image import Image
-from meadow.spec.commands import COMMAND_BYTES, Command, Outputs
+from firmware.device import DeviceError, RegisterError
+from hw_tests.cosim.chip_bench import TOKENS, Bench, bench
+from meadow.spec.commands import Command, MatmulOutput, Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
+from meadow.spec.ranges import field_ranges
 from meadow.spec.registers import ErrorCode
+from rtl_gen.dma.bursts import max_burst_beats
 
 pytestmark = pytest.mark.sim
 
-TOKENS = [3, 1, 4, 1, 5, 9, 2, 6]
+Plant = Callable[[Bench], None]
 
 
-def field(image: Image, label: str, name: str) -> int:
-    start = image.manifest.regions["program"].offset * BEAT_BYTES
-    start += image.manifest.labels.index(label) * COMMAND_BYTES
-    return Command.decode(image.dram[start : start + COMMAND_BYTES].tobytes()).values[name]
+def weight(run: Bench) -> None:
+    run.device.memory[run.field("layers.0.fc1.0", "offset0") * BEAT_BYTES + 700] ^= 4
+
+
+def preamble(run: Bench) -> None:
+    run.device.memory[run.field("layers.1.v", "offset0") * BEAT_BYTES] = 77
+
+
+def opcode(run: Bench) -> None:
+    run.command_bytes("layers.0.o")[0] = 200
+    run.seal("layers.0.o")
+
+
+def damaged(run: Bench) -> None:
+    run.command_bytes("layers.1.q")[9] ^= 32
+
+
+def no_tiles(run: Bench) -> None:
+    run.change("layers.1.fc2.0", tiles=0)
+
+
+def far_store(run: Bench) -> None:
+    run.change("layers.1.k_store", offset=1 << 31)
+
+
+def far_stream(run: Bench) -> None:
+    port = run.session.config.ports - 1
+    run.change("layers.0.fc2.0", **{f"offset{port}": (1 << 32) - 1})
+
+
+def far_words(run: Bench) -> None:
+    run.change("layers.1.q", destination=run.session.config.activation_words - 1)
+
+
+def read_response(run: Bench) -> None:
+    address = run.address(run.field("layers.0.fc2.0", "offset0") + 16)
+    run.device.simulation.configure(error_address=address, error_writes=False)
+
+
+def write_response(run: Bench) -> None:
+    address = run.address(run.session.manifest.kv_base(0) + run.field("layers.1.v_store", "offset"))
+    run.device.simulation.configure(error_address=address, error_reads=False)
+
+
+FAULTS: list[tuple[Plant, ErrorCode, str]] = [
+    (weight, ErrorCode.STREAM, "layers.0.fc1.0"),
+    (preamble, ErrorCode.STREAM, "layers.1.v"),
+    (opcode, ErrorCode.ILLEGAL_COMMAND, "layers.0.o"),
+    (no_tiles, ErrorCode.ILLEGAL_COMMAND, "layers.1.fc2.0"),
+    (damaged, ErrorCode.COMMAND_CHECK, "layers.1.q"),
+    (far_store, ErrorCode.WINDOW, "layers.1.k_store"),
+    (far_stream, ErrorCode.WINDOW, "layers.0.fc2.0"),
+    (far_words, ErrorCode.ACTIVATION, "layers.1.q"),
+    (read_response, ErrorCode.READ_RESPONSE, "layers.0.fc2.0"),
+    (write_response, ErrorCode.WRITE_RESPONSE, "layers.1.v_store"),
+]
+
+
+def place(run: Bench, plant: Plant) -> tuple[int, int] | None:
+    """Address and port of an access that must be named."""
+    config = run.session.config
+    if plant is far_store:
+        beats = run.session.manifest.kv_base(0) + (1 << 31)
+        return run.address(beats), 0
+    if plant is far_stream:
+        return run.address((1 << 32) - 1), config.ports - 1
+    if plant is read_response:
+        burst = max_burst_beats(config)
+        return run.address(run.field("layers.0.fc2.0", "offset0") + 16 // burst * burst), 0
+    if plant is write_response:
+        offset = run.field("layers.1.v_store", "offset")
+        return run.address(run.session.manifest.kv_base(0) + offset), 0
+    return None
 
 
 @pytest.mark.parametrize("config", ["tiny", "small"])
 @pytest.mark.parametrize("stalls", [0, 80])
 @pytest.mark.parametrize(
-    ("fault", "code", "label"),
-    [
-        ("weight", ErrorCode.STREAM, "layers.0.fc1.0"),
-        ("preamble", ErrorCode.STREAM, "layers.1.v"),
-        ("opcode", ErrorCode.ILLEGAL_COMMAND, "layers.0.o"),
-        ("offset", ErrorCode.WINDOW, "layers.1.k_store"),
-        ("bus", ErrorCode.READ_RESPONSE, "layers.0.fc2.0"),
-    ],
+    ("plant", "code", "label"), FAULTS, ids=[fault[0].__name__ for fault in FAULTS]
 )
 def test_an_error_is_named_and_the_next_program_runs(
-    config: str, stalls: int, fault: str, code: ErrorCode, label: str
+    config: str, stalls: int, plant: Plant, code: ErrorCode, label: str
 ) -> None:
-    model = synthetic_model(
-        opt_description(
-            layers=2,
-            width=64,
-            heads=2,
-            head_dim=32,
-            hidden=96,
-            vocabulary=60,
-            max_positions=64,
-        ),
-        seed=4,
-    )
-    chosen = named_config(config)
-    image = compile_image(model, chosen, config_name=config, codec="raw", tokenizer_json="{}")
-    expected = BitTrueModel(model, chosen).forward(TOKENS)
-    settings = DramSettings(stalls=stalls, seed=11)
-    with CosimDevice(
-        chosen, Session.window_bytes(image), settings=settings, timeout_cycles=2_000_000
-    ) as device:
-        session = Session(device, image)
-        command = image.manifest.regions["program"].offset * BEAT_BYTES
-        command += image.manifest.labels.index(label) * COMMAND_BYTES
-        memory = device.memory
-        if fault == "weight":
-            memory[field(image, label, "offset0") * BEAT_BYTES + 700] ^= 4
-        elif fault == "preamble":
-            memory[field(image, label, "offset0") * BEAT_BYTES] = 77
-        elif fault == "opcode":
-            memory[command] = 200
-        elif fault == "offset":
-            wrong = Command.decode(memory[command : command + COMMAND_BYTES].tobytes())
-            changed = Command(
-                wrong.opcode, {**wrong.values, "offset": 1 << 31}, wrong.wait, flags=wrong.flags
-            )
-            memory[command : command + COMMAND_BYTES] = np.frombuffer(changed.encode(), np.uint8)
+    with bench(config, stalls=stalls, seed=11) as run:
+        plant(run)
+        error = run.fails(code, label)
+        expected = place(run, plant)
+        if expected is not None:
+            assert (error.address, error.port) == expected, str(error)
+        run.check_recovery()
+
+
+def test_every_field_out_of_its_range_is_refused() -> None:
+    """The least and the largest value of each field that may not take all of its bits, and those beyond them."""
+    with bench("tiny") as run:
+        config, tried = run.session.config, 0
+        seen: set[Opcode] = set()
+        for index, label in enumerate(run.image.manifest.labels):
+            command = run.image.command(index)
+            if command.opcode in seen:
+                continue
+            seen.add(command.opcode)
+            for name, (least, most) in field_ranges(config, command.opcode).items():
+                for value in (least - 1, most + 1):
+                    try:
+                        run.change(label, **{name: value})
+                    except ValueError:
+                        continue  # the bits of the field cannot say so
+                    tried += 1
+                    run.fails(ErrorCode.ILLEGAL_COMMAND, label)
+                    run.command_bytes(label)[:] = np.frombuffer(command.encode(), np.uint8)
+        assert tried > 20 and len(seen) >= 7
+        run.check_recovery()
+
+
+def test_every_flipped_bit_of_a_command_is_found() -> None:
+    random = np.random.default_rng(6)
+    with bench("tiny") as run:
+        for label in ("embed", "layers.0.k_store", "layers.1.attend.0", "head.0", "end"):
+            for bit in random.choice(512, 6, replace=False):
+                run.command_bytes(label)[bit // 8] ^= 1 << bit % 8
+                run.fails(ErrorCode.COMMAND_CHECK, label)
+                run.command_bytes(label)[bit // 8] ^= 1 << bit % 8
+        run.check_recovery()
+
+
+@pytest.mark.parametrize("code", [ErrorCode.COMMAND_CHECK, ErrorCode.ILLEGAL_COMMAND])
+def test_a_command_is_checked_though_its_condition_is_not_met(code: ErrorCode) -> None:
+    with bench("tiny") as run:
+        if code == ErrorCode.COMMAND_CHECK:
+            run.command_bytes("argmax")[5] ^= 1
         else:
-            address = device.memory_base + field(image, label, "offset0") * BEAT_BYTES + 256
-            device.simulation.configure(error_address=address)
-        before = memory.copy()
+            run.change("argmax", function=3)
         with pytest.raises(DeviceError) as caught:
-            session.step({0: TOKENS}, outputs=Outputs.LOGITS, head_all=True)
-        assert caught.value.code == code
-        assert session.positions == [0]
-        logits = image.manifest.regions["logits"]
-        area = slice(logits.offset * BEAT_BYTES, (logits.offset + logits.beats) * BEAT_BYTES)
-        assert np.array_equal(memory[area], before[area])
-        memory[: image.dram.size] = image.dram
-        device.simulation.configure(error_address=None)
-        result = session.step({0: TOKENS}, outputs=Outputs.LOGITS, head_all=True)
-        assert np.array_equal(result.logits, expected)
+            run.session.step({0: TOKENS}, outputs=Outputs.LOGITS)
+        assert (caught.value.code, caught.value.label) == (code, "argmax")
+        run.check_recovery()
+
+
+@pytest.mark.parametrize("values", [{"rows": 0}, {"rows": 65}, {"sequences": 0}, {"sequences": 5}])
+def test_a_start_with_a_step_that_does_not_fit_is_refused(values: dict[str, int]) -> None:
+    with bench("tiny") as run:
+        run.session.prepare({0: TOKENS})
+        for name, value in values.items():
+            run.session.registers.write(name, value)
+        with pytest.raises(RegisterError, match=r"takes 1\.\.64 rows of 1\.\.4 sequences, not"):
+            run.session.execute(0, run.image.manifest.commands)
+        assert run.session.registers.read("status") == 0
+        run.device.simulation.run(500)
+        assert not len(run.device.simulation.take_bursts())
+        run.check_recovery()
+
+
+@pytest.mark.parametrize("config", ["tiny", "small"])
+def test_every_way_beyond_the_activation_memory(config: str) -> None:
+    with bench(config) as run:
+        last = run.session.config.activation_words - 1
+        for label, name in (
+            ("embed", "destination"),
+            ("layers.0.attention_norm", "source"),
+            ("layers.0.attention_norm", "destination"),
+            ("layers.0.k", "source"),
+            ("layers.0.o", "source"),
+            ("layers.0.o", "destination"),
+            ("layers.1.fc1.0", "destination"),
+            ("layers.1.v_store", "source"),
+            ("layers.1.attend.1", "query"),
+            ("final_norm", "source"),
+            ("head.0", "destination"),
+            ("argmax", "destination"),
+            ("argmax_store", "source"),
+        ):
+            run.change(label, **{name: last})
+            run.fails(ErrorCode.ACTIVATION, label)
+            index = run.index(label)
+            run.command_bytes(label)[:] = np.frombuffer(run.image.command(index).encode(), np.uint8)
+        run.check_recovery()
+
+
+@pytest.mark.parametrize("config", ["tiny", "small"])
+def test_commands_that_the_model_does_not_use(config: str) -> None:
+    chosen = named_config(config)
+    last = chosen.activation_words - 1
+    scores = dict(blocks=1, segment_beats=1, score_shift=9, heads=1, part=1, scores_stride=64)
+    with bench(config) as run:
+        stream = {
+            f"{what}{port}": run.field("layers.0.k", f"{what}{port}")
+            for port in range(chosen.ports)
+            for what in ("offset", "beats")
+        }
+        sizes = {name: run.field("layers.0.k", name) for name in ("tiles", "slices", "row_set")}
+        rotated = dict(output=MatmulOutput.ROTATE8, post_shift=9, rotary=last, rotary_stride=2)
+        rotated |= dict(rotary_words=2, source_stride=8, destination_stride=8)
+        run.step()
+        run.session.rewind()
+        for command in (
+            Command(Opcode.SOFTMAX, dict(source=last, rows=1, keys=4)),
+            Command(Opcode.ATTEND, scores | dict(scores=last, query_stride=1)),
+            Command(Opcode.MATMUL, stream | sizes | rotated),
+        ):
+            program = [Command(Opcode.FENCE), command, Command(Opcode.END)]
+            with pytest.raises(DeviceError) as caught:
+                run.session.run_commands(program)
+            assert (caught.value.code, caught.value.command) == (ErrorCode.ACTIVATION, 1)
+            run.check_bursts()
+        run.check_recovery()

@@ -6,13 +6,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firmware.device import DeviceTimeout, RegisterError
+from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
 from meadow.spec.commands import Command, Opcode, Outputs
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
-from meadow.spec.registers import COUNTERS, Status, register_map, sequence_offset
+from meadow.spec.registers import (
+    COUNTERS,
+    WATCHDOG_CYCLES,
+    Control,
+    ErrorCode,
+    Status,
+    register_map,
+    sequence_offset,
+)
 from meadow.spec.step import Sequence, Step
 
 CONFIG = CONFIGURATIONS["tiny"]
@@ -82,21 +90,97 @@ def test_read_only_registers_are_not_written(registers: Registers) -> None:
         registers.write("rows", 1 << 32)
 
 
-class NeverIdle(GoldenDevice):
-    """Interrupts, but stays busy for ever."""
+def test_the_watchdog_keeps_its_default_until_it_is_set(registers: Registers) -> None:
+    assert registers.read("watchdog") == WATCHDOG_CYCLES
+    registers.set_watchdog(0)
+    assert registers.read("watchdog") == 0
+
+
+class Memory(GoldenDevice):
+    """Status bits beside those of the golden device; while BUSY is one of them, writes but to `control` are refused."""
+
+    extra = Status(0)
 
     def read(self, offset: int) -> int:
         value = super().read(offset)
-        status = next(r.offset for r in register_map(self.config) if r.name == "status")
-        return value | Status.BUSY if offset == status else value
+        return value | self.extra if self.name(offset) == "status" else value
+
+    def write(self, offset: int, value: int) -> None:
+        refused = self.name(offset) != "control" or value & Control.START
+        if Status.BUSY in self.extra and refused:
+            raise RegisterError("SLVERR", offset=offset)
+        super().write(offset, value)
+
+    def name(self, offset: int) -> str:
+        return {entry.offset: entry.name for entry in register_map(self.config)}[offset]
 
 
-def test_a_device_that_stays_busy_is_a_timeout() -> None:
-    config = CONFIGURATIONS["tiny"]
-    device = NeverIdle(config, 1 << 16)
+@pytest.fixture
+def memory() -> Memory:
+    device = Memory(CONFIG, 1 << 16)
     end = Command(Opcode.END).encode()
     device.memory[: len(end)] = np.frombuffer(end, np.uint8)
-    registers = Registers(device, config)
+    return device
+
+
+def ready(device: GoldenDevice) -> Registers:
+    registers = Registers(device, CONFIG)
     registers.set_window()
-    with pytest.raises(DeviceTimeout, match="still busy 100000 register reads after its interrupt"):
+    registers.set_step(Step((Sequence(0, 0, 1),)))
+    return registers
+
+
+def test_a_run_ends_with_a_device_that_takes_the_next(memory: Memory) -> None:
+    registers = ready(memory)
+    for _ in range(2):
         registers.run(0, 1)
+        assert not memory.interrupt and registers.read("status") == 0
+
+
+def test_an_error_of_a_memory_that_does_not_answer_says_so(memory: Memory) -> None:
+    registers = ready(memory)
+    memory.memory[1] ^= 1
+    wait = memory.wait
+
+    def stuck(timeout_s: float | None = None) -> None:
+        wait(timeout_s)
+        memory.extra = Status.BUSY | Status.STUCK
+
+    memory.wait = stuck  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(
+        DeviceError, match="COMMAND_CHECK at command 0.*memory does not answer"
+    ) as e:
+        registers.run(0, 1)
+    assert e.value.stuck and e.value.code == ErrorCode.COMMAND_CHECK
+    # Until the memory answers nothing else can run, and the reason is named again.
+    with pytest.raises(RegisterError, match="register program: it is stuck: the memory does not"):
+        registers.run(0, 1)
+    with pytest.raises(DeviceTimeout, match="after a soft reset: the memory does not answer"):
+        registers.reset()
+    memory.extra = Status(0)
+    memory.wait = wait  # pyright: ignore[reportAttributeAccessIssue]
+    memory.memory[1] ^= 1
+    registers.reset()
+    registers.run(0, 1)
+
+
+def test_a_busy_device_refuses_and_the_reason_is_named(memory: Memory) -> None:
+    registers = ready(memory)
+    memory.extra = Status.BUSY
+    with pytest.raises(RegisterError, match="refused 0x1 for register rows: it is busy"):
+        registers.set_step(Step((Sequence(0, 0, 1),)))
+    with pytest.raises(DeviceTimeout, match="busy 100000 register reads after a soft reset"):
+        registers.reset()
+
+
+@pytest.mark.parametrize(("name", "value"), [("rows", 0), ("rows", 65), ("sequences", 5)])
+def test_a_step_that_does_not_fit_is_refused_at_the_start(
+    memory: Memory, name: str, value: int
+) -> None:
+    """Session checks steps before; this is for those who write registers themselves."""
+    registers = ready(memory)
+    registers.write(name, value)
+    found = r"takes 1\.\.64 rows of 1\.\.4 sequences, not \d+ of \d+"
+    with pytest.raises(RegisterError, match=found) as caught:
+        registers.run(0, 1)
+    assert f"{value}" in str(caught.value) and registers.read("status") == 0

@@ -193,21 +193,27 @@ def test_a_small_window_is_refused(image: Image) -> None:
 
 
 @pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("code", [ErrorCode.COMMAND_CHECK, ErrorCode.ILLEGAL_COMMAND])
 def test_an_error_names_command_and_label(
-    make_session: MakeSession, image: Image, single: bool
+    make_session: MakeSession, image: Image, single: bool, code: ErrorCode
 ) -> None:
     session = make_session()
     index = image.manifest.labels.index("layers.1.q")
     start = image.manifest.regions["program"].offset * BEAT_BYTES + index * COMMAND_BYTES
-    session.device.memory[start] = 0
+    command = session.device.memory[start : start + COMMAND_BYTES]
+    if code == ErrorCode.COMMAND_CHECK:
+        command[30] ^= 8
+    else:
+        wrong = image.command(index)
+        values = {**wrong.values, "tiles": 0}
+        command[:] = np.frombuffer(dataclasses.replace(wrong, values=values).encode(), np.uint8)
     session.prepare({0: [1]})
-    with pytest.raises(
-        DeviceError, match=r"ILLEGAL_COMMAND at command \d+ \(layers.1.q\)"
-    ) as found:
+    with pytest.raises(DeviceError, match=rf"{code.name} at command \d+ \(layers.1.q\)") as found:
         if single:
             session.execute(index)
         else:
             session.step({0: [1]})
-    assert (found.value.code, found.value.command) == (ErrorCode.ILLEGAL_COMMAND, index)
-    session.device.memory[start] = image.dram[start]
+    assert (found.value.code, found.value.command) == (code, index)
+    assert session.positions == [0]
+    command[:] = image.dram[start : start + COMMAND_BYTES]
     session.step({0: [1]})

@@ -24,6 +24,7 @@ from meadow.spec.commands import (
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.image import MatrixFacts
+from meadow.spec.ranges import check_command
 
 __all__ = ["Assembler"]
 
@@ -32,7 +33,7 @@ _NO_FLAGS = Flag(0)
 
 
 class Assembler:
-    """A program under construction.
+    """A program under construction; CompileError for a command that the device would refuse.
 
     Constants are placed as they are made; what the program writes lies behind them, so a command
     that touches it is emitted with an offset into its region and relocated by `finish` once the
@@ -207,6 +208,10 @@ class Assembler:
         return dram, self._take(0, PAGE_BEATS)
 
     def _append(self, label: str, command: Command) -> None:
+        try:
+            check_command(self.config, command)
+        except ValueError as error:
+            raise CompileError(f"{label}: the device would refuse this command: {error}") from error
         self.commands.append(command)
         self.labels.append(label)
 

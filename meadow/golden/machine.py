@@ -8,6 +8,7 @@ bit-true model through it.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -18,27 +19,29 @@ from meadow.golden.machine_state import (
     Fields,
     MachineError,
     MachineState,
-    member,
     require,
-    require_range,
     row_count,
 )
 from meadow.golden.numerics import layer_norm
 from meadow.spec.commands import (
+    CHECK_BYTES,
     COMMAND_BYTES,
     Command,
     Opcode,
     RowSet,
     Space,
     TrafficClass,
-    VectorFunction,
     command_fields,
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.numerics import MAX_SHIFT
+from meadow.spec.ranges import check_command
+from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Step
 
 __all__ = ["Machine"]
+
+_READ_COMMANDS = 4
+"""Commands that the hardware reads together: none of them is executed if one is outside the window."""
 
 
 class Machine(MachineState):
@@ -54,9 +57,9 @@ class Machine(MachineState):
     VALUES and of V but for SCORES in every head-dim block; LOAD and STORE by their own class;
     COMMANDS 64 bytes per command up to END.
 
-    Raises MachineError (a ValueError) naming the rule and the value: illegal opcode, a DRAM range
-    outside the window, an activation address out of range, a stream that breaks its format, a field
-    out of range.
+    Raises MachineError (a ValueError) naming the rule and the value: a command whose CRC-32 differs,
+    an illegal opcode, a field out of range, a DRAM range outside the window, an activation address out
+    of range, a stream that breaks its format. A command is checked whether its condition is met or not.
     """
 
     def __init__(self, config: AcceleratorConfig, dram: np.ndarray) -> None:
@@ -83,9 +86,11 @@ class Machine(MachineState):
         command_beats = COMMAND_BYTES // BEAT_BYTES
         for index in range(length):
             try:
-                data = self.window(
-                    program_offset_beats + index * command_beats, COMMAND_BYTES, "command fetch"
-                )
+                start = program_offset_beats + index * command_beats
+                if index % _READ_COMMANDS == 0:
+                    count = min(_READ_COMMANDS, length - index)
+                    self.window(start, count * COMMAND_BYTES, "command read")
+                data = self.window(start, COMMAND_BYTES, "command fetch")
                 self.traffic[TrafficClass.COMMANDS] += COMMAND_BYTES
                 command = _decode(data.tobytes())
                 self.execute(command, step)
@@ -99,6 +104,10 @@ class Machine(MachineState):
 
     def execute(self, command: Command, step: Step) -> None:
         """Apply one command to the state. FENCE and END change nothing."""
+        try:
+            check_command(self.config, command)
+        except ValueError as error:
+            raise MachineError(str(error)) from error
         if command.condition and not command.condition & step.outputs:
             return
         action = self._actions.get(command.opcode)
@@ -107,14 +116,8 @@ class Machine(MachineState):
             action({name: int(command.values.get(name, 0)) for name in names}, step)
 
     def _load(self, fields: Fields, step: Step) -> None:
-        rows, beats = row_count(fields, step, "LOAD"), fields["row_beats"]
-        word_beats = self.config.word_beats
-        require(
-            beats > 0 and beats % word_beats == 0,
-            f"LOAD row_beats must be a multiple of {word_beats}",
-            beats,
-        )
-        space = member(Space, fields["space"], "LOAD space")
+        rows, beats = row_count(fields, step), fields["row_beats"]
+        space = Space(fields["space"])
         memory = {
             Space.ACTIVATION: self.activations,
             Space.NORM: self.norm_parameters,
@@ -124,35 +127,24 @@ class Machine(MachineState):
             fields["destination"],
             fields["destination_stride"],
             rows,
-            beats // word_beats,
+            beats // self.config.word_beats,
             f"LOAD to {space.name}",
             memory_words=len(memory),
         )
         size = rows * beats * BEAT_BYTES
         data = self.window(fields["offset"], size, "LOAD")
         memory[address] = data.reshape(*address.shape, self.config.width)
-        self.traffic[member(TrafficClass, fields["traffic"], "LOAD traffic")] += size
+        self.traffic[TrafficClass(fields["traffic"])] += size
 
     def _store(self, fields: Fields, step: Step) -> None:
-        rows, beats = row_count(fields, step, "STORE"), fields["segment_beats"]
-        word_beats, segments = self.config.word_beats, fields["segments"]
-        require(
-            beats > 0 and (beats % word_beats == 0 or beats <= word_beats),
-            f"STORE segment_beats must be at most {word_beats} or a multiple of it",
-            beats,
-        )
-        require(segments > 0, "STORE segments must be at least 1", segments)
+        rows, beats = row_count(fields, step), fields["segment_beats"]
+        segments = fields["segments"]
         size = beats * BEAT_BYTES
         words = -(-segments * size // self.config.width)
         address = self.words(fields["source"], fields["source_stride"], rows, words, "STORE")
         data = self.activations[address].reshape(rows, -1)
         spans = [(0, 0, rows)]
         if fields["cache"]:
-            require(
-                fields["row_set"] == RowSet.CHUNK,
-                "STORE to the cache must have row_set CHUNK",
-                fields["row_set"],
-            )
             spans = [
                 (entry.kv_base + entry.position * beats, entry.first_row, entry.tokens)
                 for entry in step.sequences
@@ -162,28 +154,12 @@ class Machine(MachineState):
                 start = base + fields["offset"] + segment * fields["segment_stride"]
                 source = data[first : first + count, segment * size : (segment + 1) * size]
                 self.window(start, count * size, "STORE")[:] = source.reshape(-1)
-        traffic = member(TrafficClass, fields["traffic"], "STORE traffic")
-        self.traffic[traffic] += rows * segments * size
+        self.traffic[TrafficClass(fields["traffic"])] += rows * segments * size
 
     def _norm(self, fields: Fields, step: Step) -> None:
         words, channels = fields["words"], fields["channels"]
         padded = words * self.config.width // 2
-        limit = self.config.norm_channels
-        require(words > 0 and words % 2 == 0, "NORM words must be even and positive", words)
-        require(padded <= limit, f"NORM padded channels must be at most {limit}", padded)
-        require(1 <= channels <= padded, f"NORM channels must be in 1..{padded}", channels)
-        require_range("NORM", fields, "epsilon", 1, (1 << 60) - 1)
-        require_range("NORM", fields, "mean_shift", 1, MAX_SHIFT)
-        require_range("NORM", fields, "offset_shift", 0, 16)
-        require_range("NORM", fields, "output_shift", 1, 32)
-        if fields["residual"]:
-            require_range("NORM", fields, "residual_shift", 1, 32)
-            require(
-                fields["row_set"] != RowSet.HEAD,
-                "NORM with residual must have row_set FIXED or CHUNK",
-                fields["row_set"],
-            )
-        rows, source_rows = row_count(fields, step, "NORM"), step.rows
+        rows, source_rows = row_count(fields, step), step.rows
         if fields["row_set"] == RowSet.FIXED:
             source_rows = rows
         source = self.words(
@@ -230,9 +206,7 @@ class Machine(MachineState):
             self.write(source, normalised(fields["residual_shift"], 16))
 
     def _vector(self, fields: Fields, step: Step) -> None:
-        member(VectorFunction, fields["function"], "VECTOR function")
-        rows, limit = row_count(fields, step, "VECTOR"), len(self.best_index)
-        require(rows <= limit, f"VECTOR rows must be at most {limit}", rows)
+        rows = row_count(fields, step)
         target = self.words(
             fields["destination"], fields["destination_stride"], rows, 1, "VECTOR destination"
         )
@@ -242,7 +216,11 @@ class Machine(MachineState):
 
 
 def _decode(data: bytes) -> Command:
+    """The command; MachineError with COMMAND_CHECK if only its CRC-32 can be at fault."""
     try:
         return Command.decode(data)
     except ValueError as error:
-        raise MachineError(str(error)) from error
+        body, check = data[:-CHECK_BYTES], data[-CHECK_BYTES:]
+        sealed = zlib.crc32(body) == int.from_bytes(check, "little")
+        code = ErrorCode.ILLEGAL_COMMAND if sealed else ErrorCode.COMMAND_CHECK
+        raise MachineError(str(error), code=code) from error

@@ -10,15 +10,12 @@ from meadow.golden.machine_state import (
     Fields,
     MachineError,
     MachineState,
-    member,
-    require,
-    require_range,
     row_count,
 )
 from meadow.golden.numerics import gate, requantise, rotate, saturate, table_index
 from meadow.golden.quantised import QuantisedLinear
 from meadow.golden.streams import unpack_stream
-from meadow.spec.commands import MatmulOutput, RowSet, TrafficClass
+from meadow.spec.commands import MatmulOutput, TrafficClass
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Step
@@ -38,23 +35,11 @@ class MatmulRunner:
         self._matrices: dict[tuple[object, ...], QuantisedLinear] = {}
 
     def run(self, fields: Fields, step: Step) -> None:
-        """One command; MachineError for a field or a stream that breaks a rule."""
+        """One command with fields in their ranges; MachineError for a stream that breaks a rule."""
         state = self.state
-        output = member(MatmulOutput, fields["output"], "MATMUL output")
-        require(
-            fields["row_set"] != RowSet.FIXED,
-            "MATMUL row_set must be CHUNK or HEAD",
-            fields["row_set"],
-        )
-        rows, width = row_count(fields, step, "MATMUL"), state.config.width
+        output = MatmulOutput(fields["output"])
+        rows, width = row_count(fields, step), state.config.width
         slices, tiles = fields["slices"], fields["tiles"]
-        require(
-            slices > 0 and tiles > 0,
-            "MATMUL slices and tiles must be at least 1",
-            f"{slices} and {tiles}",
-        )
-        if output in (MatmulOutput.ROTATE8, MatmulOutput.GATE8):
-            require_range("MATMUL", fields, "post_shift", 1, 31)
         matrix = self._matrix(fields, slices, tiles)
         source = state.words(
             fields["source"], fields["source_stride"], rows, tiles, "MATMUL source"
@@ -88,11 +73,6 @@ class MatmulRunner:
     def _rotated(self, result: np.ndarray, fields: Fields) -> np.ndarray:
         """ROTATE8: INT16 results [rows, slices*W] to INT8."""
         state, words, half = self.state, fields["rotary_words"], self.state.config.width // 2
-        require(
-            words > 0 and words & (words - 1) == 0,
-            "MATMUL rotary_words must be a power of two",
-            words,
-        )
         address = state.words(
             fields["rotary"], fields["rotary_stride"], len(result), words, "MATMUL rotary"
         )

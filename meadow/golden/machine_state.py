@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import TypeVar
-
 import numpy as np
 
 from meadow.spec.commands import RowSet, TrafficClass
@@ -18,16 +15,12 @@ __all__ = [
     "Fields",
     "MachineError",
     "MachineState",
-    "member",
     "require",
-    "require_range",
     "row_count",
 ]
 
 Fields = dict[str, int]
 """All fields of a command by name."""
-
-E = TypeVar("E", bound=IntEnum)
 
 _NO_CANDIDATE = -(1 << 15)
 
@@ -57,23 +50,9 @@ def require(holds: bool, rule: str, value: object) -> None:
         raise MachineError(f"{rule}, not {value}")
 
 
-def member(kind: type[E], value: int, what: str) -> E:
-    """`value` as a member of an enumeration; MachineError if it is none."""
-    require(
-        value in kind.__members__.values(), f"{what} must be one of {[int(m) for m in kind]}", value
-    )
-    return kind(value)
-
-
-def require_range(what: str, fields: Fields, name: str, low: int, high: int) -> None:
-    """MachineError unless the field is within low..high."""
-    require(low <= fields[name] <= high, f"{what} {name} must be in {low}..{high}", fields[name])
-
-
-def row_count(fields: Fields, step: Step, what: str) -> int:
+def row_count(fields: Fields, step: Step) -> int:
     """Rows of a command's row set."""
-    row_set = member(RowSet, fields["row_set"], f"{what} row_set")
-    return step.row_count(row_set, fields.get("rows", 0))
+    return step.row_count(RowSet(fields["row_set"]), fields.get("rows", 0))
 
 
 class MachineState:
@@ -127,13 +106,17 @@ class MachineState:
     ) -> np.ndarray:
         """Word addresses [rows, count] of a row-strided operand.
 
-        memory_words: size of its memory, by default of the activation memory.
+        memory_words: size of its memory, by default of the activation memory; the ranges of fields
+        keep commands inside the others.
         """
         limit = memory_words or self.config.activation_words
         address = first + stride * np.arange(rows)[:, None] + np.arange(count)
         last = int(address.max(initial=0))
         if last >= limit:
-            raise MachineError(f"{what} reaches word {last}, the memory has {limit}")
+            raise MachineError(
+                f"{what} reaches word {last}, the memory has {limit}",
+                code=ErrorCode.ACTIVATION,
+            )
         return address
 
     def write(self, target: np.ndarray, rows: np.ndarray) -> None:

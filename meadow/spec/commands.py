@@ -6,10 +6,14 @@ A command has up to two parts. Its *fetch* part (read descriptors of LOAD, MATMU
 `wait` is idle. Offsets into DRAM count 16-byte beats from the DMA window base, so a program is position independent.
 Addresses of the activation memory count W-byte words; a stride is the distance between the words of two rows.
 A row is a token of the chunk. Row r of a MATMUL runs in lane r mod T of group r div T.
+
+The last four bytes of a command are the CRC-32 (zlib) of the bytes before them. The sequencer executes nothing of a
+command whose CRC-32 differs or of which a field is out of its range (meadow.spec.ranges).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
@@ -17,10 +21,12 @@ from enum import IntEnum, IntFlag
 from meadow.spec.layout import BitField, pack_fields, unpack_fields
 
 __all__ = [
+    "CHECK_BYTES",
     "COMMAND_BYTES",
     "COMMON_FIELDS",
     "FIELDS",
     "MAX_PORTS",
+    "UNIT_OF",
     "AttendPart",
     "Command",
     "Flag",
@@ -36,6 +42,8 @@ __all__ = [
 ]
 
 COMMAND_BYTES = 64
+CHECK_BYTES = 4
+"""CRC-32 at the end of a command."""
 MAX_PORTS = 4
 
 
@@ -61,6 +69,18 @@ class Unit(IntFlag):
     LOADER = 4
     STORER = 8
     ALL = 15
+
+
+UNIT_OF = {
+    Opcode.LOAD: Unit.LOADER,
+    Opcode.STORE: Unit.STORER,
+    Opcode.MATMUL: Unit.ARRAY,
+    Opcode.ATTEND: Unit.ARRAY,
+    Opcode.NORM: Unit.VECTOR,
+    Opcode.VECTOR: Unit.VECTOR,
+    Opcode.SOFTMAX: Unit.VECTOR,
+}
+"""Units that execute commands; FENCE and END need none."""
 
 
 class Outputs(IntFlag):
@@ -336,8 +356,8 @@ def command_fields(opcode: Opcode) -> tuple[BitField, ...]:
 
 
 for _opcode in Opcode:
-    if sum(_field.bits for _field in command_fields(_opcode)) > 8 * COMMAND_BYTES:
-        raise AssertionError(f"{_opcode.name} does not fit {COMMAND_BYTES} bytes")
+    if sum(_field.bits for _field in command_fields(_opcode)) > 8 * (COMMAND_BYTES - CHECK_BYTES):
+        raise AssertionError(f"{_opcode.name} does not fit {COMMAND_BYTES - CHECK_BYTES} bytes")
 
 
 @dataclass(frozen=True)
@@ -351,7 +371,7 @@ class Command:
     flags: Flag = Flag(0)
 
     def encode(self) -> bytes:
-        """The command's 64 little-endian bytes; ValueError names a field that does not fit."""
+        """The command's 64 little-endian bytes with their CRC-32; ValueError names a field that does not fit."""
         values = dict(self.values)
         values.update(
             opcode=int(self.opcode),
@@ -359,16 +379,21 @@ class Command:
             condition=int(self.condition),
             flags=int(self.flags),
         )
-        return pack_fields(command_fields(self.opcode), values, self.opcode.name).to_bytes(
-            COMMAND_BYTES, "little"
-        )
+        word = pack_fields(command_fields(self.opcode), values, self.opcode.name)
+        body = word.to_bytes(COMMAND_BYTES - CHECK_BYTES, "little")
+        return body + zlib.crc32(body).to_bytes(CHECK_BYTES, "little")
 
     @classmethod
     def decode(cls, data: bytes) -> Command:
-        """Inverse of `encode`; ValueError for a wrong length or an unknown opcode."""
+        """Inverse of `encode`; ValueError for a wrong length, a wrong CRC-32 or an unknown opcode."""
         if len(data) != COMMAND_BYTES:
             raise ValueError(f"a command has {COMMAND_BYTES} bytes, not {len(data)}")
-        word = int.from_bytes(data, "little")
+        body, check = data[:-CHECK_BYTES], int.from_bytes(data[-CHECK_BYTES:], "little")
+        if zlib.crc32(body) != check:
+            raise ValueError(
+                f"a command has CRC-32 {zlib.crc32(body):#010x}, but says {check:#010x}"
+            )
+        word = int.from_bytes(body, "little")
         if word & 0xFF not in Opcode.__members__.values():
             raise ValueError(f"unknown opcode {word & 0xFF}")
         opcode = Opcode(word & 0xFF)

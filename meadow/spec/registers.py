@@ -2,7 +2,11 @@
 """Register map of the AXI4-Lite slave: 32-bit registers, byte offsets, little-endian.
 
 A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an unmapped offset is
-answered SLVERR with 0. Writes to anything but `control` while the device is busy are answered SLVERR.
+answered SLVERR with 0. Writes to anything but `control` while the device is busy are answered SLVERR, and so is START
+with `rows` outside 1..C or `sequences` outside 1..S.
+
+The interrupt is raised when a program has ended and nothing of it is left on the bus, so that the next doorbell may
+follow at once; if the memory leaves a burst unanswered for `watchdog` cycles, it is raised with STUCK and BUSY set.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ __all__ = [
     "SEQUENCE_FIELDS",
     "SEQUENCE_TABLE",
     "VERSION",
+    "WATCHDOG_CYCLES",
     "Control",
     "ErrorCode",
     "Register",
@@ -28,7 +33,11 @@ __all__ = [
 
 MAGIC = 0x4D454144
 """ASCII "MEAD"."""
-VERSION = 1
+VERSION = 2
+
+
+WATCHDOG_CYCLES = 1 << 22
+"""Reset value of `watchdog`: 17 ms at 250 MHz."""
 
 
 class Control(IntFlag):
@@ -47,17 +56,23 @@ class Status(IntFlag):
     DONE = 2
     ERROR = 4
     INTERRUPT = 8
+    STUCK = 16  # an ended program waits for answers of the memory, longer than `watchdog` cycles
 
 
 class ErrorCode(IntEnum):
     """First error of a program; 0 is none. Done is not set with an error."""
 
     NONE = 0
-    ILLEGAL_COMMAND = 1
-    WINDOW = 2
-    READ_RESPONSE = 3
-    WRITE_RESPONSE = 4
-    STREAM = 5
+    ILLEGAL_COMMAND = 1  # unknown opcode, or a field out of its range (meadow.spec.ranges)
+    WINDOW = (
+        2  # a descriptor without beats, or beyond the DMA window; nothing of it reaches the bus
+    )
+    READ_RESPONSE = 3  # SLVERR or DECERR
+    WRITE_RESPONSE = 4  # SLVERR or DECERR
+    STREAM = 5  # a weight stream that breaks its format or whose CRC-32 differs
+    COMMAND_CHECK = 6  # the CRC-32 of a command differs
+    ACTIVATION = 7  # a word beyond the activation memory; names the last command that the unit had taken by then
+    WATCHDOG = 8  # no progress for `watchdog` cycles
 
 
 @dataclass(frozen=True)
@@ -153,13 +168,19 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             0x128, "head_all", "rw", "1: LM head for all rows, 0: for the last row of each sequence"
         ),
         Register(0x12C, "error_code", "ro", "ErrorCode of the first error"),
-        Register(0x130, "error_command", "ro", "index of the command executing then"),
+        Register(0x130, "error_command", "ro", "index of the command that caused it"),
         Register(
             0x134, "error_address_low", "ro", "byte address of the faulting access, bits 31..0"
         ),
         Register(0x138, "error_address_high", "ro", "bits above 31"),
         Register(0x13C, "error_port", "ro", "AXI port of the faulting access"),
         Register(0x140, "command_index", "ro", "commands executed so far"),
+        Register(
+            0x144,
+            "watchdog",
+            "rw",
+            "cycles without a beat, a word or a command after which a program ends with WATCHDOG; 0: never",
+        ),
     ]
     for index, (name, doc) in enumerate(COUNTERS):
         entries.append(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,7 @@ from meadow.spec.registers import (
     MAGIC,
     SEQUENCE_FIELDS,
     VERSION,
+    WATCHDOG_CYCLES,
     Control,
     Register,
     register_map,
@@ -39,7 +40,7 @@ _READ_ONLY_STATE = (
 
 
 def error_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A fault: ErrorCode, index of the command executing then, byte address and AXI port of the access."""
+    """A fault: ErrorCode, index of the command that caused it, byte address and AXI port of the access."""
     return data.StructLayout(
         {
             "valid": 1,
@@ -57,17 +58,18 @@ class LiteRegisters(wiring.Component):
     Parameter: config. Members
     -------
     bus: In, LiteSignature. AW and W may come in either order; one read and one write are handled at a time.
-    step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits read 0), window_beats: Out, what
-        the host wrote, truncated to the register's bits.
+    step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits read 0), window_beats, watchdog: Out,
+        what the host wrote, truncated to the register's bits.
     start, soft_reset, acknowledge: Out pulses of one cycle; start, done and error are ordered so that a pulse clears.
-    interrupt: Out level, enabled and (done or error).
+    interrupt: Out level, enabled and (done or error), and either ready for the next doorbell or stuck.
     busy: In, a program runs. From the cycle of `start` on the register file takes the device as busy for one cycle by
-        itself, so `busy` may follow `start` by one cycle.
+        itself, so `busy` may follow `start` by one cycle. stuck: In, the memory leaves an ended program without answers.
     done_set: In pulse; ignored while an error is held. error_set: In error_layout; the first one is held.
     command_index: In(32). increment_<counter>: In unsigned INCREMENT_BITS, added every cycle.
 
     Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes other than 0b1111,
-    anything but `control` while busy, and a `control` write with START while busy; such a write changes nothing.
+    anything but `control` while busy, and a `control` write with START while busy or with `rows` outside 1..C or `sequences`
+    outside 1..S; such a write changes nothing.
     Latency: `read_latency` cycles from the AR transfer to RVALID, `write_latency` from the later of AW and W to BVALID;
     increments reach a counter after `counter_latency` cycles. Counters are 64 bits and wrap.
     """
@@ -86,11 +88,13 @@ class LiteRegisters(wiring.Component):
                 "program_length": Out(32),
                 "window_base": Out(config.address_bits),
                 "window_beats": Out(32),
+                "watchdog": Out(32, init=WATCHDOG_CYCLES),
                 "start": Out(1),
                 "soft_reset": Out(1),
                 "acknowledge": Out(1),
                 "interrupt": Out(1),
                 "busy": In(1),
+                "stuck": In(1),
                 "done_set": In(1),
                 "error_set": In(error_layout(config)),
                 "command_index": In(32),
@@ -106,9 +110,9 @@ class LiteRegisters(wiring.Component):
         error = Signal(error_layout(self.config))
         m.d.comb += [
             busy.eq(self.busy | self.start),
-            self.interrupt.eq(enable & (done | error.valid)),
+            self.interrupt.eq(enable & (done | error.valid) & (~busy | self.stuck)),
         ]
-        status = Value.cast(busy) | (done << 1) | (error.valid << 2) | (self.interrupt << 3)
+        status = Cat(busy, done, error.valid, self.interrupt, self.stuck)  # bits of Status
         counters = self._counters(m)
         held = self._held()
         state = dict(
@@ -159,6 +163,7 @@ class LiteRegisters(wiring.Component):
             "window_base_low": self.window_base[12:32],
             "window_base_high": self.window_base[32:],
             "window_beats": self.window_beats,
+            "watchdog": self.watchdog,
         }
         for name in ("rows", "sequences", "outputs", "head_all"):
             result[name] = self.step[name]
@@ -221,6 +226,15 @@ class LiteRegisters(wiring.Component):
         word = Signal(32)
         full = Signal()
         address_taken, word_taken, accepted = Signal(), Signal(), Signal()
+        rows, sequences = self.step.rows, self.step.sequences
+        # A register, as the next write takes effect two cycles later at least.
+        self._startable = Signal()
+        m.d.sync += self._startable.eq(
+            rows.any()
+            & (rows <= self.config.chunk_tokens)
+            & sequences.any()
+            & (sequences <= self.config.sequences)
+        )
         m.d.comb += [
             bus.awready.eq(~address_taken & ~bus.bvalid),
             bus.wready.eq(~word_taken & ~bus.bvalid),
@@ -270,7 +284,7 @@ class LiteRegisters(wiring.Component):
                     continue
                 with m.Case(register.offset):
                     if register.name == "control":
-                        with m.If(~(start & busy)):
+                        with m.If(~start | (self._startable & ~busy)):
                             m.d.comb += accepted.eq(1)
                             m.d.sync += [
                                 self.start.eq(start),

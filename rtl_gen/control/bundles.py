@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data
 
 from meadow.spec.commands import COMMAND_BYTES, Opcode, command_fields
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import SEQUENCE_FIELDS
 
-__all__ = ["COMMAND_BITS", "command_layout", "step_layout"]
+__all__ = ["COMMAND_BITS", "INDEX_BITS", "command_index", "command_layout", "step_layout"]
 
 COMMAND_BITS = 8 * COMMAND_BYTES
+INDEX_BITS = 24
+"""Bits of a command's index in its program, as errors name it."""
+
+
+def command_index(command: Value) -> Value:
+    """Index of a command on its way to a unit: it stands in place of `wait`, `condition` and `flags`, which the
+    sequencer has dealt with."""
+    return command[8 : 8 + INDEX_BITS]
 
 
 def command_layout(opcode: Opcode) -> data.StructLayout:

@@ -7,6 +7,7 @@ from amaranth.lib import data
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import LITERAL, STEP_WEIGHTS, SUBSTREAMS, WORD_BYTES
+from rtl_gen.control.bundles import INDEX_BITS
 
 __all__ = [
     "FILL_JOB",
@@ -37,6 +38,7 @@ FILL_JOB = data.StructLayout(
         "segment_beats": 5,  # cache: beats of a row
         "column_beats": 5,  # cache: 16-element column of the first beat
         "beats": 28,  # beats of this job at the decoder: of the stream, or rows * segment_beats
+        "command": INDEX_BITS,  # index of the command it belongs to
     }
 )
 """What a decoder does next with its port's WEIGHTS or KV beats, in the order of the port's read descriptors."""

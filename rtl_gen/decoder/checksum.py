@@ -3,40 +3,14 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import xor
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
+from rtl_gen.stream.crc32 import CRC_ONES, crc_network
 
 __all__ = ["StreamChecksum"]
-
-_POLYNOMIAL = 0xEDB88320
-_ONES = 0xFFFFFFFF
-
-
-def _advance(state: int, data: int) -> int:
-    """Reflected CRC-32 register after the 128 bits of `data`, without initial and final inversion."""
-    state ^= data
-    for _ in range(8 * BEAT_BYTES):
-        state = (state >> 1) ^ (_POLYNOMIAL if state & 1 else 0)
-    return state
-
-
-_COLUMNS = tuple(_advance(0, 1 << bit) for bit in range(8 * BEAT_BYTES))
-"""What each data bit adds; register bit i acts like data bit i, because the register is xored into the first bits."""
-
-
-def _network(bits: Value) -> Value:
-    """The linear map of _COLUMNS on the low bits of a beat."""
-    rows = []
-    for row in range(32):
-        terms = [bits[index] for index in range(len(bits)) if _COLUMNS[index] >> row & 1]
-        rows.append(reduce(xor, terms, Const(0, 1)))
-    return Cat(rows)
 
 
 class StreamChecksum(wiring.Component):
@@ -75,10 +49,10 @@ class StreamChecksum(wiring.Component):
         own = self.data[-32:]
         m.d.comb += [
             counted.eq(Cat(self.data[:-32], Mux(self.first, 0, own))),
-            register.eq(Mux(first1, _ONES, state)),
+            register.eq(Mux(first1, CRC_ONES, state)),
         ]
         m.d.sync += [
-            share.eq(_network(counted)),
+            share.eq(crc_network(counted)),
             valid1.eq(self.valid),
             first1.eq(self.first),
             last1.eq(self.last & self.valid),
@@ -89,5 +63,5 @@ class StreamChecksum(wiring.Component):
             m.d.sync += expected.eq(~own)
         m.d.sync += checked.eq(expected)
         with m.If(valid1):
-            m.d.sync += state.eq(_network(register) ^ share)
+            m.d.sync += state.eq(crc_network(register) ^ share)
         return m

@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.decoder.beat_front import FRONT_JOB, BeatFront
 from rtl_gen.decoder.bundles import FILL_JOB, PART, parameter_write_layout, tile_write_layout
 from rtl_gen.decoder.byte_window import ByteWindow
@@ -28,6 +29,10 @@ _JOBS = 8
 _PARTS = 32
 _RESERVED = 28
 """The queue of parts refuses nothing up to here, however its storage and its output register share them."""
+
+_BEGINS_AFTER = 3
+if StreamChecksum.latency > _BEGINS_AFTER:
+    raise AssertionError("a checksum's verdict would be taken for one on the next stream")
 
 
 class Decoder(wiring.Component):
@@ -48,6 +53,7 @@ class Decoder(wiring.Component):
         codewords of a sub-stream that do not end within 32 bits, a stream that needs more or fewer beats than its job
         has, or a CRC-32 mismatch. There is one pulse; from then on beats are dropped and no job is taken until reset.
         Data written meanwhile is not taken back.
+    error_command: Out, with `error`, index of the command whose stream is wrong.
     busy: Out, a job is queued or not completely written; stays 1 after an error.
 
     Latency: `raw_latency` cycles from a raw or K/V beat to its write, `dictionary_latency` and `rice_latency` from the
@@ -78,6 +84,7 @@ class Decoder(wiring.Component):
                 "o_parameter_done": Out(1),
                 "i_parameter_free": In(1),
                 "error": Out(1),
+                "error_command": Out(INDEX_BITS),
                 "busy": Out(1),
             }
         )
@@ -108,6 +115,9 @@ class Decoder(wiring.Component):
             steps.stop.eq(failed),
         ]
         m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
+        # What is wrong with a stream shows before the reader begins the next one: unpackers are idle then, and it begins
+        # more than _BEGINS_AFTER cycles behind the last beat.
+        m.d.comb += self.error_command.eq(reader.command)
 
         m.d.comb += [
             checksum.valid.eq(front.checked),

@@ -42,6 +42,8 @@ class StreamReader(wiring.Component):
     o_parameter: Out {valid, payload: parameter_write_layout}; o_parameter_done: Out pulse with a header's last beat;
         i_parameter_free: In pulse; SLOTS headers may be written at first.
     error: Out, while there is a wrong preamble (see PreambleCheck), a beat less than the job needs, or bytes behind its end.
+    command: Out, from the cycle after a stream's first beat, or an error instead of it, until that of the next: the index
+        of its command.
     busy: Out, a job is being read.
 
     Throughput: a plain beat per cycle; a table beat of chunk 2 takes 2 cycles, of chunk 1 4 cycles; K/V jobs follow each
@@ -81,6 +83,7 @@ class StreamReader(wiring.Component):
                 "o_parameter_done": Out(1),
                 "i_parameter_free": In(1),
                 "error": Out(1),
+                "command": Out(FILL_JOB["command"].shape),
                 "busy": Out(1),
             }
         )
@@ -129,6 +132,8 @@ class StreamReader(wiring.Component):
                 with m.Else():
                     m.d.comb += [pop.eq(beat), self.error.eq(dry)]
                     m.d.sync += [preamble.eq(self.head), self._slice.eq(0)]
+                    with m.If(beat | dry):
+                        m.d.sync += self.command.eq(job.command)
                     with m.If(beat):
                         m.next = "COMPARE"
             with m.State("COMPARE"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from amaranth.lib import data, enum
 
+from rtl_gen.control.bundles import INDEX_BITS
+
 __all__ = ["READ_BEAT", "READ_DESCRIPTOR", "WRITE_DESCRIPTOR", "Route"]
 
 
@@ -17,11 +19,16 @@ class Route(enum.Enum, shape=2):
     KV = 3
 
 
-READ_DESCRIPTOR = data.StructLayout({"offset": 32, "beats": 28, "route": Route, "traffic": 3})
-"""`beats` (>= 1) beats of 16 bytes from beat `offset` of the DMA window; traffic is a TrafficClass."""
+READ_DESCRIPTOR = data.StructLayout(
+    {"offset": 32, "beats": 28, "route": Route, "traffic": 3, "command": INDEX_BITS}
+)
+"""`beats` (>= 1) beats of 16 bytes from beat `offset` of the DMA window; traffic is a TrafficClass, command the index of the
+command that asks for them."""
 
 READ_BEAT = data.StructLayout({"data": 128, "route": Route, "last": 1})
 """One beat in descriptor order; `last` marks the last beat of a descriptor."""
 
-WRITE_DESCRIPTOR = data.StructLayout({"offset": 32, "beats": 28, "traffic": 3})
+WRITE_DESCRIPTOR = data.StructLayout(
+    {"offset": 32, "beats": 28, "traffic": 3, "command": INDEX_BITS}
+)
 """`beats` (>= 1) whole beats to write from beat `offset` of the DMA window on."""

@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.control.bundles import INDEX_BITS
 
 __all__ = ["BurstSplitter", "burst_layout", "fault_layout", "max_burst_beats"]
 
@@ -21,31 +22,51 @@ def max_burst_beats(config: AcceleratorConfig) -> int:
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One burst: byte address, beats (1..64), last burst of its descriptor, and the descriptor's route and traffic."""
+    """One burst: byte address, beats (1..64), last burst of its descriptor; route, traffic, command of the descriptor."""
     return data.StructLayout(
-        {"address": config.address_bits, "beats": 7, "last": 1, "route": 2, "traffic": 3}
+        {
+            "address": config.address_bits,
+            "beats": 7,
+            "last": 1,
+            "route": 2,
+            "traffic": 3,
+            "command": INDEX_BITS,
+        }
     )
 
 
 def fault_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A memory fault: registers.ErrorCode and the byte address of the access."""
-    return data.StructLayout({"valid": 1, "code": 4, "address": config.address_bits})
+    """A memory fault: registers.ErrorCode, the byte address of the access, and the index of its command.
+
+    of_commands: it is a read of commands, which may lie behind the end of the program.
+    """
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "code": 4,
+            "address": config.address_bits,
+            "command": INDEX_BITS,
+            "of_commands": 1,
+        }
+    )
 
 
 class BurstSplitter(wiring.Component):
     """INCR bursts of a descriptor, in ascending order: burst = min(remaining, max_burst_beats, beats to the 4 KiB end).
 
-    byte address = window_base + 16*offset. A descriptor with offset + beats > window_beats, or without beats, gives
-    no burst but one `outside` pulse with its first byte address.
+    byte address = window_base + 16*offset. A descriptor without beats, with offset + beats > window_beats, or that ends
+    above 2^address_bits, which a window may not do but could be told to, gives no burst but one `outside` pulse with its
+    first byte address (modulo 2^address_bits) and its command.
 
     Parameters: config; shape, READ_DESCRIPTOR or WRITE_DESCRIPTOR (route is 0 for the latter).
 
     Members
     -------
     i: In stream of `shape`. o: Out stream of burst_layout.
-    window_base: In, byte address, 4 KiB aligned. window_beats: In(32).
+    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Stable from 2 cycles before a descriptor on.
     flush: In, descriptors are accepted and dropped, and no further burst is offered (o.valid falls at once).
-    outside: Out {valid, address}. idle: Out, no descriptor is held.
+    outside: Out {valid, address, command}. The next descriptor is taken in the cycle after it: a user that gives up
+        because of it sets `flush` within 4 cycles, so that none of its bursts is offered. idle: Out, no descriptor is held.
 
     Latency: `latency` cycles from a descriptor to its first burst. Throughput: one burst per 2 cycles, and 2 cycles
     more per descriptor, so descriptors of 4 beats and more can keep the data channel full.
@@ -63,7 +84,11 @@ class BurstSplitter(wiring.Component):
                 "window_base": In(config.address_bits),
                 "window_beats": In(32),
                 "flush": In(1),
-                "outside": Out(data.StructLayout({"valid": 1, "address": config.address_bits})),
+                "outside": Out(
+                    data.StructLayout(
+                        {"valid": 1, "address": config.address_bits, "command": INDEX_BITS}
+                    )
+                ),
                 "idle": Out(1),
             }
         )
@@ -75,6 +100,10 @@ class BurstSplitter(wiring.Component):
         burst = self.o.payload
         beat_address = Signal(self.config.address_bits - _BEAT_LOG2)
         end = Signal(33)
+        top = Signal(
+            len(beat_address) + 1
+        )  # beats from the window base to the end of the address space
+        wrong = Signal()
         remaining = Signal(28)
         room = Signal(range(_PAGE_BEATS + 1))
         short = Signal(range(limit + 1))
@@ -85,7 +114,10 @@ class BurstSplitter(wiring.Component):
             beats.eq(Mux(remaining < short, remaining, short)),
             burst.address.eq(beat_address << _BEAT_LOG2),
             self.outside.address.eq(beat_address << _BEAT_LOG2),
+            self.outside.command.eq(burst.command),
+            wrong.eq((end > self.window_beats) | (remaining == 0)),
         ]
+        m.d.sync += top.eq((1 << len(beat_address)) - self.window_base[_BEAT_LOG2:])
         with m.FSM() as fsm:
             with m.State("LOAD"):
                 m.d.comb += self.i.ready.eq(1)
@@ -94,13 +126,14 @@ class BurstSplitter(wiring.Component):
                     end.eq(source.offset + source.beats),
                     remaining.eq(source.beats),
                     burst.traffic.eq(source.traffic),
+                    burst.command.eq(source.command),
                 ]
                 if "route" in self.shape.members:
                     m.d.sync += burst.route.eq(source.route)
                 with m.If(self.i.valid & ~self.flush):
                     m.next = "CHECK"
             with m.State("CHECK"):
-                with m.If((end > self.window_beats) | (remaining == 0)):
+                with m.If(wrong | (end > top)):
                     m.d.comb += self.outside.valid.eq(~self.flush)
                     m.next = "LOAD"
                 with m.Else():

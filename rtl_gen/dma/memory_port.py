@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +29,8 @@ class MemoryPort(wiring.Component):
     window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Nothing outside reaches the bus.
     flush: In, hold at 1 until `idle`: finish what AXI demands, drop everything else.
     idle: Out, nothing queued, outstanding or buffered. writes_pending: Out, a write is not answered yet.
-    error: Out fault_layout pulse; of two faults in a cycle the read's is reported.
+    error: Out fault_layout pulse, with the index of the command that the access belongs to; of two faults in a cycle the
+        read's is reported, and the write's in the first cycle without one.
     o_read_beat, o_write_beat: Out TRAFFIC_BEAT.
 
     Latency, throughput and errors: see ReadEngine and WriteEngine.
@@ -75,13 +76,22 @@ class MemoryPort(wiring.Component):
                 engine.window_beats.eq(self.window_beats),
                 engine.flush.eq(self.flush),
             ]
+        late = Signal(
+            self.error.shape()
+        )  # the write's fault; a read's may be none, if it is of commands
         m.d.comb += [
-            self.idle.eq(read.idle & ~write.pending),
-            self.writes_pending.eq(write.pending),
-            self.error.eq(write.fault),
+            self.idle.eq(read.idle & ~write.pending & ~late.valid),
+            self.writes_pending.eq(write.pending | late.valid),
             self.o_read_beat.eq(read.beat),
             self.o_write_beat.eq(write.beat),
         ]
         with m.If(read.fault.valid):
             m.d.comb += self.error.eq(read.fault)
+            with m.If(~late.valid):
+                m.d.sync += late.eq(write.fault)
+        with m.Elif(late.valid):
+            m.d.comb += self.error.eq(late)
+            m.d.sync += late.eq(write.fault)
+        with m.Else():
+            m.d.comb += self.error.eq(write.fault)
         return m

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import AttendPart, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.control.bundles import COMMAND_BITS, command_index, command_layout, step_layout
 from rtl_gen.decoder.bundles import FILL_JOB
 from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
 from rtl_gen.dma.port_rows import first_row, share
@@ -30,7 +30,9 @@ class PortFetch(wiring.Component):
     K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES only K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of
     each in order: keys b*W + p*W/P .. of this port below L, one descriptor (none without keys) at
     kv_base + (key or value offset) + j*block_stride + key*segment_beats, and always one job.
-    L = position + tokens, or position + first + rows with rows > 0.
+    L = position + tokens, or position + first + rows with rows > 0. `command` of both is the index of the command.
+    What a descriptor cannot name, an offset of 2^32 and more or 2^28 beats and more, is one of 0 beats, an error (see
+    BurstSplitter).
 
     Parameters: config; port p. Members
     -------
@@ -73,8 +75,10 @@ class PortFetch(wiring.Component):
         self._free = Signal()
         m.d.comb += [
             reads.i.payload.eq(self._descriptor),
+            reads.i.payload.command.eq(command_index(self.command)),
             reads.i.valid.eq(self._read_pending),
             fills.i.payload.eq(self._job),
+            fills.i.payload.command.eq(command_index(self.command)),
             fills.i.valid.eq(self._fill_pending),
             self._free.eq(~self._read_pending & ~self._fill_pending),
         ]
@@ -118,7 +122,8 @@ class PortFetch(wiring.Component):
     def _load(self, m: Module) -> None:
         command, ports = self._view(Opcode.LOAD), self.config.ports
         count, rows, factor = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ROW_BITS)
-        partial, product = Signal(32), Signal(32)  # factor * row_beats, two cycles after factor
+        partial, product = Signal(40), Signal(40)  # factor * row_beats, two cycles after factor
+        far = Signal(9)  # of the offset, what does not fit
         m.d.sync += [partial.eq(factor * command.row_beats), product.eq(partial)]
         with m.State("LOAD"):
             m.d.sync += count.eq(row_count(self.step, command.row_set, command.rows))
@@ -135,11 +140,11 @@ class PortFetch(wiring.Component):
         with m.State("LOAD_MULTIPLY"):
             m.next = "LOAD_OFFSET"
         with m.State("LOAD_OFFSET"), m.If(self._free):
-            m.d.sync += self._descriptor.offset.eq(command.offset + product)
+            m.d.sync += Cat(self._descriptor.offset, far).eq(command.offset + product)
             m.next = "LOAD_EMIT"
         with m.State("LOAD_EMIT"):
             m.d.sync += [
-                self._descriptor.beats.eq(product),
+                self._descriptor.beats.eq(Mux(Cat(far, product[28:]).any(), 0, product)),
                 self._descriptor.route.eq(Route.LOAD),
                 self._descriptor.traffic.eq(command.traffic),
                 self._read_pending.eq(rows.any()),
@@ -153,7 +158,8 @@ class PortFetch(wiring.Component):
         sequence = Signal(8)
         entry = Signal.like(self.step.entries[0])
         new = Signal(17)  # tokens after those in the cache whose keys are read
-        key_address, value_address, address = Signal(32), Signal(32), Signal(32)
+        # Two of 32 bits, 63 blocks 2^28 apart and a row of keys: less than 2^35.
+        key_address, value_address, address = Signal(35), Signal(35), Signal(35)
         key_total, value_total, total = Signal(21), Signal(21), Signal(21)  # keys from the block on
         value, first = Signal(), Signal()
         block = Signal(6)
@@ -204,7 +210,7 @@ class PortFetch(wiring.Component):
         with m.State("EMIT"), m.If(self._free):
             m.d.sync += [
                 self._descriptor.offset.eq(address),
-                self._descriptor.beats.eq(beats),
+                self._descriptor.beats.eq(Mux(address[32:].any(), 0, beats)),
                 self._descriptor.route.eq(Route.KV),
                 self._descriptor.traffic.eq(int(TrafficClass.KV_READ)),
                 self._job.eq(0),
@@ -218,7 +224,7 @@ class PortFetch(wiring.Component):
                 address.eq(address + command.block_stride),
                 block.eq(block + 1),
             ]
-            with m.If(block + 1 == command.blocks):
+            with m.If(block + 1 >= command.blocks):
                 m.next = "ADVANCE"
         with m.State("ADVANCE"):
             last = Signal()
@@ -240,5 +246,5 @@ class PortFetch(wiring.Component):
             with m.If(last):
                 m.d.sync += sequence.eq(sequence + 1)
                 m.next = "ENTRY"
-                with m.If(sequence + 1 == self.step.sequences):
+                with m.If(sequence + 1 >= self.step.sequences):
                     m.next = "IDLE"

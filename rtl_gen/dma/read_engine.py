@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.axi.signatures import Axi4Signature
-from rtl_gen.dma.bundles import READ_BEAT, READ_DESCRIPTOR
+from rtl_gen.dma.bundles import READ_BEAT, READ_DESCRIPTOR, Route
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
 from rtl_gen.stream.queue import Queue
 from rtl_gen.stream.skid import Skid
@@ -35,8 +35,9 @@ class ReadEngine(wiring.Component):
     axi: Out Axi4Signature, of which only ar* and r* are driven or read.
     window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data until `idle`; while it is 1,
         `o.valid` is 0 even if it was 1 before.
-    idle: Out, nothing queued, requested, buffered or offered. fault: Out fault_layout pulse: WINDOW (address of the
-        descriptor, nothing is delivered) or READ_RESPONSE (address of the burst; its data is delivered all the same).
+    idle: Out, nothing queued, requested, buffered or offered. fault: Out fault_layout pulse: READ_RESPONSE (address of the
+        burst; its data is delivered all the same) in the cycle after the beat's transfer, or WINDOW (address of the
+        descriptor, of which nothing is delivered: what is, belongs to the next one) in the first cycle without the former.
     beat: Out TRAFFIC_BEAT, one cycle per R beat.
 
     Latency: `request_latency` cycles from a descriptor to ARVALID, `beat_latency` from an R transfer to `o.valid`.
@@ -108,7 +109,11 @@ class ReadEngine(wiring.Component):
         current = flying.o.payload
         taken = Signal(READ_BEAT)
         taken_valid, failed = Signal(), Signal()
-        failed_address = Signal(config.address_bits)
+        # Of two faults in a cycle one waits: a read of commands may be no error at all, so it must not hide another. The
+        # beat of the response is still in the storage when the other is reported, so `idle` need not look.
+        response, outside, waiting = (
+            Signal(self.fault.shape(), name=name) for name in ("response", "outside", "waiting")
+        )
         m.d.comb += [
             axi.rready.eq(flying.o.valid),
             flying.o.ready.eq(axi.rvalid & axi.rlast),
@@ -123,20 +128,28 @@ class ReadEngine(wiring.Component):
             self.beat.valid.eq(axi.rvalid & axi.rready),
             self.beat.traffic.eq(current.traffic),
             failed.eq(axi.rvalid & axi.rready & axi.rresp[1]),
-            failed_address.eq(current.address),
+            response.address.eq(current.address),
+            response.command.eq(current.command),
+            response.of_commands.eq(current.route == Route.COMMAND.value),
+        ]
+        m.d.comb += [
+            response.valid.eq(failed),
+            response.code.eq(int(ErrorCode.READ_RESPONSE)),
+            outside.valid.eq(splitter.outside.valid),
+            outside.code.eq(int(ErrorCode.WINDOW)),
+            outside.address.eq(splitter.outside.address),
+            outside.command.eq(splitter.outside.command),
+            outside.of_commands.eq(burst.route == Route.COMMAND.value),
         ]
         with m.If(failed):
-            m.d.comb += [
-                self.fault.valid.eq(1),
-                self.fault.code.eq(int(ErrorCode.READ_RESPONSE)),
-                self.fault.address.eq(failed_address),
-            ]
-        with m.Elif(splitter.outside.valid):
-            m.d.comb += [
-                self.fault.valid.eq(1),
-                self.fault.code.eq(int(ErrorCode.WINDOW)),
-                self.fault.address.eq(splitter.outside.address),
-            ]
+            m.d.comb += self.fault.eq(response)
+            with m.If(~waiting.valid):
+                m.d.sync += waiting.eq(outside)
+        with m.Elif(waiting.valid):
+            m.d.comb += self.fault.eq(waiting)
+            m.d.sync += waiting.eq(outside)
+        with m.Else():
+            m.d.comb += self.fault.eq(outside)
 
         wiring.connect(m, storage.o, output.i)
         m.d.comb += [

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.bundles import command_layout, step_layout
+from rtl_gen.control.bundles import command_index, command_layout, step_layout
 from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.vector.row_set import ROW_BITS
@@ -35,7 +35,8 @@ class StoreDescriptors(wiring.Component):
     o : Out(stream, WRITE_DESCRIPTOR). idle : Out(1).
 
     Latency: LATENCY cycles from `start` to o.valid. Throughput: one descriptor or span without rows per cycle; a full
-    output holds all stages. A span longer than 2^28 - 1 beats does not fit a descriptor.
+    output holds all stages. What a descriptor cannot name, an offset of 2^32 and more or 2^28 beats and more, is one of 0
+    beats, an error (see BurstSplitter).
     """
 
     LATENCY = 8
@@ -58,7 +59,7 @@ class StoreDescriptors(wiring.Component):
         m = Module()
         moves = Signal()  # all stages at once
         active = Signal()
-        segment_offset = Signal(32)
+        segment_offset = Signal(42)
         sequence = self._loops(m, active, segment_offset, moves)
 
         def entry(name: str, otherwise: Value | int = 0) -> Value:
@@ -78,8 +79,8 @@ class StoreDescriptors(wiring.Component):
         position = registered("position", entry("position"), 21)
         first_row = registered("first_row", entry("first_row"), ROW_BITS)
         tokens = registered("tokens", entry("tokens", span_end), ROW_BITS)
-        segment = registered("segment", segment_offset, 32)
-        base = registered("base", kv_base + segment, 32)  # stage 2
+        segment = registered("segment", segment_offset, 42)
+        base = registered("base", kv_base + segment, 42)  # stage 2
         low = registered("low", Mux(first_row > share.row, first_row, share.row), ROW_BITS)
         end = registered("end", first_row + tokens, ROW_BITS)
         skipped = registered("skipped", position - first_row, 22)
@@ -88,22 +89,27 @@ class StoreDescriptors(wiring.Component):
         low = registered("low", low, ROW_BITS)  # stage 3
         count = registered("count", high - low, ROW_BITS)
         size = command.segment_beats
-        place_beats = registered("place_beats", place * size, 32, cycles=2)  # stage 6
-        count_beats = registered("count_beats", count * size, 28, cycles=2)
-        base = registered("base", base, 32, cycles=4)
+        place_beats = registered("place_beats", place * size, 34, cycles=2)  # stage 6
+        count_beats = registered("count_beats", count * size, 32, cycles=2)
+        far = registered("far", base[32:].any(), 1, cycles=4)
+        base = registered("base", base[:32], 32, cycles=4)
+        offset = Signal(33)
+        beyond = Cat(far, place_beats[32:], count_beats[28:], offset[32]).any()
         valid = Signal(6)
         m.d.comb += [
+            offset.eq(base + place_beats[:32]),
             moves.eq(~self.o.valid | self.o.ready),
             self.idle.eq(~Cat(active, valid, self.o.valid).any()),
             self.o.payload.traffic.eq(command.traffic),
+            self.o.payload.command.eq(command_index(command.as_value())),
         ]
         with m.If(moves):
             m.d.sync += [
                 valid.eq(Cat(active, valid)),
                 valid[3].eq(valid[2] & (high > low)),
                 self.o.valid.eq(valid[5]),
-                self.o.payload.offset.eq(base + place_beats),
-                self.o.payload.beats.eq(count_beats),
+                self.o.payload.offset.eq(offset),
+                self.o.payload.beats.eq(Mux(beyond, 0, count_beats)),
             ]
         return m
 

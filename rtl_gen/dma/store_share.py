@@ -24,7 +24,7 @@ SHARE = data.StructLayout(
         "row": ROW_BITS,  # first row
         "rows": ROW_BITS,  # rows, consecutive
         "source": ADDRESS_BITS,  # word 0 of the first row
-        "offset": 32,  # beat of row 0 of the first segment, without a sequence's place
+        "offset": 33,  # beat of row 0 of the first segment, without a sequence's place
     }
 )
 """A port's part of a STORE; nothing if segments or rows are 0."""

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.axi.signatures import Axi4Signature
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
 from rtl_gen.dma.read_engine import TRAFFIC_BEAT
@@ -31,8 +32,9 @@ class WriteEngine(wiring.Component):
     axi: Out Axi4Signature, of which only aw*, w* and b* are driven or read.
     window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data; the beats that AXI still
         demands for requested bursts go out with all strobes 0.
-    pending: Out, a descriptor, data or a response is outstanding. fault: Out fault_layout pulse: WINDOW (the
-        descriptor is dropped; the program must stop, because its data is not) or WRITE_RESPONSE (address of the burst).
+    pending: Out, a descriptor, data or a response is outstanding. fault: Out fault_layout pulse: WRITE_RESPONSE (address of
+        the burst) or, if not in the same cycle, WINDOW: the descriptor is dropped, but its data is not, so `flush` must
+        come within 4 cycles, or the data goes where the next descriptor says (see BurstSplitter).
     beat: Out TRAFFIC_BEAT, one cycle per W beat that carries data.
 
     Latency: `request_latency` cycles from a descriptor to AWVALID. Throughput: one beat per cycle for bursts of at
@@ -65,7 +67,8 @@ class WriteEngine(wiring.Component):
         m.submodules.splitter = splitter = BurstSplitter(config=config, shape=WRITE_DESCRIPTOR)
         m.submodules.data = words = Skid(shape=8 * BEAT_BYTES)
         m.submodules.bursts = bursts = Queue(shape=burst_layout(config), depth=depth)
-        m.submodules.flying = flying = Queue(shape=config.address_bits, depth=depth)
+        named = data.StructLayout({"address": config.address_bits, "command": INDEX_BITS})
+        m.submodules.flying = flying = Queue(shape=named, depth=depth)
         wiring.connect(m, wiring.flipped(self.i), descriptors.i)
         wiring.connect(m, wiring.flipped(self.i_data), words.i)
         wiring.connect(m, descriptors.o, splitter.i)
@@ -81,7 +84,8 @@ class WriteEngine(wiring.Component):
             bursts.i.valid.eq(issue),
             bursts.i.payload.eq(burst),
             flying.i.valid.eq(issue),
-            flying.i.payload.eq(burst.address),
+            flying.i.payload.address.eq(burst.address),
+            flying.i.payload.command.eq(burst.command),
             axi.awsize.eq(BEAT_BYTES.bit_length() - 1),
             axi.awburst.eq(1),
             axi.awcache.eq(0b0011),
@@ -123,23 +127,25 @@ class WriteEngine(wiring.Component):
             m.d.sync += axi.wvalid.eq(0)
 
         failed = Signal()
-        failed_address = Signal(config.address_bits)
+        answered = Signal(named)
         m.d.comb += [axi.bready.eq(flying.o.valid), flying.o.ready.eq(axi.bvalid)]
         m.d.sync += [
             failed.eq(axi.bvalid & axi.bready & axi.bresp[1]),
-            failed_address.eq(flying.o.payload),
+            answered.eq(flying.o.payload),
         ]
         with m.If(failed):
             m.d.comb += [
                 self.fault.valid.eq(1),
                 self.fault.code.eq(int(ErrorCode.WRITE_RESPONSE)),
-                self.fault.address.eq(failed_address),
+                self.fault.address.eq(answered.address),
+                self.fault.command.eq(answered.command),
             ]
         with m.Elif(splitter.outside.valid):
             m.d.comb += [
                 self.fault.valid.eq(1),
                 self.fault.code.eq(int(ErrorCode.WINDOW)),
                 self.fault.address.eq(splitter.outside.address),
+                self.fault.command.eq(splitter.outside.command),
             ]
         m.d.comb += self.pending.eq(
             (descriptors.level != 0)

@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from meadow.spec.commands import Unit
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.delay import delayed
 from rtl_gen.vector.bundles import READ_CLIENTS
@@ -23,11 +24,18 @@ __all__ = [
 ]
 
 ADDRESS_BITS = 20
-"""Bits of a word address in commands; the memory uses the low ones."""
+"""Bits of a word address in commands; the memory has the words that the low ones name."""
 BANK_MODULE = "meadow_activation_bank"
 """Verilog module of 16 bytes of every word, the black box of ActivationMemory."""
 WRITE_CLIENTS = ("writer", "vector", "loader")
 """Write clients in order of priority."""
+_UNIT_OF = {
+    "operand": Unit.ARRAY,
+    "writer": Unit.ARRAY,
+    "vector": Unit.VECTOR,
+    "loader": Unit.LOADER,
+    "storer": Unit.STORER,
+}
 
 
 def memory_read_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -78,6 +86,9 @@ class ActivationMemory(wiring.Component):
     i_{client} : In(stream, 20-bit word address) for each of READ_CLIENTS, highest priority first; ready = granted.
     o_{client} : Out({valid, data}); the words of the granted reads, in order, LATENCY cycles after the transfer.
     i_{client}_write : In(stream, memory_write_layout) for each of WRITE_CLIENTS, highest priority first.
+    o_outside : Out(Unit bits), pulse ERROR_LATENCY cycles after a unit's transfer to a word that there is not. Nothing is
+        written then; what is read is any word.
+    o_active : Out(1), a transfer in the cycle before.
 
     Wiring: connect a client's `o_read` to `i_{client}`, its `i_read` to `o_{client}`, its `o_write` to
     `i_{client}_write`. `ready` depends on `valid` of the clients of higher priority.
@@ -85,10 +96,11 @@ class ActivationMemory(wiring.Component):
     Latency: LATENCY cycles from a read's transfer to its data: address register, memory, memory output register,
     fabric register. A read transferred after a write's transfer sees it, one transferred in the same cycle does not.
     Throughput: one read and one write per cycle in total. Back-pressure: only by clients of higher priority; read data
-    cannot be refused. Addresses are taken modulo activation_words.
+    cannot be refused.
     """
 
     LATENCY = 4
+    ERROR_LATENCY = 2
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
         self._config = config
@@ -106,6 +118,8 @@ class ActivationMemory(wiring.Component):
                     f"i_{name}_write": In(stream.Signature(memory_write_layout(config)))
                     for name in WRITE_CLIENTS
                 },
+                "o_outside": Out(4),
+                "o_active": Out(1),
             }
         )
 
@@ -118,15 +132,20 @@ class ActivationMemory(wiring.Component):
         read_address = Signal(address_bits, reset_less=True)
         chosen = _grant(m, reads)
         m.d.sync += [read_valid.eq(chosen), read_address.eq(_select(reads)[:address_bits])]
+        beyond = [client.payload[address_bits:].any() for client in reads]
         answered = delayed(m, read_valid, self.LATENCY - 1, "answered", reset_less=False)
 
         writes = [getattr(self, f"i_{name}_write") for name in WRITE_CLIENTS]
         write_valid = Signal()
         write = Signal(memory_write_layout(self._config), reset_less=True)
+        taken = _grant(m, writes)
+        strays = [client.payload.address[address_bits:].any() for client in writes]
         m.d.sync += [
-            write_valid.eq(_grant(m, writes).any()),
+            write_valid.eq((taken & ~Cat(*strays)).any()),
             write.as_value().eq(_select(writes)),
+            self.o_active.eq(Cat(chosen, taken).any()),
         ]
+        self._report(m, chosen & Cat(*beyond), taken & Cat(*strays))
 
         parts = []
         for index in range(self._config.word_beats):
@@ -158,6 +177,17 @@ class ActivationMemory(wiring.Component):
             output = getattr(self, f"o_{name}")
             m.d.comb += [output.valid.eq(answered[index]), output.data.eq(Cat(*parts))]
         return m
+
+    def _report(self, m: Module, reads: Value, writes: Value) -> None:
+        """o_outside, from one bit per client that is granted a word beyond the end."""
+        read_outside, write_outside = Signal(len(READ_CLIENTS)), Signal(len(WRITE_CLIENTS))
+        m.d.sync += [read_outside.eq(reads), write_outside.eq(writes)]
+        units: dict[Unit, list[Value]] = {}
+        for names, bits in ((READ_CLIENTS, read_outside), (WRITE_CLIENTS, write_outside)):
+            for index, name in enumerate(names):
+                units.setdefault(_UNIT_OF[name], []).append(bits[index])
+        for unit, bits in units.items():
+            m.d.sync += self.o_outside[unit.bit_length() - 1].eq(Cat(*bits).any())
 
 
 def _grant(m: Module, clients: list) -> Value:

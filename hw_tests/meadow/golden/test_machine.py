@@ -87,7 +87,7 @@ def test_load_fills_the_activation_table(config: AcceleratorConfig) -> None:
     assert (made.activation_table.reshape(-1) == made.dram[144 : 144 + 2048]).all()
     assert made.activation_table.shape == before.shape == (words, config.width)
     fields |= dict(destination=words - 1, row_beats=2 * config.word_beats)
-    with pytest.raises(MachineError, match=f"LOAD to TABLE reaches word {words}"):
+    with pytest.raises(MachineError, match=f"LOAD to TABLE must be .*, below word {words}"):
         made.execute(Command(Opcode.LOAD, fields), step(1))
 
 
@@ -125,7 +125,7 @@ def test_store_to_the_cache_goes_to_every_sequence_at_its_position() -> None:
     assert (made.dram == before).all()
     assert made.traffic[TrafficClass.KV_WRITE] == 5 * 2 * 16
     fields["row_set"] = RowSet.HEAD
-    with pytest.raises(MachineError, match="must have row_set CHUNK, not 2"):
+    with pytest.raises(MachineError, match="must have row_set CHUNK"):
         made.execute(Command(Opcode.STORE, fields), Step(sequences))
 
 

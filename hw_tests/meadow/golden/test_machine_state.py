@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 
 from meadow.golden.machine import Machine
 from meadow.golden.machine_state import MachineError
-from meadow.spec.commands import Command, Opcode
+from meadow.spec.commands import Command, Opcode, Outputs
 from meadow.spec.config import named_config
 from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Sequence, Step
@@ -16,6 +18,8 @@ from meadow.spec.step import Sequence, Step
 ZCU102 = named_config("zcu102")
 STEP = Step((Sequence(0, 0, 1),))
 HEAD = dict(blocks=1, segment_beats=4, score_shift=1, heads=1)
+MATMUL = dict(row_set=1, slices=1, tiles=1, output=6, post_shift=9)
+MATMUL |= {f"beats{port}": 4 for port in range(4)}
 NORM = dict(words=2, rows=1, channels=64, epsilon=1, mean_shift=1, output_shift=1)
 
 
@@ -28,120 +32,42 @@ def machine(dram_bytes: int = 1 << 16) -> Machine:
 @pytest.mark.parametrize(
     ("opcode", "fields", "message", "code"),
     [
-        (
-            Opcode.LOAD,
-            dict(rows=1, row_beats=0),
-            "LOAD row_beats must be a multiple of 4, not 0",
-            1,
-        ),
-        (
-            Opcode.LOAD,
-            dict(rows=1, row_beats=6),
-            "LOAD row_beats must be a multiple of 4, not 6",
-            1,
-        ),
-        (Opcode.LOAD, dict(rows=1, row_beats=4, space=3), "LOAD space must be one of .*, not 3", 1),
+        (Opcode.LOAD, dict(rows=1, row_beats=4, space=3), "space must be in 0..2, not 3", 1),
+        (Opcode.LOAD, dict(rows=1, row_beats=6), "LOAD row_beats must be a multiple of 4: .* 6", 1),
         (Opcode.LOAD, dict(rows=1, row_beats=4, offset=1 << 20), "leaves the DMA window", 2),
         (
             Opcode.LOAD,
             dict(rows=2, row_beats=4, destination=32767, destination_stride=1),
             "reaches word 32768, the memory has 32768",
-            1,
+            7,
         ),
-        (Opcode.LOAD, dict(rows=1, row_beats=4, row_set=3), "LOAD row_set must be one of", 1),
-        (Opcode.LOAD, dict(rows=1, row_beats=4, traffic=5), "LOAD traffic must be one of", 1),
+        (Opcode.STORE, dict(rows=1, segments=0, segment_beats=1), "segments must be in 1..4095", 1),
         (
             Opcode.STORE,
-            dict(rows=1, segments=1, segment_beats=5),
-            "STORE segment_beats must be at most 4 or",
-            1,
+            dict(rows=1, segments=1, segment_beats=4, source=32768),
+            "STORE reaches word 32768",
+            7,
         ),
         (
             Opcode.STORE,
-            dict(rows=1, segments=0, segment_beats=1),
-            "STORE segments must be at least 1",
-            1,
+            dict(rows=1, segments=1, segment_beats=4, offset=4095),
+            "STORE of bytes 0xfff0..0x10030 leaves the DMA window of 0x10000 bytes",
+            2,
         ),
-        (Opcode.MATMUL, dict(slices=1, tiles=1), "MATMUL row_set must be CHUNK or HEAD", 1),
-        (
-            Opcode.MATMUL,
-            dict(row_set=1, slices=0, tiles=1),
-            "slices and tiles must be at least 1",
-            1,
-        ),
-        (
-            Opcode.MATMUL,
-            dict(row_set=1, slices=1, tiles=1),
-            "MATMUL a stream has at least 16 bytes",
-            5,
-        ),
-        (
-            Opcode.MATMUL,
-            dict(row_set=1, slices=1, tiles=1, output=7),
-            "MATMUL output must be one of",
-            1,
-        ),
-        (
-            Opcode.MATMUL,
-            dict(row_set=1, slices=1, tiles=1, output=5),
-            "MATMUL post_shift must be in 1..31, not 0",
-            1,
-        ),
-        (
-            Opcode.MATMUL,
-            dict(row_set=1, slices=1, tiles=1, output=6, post_shift=32),
-            "MATMUL post_shift must be in 1..31, not 32",
-            1,
-        ),
-        (Opcode.ATTEND, dict(segment_beats=4), "ATTEND blocks must be at least 1, not 0", 1),
-        (Opcode.ATTEND, dict(blocks=2, segment_beats=2), "ATTEND segment_beats must divide 4", 1),
-        (
-            Opcode.ATTEND,
-            dict(blocks=1, segment_beats=2, column_beats=3),
-            "column_beats must be a multiple of 2 below 4, not 3",
-            1,
-        ),
-        (
-            Opcode.ATTEND,
-            dict(blocks=3, segment_beats=4, score_shift=1),
-            "head dim must be at most 128, not 192",
-            1,
-        ),
-        (
-            Opcode.ATTEND,
-            HEAD | dict(score_shift=48),
-            "ATTEND score_shift must be in 1..47, not 48",
-            1,
-        ),
-        (Opcode.ATTEND, HEAD | dict(heads=0), "ATTEND heads must be in 1..16, not 0", 1),
-        (Opcode.ATTEND, HEAD | dict(heads=17), "ATTEND heads must be in 1..16, not 17", 1),
-        (Opcode.ATTEND, HEAD | dict(part=3), "ATTEND part must be one of .*, not 3", 1),
-        (
-            Opcode.ATTEND,
-            HEAD | dict(heads=2, part=1),
-            "ATTEND SCORES must have heads = 1, not 2",
-            1,
-        ),
-        (Opcode.ATTEND, HEAD | dict(first=1), "ATTEND first without rows must be 0, not 1", 1),
+        (Opcode.MATMUL, MATMUL | dict(beats0=0), "beats0 must be in 1..268435455, not 0", 1),
+        (Opcode.MATMUL, MATMUL | dict(post_shift=0), "post_shift must be in 1..31 with", 1),
+        (Opcode.MATMUL, MATMUL, "MATMUL checksum|MATMUL .*stream", 5),
+        (Opcode.MATMUL, MATMUL | dict(offset3=4096), "stream of port 3 of bytes 0x10000", 2),
+        (Opcode.ATTEND, HEAD | dict(heads=17), "ATTEND field heads must be in 1..16, not 17", 1),
+        (Opcode.ATTEND, HEAD | dict(query=32768), "ATTEND query reaches word 32768", 7),
+        (Opcode.ATTEND, HEAD | dict(value_offset=1 << 31), "ATTEND of bytes 0x800000000..", 2),
         (
             Opcode.ATTEND,
             HEAD | dict(first=1, rows=1, causal=1),
             r"ATTEND first \+ rows must not exceed the 1 tokens of the sequence, not 2",
             1,
         ),
-        (
-            Opcode.SOFTMAX,
-            dict(rows=0, keys=1),
-            "SOFTMAX rows must be at least 1, not 0",
-            1,
-        ),
-        (Opcode.SOFTMAX, dict(rows=1), "SOFTMAX keys must be at least 1, not 0", 1),
-        (
-            Opcode.SOFTMAX,
-            dict(rows=2, keys=4096, causal=1, source_stride=300),
-            "SOFTMAX must see at most 4096 keys, not 4097",
-            1,
-        ),
+        (Opcode.SOFTMAX, dict(rows=0, keys=1), "SOFTMAX field rows must be in 1..640, not 0", 1),
         (
             Opcode.SOFTMAX,
             dict(rows=2, keys=64, causal=1, source_stride=4),
@@ -152,36 +78,18 @@ def machine(dram_bytes: int = 1 << 16) -> Machine:
             Opcode.SOFTMAX,
             dict(rows=1, keys=64, source=32766),
             "SOFTMAX source reaches word 32768",
-            1,
+            7,
         ),
-        (Opcode.NORM, dict(words=3, rows=1), "NORM words must be even", 1),
+        (Opcode.NORM, NORM | dict(words=3), "NORM words must be even", 1),
+        (Opcode.NORM, NORM | dict(source=32767), "NORM source reaches word 32768", 7),
         (
             Opcode.NORM,
-            NORM | dict(residual=1),
-            "NORM residual_shift must be in 1..32, not 0",
-            1,
-        ),
-        (
-            Opcode.NORM,
-            NORM | dict(residual=1, residual_shift=1, row_set=2),
-            "NORM with residual must have row_set FIXED or CHUNK, not 2",
-            1,
-        ),
-        (
-            Opcode.NORM,
-            dict(words=2, rows=1, channels=65),
-            "NORM channels must be in 1..64, not 65",
-            1,
-        ),
-        (Opcode.NORM, dict(words=2, rows=1, channels=64), "NORM epsilon must be in 1..", 1),
-        (
-            Opcode.NORM,
-            dict(words=2, rows=1, channels=60, epsilon=1, mean_shift=1, output_shift=1),
+            NORM | dict(channels=60),
             "NORM rows must be 0 from channel 60 on",
             1,
         ),
-        (Opcode.VECTOR, dict(rows=641), "VECTOR rows must be at most 640, not 641", 1),
-        (Opcode.VECTOR, dict(rows=1, function=1), "VECTOR function must be one of", 1),
+        (Opcode.VECTOR, dict(rows=1, function=1), "VECTOR field function must be in 0..0", 1),
+        (Opcode.VECTOR, dict(rows=1, destination=1 << 19), "VECTOR destination reaches word", 7),
     ],
 )
 def test_errors_name_rule_value_code_and_command(
@@ -233,15 +141,54 @@ def test_attend_depends_on_the_step(step: Step, fields: dict[str, int], message:
         machine().execute(Command(Opcode.ATTEND, HEAD | fields), step)
 
 
-def test_illegal_opcode_and_fetch_outside_the_window() -> None:
+def write(made: Machine, place: int, *commands: bytes) -> None:
+    program = b"".join(commands)
+    made.dram[place : place + len(program)] = np.frombuffer(program, np.uint8)
+
+
+@pytest.mark.parametrize("bit", [0, 13, 200, 479, 480, 511])
+def test_a_flipped_bit_is_not_an_illegal_command(bit: int) -> None:
     made = machine(1024)
-    with pytest.raises(MachineError, match="command 0: unknown opcode 0"):
+    write(made, 16, Command(Opcode.FENCE).encode(), Command(Opcode.FENCE).encode())
+    made.dram[80 + bit // 8] ^= 1 << bit % 8
+    with pytest.raises(MachineError, match="command 1: a command has CRC-32") as caught:
+        made.run(1, 5, STEP)
+    assert (caught.value.code, caught.value.command) == (ErrorCode.COMMAND_CHECK, 1)
+
+
+def test_empty_memory_is_no_program() -> None:
+    with pytest.raises(MachineError, match="command 0: a command has CRC-32") as caught:
+        machine(1024).run(0, 5, STEP)
+    assert caught.value.code == ErrorCode.COMMAND_CHECK
+
+
+def test_an_unknown_opcode_with_a_right_checksum() -> None:
+    made = machine(1024)
+    body = bytes([77]) + bytes(59)
+    write(made, 0, Command(Opcode.FENCE).encode(), body + zlib.crc32(body).to_bytes(4, "little"))
+    with pytest.raises(MachineError, match="command 1: unknown opcode 77") as caught:
         made.run(0, 5, STEP)
-    with pytest.raises(
-        MachineError, match="command fetch of bytes .* leaves the DMA window"
-    ) as caught:
+    assert (caught.value.code, caught.value.command) == (ErrorCode.ILLEGAL_COMMAND, 1)
+
+
+def test_a_command_is_checked_before_its_condition() -> None:
+    command = Command(Opcode.VECTOR, dict(rows=1, function=1), condition=Outputs.LOGITS)
+    with pytest.raises(MachineError, match="VECTOR field function"):
+        machine().execute(command, Step((Sequence(0, 0, 1),), Outputs.ARGMAX))
+
+
+def test_fetch_outside_the_window() -> None:
+    made = machine(1024)
+    message = "command fetch of bytes .* leaves the DMA window"
+    with pytest.raises(MachineError, match=message) as caught:
         made.run(61, 5, STEP)
-    assert caught.value.code == ErrorCode.WINDOW
+    assert (caught.value.code, caught.value.command) == (ErrorCode.WINDOW, 0)
+    # Commands are read four at a time: 4 is inside, but not 5.
+    write(made, 44 * 16, Command(Opcode.FENCE).encode() * 5)
+    assert made.run(44, 5, STEP) == 5
+    with pytest.raises(MachineError, match=message) as caught:
+        made.run(44, 6, STEP)
+    assert (caught.value.code, caught.value.command) == (ErrorCode.WINDOW, 4)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import random
+import zlib
 
 import pytest
 
 from meadow.spec.commands import (
+    CHECK_BYTES,
     COMMAND_BYTES,
     COMMON_FIELDS,
     FIELDS,
@@ -41,12 +43,13 @@ def test_decode_is_the_inverse_of_encode(opcode: Opcode) -> None:
 
 def test_common_fields_come_first_and_missing_ones_are_0() -> None:
     data = Command(Opcode.FENCE, wait=Unit.STORER, condition=Outputs.LOGITS).encode()
-    assert data == bytes([7, 8, 2, 0]) + bytes(60)
+    assert data[:60] == bytes([7, 8, 2, 0]) + bytes(56)
     assert sum(field.bits for field in COMMON_FIELDS) == 32
 
 
 def test_place_of_a_field_is_the_sum_of_those_before_it() -> None:
-    word = int.from_bytes(Command(Opcode.LOAD, {"offset": 1}, Unit(0)).encode(), "little")
+    data = Command(Opcode.LOAD, {"offset": 1}, Unit(0)).encode()
+    word = int.from_bytes(data[: COMMAND_BYTES - CHECK_BYTES], "little")
     assert word == 1 | 1 << (32 + 20 + 12 + 2)
 
 
@@ -54,7 +57,16 @@ def test_place_of_a_field_is_the_sum_of_those_before_it() -> None:
 def test_names_are_unique_and_everything_fits(opcode: Opcode) -> None:
     fields = command_fields(opcode)
     assert len({field.name for field in fields}) == len(fields)
-    assert sum(field.bits for field in fields) <= 8 * COMMAND_BYTES
+    assert sum(field.bits for field in fields) <= 8 * (COMMAND_BYTES - CHECK_BYTES)
+
+
+def test_the_last_bytes_are_the_crc32_of_the_others() -> None:
+    data = drawn(Opcode.NORM, 1).encode()
+    assert int.from_bytes(data[60:], "little") == zlib.crc32(data[:60])
+    for bit in range(512):
+        changed = (int.from_bytes(data, "little") ^ 1 << bit).to_bytes(64, "little")
+        with pytest.raises(ValueError, match="a command has CRC-32 0x"):
+            Command.decode(changed)
 
 
 def test_errors_name_what_is_wrong() -> None:
@@ -66,4 +78,5 @@ def test_errors_name_what_is_wrong() -> None:
         Command.decode(bytes(63))
     for opcode in (0, max(Opcode) + 1, 255):
         with pytest.raises(ValueError, match=f"unknown opcode {opcode}"):
-            Command.decode(bytes([opcode]) + bytes(63))
+            body = bytes([opcode]) + bytes(59)
+            Command.decode(body + zlib.crc32(body).to_bytes(4, "little"))

@@ -21,7 +21,7 @@ MAP = {register.name: register for register in register_map(CONFIG)}
 
 async def prepare(dut, stall: bool) -> AxiLiteMaster:
     cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
-    for name in ("busy", "done_set", "error_set", "command_index", "increment_cycles"):
+    for name in ("busy", "stuck", "done_set", "error_set", "command_index", "increment_cycles"):
         getattr(dut, name).value = 0
     master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst)
     if stall:
@@ -93,6 +93,10 @@ async def doorbell(dut) -> None:
                 dut.busy.value = 1
 
     cocotb.start_soon(watch())
+    assert await control(Control.START) == AxiResp.SLVERR  # without rows
+    for name in ("rows", "sequences"):
+        answer = await master.write(MAP[name].offset, (1).to_bytes(4, "little"))
+        assert answer.resp == AxiResp.OKAY
     assert await control(Control.START | Control.INTERRUPT_ENABLE) == AxiResp.OKAY
     assert await status() == Status.BUSY
     assert (await master.write(MAP["rows"].offset, bytes(4))).resp == AxiResp.SLVERR

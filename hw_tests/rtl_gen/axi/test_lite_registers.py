@@ -13,6 +13,7 @@ from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
     COUNTERS,
     MAGIC,
+    WATCHDOG_CYCLES,
     Control,
     ErrorCode,
     Status,
@@ -95,6 +96,12 @@ async def put(ctx, dut, name: str, value: int) -> int:
     return await write(ctx, dut, MAP[name].offset, value)
 
 
+async def set_step(ctx, dut, rows: int = 1, sequences: int = 1) -> None:
+    """What a doorbell needs."""
+    assert await put(ctx, dut, "rows", rows) == OKAY
+    assert await put(ctx, dut, "sequences", sequences) == OKAY
+
+
 def test_identity() -> None:
     async def main(ctx, dut):
         assert await get(ctx, dut, "magic") == MAGIC
@@ -157,6 +164,7 @@ def test_values(seed: int) -> None:
         assert ctx.get(dut.program) == expected["program"]
         assert ctx.get(dut.program_length) == expected["program_length"]
         assert ctx.get(dut.window_beats) == expected["window_beats"]
+        assert ctx.get(dut.watchdog) == expected["watchdog"]
         step = ctx.get(dut.step)
         for name in ("rows", "sequences", "outputs", "head_all"):
             assert step[name] == expected[name]
@@ -199,6 +207,7 @@ def test_run_and_interrupt() -> None:
             return response
 
         enable, start = int(Control.INTERRUPT_ENABLE), int(Control.START)
+        await set_step(ctx, dut)
         assert await command(enable | start) == OKAY
         assert pulses == {"start": 1, "soft_reset": 0, "acknowledge": 0}
         assert await get(ctx, dut, "control") == enable
@@ -255,6 +264,80 @@ def test_run_and_interrupt() -> None:
     simulate(main)
 
 
+def test_doorbell_needs_a_step_that_fits() -> None:
+    """Else START is answered with an error, and neither it nor what is written with it happens."""
+    enable, start = int(Control.INTERRUPT_ENABLE), int(Control.START)
+    most, sequences = CONFIG.chunk_tokens, CONFIG.sequences
+
+    async def main(ctx, dut):
+        for rows, entries, fits in (
+            (0, 1, False),
+            (1, 0, False),
+            (1, 1, True),
+            (most, sequences, True),
+            (most + 1, 1, False),
+            (0xFFFF, 1, False),
+            (1, sequences + 1, False),
+            (1, 0xFF, False),
+        ):
+            await set_step(ctx, dut, rows, entries)
+            assert await put(ctx, dut, "control", 0) == OKAY
+            started = 0
+            bus = dut.bus
+            for signal, value in (
+                (bus.awaddr, MAP["control"].offset),
+                (bus.wdata, start | enable),
+                (bus.wstrb, 15),
+                (bus.awvalid, 1),
+                (bus.wvalid, 1),
+                (bus.bready, 1),
+            ):
+                ctx.set(signal, value)
+            response = None
+            for _ in range(6):
+                _, _, valid, code = await ctx.tick().sample(bus.bvalid, bus.bresp)
+                ctx.set(bus.awvalid, 0)
+                ctx.set(bus.wvalid, 0)
+                response = code if valid else response
+                started += ctx.get(dut.start)
+            ctx.set(bus.bready, 0)
+            assert (response, started) == ((OKAY, 1) if fits else (SLVERR, 0)), (rows, entries)
+            assert await get(ctx, dut, "control") == (enable if fits else 0)
+            # Other bits of the register do not need one.
+            assert await put(ctx, dut, "control", int(Control.RESET)) == OKAY
+
+    simulate(main)
+
+
+def test_interrupt_waits_until_the_device_is_ready() -> None:
+    """Or until it is stuck; the status shows both."""
+
+    async def main(ctx, dut):
+        await put(ctx, dut, "control", int(Control.INTERRUPT_ENABLE))
+        assert await get(ctx, dut, "watchdog") == WATCHDOG_CYCLES
+        ctx.set(dut.busy, 1)
+        ctx.set(dut.error_set, {"valid": 1, "code": 3, "command": 2, "address": 0, "port": 0})
+        await ctx.tick()
+        ctx.set(dut.error_set.valid, 0)
+        await ctx.tick()
+        assert not ctx.get(dut.interrupt)
+        assert await get(ctx, dut, "status") == Status.BUSY | Status.ERROR
+        ctx.set(dut.stuck, 1)
+        await ctx.tick()
+        assert ctx.get(dut.interrupt)
+        stuck = Status.BUSY | Status.ERROR | Status.INTERRUPT | Status.STUCK
+        assert await get(ctx, dut, "status") == stuck
+        ctx.set(dut.stuck, 0)
+        ctx.set(dut.busy, 0)
+        await ctx.tick()
+        assert ctx.get(dut.interrupt)
+        assert await get(ctx, dut, "status") == Status.ERROR | Status.INTERRUPT
+        await put(ctx, dut, "control", int(Control.ACKNOWLEDGE | Control.INTERRUPT_ENABLE))
+        assert not ctx.get(dut.interrupt)
+
+    simulate(main)
+
+
 def test_counters() -> None:
     async def main(ctx, dut):
         rng = random.Random(1)
@@ -271,6 +354,7 @@ def test_counters() -> None:
         for name, total in totals.items():
             assert await get(ctx, dut, f"{name}_low") == total
             assert await get(ctx, dut, f"{name}_high") == 0
+        await set_step(ctx, dut)
         ctx.set(dut.command_index, 0x12345678)
         assert await get(ctx, dut, "command_index") == 0x12345678
         await put(ctx, dut, "control", int(Control.START))

@@ -16,7 +16,7 @@ from rtl_gen.axi.signatures import axi_ports
 @pytest.mark.cocotb
 def test_lite_registers() -> None:
     dut = LiteRegisters(config=CONFIGURATIONS["tiny"])
-    inputs = ("busy", "done_set", "error_set", "command_index", "increment_cycles")
+    inputs = ("busy", "stuck", "done_set", "error_set", "command_index", "increment_cycles")
     outputs = ("program", "start", "soft_reset", "interrupt")
     ports = axi_ports("s_axi", dut.bus)
     ports |= {name: getattr(dut, name) for name in (*inputs, *outputs)}

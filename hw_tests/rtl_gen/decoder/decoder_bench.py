@@ -29,6 +29,8 @@ __all__ = ["Load", "Outcome", "check", "run"]
 
 Tile = list[list[int | None]]
 
+_COMMAND_STEP = 0x10203
+"""Between the commands of jobs, so that all bits of them change."""
 _QUIET = 24
 """Cycles after which nothing more is expected of a decoder that has written everything, or has failed."""
 
@@ -155,12 +157,14 @@ class Load:
 class Outcome:
     """What the decoder wrote, in order.
 
-    errors: pulses of `error`. beats: how many were taken. cycles: from the first of them to the last tile.
+    errors: pulses of `error`. blamed: the job that the last of them names, by its place in the load. beats: how many were
+    taken. cycles: from the first of them to the last tile.
     """
 
     tiles: list[Tile] = field(default_factory=list)
     headers: list[bytes] = field(default_factory=list)
     errors: int = 0
+    blamed: int | None = None
     beats: int = 0
     cycles: int = 0
 
@@ -265,7 +269,7 @@ def run(
     dut, reset = Decoder(config=config), Signal()
     layout = tile_write_layout(config), parameter_write_layout(config)
     outputs = (
-        *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.busy),
+        *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
         *(dut.o_tile.valid, Value.cast(dut.o_tile.payload), dut.o_tile_done),
         *(dut.o_parameter.valid, Value.cast(dut.o_parameter.payload), dut.o_parameter_done),
     )
@@ -273,7 +277,11 @@ def run(
 
     async def trial(ctx: Any, number: int, load: Load) -> Outcome:
         randoms = [Random(1000 * (seed + 7 * number) + salt) for salt in range(3)]
-        jobs = _Offer(dut.i_fill, load.jobs, randoms[0], load.producer)
+        commands = [place * _COMMAND_STEP for place in range(len(load.jobs))]
+        named = [
+            {**job, "command": command} for job, command in zip(load.jobs, commands, strict=True)
+        ]
+        jobs = _Offer(dut.i_fill, named, randoms[0], load.producer)
         beats = _Offer(dut.i_beat, load.beats, randoms[1], load.producer)
         recorder = _Recorder(config)
         outcome, first, quiet = recorder.outcome, 0, 0
@@ -287,11 +295,13 @@ def run(
             for free, (_, port) in zip(released, frees, strict=True):
                 ctx.set(port, free)
             sample = await ctx.tick().sample(*outputs)
-            fill_ready, beat_ready, error, busy, *writes = sample[2:]
+            fill_ready, beat_ready, error, error_command, busy, *writes = sample[2:]
             if beats.end(beat_ready) and beats.taken == 1:
                 first = cycle
             jobs.end(fill_ready)
             outcome.errors += error
+            if error:
+                outcome.blamed = commands.index(error_command)
             recorder.take_tile(writes[0], layout[0].from_bits(writes[1]), writes[2])
             recorder.take_header(writes[3], layout[1].from_bits(writes[4]), writes[5])
             for free, (slots, _) in zip(released, frees, strict=True):

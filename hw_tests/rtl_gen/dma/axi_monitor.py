@@ -7,6 +7,8 @@ from collections import deque
 
 from cocotb.triggers import ReadOnly, RisingEdge
 
+from rtl_gen.control.bundles import INDEX_BITS
+
 __all__ = ["AxiMonitor"]
 
 PAGE = 4096
@@ -30,14 +32,23 @@ class AxiMonitor:
     data or address comes first; at most `outstanding` of each kind are unanswered; responses never wait.
 
     bursts: (address, beats) of "ar" and "aw" in the order of their transfers. faults: (code, address) of the pulses of
-    `error`. written: transfers of W.
+    `error`, blamed: their commands. written: transfers of W.
     """
 
-    def __init__(self, dut, *, window: tuple[int, int], burst_beats: int, outstanding: int) -> None:
-        self.dut = dut
+    def __init__(
+        self,
+        dut,
+        *,
+        window: tuple[int, int],
+        burst_beats: int,
+        outstanding: int,
+        address_bits: int,
+    ) -> None:
+        self.dut, self.address_bits = dut, address_bits
         self.window, self.burst_beats, self.outstanding = window, burst_beats, outstanding
         self.bursts: dict[str, list[tuple[int, int]]] = {"ar": [], "aw": []}
         self.faults: list[tuple[int, int]] = []
+        self.blamed: list[int] = []
         self.written = 0
         self.most = {"ar": 0, "aw": 0}
         self._pins = {name: getattr(dut, f"m_axi0_{name}") for name in _PINS}
@@ -74,7 +85,9 @@ class AxiMonitor:
             self._responses()
             fault = int(self.dut.error.value)
             if fault & 1:
-                self.faults.append((fault >> 1 & 15, fault >> 5))
+                address = fault >> 5 & ((1 << self.address_bits) - 1)
+                self.faults.append((fault >> 1 & 15, address))
+                self.blamed.append(fault >> 5 + self.address_bits & ((1 << INDEX_BITS) - 1))
 
     def _pin(self, name: str) -> int:
         return int(self._pins[name].value)

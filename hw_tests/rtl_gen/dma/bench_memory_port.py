@@ -83,5 +83,41 @@ async def the_edges_of_the_window(dut) -> None:
     code, address = 2, 0x1000 + 16 * (last + 1)
     first = [(code, address - 16)] * 2 + [(code, address)] * 2
     assert driver.monitor.faults[:4] == first and len(driver.monitor.faults) == 8
+    assert driver.monitor.blamed[::2] == [blamed - 1 for blamed in driver.monitor.blamed[1::2]]
+    assert driver.monitor.bursts == {"ar": [], "aw": []}
+    driver.check_memory()
+
+
+@cocotb.test(**TIMEOUT)
+async def nothing_is_a_fault(dut) -> None:
+    """A descriptor without beats, anywhere, between others that are right."""
+    driver = MemoryPortDriver(dut)
+    await driver.start()
+    for name in ("i_read", "i_write"):
+        await driver.describe(name, [(0, 0), (300, 0)])
+        await driver.settle()
+    assert driver.monitor.faults == [(2, 0x1000), (2, 0x1000 + 4800)] * 2
+    assert driver.monitor.bursts == {"ar": [], "aw": []}
+    await driver.write([(299, 2)])
+    await driver.settle()
+    await driver.read([(298, 4)])
+    driver.check_memory()
+
+
+@cocotb.test(**TIMEOUT)
+async def a_window_over_the_top(dut) -> None:
+    """What would lie above the highest address is not what lies at 0."""
+    driver = MemoryPortDriver(dut)
+    top = 1 << CONFIG.address_bits
+    dut.window_base.value = top - 4096
+    dut.window_beats.value = 0xFFFFFFFF
+    await driver.start()
+    wrong = [(255, 2), (256, 1), (0, 257), (256 + 16, 40), (1 << 20, 1)]
+    for run in wrong:
+        for name in ("i_read", "i_write"):
+            await driver.describe(name, [run])
+            await driver.settle()
+    first = [(top - 4096 + 16 * offset) % top for offset, _ in wrong]
+    assert driver.monitor.faults == [(2, address) for address in first for _ in range(2)]
     assert driver.monitor.bursts == {"ar": [], "aw": []}
     driver.check_memory()

@@ -74,6 +74,24 @@ async def the_burst_that_failed_is_named(dut, write: bool) -> None:
     await driver.settle()
     code = int(ErrorCode.WRITE_RESPONSE if write else ErrorCode.READ_RESPONSE)
     assert driver.monitor.faults == [(code, address(bursts[index])) for index in (0, 2, 4)]
+    assert driver.monitor.blamed == [driver.command_of["i_write" if write else "i_read", 251]] * 3
+    driver.check_memory()
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(write=[False, True])
+async def the_command_that_failed_is_named(dut, write: bool) -> None:
+    """Many short descriptors in flight, each of another command, every third with a fault."""
+    driver = MemoryPortDriver(dut)
+    name = "i_write" if write else "i_read"
+    runs = [(7 + 24 * index, 1 + index % 20) for index in range(40)]
+    bad = runs[1::3]
+    inject(driver.ram, {address(offset + beats // 2): AxiResp.SLVERR for offset, beats in bad})
+    driver.pause(0.3, longest=6)
+    await driver.start(stall=0.2)
+    await (driver.write(runs) if write else driver.read(runs))
+    await driver.settle()
+    assert driver.monitor.blamed == [driver.command_of[name, offset] for offset, _ in bad]
     driver.check_memory()
 
 

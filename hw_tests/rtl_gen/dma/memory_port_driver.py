@@ -18,6 +18,7 @@ from cocotbext.axi import AxiBus, AxiRam, AxiResp
 from hw_tests.rtl_gen.dma.axi_monitor import AxiMonitor
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.layout import BitField, pack_fields
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.dma.bursts import max_burst_beats
 
 __all__ = [
@@ -43,8 +44,9 @@ READ = (
     BitField("beats", 28, ""),
     BitField("route", 2, ""),
     BitField("traffic", 3, ""),
+    BitField("command", INDEX_BITS, ""),
 )
-WRITE = (READ[0], READ[1], READ[3])
+WRITE = (READ[0], READ[1], READ[3], READ[4])
 
 
 def pauses(seed: int, chance: float, longest: int = 1) -> Iterator[bool]:
@@ -101,7 +103,8 @@ def _inject(reads: bool, taken, given, faults: dict[int, AxiResp]) -> None:
 class MemoryPortDriver:
     """A memory port in reset, released by `start`, and everything around it.
 
-    ram: the memory, `content` what it should hold; monitor: see AxiMonitor.
+    ram: the memory, `content` what it should hold; monitor: see AxiMonitor. command_of: by input stream and offset, the
+    command that the last descriptor with this offset belongs to.
     """
 
     def __init__(self, dut, *, bytes_log2: int = 18, seed: int = 0) -> None:
@@ -121,9 +124,15 @@ class MemoryPortDriver:
         self.content = bytearray(self.rng.randbytes(self.size))
         self.ram.write(0, bytes(self.content))
         self.monitor = AxiMonitor(
-            dut, window=(BASE, self.size), burst_beats=MAX_BURST, outstanding=CONFIG.outstanding
+            dut,
+            window=(BASE, self.size),
+            burst_beats=MAX_BURST,
+            outstanding=CONFIG.outstanding,
+            address_bits=CONFIG.address_bits,
         )
         self.stall = 0.0
+        self.commands = itertools.count(self.rng.getrandbits(INDEX_BITS))
+        self.command_of: dict[tuple[str, int], int] = {}
 
     def quiet(self) -> None:
         """Offer and take nothing."""
@@ -195,11 +204,13 @@ class MemoryPortDriver:
         await feeding
 
     async def describe(self, name: str, runs: Sequence[tuple[int, int]]) -> None:
-        """Descriptors of runs alone into `i_read` or `i_write`; reads take turns in their routes."""
+        """Descriptors of runs alone into `i_read` or `i_write`; reads take turns in their routes, each is a command."""
         fields = READ if name == "i_read" else WRITE
         words = []
         for index, (offset, beats) in enumerate(runs):
-            values = {"offset": offset, "beats": beats, "traffic": 3}
+            command = next(self.commands) % (1 << INDEX_BITS)
+            self.command_of[name, offset] = command
+            values = {"offset": offset, "beats": beats, "traffic": 3, "command": command}
             values |= {"route": index % 4} if name == "i_read" else {}
             words.append(pack_fields(fields, values, "descriptor"))
         await self.send(name, words)

@@ -13,9 +13,9 @@ from rtl_gen.axi.signatures import axi_ports
 from rtl_gen.dma.memory_port import MemoryPort
 
 BENCHES = {
-    "bench_memory_port": 7,
+    "bench_memory_port": 9,
     "bench_memory_port_pressure": 13,
-    "bench_memory_port_errors": 16,
+    "bench_memory_port_errors": 18,
     "bench_memory_port_reset": 4,
 }
 """Benches and how many cocotb tests are in each."""

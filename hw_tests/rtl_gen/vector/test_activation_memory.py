@@ -9,6 +9,7 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
+from meadow.spec.commands import Unit
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.vector.activation_memory import (
     BANK_MODULE,
@@ -109,6 +110,85 @@ def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float) 
     assert granted["operand"] > 100
     if density < 1:
         assert min(granted.values()) > 10
+
+
+_UNIT_OF = {
+    "operand": Unit.ARRAY,
+    "writer": Unit.ARRAY,
+    "vector": Unit.VECTOR,
+    "loader": Unit.LOADER,
+    "storer": Unit.STORER,
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_outside(seed: int) -> None:
+    """They name the unit, are answered like others, and nothing is written."""
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    config = _config(16)
+    dut = ActivationMemory(config=config)
+    outside = [256, 257, 511, 512, 4096, (1 << 20) - 1, (1 << 20) - 256]
+
+    async def process(ctx):
+        for name in WRITE_CLIENTS:
+            ctx.set(getattr(dut, f"i_{name}_write").payload, {"address": 0, "mask": 1, "data": 0})
+        content: dict[int, int] = {}
+        due: dict[int, int] = {}  # cycle: Unit bits
+        reads = 0
+        for cycle in range(800):
+            bits = 0
+            for names, suffix in ((READ_CLIENTS, ""), (WRITE_CLIENTS, "_write")):
+                free = True
+                for name in names:
+                    port = getattr(dut, f"i_{name}{suffix}")
+                    valid = rng.random() < 0.3 and cycle < 780
+                    stray = rng.random() < 0.3
+                    address = rng.choice(outside) if stray else rng.randrange(256)
+                    data = rng.getrandbits(128)
+                    ctx.set(port.valid, valid)
+                    if suffix:
+                        ctx.set(port.payload, {"address": address, "mask": 1, "data": data})
+                    else:
+                        ctx.set(port.payload, address)
+                    if not valid or not free:
+                        continue
+                    free = False
+                    reads += not suffix
+                    bits |= int(_UNIT_OF[name]) if stray else 0
+                    if suffix and not stray:
+                        content[address] = data
+            due[cycle + ActivationMemory.ERROR_LATENCY] = bits
+            assert ctx.get(dut.o_outside) == due.get(cycle, 0), (seed, cycle)
+            reads -= sum(ctx.get(getattr(dut, f"o_{name}").valid) for name in READ_CLIENTS)
+            await ctx.tick()
+        assert reads == 0
+        assert any(due.values())
+        for address, data in content.items():
+            assert ctx.get(dut.banks[0].data[address]) == data, (seed, address)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(process)
+    simulator.run()
+
+
+def test_active_follows_a_transfer() -> None:
+    dut = ActivationMemory(config=_config(16))
+
+    async def process(ctx):
+        for port in (dut.i_storer, dut.i_loader_write):
+            ctx.set(port.valid, 1)
+            assert not ctx.get(dut.o_active)
+            await ctx.tick()
+            ctx.set(port.valid, 0)
+            assert ctx.get(dut.o_active)
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(process)
+    simulator.run()
 
 
 def test_black_box_instances_match_the_bank_module() -> None:

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fetch unit with random stalls, and what it must ask for as an enumeration in Python."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from amaranth.sim import Simulator
+
+from meadow.spec.commands import FIELDS, AttendPart, Command, Opcode, RowSet, TrafficClass
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.step import Step
+from rtl_gen.control.bundles import INDEX_BITS
+from rtl_gen.dma.bundles import Route
+from rtl_gen.dma.fetch import FetchUnit
+
+__all__ = [
+    "CONFIGS",
+    "INDEX_STEP",
+    "QUAD",
+    "WIDE",
+    "expected",
+    "handed",
+    "run",
+    "set_step",
+    "tile_order",
+]
+
+QUAD = AcceleratorConfig(
+    width=16,
+    lanes=2,
+    rows=2,
+    groups=32,
+    ports=4,
+    activation_words=256,
+    max_context=256,
+    sequences=3,
+    max_head_dim=64,
+    norm_channels=256,
+    decoder_elements=16,
+    dictionary_entries=256,
+)
+WIDE = AcceleratorConfig(
+    width=64,
+    lanes=2,
+    rows=2,
+    groups=2,
+    ports=4,
+    activation_words=256,
+    max_context=1024,
+    sequences=4,
+    max_head_dim=128,
+    norm_channels=64,
+    decoder_elements=16,
+    dictionary_entries=256,
+)
+INDEX_STEP = 0x10203
+"""Between the indices of commands here, so that all bits of them change."""
+CONFIGS = {"tiny": CONFIGURATIONS["tiny"], "small": CONFIGURATIONS["small"], "quad": QUAD}
+WEIGHTS = {"route": Route.WEIGHTS, "traffic": int(TrafficClass.WEIGHTS)}
+KV = {"route": Route.KV, "traffic": int(TrafficClass.KV_READ)}
+
+
+def tile_order(blocks: int, part: AttendPart = AttendPart.WHOLE) -> list[tuple[str, int]]:
+    """K0 K1 V0 K2 V1 ... V_last, or only K0 K1 ..., or only V0 V1 ..."""
+    if part != AttendPart.WHOLE:
+        return [("key" if part == AttendPart.SCORES else "value", block) for block in range(blocks)]
+    pairs = [(("key", block), ("value", block - 1)) for block in range(1, blocks)]
+    return [("key", 0), *itertools.chain(*pairs), ("value", blocks - 1)]
+
+
+def handed(command: Command, index: int) -> int:
+    """The bits of a command on its way to a unit, its index in place of what the sequencer has dealt with."""
+    mask = ((1 << INDEX_BITS) - 1) << 8
+    return (int.from_bytes(command.encode(), "little") & ~mask) | index << 8
+
+
+def expected(
+    command: Command, step: Step, config: AcceleratorConfig, port: int, index: int = 0
+) -> tuple[list[dict], list[dict]]:
+    """(descriptors, jobs) of one command on one port; an offset or a length that does not fit is one of 0 beats."""
+    reads, fills = _expected(command, step, config, port)
+    for read in reads:
+        if read["offset"] >= 1 << 32 or read["beats"] >= 1 << 28:
+            read |= {"offset": read["offset"] % (1 << 32), "beats": 0}
+    return [{**read, "command": index} for read in reads], [
+        {**job, "command": index} for job in fills
+    ]
+
+
+def _expected(command: Command, step: Step, config: AcceleratorConfig, port: int):
+    values = {field.name: 0 for field in FIELDS[command.opcode]} | command.values
+    reads, fills = [], []
+    if command.opcode == Opcode.MATMUL:
+        beats = values[f"beats{port}"]
+        reads.append({"offset": values[f"offset{port}"], "beats": beats, **WEIGHTS})
+        job = {name: values[name] for name in ("slices", "tiles")}
+        fills.append({"cache": 0, **job, "beats": beats})
+    elif command.opcode == Opcode.LOAD:
+        count = step.row_count(RowSet(values["row_set"]), values["rows"])
+        share = -(-count // config.ports)
+        rows = range(count)[port * share : (port + 1) * share]
+        if rows:
+            reads.append(
+                {
+                    "offset": values["offset"] + rows[0] * values["row_beats"],
+                    "beats": len(rows) * values["row_beats"],
+                    "route": Route.LOAD,
+                    "traffic": values["traffic"],
+                }
+            )
+    else:
+        beats = values["segment_beats"]
+        for entry in step.sequences:
+            new = values["first"] + values["rows"] if values["rows"] else entry.tokens
+            keys = entry.position + new
+            for kind, block in tile_order(-(-keys // config.width), AttendPart(values["part"])):
+                first = block * config.width + port * config.port_rows
+                rows = max(0, min(config.port_rows, keys - first))
+                for head_block in range(values["blocks"]):
+                    offset = entry.kv_base + values[f"{kind}_offset"] + first * beats
+                    offset += head_block * values["block_stride"]
+                    if rows:
+                        reads.append({"offset": offset, "beats": rows * beats, **KV})
+                    fills.append(
+                        {
+                            "cache": 1,
+                            "rows": rows,
+                            "segment_beats": beats,
+                            "column_beats": values["column_beats"],
+                            "beats": rows * beats,
+                        }
+                    )
+    return reads, fills
+
+
+def set_step(ctx, port, step: Step) -> None:
+    ctx.set(port.rows, step.rows)
+    ctx.set(port.sequences, len(step.sequences))
+    ctx.set(port.head_all, step.head_all)
+    for index, entry in enumerate(step.sequences):
+        view = port.entries[index]
+        ctx.set(view.kv_base, entry.kv_base)
+        ctx.set(view.position, entry.position)
+        ctx.set(view.tokens, entry.tokens)
+        ctx.set(view.first_row, entry.first_row)
+
+
+def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=None):
+    """Descriptors and jobs per port; port `blocked` takes nothing for the first 600 cycles.
+
+    The command of index n is handed over as number n * INDEX_STEP.
+    """
+    print(f"seed={seed}")
+    dut = FetchUnit(config=config)
+    reads = [[] for _ in range(config.ports)]
+    fills = [[] for _ in range(config.ports)]
+    progress = []
+    totals = [0, 0]
+    for port in range(config.ports):
+        for command in commands:
+            for index, part in enumerate(expected(command, step, config, port)):
+                totals[index] += len(part)
+
+    async def feed(ctx):
+        rng = random.Random(seed)
+        set_step(ctx, dut.step, step)
+        for index, command in enumerate(commands):
+            while rng.random() < producer:
+                await ctx.tick()
+            ctx.set(dut.i_command.payload, handed(command, index * INDEX_STEP))
+            ctx.set(dut.i_command.valid, 1)
+            ready = False
+            while not ready:
+                _, _, ready = await ctx.tick().sample(dut.i_command.ready)
+            ctx.set(dut.i_command.valid, 0)
+            assert ctx.get(dut.busy)
+
+    def taker(stream, port, result, salt):
+        async def take(ctx):
+            rng = random.Random(seed * 100 + salt)
+            if port == blocked:
+                await ctx.tick().repeat(600)
+                progress.append([len(part) for part in reads])
+            while True:
+                while rng.random() < consumer:
+                    await ctx.tick()
+                ctx.set(stream.ready, 1)
+                valid = False
+                while not valid:
+                    _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
+                ctx.set(stream.ready, 0)
+                result.append({name: payload[name] for name in payload.shape().members})
+
+        return take
+
+    async def watch(ctx):
+        for _ in range(60000):
+            if (sum(map(len, reads)), sum(map(len, fills))) == tuple(totals):
+                await ctx.tick().repeat(20)
+                assert not ctx.get(dut.busy)
+                return
+            await ctx.tick()
+        raise AssertionError("not finished")
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(feed, background=True)
+    for port in range(config.ports):
+        read, fill = getattr(dut, f"o_read_{port}"), getattr(dut, f"o_fill_{port}")
+        simulator.add_testbench(taker(read, port, reads[port], 2 * port), background=True)
+        simulator.add_testbench(taker(fill, port, fills[port], 2 * port + 1), background=True)
+    simulator.add_testbench(watch)
+    simulator.run()
+    return reads, fills, progress
