@@ -179,7 +179,7 @@ def test_a_command_is_checked_before_its_condition() -> None:
 
 def test_fetch_outside_the_window() -> None:
     made = machine(1024)
-    message = "command fetch of bytes .* leaves the DMA window"
+    message = "command read of bytes .* leaves the DMA window"
     with pytest.raises(MachineError, match=message) as caught:
         made.run(61, 5, STEP)
     assert (caught.value.code, caught.value.command) == (ErrorCode.WINDOW, 0)
