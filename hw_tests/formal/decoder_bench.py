@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
 
-from hw_tests.formal.bench import Bench
+from hw_tests.formal.bench import Bench, Probe
 from hw_tests.formal.mutation import mutant
 from meadow.spec.streams import Codec
 from rtl_gen.array.delay import delayed
@@ -27,6 +27,8 @@ __all__ = ["decoder_bench", "open_decoder"]
 
 _BEATS = 12
 """Beats of a job here at most."""
+_STEP = 2
+"""Cycles from `issue` to `step` of StepIssue; proven by `step_bench`."""
 
 
 class _AnyChecksum(StreamChecksum):
@@ -104,6 +106,36 @@ def open_decoder(old: str = "", new: str = "", **parts: Any) -> type:
     )
 
 
+def _late(bench: Bench, value: ValueLike, cycles: int) -> Value:
+    for _ in range(cycles):
+        value = bench.past(value)
+    return Value.cast(value)
+
+
+def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
+    """An error names the command of the stream that is wrong: here commands count the weight streams."""
+    m = bench.m
+    queued, ended, read = Signal(4), Signal(4), Signal(4)
+    m.d.sync += [
+        queued.eq(queued + (decoder.i_fill.valid & decoder.i_fill.ready & ~job.cache)),
+        ended.eq(ended + (probe["front.checked"] & probe["front.checked_last"])),
+        read.eq(read + probe["reader.release"]),
+    ]
+    bench.assume(job.command == Mux(job.cache, 0xFF, queued))
+    sources = {
+        "reader": (probe.every("reader.error")[0] | probe["steps.underrun"], read),
+        "checksum": (probe["checksum.mismatch"], _late(bench, ended, StreamChecksum.latency)),
+        "index": (
+            probe["dictionary.bad_index"],
+            _late(bench, read, _STEP + DictionaryUnpacker.bad_latency),
+        ),
+        "run": (probe["rice.bad"], _late(bench, read, RiceUnpacker.bad_latency)),
+    }
+    for name, (wrong, stream) in sources.items():
+        blamed = decoder.error & bench.past(wrong)
+        bench.check(f"command_{name}", ~blamed | (decoder.error_command == bench.past(stream)))
+
+
 def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     """Contracts between the parts of an `open_decoder`, room for every part, and no end before everything is checked.
 
@@ -136,6 +168,7 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     )
     arrives = unpacked[0] | unpacked[1] | plain
     bench.check("room", ~arrives | probe["parts.i__ready"])
+    bench.check("kept", arrives == probe["parts.w_en"])
 
     issue = Value.cast(probe["steps.issue"])
     issued, half = issue[0], issue[1]
@@ -145,6 +178,11 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     bench.check("prime", ~Value.cast(probe["reader.prime"])[0] | ((flying == 0) & ~issued))
     before = bench.past(issued), bench.past(half)
     rice = probe["reader.rice"]
+    for unit, latency, chosen in (
+        (0, DictionaryUnpacker.latency, issued & ~rice),
+        (1, RiceUnpacker.latency, issued & rice),
+    ):
+        bench.check(f"lost{unit}", unpacked[unit] == _late(bench, chosen, _STEP + latency))
     bench.check("alternate", ~(issued & before[0] & rice) | (half != before[1]))
 
     failed, wrong = probe.every("$signal")[0], probe["wrong"]
@@ -159,8 +197,7 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     bench.check("late_write", ~writes | decoder.busy | bench.past(decoder.busy))
     bench.check("error_busy", ~failed | decoder.busy)
     bench.check("stops", ~failed | (issue[0] == 0) & (read_take == 0))
+    _blame(bench, probe, decoder, job)
     bench.cover("cache", decoder.o_tile_done & bench.past(plain))
     bench.cover("released", release)
-    if codec is Codec.RICE or codec is Codec.DICTIONARY:
-        bench.cover("unpacked", unpacked[codec is Codec.RICE])
     return bench

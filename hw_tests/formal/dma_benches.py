@@ -8,11 +8,12 @@ from typing import Any
 from amaranth.hdl import Const, Mux, Signal
 
 from hw_tests.formal.axi_rules import check_stable, counter, queue_invariant, stays
-from hw_tests.formal.bench import Bench
+from hw_tests.formal.bench import Bench, Probe
 from meadow.spec.config import BEAT_BYTES
+from rtl_gen.dma.bundles import READ_DESCRIPTOR, WRITE_DESCRIPTOR
 from rtl_gen.dma.bursts import burst_layout, max_burst_beats
 
-__all__ = ["credit_bench", "port_bench", "splitter_bench"]
+__all__ = ["credit_bench", "master_bench", "port_bench", "splitter_bench"]
 
 _LOAD, _CHECK, _SIZE, _OFFER = range(4)
 _PAGE_BEATS = 4096 // BEAT_BYTES
@@ -47,21 +48,26 @@ def splitter_bench(splitter: Any) -> Bench:
     bench.check("page", ~offered | (burst.address[4:12] + burst.beats <= _PAGE_BEATS))
     bench.check("last", ~offered | (burst.last == (done + burst.beats == beats)))
     waits = splitter.o.ready | splitter.flush
-    names = ("address", "beats", "last", "route", "traffic")
-    kept = stays(bench, offered, waits, *(burst[name] for name in names))
+    kept = stays(bench, offered, waits, burst)
     bench.check("offer_stable", kept | splitter.flush)
     outside = splitter.outside.valid
-    bench.check("outside", ~outside | (beats == 0) | (offset + beats > window))
+    space = 1 << len(base) - 4
+    over = (offset + beats > window) | (base[4:] + offset + beats > space)
+    bench.check("outside", ~outside | (beats == 0) | over)
+    bench.check("wraps", ~offered | (base[4:] + offset + beats <= space))
     bench.check("outside_none", ~outside | (done == 0))
 
     # What the registers mean, for the induction.
     remaining, end, address = (probe[name] for name in ("remaining", "end", "beat_address"))
     held = state != _LOAD
+    top = probe["top"]
+    bench.check("inv_top", ~bench.started | (top + base[4:] == space))
+    bench.check("inv_early", bench.started | ~held)
     bench.check("inv_left", ~held | ((remaining == beats - done) & (done <= beats)))
     bench.check("inv_end", ~held | (end == offset + beats))
     bench.check("inv_address", ~held | (address == (base[4:] + place)[: len(address)]))
     inside = (state == _SIZE) | (state == _OFFER)
-    bench.check("inv_inside", ~inside | ((end <= window) & (remaining != 0)))
+    bench.check("inv_inside", ~inside | ((end <= window) & (end <= top) & (remaining != 0)))
     bench.check("inv_first", (state != _CHECK) | (done == 0))
     bench.check("inv_beats", (state != _OFFER) | ((burst.beats <= remaining) & (burst.beats != 0)))
     bench.cover("second_burst", offered & (done != 0) & burst.last)
@@ -72,7 +78,7 @@ def splitter_bench(splitter: Any) -> Bench:
 def port_bench(port: Any) -> Bench:
     """Handshakes of a MemoryPort's channels; every address is one burst that a splitter offered, once.
 
-    That those bursts are legal is proven by `splitter_bench`.
+    That those bursts are the descriptor's is proven by `splitter_bench`.
     """
     config, axi = port.config, port.axi
     bench = Bench("port")
@@ -101,6 +107,68 @@ def port_bench(port: Any) -> Bench:
     check_stable(bench, "w", axi, "data", "strb", "last")
     bench.cover("ar", axi.arvalid & axi.arready)
     bench.cover("w", axi.wvalid & axi.wready)
+    return bench
+
+
+def _place(bench: Bench, probe: Probe, side: str, port: Any) -> Signal:
+    """Beat of the window at which the burst on the bus begins, from the descriptor; checks what registers mean."""
+    config, m = port.config, bench.m
+    base, space = port.window_base[4:], 1 << len(port.window_base) - 4
+    prefix = f"{side}.splitter."
+    state, remaining, end, address = (
+        probe[prefix + name] for name in ("fsm_state", "remaining", "end", "beat_address")
+    )
+    top = probe[prefix + "top"]
+    bench.check(f"inv_{side}_top", ~bench.started | (top + base == space))
+    bench.check(f"inv_{side}_early", bench.started | (state == _LOAD))
+    descriptor = READ_DESCRIPTOR if side == "read" else WRITE_DESCRIPTOR
+    burst = burst_layout(config)(probe[prefix + "o__payload"])
+    beats, issue = burst.beats, probe[f"{side}.flying.w_en"]
+    held, offered = state != _LOAD, state == _OFFER
+    place, on_bus = Signal(33, name=f"{side}_place"), Signal(33, name=f"{side}_on_bus")
+    with m.If(~held):
+        m.d.sync += place.eq(descriptor(probe[f"{side}.descriptors.o__payload"]).offset)
+    with m.If(issue):
+        m.d.sync += [place.eq(place + beats), on_bus.eq(place)]
+    bench.check(f"inv_{side}_address", ~held | (address == (base + place)[: len(address)]))
+    bench.check(f"inv_{side}_end", ~held | (place + remaining == end))
+    inside = (state == _SIZE) | offered
+    fits = (end <= port.window_beats) & (end <= top) & (remaining != 0)
+    bench.check(f"inv_{side}_inside", ~inside | fits)
+    sized = (beats != 0) & (beats <= remaining) & (burst.last == (beats == remaining))
+    whole = (beats <= max_burst_beats(config)) & (address[:8] + beats <= _PAGE_BEATS)
+    bench.check(f"inv_{side}_beats", ~offered | (sized & whole))
+    return on_bus
+
+
+def master_bench(port: Any) -> Bench:
+    """Every address that a MemoryPort puts on its bus is a legal burst inside the window.
+
+    Slave, descriptors, data, flush and the size of the window are free. Assumed is that the window stays and begins at a
+    page. A burst of n beats at address a is inside it if there is a place p with a = base + 16 * p and
+    p + n <= window_beats; a window that reaches over the end of the address space ends there.
+    """
+    config, axi = port.config, port.axi
+    bench = Bench("master")
+    probe = bench.add(port)
+    base, window = port.window_base, port.window_beats
+    bench.assume_stable(base, window)
+    bench.assume(base[:12] == 0)
+    for channel, side in (("ar", "read"), ("aw", "write")):
+        place = _place(bench, probe, side, port)
+        valid, address, length, size, burst = (
+            getattr(axi, channel + name) for name in ("valid", "addr", "len", "size", "burst")
+        )
+        beats = length + 1
+        bench.check(f"{channel}_place", ~valid | (address == base + (place << 4)))
+        bench.check(f"{channel}_window", ~valid | (place + beats <= window))
+        bench.check(f"{channel}_page", ~valid | (address[4:12] + beats <= _PAGE_BEATS))
+        bench.check(f"{channel}_length", ~valid | (beats <= max_burst_beats(config)))
+        aligned = (address[:4] == 0) & (burst == 1) & (Const(1, 9) << size == BEAT_BYTES)
+        bench.check(f"{channel}_aligned", ~valid | aligned)
+        # The end of a page inside the window cuts a burst short.
+        cut = address[4:12] + beats == _PAGE_BEATS
+        bench.cover(f"{channel}_cut", valid & cut & (place + beats < window))
     return bench
 
 

@@ -16,6 +16,7 @@ from meadow.spec.registers import (
     MAGIC,
     SEQUENCE_FIELDS,
     VERSION,
+    WATCHDOG_CYCLES,
     register_map,
     sequence_offset,
 )
@@ -35,6 +36,7 @@ def _plain(registers: Any, config: AcceleratorConfig) -> dict[str, tuple[int, Va
         "window_base_low": (ones ^ 0xFFF, registers.window_base[:32]),
         "window_base_high": ((1 << config.address_bits - 32) - 1, registers.window_base[32:]),
         "window_beats": (ones, registers.window_beats),
+        "watchdog": (ones, registers.watchdog),
         "rows": (0xFFFF, step.rows),
         "sequences": (0xFF, step.sequences),
         "outputs": (0xF, step.outputs),
@@ -74,14 +76,19 @@ class _Held:
             with m.Elif(registers.done_set):
                 m.d.sync += self.done.eq(1)
 
+    def interrupt(self) -> Value:
+        """A program has ended, and the next doorbell may follow or the memory does not answer."""
+        registers = self._registers
+        ready = ~(registers.busy | registers.start) | registers.stuck
+        return self.enable & (self.done | self.failed) & ready
+
     def values(self) -> dict[str, Value]:
         registers = self._registers
         error = registers.error_set.shape()(self.error)
         busy = Value.cast(registers.busy | registers.start)
-        interrupt = self.enable & (self.done | self.failed)
         return {
             "control": self.enable << 2,
-            "status": busy | (self.done << 1) | (self.failed << 2) | (interrupt << 3),
+            "status": Cat(busy, self.done, self.failed, self.interrupt(), registers.stuck),
             "error_code": error.code,
             "error_command": error.command,
             "error_address_low": error.address[:32],
@@ -101,7 +108,7 @@ def _counters(bench: Bench, registers: Any, probe: Probe) -> dict[str, Value]:
             bench.m.d.sync += [late.eq(0), count.eq(0)]
         same = (late == probe[f"step_{name}"]) & (count == probe[f"count_{name}"])
         bench.check(f"inv_{name}", same)
-        values |= {f"{name}_low": count[:32], f"{name}_high": count[32:]}
+        values[f"{name}_low"], values[f"{name}_high"] = count[:32], count[32:]
     return values
 
 
@@ -136,10 +143,20 @@ def lite_bench(registers: Any) -> Bench:
     for name, (bits, _) in plain.items():
         with m.If(address == offsets[name]):
             m.d.comb += [known.eq(1), mask.eq(bits)]
-    accepted = both & whole & Mux(control, ~(word[0] & busy), known & ~busy)
-    kept = Signal(32)
+    rows, sequences = registers.step.rows, registers.step.sequences
+    startable = Signal()
+    m.d.comb += startable.eq(
+        (rows != 0)
+        & (rows <= config.chunk_tokens)
+        & (sequences != 0)
+        & (sequences <= config.sequences)
+    )
+    accepted = both & whole & Mux(control, ~(word[0] & (busy | ~startable)), known & ~busy)
+    kept, changed, since = Signal(32), Signal(), Signal(32)
+    reset_value = Mux(where == offsets["watchdog"], WATCHDOG_CYCLES, 0)
+    m.d.comb += kept.eq(Mux(changed, since, reset_value))
     with m.If(accepted & (address == where) & ~control):
-        m.d.sync += kept.eq(word & mask)
+        m.d.sync += [since.eq(word & mask), changed.eq(1)]
     with m.If(accepted & control):
         m.d.sync += held.enable.eq(word[2])
     bench.check("response", bus.bvalid == (bench.past(both) | bench.past(bus.bvalid & ~bus.bready)))
@@ -149,10 +166,12 @@ def lite_bench(registers: Any) -> Bench:
         bench.check(f"pulse{bit}", pulse == bench.past(accepted & control & word[bit]))
     for name, (_, output) in plain.items():
         bench.check(f"kept_{name}", (where != offsets[name]) | (output == kept))
-    fixed = Value.cast(registers.step), registers.window_base, registers.window_beats
-    for index, output in enumerate((*fixed, registers.program, registers.program_length)):
+    program = registers.program, registers.program_length, registers.watchdog
+    window = registers.window_base, registers.window_beats
+    for index, output in enumerate((Value.cast(registers.step), *window, *program)):
         bench.check(f"fixed{index}", ~bench.past(busy) | (output == bench.past(output)))
 
+    bench.check("interrupt", registers.interrupt == held.interrupt())
     bench.check("one_write", ~(bus.awready & has_address) & ~(bus.wready & has_word))
 
     # Reads.

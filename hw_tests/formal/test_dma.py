@@ -16,7 +16,12 @@ from hw_tests.formal.beat_benches import (
     write_bench,
 )
 from hw_tests.formal.bench import Bench
-from hw_tests.formal.dma_benches import credit_bench, port_bench, splitter_bench
+from hw_tests.formal.dma_benches import (
+    credit_bench,
+    master_bench,
+    port_bench,
+    splitter_bench,
+)
 from hw_tests.formal.mutation import mutant
 from hw_tests.formal.prover import ABC_BMC, prove, refute
 from meadow.spec.config import AcceleratorConfig, named_config
@@ -41,9 +46,12 @@ def small() -> AcceleratorConfig:
     return config
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("shape", [READ_DESCRIPTOR, WRITE_DESCRIPTOR], ids=["read", "write"])
 def test_bursts_are_legal(tmp_path: Path, shape: Any) -> None:
-    prove(splitter_bench(BurstSplitter(config=FULL, shape=shape)), tmp_path)
+    bench = splitter_bench(BurstSplitter(config=FULL, shape=shape))
+    prove(bench, tmp_path)
+    prove(bench, tmp_path, mode="cover", depth=10)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,7 @@ def test_bursts_are_legal(tmp_path: Path, shape: Any) -> None:
         ("Mux(room < limit, room, limit)", "limit", ("page",)),
         ("(end > self.window_beats) | (remaining == 0)", "remaining == 0", ("window",)),
         ("end.eq(source.offset + source.beats)", "end[:32].eq(source.offset + source.beats)", ("window",)),
+        ("m.If(wrong | (end > top))", "m.If(wrong)", ("wraps",)),
         ("burst.last.eq(remaining == beats)", "burst.last.eq(remaining <= limit)", ("last",)),
         ("beat_address.eq(beat_address + burst.beats)", "beat_address.eq(beat_address + limit)", ("address",)),
         ("with m.Elif(self.o.ready):", "with m.Else():", ("offer_stable", "address")),
@@ -62,12 +71,50 @@ def test_planted_bugs_in_the_splitter(tmp_path: Path, old: str, new: str, checks
     refute(splitter_bench(wrong), tmp_path, *checks, depth=12)
 
 
+@pytest.mark.quick
+def test_the_window_is_kept(tmp_path: Path) -> None:
+    bench = master_bench(MemoryPort(config=FULL))
+    prove(bench, tmp_path)
+    prove(bench, tmp_path, mode="cover", depth=10)
+
+
+@pytest.mark.parametrize(
+    ("side", "part", "old", "new", "checks"),
+    [
+        ("read", BurstSplitter, "(end > self.window_beats) | (remaining == 0)", "remaining == 0", ("ar_window",)),
+        ("write", BurstSplitter, "(end > self.window_beats) | (remaining == 0)", "(end > self.window_beats + 1) | (remaining == 0)", ("aw_window",)),
+        ("read", BurstSplitter, "end.eq(source.offset + source.beats)", "end[:32].eq(source.offset + source.beats)", ("ar_window",)),
+        ("write", BurstSplitter, "m.If(wrong | (end > top))", "m.If(wrong)", ("aw_place",)),
+        ("write", BurstSplitter, "Mux(room < limit, room, limit)", "limit", ("aw_page",)),
+        ("read", BurstSplitter, "beats.eq(Mux(remaining < short, remaining, short))", "beats.eq(short)", ("ar_window",)),
+        ("read", BurstSplitter, "self.window_base[_BEAT_LOG2:] + source.offset", "source.offset", ("ar_place",)),
+        ("read", ReadEngine, "axi.araddr.eq(burst.address)", "axi.araddr.eq(burst.address + 8)", ("ar_aligned", "ar_place")),
+        ("write", WriteEngine, "axi.awlen.eq(burst.beats - 1)", "axi.awlen.eq(burst.beats)", ("aw_length", "aw_window", "aw_page")),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_the_window(
+    tmp_path: Path, side: str, part: type, old: str, new: str, checks: tuple
+) -> None:
+    engine = ReadEngine if side == "read" else WriteEngine
+    wrong = mutant(part, old, new)
+    if part is BurstSplitter:
+        wrong = mutant(engine, "", "", BurstSplitter=wrong)
+    port = mutant(MemoryPort, "", "", **{engine.__name__: wrong})(config=small())
+    refute(master_bench(port), tmp_path, *checks, depth=12)
+
+
+@pytest.mark.quick
 def test_channels_keep_their_handshakes(tmp_path: Path) -> None:
-    prove(port_bench(MemoryPort(config=FULL)), tmp_path)
+    bench = port_bench(MemoryPort(config=FULL))
+    prove(bench, tmp_path)
+    prove(bench, tmp_path, mode="cover", depth=12)
 
 
+@pytest.mark.quick
 def test_outstanding_bursts_are_bounded(tmp_path: Path) -> None:
-    prove(credit_bench(MemoryPort(config=FULL)), tmp_path)
+    bench = credit_bench(MemoryPort(config=FULL))
+    prove(bench, tmp_path)
+    prove(bench, tmp_path, mode="cover", depth=12)
 
 
 READ_BUGS = [
@@ -113,6 +160,7 @@ def beat_bench(name: str, engine: Any) -> Bench:
     return benches[name](engine)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("name", "engine"),
     [

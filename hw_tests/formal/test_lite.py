@@ -18,6 +18,7 @@ pytestmark = pytest.mark.formal
 CONFIG = named_config("tiny")
 
 
+@pytest.mark.quick
 def test_register_file(tmp_path: Path) -> None:
     prove(lite_bench(LiteRegisters(config=CONFIG)), tmp_path)
 
@@ -38,9 +39,13 @@ def test_register_file_is_reached(tmp_path: Path) -> None:
         ("Mux(known, _OKAY, _SLVERR)", "_OKAY", ("read_response",)),
         ("with m.If(self.error_set.valid & ~error.valid):", "with m.If(self.error_set.valid):", ("read",)),
         ("m.d.comb += word[12:].eq(value)", "m.d.comb += word.eq(value)", ("read",)),
+        ("& (rows <= self.config.chunk_tokens)", "", ("accepted", "pulse0")),
+        ("& sequences.any()", "", ("accepted", "pulse0")),
+        ("& (~busy | self.stuck)", "& ~busy", ("interrupt", "read")),
+        ("& (~busy | self.stuck)", "", ("interrupt", "read")),
         ("self.acknowledge.eq(acknowledge)", "self.acknowledge.eq(acknowledge & ~busy)", ("pulse3",)),
     ],
 )  # fmt: skip
 def test_planted_bugs(tmp_path: Path, old: str, new: str, checks: tuple[str, ...]) -> None:
     wrong = mutant(LiteRegisters, old, new)(config=CONFIG)
-    refute(lite_bench(wrong), tmp_path, *checks, depth=8)
+    refute(lite_bench(wrong), tmp_path, *checks, depth=14)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,26 @@ from hw_tests.formal.prover import ABC_BMC, ABC_PDR, Z3, prove, refute, run
 from rtl_gen.stream.skid import Skid
 
 pytestmark = pytest.mark.formal
+
+
+_IMPORT_ALL = """
+import importlib, sys
+flags = sys.getdlopenflags()
+for name in sys.argv[1:]:
+    importlib.import_module(f"hw_tests.formal.{name}")
+print(sys.getdlopenflags() == flags, "pyosys" in sys.modules)
+"""
+
+
+@pytest.mark.quick
+def test_imports_leave_the_loader_alone() -> None:
+    """pyosys makes symbols of every later extension module global, which breaks some of them; a worker has many."""
+    folder = Path(__file__).parent
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    assert "prover" in names
+    command = [sys.executable, "-c", _IMPORT_ALL, *names]
+    done = subprocess.run(command, cwd=folder.parents[1], capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["True", "False"], "")
 
 
 def skid_bench(skid: type = Skid) -> Bench:
@@ -33,6 +55,7 @@ def test_engines_agree(tmp_path: Path, mode: str, engine: str) -> None:
     assert prove(skid_bench(), tmp_path, mode=mode, depth=20, engine=engine).failed == ()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("engine", [Z3, ABC_BMC])
 def test_counterexample(tmp_path: Path, engine: str) -> None:
     wrong = mutant(Skid, "m.If(~self.o.valid | self.o.ready)", "m.If(1)")
@@ -63,6 +86,7 @@ def test_rules_hold_outside_of_conditions(tmp_path: Path) -> None:
     refute(bench, tmp_path, "never", depth=4)
 
 
+@pytest.mark.quick
 def test_a_mutant_needs_its_text() -> None:
     with pytest.raises(ValueError, match="holds 'no such text' 0 times, not once"):
         mutant(Skid, "no such text", "")
@@ -70,6 +94,7 @@ def test_a_mutant_needs_its_text() -> None:
         mutant(Skid, "", "", Queue=Skid)
 
 
+@pytest.mark.quick
 def test_a_probe_needs_one_signal() -> None:
     probe = Bench("probe").add(Skid(shape=4))
     with pytest.raises(KeyError, match="0 signals 'missing'"):
