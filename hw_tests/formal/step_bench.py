@@ -151,8 +151,8 @@ def step_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     m.d.sync += begun.eq((started | begun) & ~issue.done)
     bench.check("rate", ~(begun | started) | valid | ~issue.room)
     bench.check("no_underrun", ~issue.underrun)
-    # The step behind the last one of the second word, of rice only where the run is long enough.
-    far = 3 if rice and pauses else (1 if rice else 2) << _STEPS_LOG2[codec]
+    # The step behind the last one of the second word; of rice, whose words last longer, one of the first word.
+    far = 3 if rice else 2 << _STEPS_LOG2[codec]
     bench.cover("far", step.valid & (number == far) & (paused == pauses))
     bench.cover("done", issue.done & (issued != 0))
     return bench

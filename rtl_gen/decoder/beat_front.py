@@ -8,11 +8,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.decoder.bundles import FILL_JOB
 
 __all__ = ["FRONT_JOB", "BeatFront"]
 
-FRONT_JOB = data.StructLayout({name: FILL_JOB[name].shape for name in ("cache", "beats")})
+FRONT_JOB = data.StructLayout(
+    {name: FILL_JOB[name].shape for name in ("cache", "beats", "command")}
+)
 """What the front needs of a FILL_JOB."""
 
 
@@ -24,7 +27,7 @@ class BeatFront(wiring.Component):
     i_job: In stream of FRONT_JOB. i_beat: In stream of 128 bits; o_beat: Out stream of 128 bits, the same beats.
     exhausted: Out, all beats of the weight stream have passed. release: In pulse, while `exhausted`: go on behind it.
     checked: Out, the beat at o_beat is transferred and belongs to a weight stream; checked_first, checked_last: Out,
-        with it, the first and the last of the stream.
+        with it, the first and the last of the stream. command: Out, index of the job's command.
     drop: In, no job is taken and beats are accepted and not passed on.
 
     Latency: 0, i_beat to o_beat is combinational behind registered gates; a job's first beat passes `latency` cycles
@@ -45,6 +48,7 @@ class BeatFront(wiring.Component):
                 "checked": Out(1),
                 "checked_first": Out(1),
                 "checked_last": Out(1),
+                "command": Out(INDEX_BITS),
                 "drop": In(1),
             }
         )
@@ -77,6 +81,7 @@ class BeatFront(wiring.Component):
             m.d.sync += [
                 weights.eq(~job.cache),
                 left.eq(job.beats),
+                self.command.eq(job.command),
                 first.eq(1),
                 passing.eq(job.beats.any()),
                 self.exhausted.eq(~job.cache & ~job.beats.any()),

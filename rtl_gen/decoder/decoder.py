@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.array.delay import delayed
 from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.decoder.beat_front import FRONT_JOB, BeatFront
 from rtl_gen.decoder.bundles import FILL_JOB, PART, parameter_write_layout, tile_write_layout
@@ -29,10 +30,6 @@ _JOBS = 8
 _PARTS = 32
 _RESERVED = 28
 """The queue of parts refuses nothing up to here, however its storage and its output register share them."""
-
-_BEGINS_AFTER = 3
-if StreamChecksum.latency > _BEGINS_AFTER:
-    raise AssertionError("a checksum's verdict would be taken for one on the next stream")
 
 
 class Decoder(wiring.Component):
@@ -115,9 +112,12 @@ class Decoder(wiring.Component):
             steps.stop.eq(failed),
         ]
         m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
-        # What is wrong with a stream shows before the reader begins the next one: unpackers are idle then, and it begins
-        # more than _BEGINS_AFTER cycles behind the last beat.
-        m.d.comb += self.error_command.eq(reader.command)
+        # Unpackers are idle before the reader begins the next stream, but a checksum has its own pace: the reader may
+        # still be at the stream before, or already at the one behind.
+        mismatch = Signal()
+        summed = delayed(m, front.command, StreamChecksum.latency + 1, "summed_command")
+        m.d.sync += mismatch.eq(checksum.mismatch)
+        m.d.comb += self.error_command.eq(Mux(mismatch, summed, reader.command))
 
         m.d.comb += [
             checksum.valid.eq(front.checked),
@@ -183,6 +183,7 @@ class Decoder(wiring.Component):
             fill.ready.eq(ready),
             front_jobs.i.payload.cache.eq(fill.payload.cache),
             front_jobs.i.payload.beats.eq(fill.payload.beats),
+            front_jobs.i.payload.command.eq(fill.payload.command),
             reader_jobs.i.payload.eq(fill.payload),
             writer_jobs.i.payload.eq(fill.payload),
         ]
