@@ -122,9 +122,14 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
         read.eq(read + probe["reader.release"]),
     ]
     bench.assume(job.command == Mux(job.cache, 0xFF, queued))
+    reader = probe.every("reader.error")[0] | probe["steps.underrun"]
+    broken = reader | probe["dictionary.bad_index"] | probe["rice.bad"]  # of an earlier stream
     sources = {
-        "reader": (probe.every("reader.error")[0] | probe["steps.underrun"], read),
-        "checksum": (probe["checksum.mismatch"], _late(bench, ended, StreamChecksum.latency)),
+        "reader": (reader, read),
+        "checksum": (
+            probe["checksum.mismatch"] & ~broken,
+            _late(bench, ended, StreamChecksum.latency),
+        ),
         "index": (
             probe["dictionary.bad_index"],
             _late(bench, read, _STEP + DictionaryUnpacker.bad_latency),

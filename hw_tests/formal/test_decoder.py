@@ -198,7 +198,8 @@ def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
         (None, "decoder", "(reader.part.valid | steps.issue.valid) - (parts", "steps.issue.valid - (parts", ("room",)),
         (Codec.RICE, "decoder", "steps.step.valid & reader.rice", "steps.step.valid & reader.rice & ~steps.step.half", ("lost1",)),
         (Codec.DICTIONARY, "decoder", "unpacked.eq(dictionary.part.valid | rice.part.valid)", "unpacked.eq(rice.part.valid)", ("kept",)),
-        (None, "decoder", "self.error_command.eq(reader.command)", "self.error_command.eq(reader.i_job.payload.command)", ("command_checksum", "command_reader", "command_index", "command_run")),
+        (Codec.DICTIONARY, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.command", ("command_checksum",)),
+        (None, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.i_job.payload.command", ("command_checksum", "command_reader", "command_index", "command_run")),
         (Codec.RICE, "decoder", "dictionary.step.valid.eq(steps.step.valid & ~reader.rice)", "dictionary.step.valid.eq(steps.step.valid)", ("one_part", "invented")),
     ],
 )  # fmt: skip

@@ -103,10 +103,10 @@ class Decoder(wiring.Component):
         wiring.connect(m, parts.o, writer.i_part)
         levels = self._jobs(m, front, reader, writer)
         failed, wrong = Signal(), Signal()
+        broken = Signal()
         m.d.comb += [
-            wrong.eq(
-                reader.error | steps.underrun | dictionary.bad_index | rice.bad | checksum.mismatch
-            ),
+            broken.eq(reader.error | steps.underrun | dictionary.bad_index | rice.bad),
+            wrong.eq(broken | checksum.mismatch),
             front.drop.eq(failed),
             reader.stop.eq(failed),
             steps.stop.eq(failed),
@@ -114,10 +114,10 @@ class Decoder(wiring.Component):
         m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
         # Unpackers are idle before the reader begins the next stream, but a checksum has its own pace: the reader may
         # still be at the stream before, or already at the one behind.
-        mismatch = Signal()
+        by_checksum = Signal()
         summed = delayed(m, front.command, StreamChecksum.latency + 1, "summed_command")
-        m.d.sync += mismatch.eq(checksum.mismatch)
-        m.d.comb += self.error_command.eq(Mux(mismatch, summed, reader.command))
+        m.d.sync += by_checksum.eq(~broken)
+        m.d.comb += self.error_command.eq(Mux(by_checksum, summed, reader.command))
 
         m.d.comb += [
             checksum.valid.eq(front.checked),
