@@ -74,6 +74,8 @@ class GoldenDevice(Device):
             )
         if not 0 <= value < 1 << 32:
             raise ValueError(f"a register holds 0..2**32 - 1, not {value}")
+        if value & ~entry.mask:
+            raise RegisterError(f"{value:#x} was answered with an error", offset=offset)
         if entry.name == "control":
             if value & Control.START and not self._takes_step():
                 raise RegisterError("START was answered with an error", offset=offset)

@@ -33,25 +33,32 @@ class Registers:
     def __init__(self, device: Device, config: AcceleratorConfig) -> None:
         self.device = device
         self.config = config
-        self._offsets = {entry.name: entry.offset for entry in register_map(config)}
+        self._registers = {entry.name: entry for entry in register_map(config)}
 
     def offset(self, name: str) -> int:
         """Byte offset of a register; KeyError lists nothing, the map is in docs/register-map.md."""
-        return self._offsets[name]
+        return self._registers[name].offset
 
     def read(self, name: str) -> int:
         """Unsigned 32-bit value of the register `name`."""
-        return self.device.read(self._offsets[name])
+        return self.device.read(self._registers[name].offset)
 
     def write(self, name: str, value: int) -> None:
-        """Write the register `name`. RegisterError says so if the device refused because it is busy."""
+        """Write the register `name`. RegisterError says so if the device refused because it is busy, or the value has bits
+        that the register does not have."""
+        register = self._registers[name]
         try:
-            self.device.write(self._offsets[name], value)
+            self.device.write(register.offset, value)
         except RegisterError as error:
             status = Status(self.read("status"))
-            if Status.BUSY not in status:
+            if Status.STUCK in status:
+                why = f"it is stuck: {STUCK}"
+            elif Status.BUSY in status:
+                why = "it is busy"
+            elif value & ~register.mask:
+                why = f"that has the bits {register.mask:#x} only"
+            else:
                 raise
-            why = f"it is stuck: {STUCK}" if Status.STUCK in status else "it is busy"
             raise RegisterError(
                 f"the device refused {value:#x} for register {name}: {why}", offset=error.offset
             ) from error

@@ -104,6 +104,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             sequencer.fetch_busy.eq(fetch.busy | _any(decoder.busy for decoder in decoders)),
             sequencer.i_outside.eq(memory.o_outside),
+            sequencer.i_outside_command.eq(memory.o_outside_command),
             sequencer.unit_busy[0].eq(array.busy | writer.busy),
             sequencer.unit_busy[1].eq(vector.busy),
             sequencer.unit_busy[2].eq(loader.busy),
@@ -172,6 +173,11 @@ class Accelerator(wiring.Component):
             m.d.comb += component.i_read.eq(getattr(memory, f"o_{name}"))
         for name, component in (("writer", writer), ("vector", vector), ("loader", loader)):
             wiring.connect(m, component.o_write, getattr(memory, f"i_{name}_write"))
+        m.d.comb += [
+            memory.i_operand_command.eq(array.o_read_command),
+            memory.i_writer_command.eq(writer.o_read_command),
+            memory.i_writer_write_command.eq(writer.o_write_command),
+        ]
         wiring.connect(m, loader.o_norm, vector.i_norm)
         wiring.connect(m, loader.o_table, writer.i_table)
         m.d.comb += [

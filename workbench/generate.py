@@ -44,6 +44,7 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
                 "offset": entry.offset,
                 "name": entry.name,
                 "access": entry.access,
+                "mask": entry.mask,
                 "description": entry.doc,
             }
             for entry in register_map(config)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published figures: every run of docs/performance.md and docs/packing.md by name, its JSON in docs/measurements/, the
-tables.
+"""The published figures: every run of docs/performance.md, docs/packing.md and docs/memory-system.md by name, its JSON in
+docs/measurements/, the tables.
 
 python -m workbench.measurements run [NAME ...]     (again; all that are missing without names)
-python -m workbench.measurements tables             (into both documents, between their markers)
+python -m workbench.measurements tables             (into the documents, between their markers)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from meadow.compiler.replace import replacing
 from workbench.measurement_tables import DECODE_CODECS, DECODE_RATES, TABLES, Table
+from workbench.memory_tables import MEMORY_RATES, MEMORY_TABLES
 from workbench.packing_tables import PACKING_TABLES
 
 __all__ = ["DOCUMENTS", "PACKING_RUNS", "RUNS", "command_line", "load", "main"]
@@ -28,6 +29,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "measurements"
 DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
     "performance.md": TABLES,
     "packing.md": PACKING_TABLES,
+    "memory-system.md": MEMORY_TABLES,
 }
 """Documents beside FOLDER -> their markers and tables."""
 
@@ -66,6 +68,12 @@ def _runs() -> dict[str, str]:
         for codec in DECODE_CODECS:
             runs[f"decode-{rate}-{codec}"] = (
                 f"opt-125m --phase decode --context 64 --bandwidth-gbps {rate} --codec {codec}"
+            )
+    for rate in MEMORY_RATES:
+        for dram in ("ideal", "zynqmp"):
+            runs[f"memory-{rate}-{dram}"] = (
+                "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
+                f"--bandwidth-gbps {rate} --dram {dram}"
             )
     for rate in (1, 3, 6, 12):
         for dataflow in ("tphs", "gemm"):

@@ -20,6 +20,12 @@ def _members(kind: type[enum.IntEnum] | type[enum.IntFlag]) -> list[str]:
     return lines
 
 
+def _bits(mask: int) -> str:
+    """The highest and the lowest bit of a mask without gaps."""
+    low, high = (mask & -mask).bit_length() - 1, mask.bit_length() - 1
+    return f"{high}..{low}" if high > low else f"{low}"
+
+
 def register_map_markdown() -> str:
     """The register map of configuration `zcu102` as Markdown; other sizes differ in sequence entries only."""
     lines = [
@@ -28,13 +34,14 @@ def register_map_markdown() -> str:
         "Generated from `meadow/spec/registers.py` by `make docs`; do not edit.",
         "",
         f"32-bit registers of the AXI4-Lite slave, configuration `{_CONFIG}`. Unmapped offsets, writes to read-only",
-        "registers, partial writes, and writes to anything but `control` while busy are answered SLVERR.",
+        "registers, partial writes, values with bits that a register does not have, and writes to anything but `control` while",
+        "busy are answered SLVERR and change nothing.",
         "",
-        "| offset | name | access | meaning |",
-        "|---|---|---|---|",
+        "| offset | name | access | bits | meaning |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| 0x{entry.offset:03X} | `{entry.name}` | {entry.access} | {entry.doc} |"
+        f"| 0x{entry.offset:03X} | `{entry.name}` | {entry.access} | {_bits(entry.mask)} | {entry.doc} |"
         for entry in register_map(CONFIGURATIONS[_CONFIG])
     ]
     for kind in (Control, Status, ErrorCode):

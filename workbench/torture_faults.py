@@ -12,7 +12,6 @@ import numpy as np
 from meadow.spec.commands import (
     CHECK_BYTES,
     COMMAND_BYTES,
-    UNIT_OF,
     Command,
     Opcode,
     command_fields,
@@ -208,10 +207,8 @@ def sealed(bench: TortureBench, scene: Scene) -> Outcome:
         ErrorCode.NONE,
     ) and not _stores(before, raw):
         raise SilentError(f"{what} was reported as {ended.code.name} at command {ended.command}")
-    own = (ErrorCode.ILLEGAL_COMMAND, ErrorCode.WINDOW)
-    if (ended.code in own and ended.command != index) or (
-        ended.code == ErrorCode.ACTIVATION and not _later(bench, raw, index, ended.command)
-    ):
+    own = (ErrorCode.ILLEGAL_COMMAND, ErrorCode.WINDOW, ErrorCode.ACTIVATION)
+    if ended.code in own and ended.command != index:
         raise SilentError(f"{what}: {ended.code.name} names command {ended.command}")
     return Outcome("reported", ended.code, "free")
 
@@ -235,13 +232,6 @@ def _illegal(bench: TortureBench, raw: bytes) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def _later(bench: TortureBench, raw: bytes, index: int, other: int) -> bool:
-    """Whether command `other` is `raw` at `index`, or a later one of the same unit."""
-    if other <= index:
-        return other == index
-    return UNIT_OF.get(bench.command(other).opcode) == UNIT_OF.get(Opcode(raw[0]))
 
 
 def _stores(before: Command, raw: bytes) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from firmware.device import DeviceError, RegisterError
 from hw_tests.cosim.chip_bench import TOKENS, Bench, bench
-from meadow.spec.commands import Command, MatmulOutput, Opcode, Outputs
+from meadow.spec.commands import Command, MatmulOutput, Opcode, Outputs, Unit
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.ranges import field_ranges
 from meadow.spec.registers import ErrorCode
@@ -200,18 +200,48 @@ def test_every_way_beyond_the_activation_memory(config: str) -> None:
         run.check_recovery()
 
 
+def product_fields(run: Bench) -> dict[str, int]:
+    """Stream and sizes of a MATMUL of the model."""
+    label = "layers.0.k"
+    names = ["tiles", "slices", "row_set", "source", "source_stride", "destination_stride"]
+    names += [
+        f"{what}{port}" for port in range(run.session.config.ports) for what in ("offset", "beats")
+    ]
+    return {name: run.field(label, name) for name in names}
+
+
+@pytest.mark.parametrize("config", ["tiny", "small"])
+@pytest.mark.parametrize("name", ["source", "destination"])
+def test_of_several_products_under_way_the_culprit_is_named(config: str, name: str) -> None:
+    """The array reads for one while results of another are written and more have been handed over. Of the one that is wrong
+    only the last word of a slice, or of all results, is outside."""
+    with bench(config, stalls=40, seed=5) as run:
+        product = product_fields(run) | dict(destination=run.field("layers.0.k", "destination"))
+        words = "tiles" if name == "source" else "slices"
+        ahead = (len(TOKENS) - 1) * product[f"{name}_stride"] + product[words] - 1
+        first = run.session.config.activation_words - ahead
+        run.step()
+        run.session.rewind()
+        for bad in range(4):
+            commands = [
+                Command(
+                    Opcode.MATMUL, product | ({name: first} if index == bad else {}), wait=Unit(0)
+                )
+                for index in range(4)
+            ]
+            with pytest.raises(DeviceError) as caught:
+                run.session.run_commands([*commands, Command(Opcode.END)])
+            assert (caught.value.code, caught.value.command) == (ErrorCode.ACTIVATION, bad)
+            run.check_bursts()
+        run.check_recovery()
+
+
 @pytest.mark.parametrize("config", ["tiny", "small"])
 def test_commands_that_the_model_does_not_use(config: str) -> None:
-    chosen = named_config(config)
-    last = chosen.activation_words - 1
+    last = named_config(config).activation_words - 1
     scores = dict(blocks=1, segment_beats=1, score_shift=9, heads=1, part=1, scores_stride=64)
     with bench(config) as run:
-        stream = {
-            f"{what}{port}": run.field("layers.0.k", f"{what}{port}")
-            for port in range(chosen.ports)
-            for what in ("offset", "beats")
-        }
-        sizes = {name: run.field("layers.0.k", name) for name in ("tiles", "slices", "row_set")}
+        product = product_fields(run)
         rotated = dict(output=MatmulOutput.ROTATE8, post_shift=9, rotary=last, rotary_stride=2)
         rotated |= dict(rotary_words=2, source_stride=8, destination_stride=8)
         run.step()
@@ -219,7 +249,7 @@ def test_commands_that_the_model_does_not_use(config: str) -> None:
         for command in (
             Command(Opcode.SOFTMAX, dict(source=last, rows=1, keys=4)),
             Command(Opcode.ATTEND, scores | dict(scores=last, query_stride=1)),
-            Command(Opcode.MATMUL, stream | sizes | rotated),
+            Command(Opcode.MATMUL, product | rotated),
         ):
             program = [Command(Opcode.FENCE), command, Command(Opcode.END)]
             with pytest.raises(DeviceError) as caught:

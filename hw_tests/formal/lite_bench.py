@@ -139,7 +139,7 @@ def lite_bench(registers: Any) -> Bench:
     bench.check("window_aligned", registers.window_base[:12] == 0)
     busy = registers.busy | registers.start
     control = address == offsets["control"]
-    known, mask = Signal(), Signal(32)
+    known, mask = Signal(), Signal(32, init=0xF)
     for name, (bits, _) in plain.items():
         with m.If(address == offsets[name]):
             m.d.comb += [known.eq(1), mask.eq(bits)]
@@ -151,12 +151,14 @@ def lite_bench(registers: Any) -> Bench:
         & (sequences != 0)
         & (sequences <= config.sequences)
     )
-    accepted = both & whole & Mux(control, ~(word[0] & (busy | ~startable)), known & ~busy)
+    has_bits = (word & ~mask) == 0
+    allowed = Mux(control, ~(word[0] & (busy | ~startable)), known & ~busy)
+    accepted = both & whole & has_bits & allowed
     kept, changed, since = Signal(32), Signal(), Signal(32)
     reset_value = Mux(where == offsets["watchdog"], WATCHDOG_CYCLES, 0)
     m.d.comb += kept.eq(Mux(changed, since, reset_value))
     with m.If(accepted & (address == where) & ~control):
-        m.d.sync += [since.eq(word & mask), changed.eq(1)]
+        m.d.sync += [since.eq(word), changed.eq(1)]
     with m.If(accepted & control):
         m.d.sync += held.enable.eq(word[2])
     bench.check("response", bus.bvalid == (bench.past(both) | bench.past(bus.bvalid & ~bus.bready)))

@@ -38,7 +38,8 @@ def contract_text(config: AcceleratorConfig) -> str:
                 "packet_ids": PACKET_IDS,
             },
             "registers": [
-                [entry.offset, entry.name, entry.access] for entry in register_map(config)
+                [entry.offset, entry.name, entry.access, entry.mask]
+                for entry in register_map(config)
             ],
         },
         sort_keys=True,

@@ -2,8 +2,8 @@
 """Register map of the AXI4-Lite slave: 32-bit registers, byte offsets, little-endian.
 
 A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an unmapped offset is
-answered SLVERR with 0. Writes to anything but `control` while the device is busy are answered SLVERR, and so is START
-with `rows` outside 1..C or `sequences` outside 1..S.
+answered SLVERR with 0. Writes to anything but `control` while the device is busy are answered SLVERR, and so are those of
+a value with a bit that the register does not have, and START with `rows` outside 1..C or `sequences` outside 1..S.
 
 The interrupt is raised when a program has ended and nothing of it is left on the bus, so that the next doorbell may
 follow at once; if the memory leaves a burst unanswered for `watchdog` cycles, it is raised with STUCK and BUSY set.
@@ -21,6 +21,8 @@ __all__ = [
     "MAGIC",
     "SEQUENCE_FIELDS",
     "SEQUENCE_TABLE",
+    "STEP_FIELDS",
+    "STEP_REGISTERS",
     "VERSION",
     "WATCHDOG_CYCLES",
     "Control",
@@ -71,18 +73,19 @@ class ErrorCode(IntEnum):
     WRITE_RESPONSE = 4  # SLVERR or DECERR
     STREAM = 5  # a weight stream that breaks its format or whose CRC-32 differs
     COMMAND_CHECK = 6  # the CRC-32 of a command differs
-    ACTIVATION = 7  # a word beyond the activation memory; names the last command that the unit had taken by then
+    ACTIVATION = 7  # a word beyond the activation memory
     WATCHDOG = 8  # no progress for `watchdog` cycles
 
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning."""
+    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it has."""
 
     offset: int
     name: str
     access: str
     doc: str
+    mask: int = 0xFFFFFFFF
 
 
 COUNTERS: tuple[tuple[str, str], ...] = (
@@ -102,6 +105,15 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("bytes_commands", "DRAM bytes of commands"),
 )
 """64-bit counters in register order, low word first, cleared by the doorbell."""
+
+STEP_FIELDS = (
+    ("rows", 16, "tokens of the chunk"),
+    ("sequences", 8, "sequence table entries in use"),
+    ("outputs", 4, "Outputs bits: results asked for, and the variant NARROW or WIDE"),
+    ("head_all", 1, "1: LM head for all rows, 0: for the last row of each sequence"),
+)
+"""What is to be done in a step: one register each from STEP_REGISTERS on, with the bits used."""
+STEP_REGISTERS = 0x11C
 
 SEQUENCE_TABLE = 0x400
 SEQUENCE_FIELDS = (
@@ -139,7 +151,7 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             Register(0x040 + 4 * index, f"config_{name}", "ro", f"AcceleratorConfig.{name}")
             for index, name in enumerate(config.to_dict())
         ),
-        Register(0x100, "control", "rw", "Control bits"),
+        Register(0x100, "control", "rw", "Control bits", 0xF),
         Register(0x104, "status", "ro", "Status bits"),
         Register(0x108, "program", "rw", "beats from the window base to the first command"),
         Register(
@@ -153,19 +165,19 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             "window_base_low",
             "rw",
             "DMA window base, byte address, 4 KiB aligned, bits 31..0",
+            0xFFFFF000,
         ),
-        Register(0x114, "window_base_high", "rw", "DMA window base, bits above 31"),
-        Register(0x118, "window_beats", "rw", "DMA window size in 16-byte beats"),
-        Register(0x11C, "rows", "rw", "tokens of the chunk"),
-        Register(0x120, "sequences", "rw", "sequence table entries in use"),
         Register(
-            0x124,
-            "outputs",
+            0x114,
+            "window_base_high",
             "rw",
-            "Outputs bits: results asked for, and the variant NARROW or WIDE",
+            "DMA window base, bits above 31",
+            (1 << config.address_bits - 32) - 1,
         ),
-        Register(
-            0x128, "head_all", "rw", "1: LM head for all rows, 0: for the last row of each sequence"
+        Register(0x118, "window_beats", "rw", "DMA window size in 16-byte beats"),
+        *(
+            Register(STEP_REGISTERS + 4 * index, name, "rw", doc, (1 << bits) - 1)
+            for index, (name, bits, doc) in enumerate(STEP_FIELDS)
         ),
         Register(0x12C, "error_code", "ro", "ErrorCode of the first error"),
         Register(0x130, "error_command", "ro", "index of the command that caused it"),
@@ -191,7 +203,9 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
         )
     for index in range(config.sequences):
         entries.extend(
-            Register(sequence_offset(index, name), f"sequence{index}_{name}", "rw", doc)
-            for name, _, doc in SEQUENCE_FIELDS
+            Register(
+                sequence_offset(index, name), f"sequence{index}_{name}", "rw", doc, (1 << bits) - 1
+            )
+            for name, bits, doc in SEQUENCE_FIELDS
         )
     return tuple(entries)

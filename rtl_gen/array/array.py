@@ -13,7 +13,7 @@ from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.lane_chain import LaneChain
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
-from rtl_gen.control.bundles import COMMAND_BITS, step_layout
+from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, step_layout
 from rtl_gen.decoder.bundles import parameter_write_layout, tile_write_layout
 from rtl_gen.vector.bundles import result_word_layout
 
@@ -65,6 +65,7 @@ class Array(wiring.Component):
                 **{f"i_parameter_done_{port}": In(1) for port in ports},
                 "o_parameter_free": Out(1),
                 "o_read": Out(stream.Signature(20)),
+                "o_read_command": Out(INDEX_BITS),
                 "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
                 "o_result": Out(result),
                 "i_result_retired": In(1),
@@ -89,7 +90,8 @@ class Array(wiring.Component):
         wiring.connect(m, control.o_read, outside.o_read)
 
         inputs = ["step", "i_read", "i_result_retired"]
-        outputs = ["busy", "o_tile_free", "o_parameter_free", "o_result", "busy_cycle"]
+        outputs = ["busy", "o_read_command", "o_tile_free", "o_parameter_free", "o_result"]
+        outputs += ["busy_cycle"]
         outputs += [f"stall_{cause}" for cause in ("tile", "operand", "drain", "softmax")]
         for port in range(config.ports):
             inputs += [f"i_tile_done_{port}", f"i_parameter_done_{port}"]

@@ -28,7 +28,7 @@ from rtl_gen.array.result_address import ResultAddress
 from rtl_gen.array.schedule_bundles import drain_job_layout
 from rtl_gen.array.step_generator import StepGenerator
 from rtl_gen.array.tile_buffer import tile_read_layout
-from rtl_gen.control.bundles import COMMAND_BITS, step_layout
+from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, step_layout
 from rtl_gen.stream.queue import Queue
 from rtl_gen.stream.skid import Skid
 from rtl_gen.vector.bundles import result_word_layout
@@ -71,6 +71,7 @@ class ArrayControl(wiring.Component):
                 "o_parameter_read": Out(parameter_read),
                 "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
                 "o_read": Out(stream.Signature(20)),
+                "o_read_command": Out(INDEX_BITS),
                 "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
                 "o_issue": Out(issue_layout(config)),
                 "o_word": Out(word_layout(config)),
@@ -143,6 +144,7 @@ class ArrayControl(wiring.Component):
             result_address.i_context.eq(drain.o_context),
             result_address.i_result.eq(self.i_result),
             self.o_result.eq(result_address.o_result),
+            self.o_read_command.eq(loader.o_read_command),
             self.o_tile_free.eq(issue.o_tile_free),
             self.o_parameter_free.eq(drain.o_parameter_free),
             self.o_tile.eq(issue.o_tile),

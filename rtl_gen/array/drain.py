@@ -147,7 +147,9 @@ class Drain(wiring.Component):
             context.channel.eq(current.channel + Mux(second, half, 0)),
             context.restart.eq(current.restart & ~second),
         ]
-        for name in "stride heads head_stride rotary_stride post_shift row mask lanes_high".split():
+        for name in (
+            "stride heads head_stride rotary_stride post_shift row mask lanes_high command".split()
+        ):
             m.d.comb += getattr(context, name).eq(getattr(current, name))
         with m.If(remaining >= half):
             m.d.comb += context.elements.eq(half)

@@ -90,7 +90,7 @@ class DrainPasses(wiring.Component):
         out = self.o_pass.payload
         for name in (
             "mode target result heads head_stride stride rotary_stride rotary_second post_shift mask "
-            "channel remaining restart bank reset causal multiplier shift"
+            "channel remaining restart bank reset causal multiplier shift command"
         ).split():
             m.d.comb += getattr(out, name).eq(getattr(job, name))
         m.d.comb += [

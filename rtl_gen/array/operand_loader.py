@@ -11,6 +11,7 @@ from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.bundles import WordKind, fetch_layout, word_layout
 from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.schedule_bundles import array_step_layout
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.stream.queue import Queue
 
 __all__ = ["OperandLoader"]
@@ -34,7 +35,7 @@ class OperandLoader(wiring.Component):
     -------
     i_step : In stream of array_step_layout, each with words >= 1 or `fetch`.
     o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, any latency. A read is
-        asked for only when there is room for its answer.
+        asked for only when there is room for its answer. o_read_command : index of the command that reads.
     o_word, o_fetch : to the lanes, registered.
     o_step : Out stream of array_step_layout.
     i_score_done : pulse, the probabilities of one more (bank, group) may be fetched.
@@ -59,6 +60,7 @@ class OperandLoader(wiring.Component):
             {
                 "i_step": In(stream.Signature(array_step_layout(config))),
                 "o_read": Out(stream.Signature(20)),
+                "o_read_command": Out(INDEX_BITS),
                 "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
                 "o_word": Out(word_layout(config)),
                 "o_fetch": Out(fetch_layout(config)),
@@ -120,6 +122,7 @@ class OperandLoader(wiring.Component):
                 token_address.eq(step.total_source),
                 token_left.eq(1),
                 words_of_token.eq(1),
+                self.o_read_command.eq(step.command),
                 stride.eq(step.stride),
                 # The operands.
                 operands_follow.eq(~step.fetch),

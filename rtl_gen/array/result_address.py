@@ -82,7 +82,7 @@ class ResultAddress(wiring.Component):
             out.data.eq(word),
             out.shift.eq(held.post_shift),
         ]
-        for name in ("half", "mask", "mode", "channel", "elements", "restart"):
+        for name in ("half", "mask", "mode", "channel", "elements", "restart", "command"):
             m.d.sync += getattr(out, name).eq(getattr(held, name))
         with m.If(valid & first):
             m.d.sync += [

@@ -2,7 +2,8 @@
 """What the schedules say to the issuing and the draining half of the array control.
 
 A *phase* is a run of steps that accumulate into one target and are then drained together: a slice of a MATMUL, the
-scores of one key block, or all value blocks of a sequence. Phases, their jobs and their steps keep one order.
+scores of one key block, or all value blocks of a sequence. Phases, their jobs and their steps keep one order. All carry
+the index of their command, for errors of what they read and write.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from amaranth.lib import data
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.bundles import DrainMode, Target, issue_layout, lane_range
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.vector.bundles import ResultMode
 
 __all__ = ["array_step_layout", "drain_job_layout", "drain_pass_layout", "result_context_layout"]
@@ -53,6 +55,7 @@ def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
             "wide": 1,
             "totals": 1,
             "total_source": 20,
+            "command": INDEX_BITS,
         }
     )
 
@@ -96,6 +99,7 @@ def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
             "limit": signed(24),
             "multiplier": 16,
             "shift": signed(7),
+            "command": INDEX_BITS,
         }
     )
 
@@ -110,7 +114,7 @@ def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
     issue = issue_layout(config).members
     shared = (
         "mode target result group row heads head_stride address stride rotary rotary_stride rotary_second "
-        "post_shift mask channel remaining restart bank reset causal limit multiplier shift"
+        "post_shift mask channel remaining restart bank reset causal limit multiplier shift command"
     )
     return data.StructLayout(
         {
@@ -148,5 +152,6 @@ def result_context_layout(config: AcceleratorConfig) -> data.StructLayout:
             "elements": range(config.width // 2 + 1),
             "restart": 1,
             "lanes_high": lane_range(config),
+            "command": INDEX_BITS,
         }
     )

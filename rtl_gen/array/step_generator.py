@@ -13,7 +13,13 @@ from rtl_gen.array.bundles import Target
 from rtl_gen.array.matmul_schedule import MatmulSchedule
 from rtl_gen.array.schedule_bundles import array_step_layout, drain_job_layout
 from rtl_gen.attention.attend_schedule import AttendSchedule
-from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.control.bundles import (
+    COMMAND_BITS,
+    INDEX_BITS,
+    command_index,
+    command_layout,
+    step_layout,
+)
 
 __all__ = ["StepGenerator"]
 
@@ -26,7 +32,7 @@ class StepGenerator(wiring.Component):
 
     Members
     -------
-    i_command : In stream of COMMAND_BITS, a MATMUL or an ATTEND.
+    i_command : In stream of COMMAND_BITS, a MATMUL or an ATTEND with its index.
     step : In(step_layout), stable.
     o_step, o_job : Out streams of array_step_layout and drain_job_layout.
     busy : from the cycle after a command was taken until its last job was.
@@ -63,6 +69,9 @@ class StepGenerator(wiring.Component):
             ]
         m.d.comb += self.i_command.ready.eq(~self.busy)
 
+        command = Signal(INDEX_BITS)
+        with m.If(self.i_command.valid & self.i_command.ready):
+            m.d.sync += command.eq(command_index(self.i_command.payload))
         turn = Signal()
         for name in ("o_step", "o_job"):
             output, first, second = (getattr(unit, name) for unit in (self, matmul, attend))
@@ -74,6 +83,7 @@ class StepGenerator(wiring.Component):
             ]
             with m.If(attend.busy):
                 m.d.comb += [output.payload.eq(second.payload), first.ready.eq(0)]
+            m.d.comb += output.payload.command.eq(command)
             with m.If(~attend.busy | (second.payload.target != Target.OUTPUT)):
                 with m.If(turn):
                     m.d.comb += output.payload.target.eq(Target.BUFFER1)

@@ -13,6 +13,7 @@ from meadow.spec.registers import (
     COUNTERS,
     MAGIC,
     SEQUENCE_FIELDS,
+    STEP_FIELDS,
     VERSION,
     WATCHDOG_CYCLES,
     Control,
@@ -59,7 +60,7 @@ class LiteRegisters(wiring.Component):
     -------
     bus: In, LiteSignature. AW and W may come in either order; one read and one write are handled at a time.
     step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits read 0), window_beats, watchdog: Out,
-        what the host wrote, truncated to the register's bits.
+        what the host wrote.
     start, soft_reset, acknowledge: Out pulses of one cycle; start, done and error are ordered so that a pulse clears.
     interrupt: Out level, enabled and (done or error), and either ready for the next doorbell or stuck.
     busy: In, a program runs. From the cycle of `start` on the register file takes the device as busy for one cycle by
@@ -67,9 +68,9 @@ class LiteRegisters(wiring.Component):
     done_set: In pulse; ignored while an error is held. error_set: In error_layout; the first one is held.
     command_index: In(32). increment_<counter>: In unsigned INCREMENT_BITS, added every cycle.
 
-    Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes other than 0b1111,
-    anything but `control` while busy, and a `control` write with START while busy or with `rows` outside 1..C or `sequences`
-    outside 1..S; such a write changes nothing.
+    Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes other than 0b1111, a value
+    with a bit that the register does not have, anything but `control` while busy, and a `control` write with START while
+    busy or with `rows` outside 1..C or `sequences` outside 1..S; such a write changes nothing.
     Latency: `read_latency` cycles from the AR transfer to RVALID, `write_latency` from the later of AW and W to BVALID;
     increments reach a counter after `counter_latency` cycles. Counters are 64 bits and wrap.
     """
@@ -165,7 +166,7 @@ class LiteRegisters(wiring.Component):
             "window_beats": self.window_beats,
             "watchdog": self.watchdog,
         }
-        for name in ("rows", "sequences", "outputs", "head_all"):
+        for name, _, _ in STEP_FIELDS:
             result[name] = self.step[name]
         for index in range(self.config.sequences):
             for name, _, _ in SEQUENCE_FIELDS:
@@ -282,9 +283,10 @@ class LiteRegisters(wiring.Component):
             for register in registers:
                 if register.access != "rw":
                     continue
+                fits = (word & (0xFFFFFFFF ^ register.mask)) == 0
                 with m.Case(register.offset):
                     if register.name == "control":
-                        with m.If(~start | (self._startable & ~busy)):
+                        with m.If(fits & (~start | (self._startable & ~busy))):
                             m.d.comb += accepted.eq(1)
                             m.d.sync += [
                                 self.start.eq(start),
@@ -293,7 +295,7 @@ class LiteRegisters(wiring.Component):
                                 self.acknowledge.eq(acknowledge),
                             ]
                         continue
-                    with m.If(~busy):
+                    with m.If(fits & ~busy):
                         low = 12 if register.name == "window_base_low" else 0
                         m.d.comb += accepted.eq(1)
                         m.d.sync += held[register.name].eq(word[low:])

@@ -8,7 +8,7 @@ from amaranth.lib import data
 
 from meadow.spec.commands import COMMAND_BYTES, Opcode, command_fields
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.registers import SEQUENCE_FIELDS
+from meadow.spec.registers import SEQUENCE_FIELDS, STEP_FIELDS
 
 __all__ = ["COMMAND_BITS", "INDEX_BITS", "command_index", "command_layout", "step_layout"]
 
@@ -38,10 +38,7 @@ def step_layout(config: AcceleratorConfig) -> data.StructLayout:
     entry = data.StructLayout({name: bits for name, bits, _ in SEQUENCE_FIELDS})
     return data.StructLayout(
         {
-            "rows": 16,
-            "sequences": 8,
-            "outputs": 4,
-            "head_all": 1,
+            **{name: bits for name, bits, _ in STEP_FIELDS},
             "entries": data.ArrayLayout(entry, config.sequences),
         }
     )

@@ -71,10 +71,11 @@ class Sequencer(wiring.Component):
     o_read/i_beat: descriptors and beats of commands on port 0.
     o_fetch, o_array, o_vector, o_loader, o_storer: COMMAND_BITS streams.
     unit_busy: Unit bits; fetch_busy: of fetch unit and decoders; writes_pending, ports_idle: of all ports.
-    i_error: fault_candidate_layout. i_outside: Unit bits of those that named a word beyond a memory.
+    i_error: fault_candidate_layout. i_outside: Unit bits of those that named a word beyond a memory; i_outside_command: the
+        command of the array that did, which may work on several.
     progress: a beat, a word or a tile row moves, anywhere.
-    o_error: pulse with the error and the index of the command that caused it; an ACTIVATION error is that of the last
-        command handed to the unit, a WATCHDOG error that of the last command handed over.
+    o_error: pulse with the error and the index of the command that caused it; an ACTIVATION error of a unit but the array
+        is that of the last command handed to it, a WATCHDOG error that of the last command handed over.
     done: pulse. busy: level. flush: ports discard until idle. unit_reset: holds all units in reset.
     stuck: level while flushing, from the time on when nothing has moved for `watchdog` cycles.
 
@@ -110,6 +111,7 @@ class Sequencer(wiring.Component):
                 "ports_idle": In(1),
                 "i_error": In(fault),
                 "i_outside": In(len(_UNITS)),
+                "i_outside_command": In(INDEX_BITS),
                 "progress": In(1),
                 "o_error": Out(error_layout(config)),
                 "command_index": Out(32),
@@ -220,11 +222,14 @@ class Sequencer(wiring.Component):
             m.d.sync += held.eq(fault)
 
         # A command executes when all before it have left the pointer, so `_executed` is the index of what is handed over.
-        outside: Value = Signal(INDEX_BITS)
-        for bit, port in reversed(list(enumerate(self._units.values()))):
-            last = Signal(INDEX_BITS, name=f"last_{bit}")
-            with m.If(port.valid & port.ready):
-                m.d.sync += last.eq(self._executed)
+        outside: Value = self.i_outside_command
+        for bit, (unit, port) in reversed(list(enumerate(self._units.items()))):
+            if unit == Unit.ARRAY:
+                last = self.i_outside_command
+            else:
+                last = Signal(INDEX_BITS, name=f"last_{bit}")
+                with m.If(port.valid & port.ready):
+                    m.d.sync += last.eq(self._executed)
             outside = Mux(self.i_outside[bit], last, outside)
 
         verdict = self._reader.o_execute.payload.verdict

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Unit
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.delay import delayed
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.vector.bundles import READ_CLIENTS
 
 __all__ = [
@@ -36,6 +37,10 @@ _UNIT_OF = {
     "loader": Unit.LOADER,
     "storer": Unit.STORER,
 }
+
+
+_ARRAY_ACCESSES = ("i_writer_write", "i_writer", "i_operand")
+"""Of the array, those of its earlier commands first."""
 
 
 def memory_read_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -86,8 +91,11 @@ class ActivationMemory(wiring.Component):
     i_{client} : In(stream, 20-bit word address) for each of READ_CLIENTS, highest priority first; ready = granted.
     o_{client} : Out({valid, data}); the words of the granted reads, in order, LATENCY cycles after the transfer.
     i_{client}_write : In(stream, memory_write_layout) for each of WRITE_CLIENTS, highest priority first.
+    i_operand_command, i_writer_command, i_writer_write_command : In(INDEX_BITS), command of the array's accesses offered,
+        of which there may be several under way.
     o_outside : Out(Unit bits), pulse ERROR_LATENCY cycles after a unit's transfer to a word that there is not. Nothing is
-        written then; what is read is any word.
+        written then; what is read is any word. o_outside_command : Out(INDEX_BITS), the array's command then; of several the
+        one that has come furthest.
     o_active : Out(1), a transfer in the cycle before.
 
     Wiring: connect a client's `o_read` to `i_{client}`, its `i_read` to `o_{client}`, its `o_write` to
@@ -118,7 +126,9 @@ class ActivationMemory(wiring.Component):
                     f"i_{name}_write": In(stream.Signature(memory_write_layout(config)))
                     for name in WRITE_CLIENTS
                 },
+                **{f"{name}_command": In(INDEX_BITS) for name in _ARRAY_ACCESSES},
                 "o_outside": Out(4),
+                "o_outside_command": Out(INDEX_BITS),
                 "o_active": Out(1),
             }
         )
@@ -179,15 +189,24 @@ class ActivationMemory(wiring.Component):
         return m
 
     def _report(self, m: Module, reads: Value, writes: Value) -> None:
-        """o_outside, from one bit per client that is granted a word beyond the end."""
+        """o_outside and its command, from one bit per client that is granted a word beyond the end."""
         read_outside, write_outside = Signal(len(READ_CLIENTS)), Signal(len(WRITE_CLIENTS))
         m.d.sync += [read_outside.eq(reads), write_outside.eq(writes)]
+        outside = {f"i_{name}": read_outside[i] for i, name in enumerate(READ_CLIENTS)} | {
+            f"i_{name}_write": write_outside[i] for i, name in enumerate(WRITE_CLIENTS)
+        }
         units: dict[Unit, list[Value]] = {}
-        for names, bits in ((READ_CLIENTS, read_outside), (WRITE_CLIENTS, write_outside)):
-            for index, name in enumerate(names):
-                units.setdefault(_UNIT_OF[name], []).append(bits[index])
+        for access, bit in outside.items():
+            client = access.removeprefix("i_").removesuffix("_write")
+            units.setdefault(_UNIT_OF[client], []).append(bit)
         for unit, bits in units.items():
             m.d.sync += self.o_outside[unit.bit_length() - 1].eq(Cat(*bits).any())
+        command: Value = Const(0, INDEX_BITS)
+        for access in reversed(_ARRAY_ACCESSES):
+            offered = Signal(INDEX_BITS, name=f"{access}_offered", reset_less=True)
+            m.d.sync += offered.eq(getattr(self, f"{access}_command"))
+            command = Mux(outside[access], offered, command)
+        m.d.sync += self.o_outside_command.eq(command)
 
 
 def _grant(m: Module, clients: list) -> Value:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from amaranth.lib import data, enum
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.control.bundles import INDEX_BITS
 
 __all__ = ["READ_CLIENTS", "ResultMode", "result_word_layout", "writer_depth"]
 
@@ -37,7 +38,8 @@ def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
     """One result word on its way to the activation memory. Bit j of mask enables bytes 16*j .. 16*j+15.
 
     TABLE8, ROTATE8, GATE8: data holds W/2 signed 16-bit elements; the W/2 result bytes go to bytes half*W/2 .. of the word
-    (mask is all ones then). operand: ROTATE8, address of the rotary word, W/4 pairs {int16 cosine, int16 sine}.
+    (mask is all ones then). operand: ROTATE8, address of the rotary word, W/4 pairs {int16 cosine, int16 sine}. command: index
+    of the command whose result it is.
     """
     return data.StructLayout(
         {
@@ -51,6 +53,7 @@ def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
             "channel": 20,
             "elements": range(config.width // 2 + 1),
             "restart": 1,
+            "command": INDEX_BITS,
             "data": 8 * config.width,
         }
     )

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.delay import delayed
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.vector.activation_memory import (
     ADDRESS_BITS,
     ActivationMemory,
@@ -46,7 +47,7 @@ class ResultWriter(wiring.Component):
     i_table : In(stream, table_write_layout), the activation table. No TABLE8 word may be between `i_result` and
         `o_retired` when a word is offered; those that come later wait until it is in the table.
     o_read, i_read : client "writer" of ActivationMemory; relies on its fixed LATENCY.
-    o_write : client "writer" of ActivationMemory.
+    o_write : client "writer" of ActivationMemory. o_read_command, o_write_command : index of the command that reads, writes.
     i_candidate_row, o_candidate : read port of the arg-max candidates, ArgMax.READ_LATENCY cycles.
     busy : Out(1), 1 from the first word on until every word is retired and in the arg-max, and while a table word is
         offered or on its way.
@@ -75,6 +76,8 @@ class ResultWriter(wiring.Component):
                 "o_read": Out(stream.Signature(ADDRESS_BITS)),
                 "i_read": In(memory_read_layout(config)),
                 "o_write": Out(stream.Signature(memory_write_layout(config))),
+                "o_read_command": Out(INDEX_BITS),
+                "o_write_command": Out(INDEX_BITS),
                 "i_candidate_row": In(row_range(config)),
                 "o_candidate": Out(CANDIDATE),
                 "busy": Out(1),
@@ -126,6 +129,7 @@ class ResultWriter(wiring.Component):
         m.d.comb += [
             self.o_read.valid.eq(head_valid & reads & room.any()),
             self.o_read.payload.eq(read_address),
+            self.o_read_command.eq(head.command),
             issue.eq(
                 head_valid
                 & room.any()
@@ -151,7 +155,8 @@ class ResultWriter(wiring.Component):
             output_queue.w_en.eq(output[0]),
             output_queue.w_data.eq(output[1]),
             self.o_write.valid.eq(output_queue.r_rdy & ~waits),
-            self.o_write.payload.as_value().eq(output_queue.r_data[1:]),
+            self.o_write_command.eq(output_queue.r_data[1:]),
+            self.o_write.payload.as_value().eq(output_queue.r_data[1 + INDEX_BITS :]),
             output_queue.r_en.eq(waits | self.o_write.ready),
             retired.eq(output_queue.r_rdy & output_queue.r_en),
         ]
@@ -183,11 +188,11 @@ class ResultWriter(wiring.Component):
         return m
 
     def _words(self, m: Module, issue: Value, head: data.View, half: Value) -> tuple[Value, Value]:
-        """Valid, and {1 if nothing is written, memory_write_layout}, one cycle after `half`, the bytes of the functions."""
+        """Valid, and {1 if nothing is written, command, memory_write_layout}, one cycle after `half`, the bytes of the functions."""
         config = self._config
         latency = ByteFunctions.LATENCY
         valid = delayed(m, issue, latency, "valid", reset_less=False)
-        target = delayed(m, Cat(head.address, head.mask), latency, "target")
+        target = delayed(m, Cat(head.command, head.address, head.mask), latency, "target")
         upper = delayed(m, head.half, latency, "upper")
         bytewise = delayed(
             m,

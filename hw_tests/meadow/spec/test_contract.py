@@ -42,7 +42,7 @@ def test_text_covers_all_tables() -> None:
     assert text["commands"]["MATMUL"][0] == 3
     assert ["checksum", 32, False] in text["streams"]["preamble"]
     assert len(text["numerics"]["exp2_table"]) == 256
-    assert [0x100, "control", "rw"] in text["registers"]
+    assert [0x100, "control", "rw", 15] in text["registers"]
 
 
 def test_version_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ class _Bench:
     words: list[tuple[int, tuple]] = dataclasses.field(default_factory=list)
     fetches: list[tuple[int, tuple]] = dataclasses.field(default_factory=list)
     reads: list[int] = dataclasses.field(default_factory=list)
+    readers: list[int] = dataclasses.field(default_factory=list)
     waits: int = 0
 
     def run(self) -> None:
@@ -97,6 +98,7 @@ class _Bench:
             if ctx.get(dut.o_read.valid) and ready:
                 address = ctx.get(dut.o_read.payload)
                 self.reads.append(address)
+                self.readers.append(ctx.get(dut.o_read_command))
                 answers.append((now + _READ_LATENCY, address))
             if ctx.get(dut.o_word.valid):
                 word = dut.o_word
@@ -127,6 +129,8 @@ class _Bench:
         words, fetches, reads = deque(self.words), deque(self.fetches), deque(self.reads)
         swapped = -(1 << 20)
         fetched_first = 0
+        of = [step["command"] for step in self.steps for _ in _words(config, step)]
+        assert self.readers == of
         for step, transfer in zip(self.steps, self.transfers, strict=True):
             swap = transfer + _START
             bytes_mask = 0
@@ -160,6 +164,7 @@ class _Bench:
 
 def _step(config: AcceleratorConfig, index: int, words: int = 0, **fields: int) -> dict[str, int]:
     step = dict(address=index % 128, group=index % config.groups, bank=index & 1, cycles=0)
+    step["command"] = (1 << 24) - 1 - index // 3
     step |= dict(words=words or config.lanes, source=1000 + 97 * index, stride=7, heads=1)
     return step | dict(mask=(1 << config.word_beats) - 1) | fields
 

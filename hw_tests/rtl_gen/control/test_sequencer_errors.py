@@ -157,8 +157,10 @@ def test_a_failed_read_of_commands_counts_when_it_is_their_turn(
         assert bench.log == [("execute", index) for index in range(4)]
 
 
-@pytest.mark.parametrize(("bits", "command"), [(1, 1), (2, 2), (4, 0), (8, 3), (10, 2), (15, 1)])
-def test_a_word_outside_is_of_the_last_command_of_its_unit(bits: int, command: int) -> None:
+@pytest.mark.parametrize(("bits", "command"), [(1, 77), (2, 2), (4, 0), (8, 3), (10, 2), (15, 77)])
+def test_a_word_outside_is_of_the_last_command_of_its_unit_or_of_the_one_that_the_array_names(
+    bits: int, command: int
+) -> None:
     program = [
         numbered(Opcode.LOAD, 0, wait=_NONE),
         numbered(Opcode.MATMUL, 1, wait=_NONE),
@@ -169,6 +171,7 @@ def test_a_word_outside_is_of_the_last_command_of_its_unit(bits: int, command: i
     def events(cycle: int, ctx, dut: Sequencer, bench: Bench) -> None:
         if cycle == 500:
             ctx.set(dut.i_outside, bits)
+            ctx.set(dut.i_outside_command, 77)
 
     bench = run(program, hung={"array"}, events=events)
     ends_with(bench, ErrorCode.ACTIVATION, command)

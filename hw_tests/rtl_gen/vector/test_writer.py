@@ -47,6 +47,7 @@ def _random_words(
         word = {
             "operand": rng.randrange(204, 256),
             "data": _random_elements(rng, config.width // 2),
+            "command": rng.getrandbits(24),
         }
         # Half of the words need small shifts: the others are 0 or saturate.
         word["shift"] = rng.choice([rng.randrange(1, 32), rng.randrange(14, 26)])
@@ -77,7 +78,7 @@ def _check(
     words: list[dict],
     **stalls: float,
 ) -> list[int]:
-    """Run on random memory and a random table; the memory must be the model's."""
+    """Run on random memory and a random table; the memory must be the model's, and accesses name their commands."""
     content = [
         _random_elements(rng, config.width // 2)
         if rng.random() < 0.5
@@ -89,8 +90,16 @@ def _check(
     bench = WriterBench(config, rng, content)
     retired = bench.run(words, table=table if uses_table else None, **stalls)
     model = WriterModel(config.width, content, table)
+    accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
     for word in words:
         model.apply(word)
+        mode, command = word.get("mode"), word.get("command", 0)
+        if mode in (ResultMode.ADD16, ResultMode.GATE8, ResultMode.ROTATE8):
+            rotates = mode == ResultMode.ROTATE8
+            accesses["read"].append((command, word["operand" if rotates else "address"]))
+        if mode is not None and (mode not in BYTEWISE or word["half"]):
+            accesses["write"].append((command, word["address"]))
+    assert bench.accesses == accesses
     assert bench.content == model.content
     assert model.content != content
     return retired

@@ -64,6 +64,8 @@ class WriterBench:
         m.submodules.memory = self.memory
         m.submodules.writer = ResetInserter(self.reset)(self.writer)
         connect(m, self.writer.o_read, self.memory.i_writer)
+        self.accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
+        """Command and address of each, in order."""
         # The writer has the highest priority at the memory, so write stalls need a gate of their own.
         self.gate = Signal(init=1)
         sink, source = self.memory.i_writer_write, self.writer.o_write
@@ -137,6 +139,12 @@ class WriterBench:
                     credits += 1
                     retired.append(cycle)
                     assert credits <= writer_depth(self.config)
+                for kind, accesses in self.accesses.items():
+                    port = getattr(self.writer, f"o_{kind}")
+                    if ctx.get(port.valid & port.ready):
+                        address = ctx.get(port.payload if kind == "read" else port.payload.address)
+                        command = ctx.get(getattr(self.writer, f"o_{kind}_command"))
+                        accesses.append((command, address))
                 await ctx.tick()
                 cycle += 1
                 assert cycle < 40 * len(words) + 200, "words lost"
