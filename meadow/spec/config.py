@@ -103,9 +103,10 @@ class AcceleratorConfig:
         )
         self._rule(self.prefetch_beats >= 32, "prefetch_beats >= 32", self.prefetch_beats)
         self._rule(self.outstanding <= 16, "outstanding <= 16", self.outstanding)
+        # Half of what 20 bits name: rows that run past the end meet a word that there is not before their address wraps.
         self._rule(
-            256 <= self.activation_words <= 1 << 20,
-            "256 <= activation_words <= 2**20",
+            256 <= self.activation_words <= 1 << 19,
+            "256 <= activation_words <= 2**19",
             self.activation_words,
         )
         self._rule(

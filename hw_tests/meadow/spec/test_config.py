@@ -49,7 +49,7 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"dictionary_entries": 8192}, "256 <= dictionary_entries <= 4096 is broken by 8192"),
         ({"prefetch_beats": 16}, "prefetch_beats >= 32 is broken by 16"),
         ({"outstanding": 17}, "outstanding <= 16 is broken by 17"),
-        ({"activation_words": 1 << 21}, r"256 <= activation_words <= 2\*\*20 is broken by 2097152"),
+        ({"activation_words": 1 << 20}, r"256 <= activation_words <= 2\*\*19 is broken by 1048576"),
         ({"max_context": 100}, "max_context is a multiple of width and at most .* broken by 100"),
         ({"probability_bits": 13}, "4 <= probability_bits <= 12 is broken by 13"),
         ({"max_context": 1 << 18}, r"probability_bits \+ 7 \+ .* <= 35 is broken by 37 bits"),

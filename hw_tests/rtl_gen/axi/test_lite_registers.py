@@ -102,6 +102,31 @@ async def set_step(ctx, dut, rows: int = 1, sequences: int = 1) -> None:
     assert await put(ctx, dut, "sequences", sequences) == OKAY
 
 
+async def ring(ctx, dut, value: int) -> tuple[int | None, dict[str, int]]:
+    """Writes control: the response, and the pulses around it."""
+    bus = dut.bus
+    seen = {"start": 0, "soft_reset": 0, "acknowledge": 0}
+    for signal, content in (
+        (bus.awaddr, MAP["control"].offset),
+        (bus.wdata, value),
+        (bus.wstrb, 15),
+        (bus.awvalid, 1),
+        (bus.wvalid, 1),
+        (bus.bready, 1),
+    ):
+        ctx.set(signal, content)
+    response = None
+    for _ in range(6):
+        _, _, valid, code = await ctx.tick().sample(bus.bvalid, bus.bresp)
+        ctx.set(bus.awvalid, 0)
+        ctx.set(bus.wvalid, 0)
+        response = code if valid else response
+        for name in seen:
+            seen[name] += ctx.get(getattr(dut, name))
+    ctx.set(bus.bready, 0)
+    return response, seen
+
+
 def test_identity() -> None:
     async def main(ctx, dut):
         assert await get(ctx, dut, "magic") == MAGIC
@@ -186,29 +211,12 @@ def test_run_and_interrupt() -> None:
     async def main(ctx, dut):
         pulses = {"start": 0, "soft_reset": 0, "acknowledge": 0}
 
-        async def command(value: int) -> int:
-            """Writes control and counts the pulses around it."""
-            bus = dut.bus
-            for signal, content in (
-                (bus.awaddr, MAP["control"].offset),
-                (bus.wdata, value),
-                (bus.wstrb, 15),
-                (bus.awvalid, 1),
-                (bus.wvalid, 1),
-                (bus.bready, 1),
-            ):
-                ctx.set(signal, content)
-            response = None
-            for _ in range(6):
-                _, _, valid, code = await ctx.tick().sample(bus.bvalid, bus.bresp)
-                ctx.set(bus.awvalid, 0)
-                ctx.set(bus.wvalid, 0)
-                response = code if valid else response
-                for name in pulses:
-                    pulses[name] += ctx.get(getattr(dut, name))
-                if ctx.get(dut.start):
-                    ctx.set(dut.busy, 1)
-            ctx.set(bus.bready, 0)
+        async def command(value: int) -> int | None:
+            response, seen = await ring(ctx, dut, value)
+            for name in pulses:
+                pulses[name] += seen[name]
+            if seen["start"]:
+                ctx.set(dut.busy, 1)
             return response
 
         enable, start = int(Control.INTERRUPT_ENABLE), int(Control.START)
@@ -287,25 +295,8 @@ def test_doorbell_needs_a_step_that_fits() -> None:
         ):
             await set_step(ctx, dut, rows, entries)
             assert await put(ctx, dut, "control", 0) == OKAY
-            started = 0
-            bus = dut.bus
-            for signal, value in (
-                (bus.awaddr, MAP["control"].offset),
-                (bus.wdata, start | enable),
-                (bus.wstrb, 15),
-                (bus.awvalid, 1),
-                (bus.wvalid, 1),
-                (bus.bready, 1),
-            ):
-                ctx.set(signal, value)
-            response = None
-            for _ in range(6):
-                _, _, valid, code = await ctx.tick().sample(bus.bvalid, bus.bresp)
-                ctx.set(bus.awvalid, 0)
-                ctx.set(bus.wvalid, 0)
-                response = code if valid else response
-                started += ctx.get(dut.start)
-            ctx.set(bus.bready, 0)
+            response, seen = await ring(ctx, dut, start | enable)
+            started = seen["start"]
             assert (response, started) == ((OKAY, 1) if fits else (SLVERR, 0)), (rows, entries)
             assert await get(ctx, dut, "control") == (enable if fits else 0)
             # Other bits of the register do not need one.

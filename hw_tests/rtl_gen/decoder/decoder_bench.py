@@ -25,8 +25,24 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.decoder.bundles import parameter_write_layout, tile_write_layout
 from rtl_gen.decoder.decoder import Decoder
 
-__all__ = ["Load", "Outcome", "check", "run"]
+__all__ = ["QUAD", "Load", "Outcome", "check", "run"]
 
+QUAD = AcceleratorConfig(
+    width=16,
+    lanes=2,
+    rows=2,
+    groups=4,
+    ports=4,
+    activation_words=256,
+    max_context=256,
+    sequences=2,
+    max_head_dim=64,
+    norm_channels=256,
+    decoder_elements=16,
+    dictionary_entries=256,
+    prefetch_beats=32,
+)
+"""Four ports of one tile row each."""
 Tile = list[list[int | None]]
 
 _COMMAND_STEP = 0x10203

@@ -8,27 +8,12 @@ from random import Random
 import pytest
 from amaranth.sim import Simulator
 
-from hw_tests.rtl_gen.decoder.decoder_bench import Load, check, run
+from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check, run
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.streams import LITERAL
 from rtl_gen.decoder.decoder import Decoder
 
-QUAD = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=4,
-    ports=4,
-    activation_words=256,
-    max_context=256,
-    sequences=2,
-    max_head_dim=64,
-    norm_channels=256,
-    decoder_elements=16,
-    dictionary_entries=256,
-    prefetch_beats=32,
-)
 CONFIGS = {**CONFIGURATIONS, "quad": QUAD}
 
 STALLS = {

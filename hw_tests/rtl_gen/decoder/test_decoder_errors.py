@@ -7,25 +7,8 @@ from random import Random
 
 import pytest
 
-from hw_tests.rtl_gen.decoder.decoder_bench import Load, run
+from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, run
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
-from meadow.spec.config import AcceleratorConfig
-
-QUAD = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=4,
-    ports=4,
-    activation_words=256,
-    max_context=256,
-    sequences=2,
-    max_head_dim=64,
-    norm_channels=256,
-    decoder_elements=16,
-    dictionary_entries=256,
-    prefetch_beats=32,
-)
 
 
 def raw() -> Load:

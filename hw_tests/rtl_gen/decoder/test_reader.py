@@ -11,6 +11,7 @@ import pytest
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
+from hw_tests.rtl_gen.decoder.decoder_bench import QUAD
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.layout import pack_fields
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS, STEP_WEIGHTS, Codec
@@ -19,21 +20,6 @@ from rtl_gen.decoder.dictionary import ROW_ENTRIES
 from rtl_gen.decoder.reader import StreamReader
 from rtl_gen.decoder.tile_writer import SLOTS
 
-QUAD = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=4,
-    ports=4,
-    activation_words=256,
-    max_context=256,
-    sequences=2,
-    max_head_dim=64,
-    norm_channels=256,
-    decoder_elements=16,
-    dictionary_entries=256,
-    prefetch_beats=32,
-)
 CONFIGS = {"quad": QUAD, "small": CONFIGURATIONS["small"]}
 STALLS = {"free": {}, "producer": {"producer": 0.5}, "consumer": {"consumer": 0.6}}
 Events = dict[str, list]
