@@ -9,10 +9,10 @@ SECONDS ?= 600
 BIN := .venv/bin
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test cocotb formal parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run verify test cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | cocotb | formal | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | verify | test | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -47,6 +47,9 @@ cocotb: setup
 
 formal: setup
 	$(BIN)/python -m pytest -q -n 2 -m formal hw_tests/formal
+
+mutation: setup
+	$(BIN)/python -m hw_tests.mutation --seed $(SEED)
 
 parity: .venv-parity/.stamp
 	.venv-parity/bin/python -m pytest -q hw_tests/parity

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.lane_chain import lane_verilog
+from rtl_gen.array.lane import Lane
+from rtl_gen.array.lane_chain import LANE_MODULE, lane_verilog
 from rtl_gen.axi.signatures import axi_ports
 from rtl_gen.control.lane_clock import gate_verilog
 from rtl_gen.top import Accelerator
 from rtl_gen.vector.activation_memory import bank_verilog
 from rtl_gen.verilog import convert_component
 
-__all__ = ["TOP_NAME", "generate_verilog", "verilog_ports"]
+__all__ = ["TOP_NAME", "generate_rtlil", "generate_verilog", "verilog_ports"]
 
 TOP_NAME = "meadow_top"
 
@@ -45,14 +47,25 @@ def _top_ports(top: Accelerator, config: AcceleratorConfig) -> dict[str, tuple[o
     return {name: (signal, None) for name, signal in (ports | others).items()}
 
 
+def _top_pins(config: AcceleratorConfig) -> tuple[_Pins, dict[str, tuple[object, None]]]:
+    top = Accelerator(config=config, black_box=True)
+    pins = _Pins(top)
+    return pins, {"clk": (pins.clk, None), "rst": (pins.rst, None)} | _top_ports(top, config)
+
+
+def generate_rtlil(config: AcceleratorConfig) -> tuple[str, str]:
+    """The modules below `meadow_top` and below `meadow_lane` for Yosys, with source lines, which the Verilog leaves out."""
+    pins, ports = _top_pins(config)
+    lane = rtlil.convert(Lane(config=config), name=LANE_MODULE)
+    return rtlil.convert(pins, name=TOP_NAME, ports=ports), lane
+
+
 def generate_verilog(config: AcceleratorConfig) -> str:
     """Verilog-2001 text with modules `meadow_top`, `meadow_lane`, `meadow_activation_bank` and `meadow_clock_gate`.
 
     The same bytes for the same configuration.
     """
-    top = Accelerator(config=config, black_box=True)
-    pins = _Pins(top)
-    ports = {"clk": (pins.clk, None), "rst": (pins.rst, None)} | _top_ports(top, config)
+    pins, ports = _top_pins(config)
     text = convert_component(pins, name=TOP_NAME, ports=ports)
     return "\n".join((text, lane_verilog(config), bank_verilog(config), gate_verilog()))
 

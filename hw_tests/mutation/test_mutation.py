@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sample of the mutation check: the design passes the battery, few of 20 mutants do; all of them: `make mutation`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw_tests.mutation.campaign import CYCLES, Outcome, report, sample
+from hw_tests.mutation.netlist import UNITS, Mutant
+from hw_tests.mutation.programs import Program, program_trial, some
+from hw_tests.mutation.ranges import Walk
+from meadow.spec.commands import Command, Opcode, Outputs, command_fields
+from meadow.spec.config import named_config
+from meadow.spec.ranges import check_command, field_ranges
+from meadow.spec.step import Sequence, Step
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = 20
+LEAST = 0.75
+"""15 of 20, with fewer trials than `make mutation` has. The mutants change with the design: of 20 with a score of 0.9 at
+least 15 are noticed in 99 of 100 draws."""
+
+
+def mutant(number: int, unit: str) -> Mutant:
+    return Mutant(
+        number=number,
+        unit=unit,
+        mode="inv",
+        module=f"top.{unit}",
+        cell="$1",
+        port="Y",
+        bit=0,
+        control=None,
+        wire="",
+        sources=(),
+    )
+
+
+@pytest.mark.sim
+@pytest.mark.slow
+def test_a_sample_of_mutants_is_noticed() -> None:
+    # In a process of its own: thousands of threads and open simulations of other tests are not to be forked.
+    command = [sys.executable, "-m", "hw_tests.mutation", "--json", "--workers", "1"]
+    result = subprocess.run(
+        [*command, "--sample", str(SAMPLE), "--least", str(LEAST)],
+        cwd=ROOT,
+        env={**os.environ, "AMARANTH_USE_YOSYS": "builtin"},
+        capture_output=True,
+        text=True,
+    )
+    print(result.stderr[-8000:])
+    found = json.loads(result.stdout)
+    assert found["mutants"] == SAMPLE
+    assert {unit: facts["mutants"] for unit, facts in found["per_unit"].items()} == dict.fromkeys(
+        UNITS, SAMPLE // len(UNITS)
+    )
+    assert len(found["survivors"]) == SAMPLE - found["killed"]
+    assert found["score"] >= LEAST, found["survivors"]
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize("opcode", Opcode)
+def test_a_walk_knows_good_commands_from_others(opcode: Opcode) -> None:
+    config = named_config("tiny")
+    walk = Walk(np.random.default_rng(int(opcode)), config, opcode)
+    walk.choose_kind()
+    for _ in range(400):
+        walk.step()
+    assert len(walk.good) > 50 and len(walk.bad) > 20
+    for command in walk.good:
+        check_command(config, command)
+        assert command.condition and not command.condition & Outputs.ARGMAX
+    for command in walk.bad:
+        with pytest.raises(ValueError, match=opcode.name):
+            check_command(config, command)
+
+
+def test_walks_come_to_both_sides_of_every_limit() -> None:
+    config = named_config("tiny")
+    seen: dict[bool, dict[str, set[int]]] = {True: {}, False: {}}
+    for seed in range(40):
+        walk = Walk(np.random.default_rng(seed), config, Opcode.ATTEND)
+        walk.choose_kind()
+        for _ in range(60):
+            walk.step()
+        for good, commands in ((True, walk.good), (False, walk.bad)):
+            for command in commands:
+                for name, value in command.values.items():
+                    seen[good].setdefault(name, set()).add(value)
+    fields = {field.name: field for field in command_fields(Opcode.ATTEND)}
+    for name, (least, most) in field_ranges(config, Opcode.ATTEND).items():
+        if name in ("wait", "condition", "flags"):
+            continue
+        assert {least, most} <= seen[True][name], name
+        beyond = {value for value in (least - 1, most + 1) if 0 <= value < 1 << fields[name].bits}
+        assert beyond <= seen[False][name], name
+
+
+def test_numbers_of_random_length() -> None:
+    random = np.random.default_rng(1)
+    drawn = [some(random, 100, 3) for _ in range(2000)]
+    assert (min(drawn), max(drawn)) == (3, 100)
+    assert {number.bit_length() for number in drawn} == {2, 3, 4, 5, 6, 7}
+
+
+def test_a_program_that_fails_on_the_golden_machine_is_refused() -> None:
+    step = Step((Sequence(0, 0, 1),))
+    wrong = Command(Opcode.LOAD, {"row_beats": 1, "rows": 1, "destination": 1 << 19})
+    with pytest.raises(ValueError, match="wrong fails on the golden machine: .'ACTIVATION', 1"):
+        program_trial(named_config("tiny"), Program(name="wrong", step=step, commands=[wrong]))
+
+
+def test_a_sample_has_as_many_of_each_unit() -> None:
+    mutants = [mutant(10 * index + n, unit) for index, unit in enumerate(UNITS) for n in range(10)]
+    chosen = sample(mutants, 20)
+    assert Counter(one.unit for one in chosen) == dict.fromkeys(UNITS, 5)
+    assert chosen[:5] == mutants[:5]
+
+
+def test_the_score_is_over_all_mutants_and_survivors_are_listed() -> None:
+    mutants = [mutant(number, unit) for number, unit in enumerate(UNITS, 1)]
+    outcomes = {
+        1: Outcome("steps", "a byte differs", 1.0),
+        2: Outcome(None, "", 1.0),
+        3: Outcome(CYCLES, "slow", 1.0),
+        4: Outcome("steps", "hangs", 1.0),
+    }
+    found = report(mutants, outcomes)
+    assert (found["mutants"], found["killed"], found["score"]) == (4, 3, 0.75)
+    assert found["killed_by_cycles_only"] == 1
+    assert found["per_trial"] == {"steps": 2, CYCLES: 1}
+    assert [survivor["number"] for survivor in found["survivors"]] == [2]
+    assert found["per_unit"][mutants[1].unit] == {"mutants": 1, "killed": 0, "score": 0.0}
