@@ -14,9 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the mutants")
     parser.add_argument("--mutants", type=int, default=240, help="in the build")
-    parser.add_argument(
-        "--sample", type=int, default=0, help="try so many of them only, with fewer trials; 0: all"
-    )
+    parser.add_argument("--sample", type=int, default=0, help="try so many of them only; 0: all")
     parser.add_argument("--number", type=int, action="append", help="try this one of them only")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--least", type=float, default=0.9, help="score for exit code 0")
@@ -46,13 +44,17 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:
-        print(f"{result['killed']} of {result['mutants']} mutants noticed, {result['score']:.3f}")
+        print(
+            f"{result['killed']} of {result['mutants']} mutants noticed ({result['score_of_all']:.3f}); "
+            f"without {result['equivalent']} that are proven to be the design: {result['score']:.3f}"
+        )
         for unit, facts in result["per_unit"].items():
             print(f"  {unit}: {facts['killed']} of {facts['mutants']}")
         for one in result["survivors"]:
             where = f"{one['module']} {one['cell']}.{one['port']}[{one['bit']}] {one['wire']}"
             mode = one["mode"] if one["control"] is None else f"{one['mode']} [{one['control']}]"
-            print(f"survives: {one['number']} {mode} {where} {' '.join(one['sources'])}")
+            what = "equivalent" if one["equivalent"] else "survives"
+            print(f"{what}: {one['number']} {mode} {where} {' '.join(one['sources'])}")
     return 0 if result["score"] >= arguments.least else 1
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from cosim.verilator_build import build_library
 from hw_tests.mutation.attention import attention_trials
-from hw_tests.mutation.campaign import Bench, report, sample
+from hw_tests.mutation.campaign import Bench, report, sample, survivors
 from hw_tests.mutation.chip import Trial
 from hw_tests.mutation.copies import copy_trials
 from hw_tests.mutation.edges import edge_trials
+from hw_tests.mutation.equivalence import equivalent_numbers
 from hw_tests.mutation.fault_bench import fault_bench
 from hw_tests.mutation.faults import fault_trials
 from hw_tests.mutation.limits import limit_trials
@@ -29,22 +30,13 @@ CONFIG = "tiny"
 _EARLY = 4
 
 
-def batteries(*, short: bool = False) -> dict[str, list[Trial]]:
-    """Trials for each unit, of all kinds that reach it: a few of each first, for what something notices is noticed early.
-
-    short: no more than these few.
-    """
+def batteries() -> dict[str, list[Trial]]:
+    """Trials for each unit, of all kinds that reach it: a few of each first, for what something notices is noticed early."""
     config = named_config(CONFIG)
     raw = fault_bench(CONFIG, "raw")
     models, faults, stops = (make(CONFIG) for make in (model_trials, fault_trials, stop_trials))
-    if short:
-        copies = copy_trials(config, near=2, far=2)
-        weights = weight_trials(config, right=3, wrong=20)
-        attention = attention_trials(config, near=3, far=1)
-    else:
-        copies = copy_trials(config)
-        weights = weight_trials(config)
-        attention = attention_trials(config)
+    copies, weights = copy_trials(config), weight_trials(config)
+    attention = attention_trials(config)
     limits, edges, ranges = limit_trials(raw), edge_trials(), range_trials(raw)
     kinds = {
         "dma": (models, copies, attention, faults, stops, limits, edges),
@@ -54,7 +46,7 @@ def batteries(*, short: bool = False) -> dict[str, list[Trial]]:
     }
     return {
         unit: [trial for kind in chosen for trial in kind[:_EARLY]]
-        + [trial for kind in chosen for trial in kind[_EARLY:] if not short]
+        + [trial for kind in chosen for trial in kind[_EARLY:]]
         for unit, chosen in kinds.items()
     }
 
@@ -69,7 +61,7 @@ def run_battery(
     log: Callable[[str], None] = lambda text: None,
     told: Callable[[int, int, int, str], None] = lambda done, survivors, total, line: None,
 ) -> dict[str, Any]:
-    """The report on `count` mutants drawn with `seed`, or on some `numbers` of them, or on `sampled` of them with short batteries.
+    """The report on `count` mutants drawn with `seed`, or on some `numbers` of them, or on the first `sampled` of them.
 
     log is told what begins; `told`, of each mutant, how many are done, how many of them survive, of how many, and what became
     of it. RuntimeError if the design without a mutant fails.
@@ -77,22 +69,25 @@ def run_battery(
     started = time.monotonic()
     config = named_config(CONFIG)
     log(f"making {count} mutants of {CONFIG}, seed {seed}")
-    verilog, mutants = mutated_verilog(CONFIG, seed=seed, count=count)
-    build_library(verilog, ports=config.ports, log=log)
+    design = mutated_verilog(CONFIG, seed=seed, count=count)
+    mutants = design.mutants
+    build_library(design.verilog, ports=config.ports, log=log)
     built = time.monotonic()
-    trials = batteries(short=bool(sampled))
+    trials = batteries()
     log("the batteries on the design itself")
-    bench = Bench(config, verilog, trials)
+    bench = Bench(config, design.verilog, trials)
     if sampled:
         mutants = sample(mutants, sampled)
     if numbers:
         mutants = [mutant for mutant in mutants if mutant.number in numbers]
     log(f"{len(mutants)} mutants, batteries of seconds {bench.seconds}")
     outcomes = bench.run(mutants, workers=workers, told=told)
+    log("which survivors are proven to be the design itself")
+    equivalent = equivalent_numbers(design.prepared, survivors(mutants, outcomes))
     return {
         "seed": seed,
         "config": CONFIG,
-        **report(mutants, outcomes),
+        **report(mutants, outcomes, equivalent),
         "build_seconds": round(built - started, 1),
         "seconds": round(time.monotonic() - started, 1),
         "trials": {unit: len(chosen) for unit, chosen in trials.items()},

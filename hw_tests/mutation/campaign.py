@@ -7,7 +7,7 @@ import multiprocessing
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -16,7 +16,7 @@ from hw_tests.mutation.chip import Chip, Reference, Trial
 from hw_tests.mutation.netlist import UNITS, Mutant
 from meadow.spec.config import AcceleratorConfig
 
-__all__ = ["CYCLES", "Bench", "Outcome", "report", "sample"]
+__all__ = ["CYCLES", "Bench", "Outcome", "report", "sample", "survivors"]
 
 CYCLES = "cycles"
 """Name of the last comparison: results are right, but a run takes other cycles than in the design."""
@@ -69,13 +69,13 @@ class Bench:
     ) -> dict[int, Outcome]:
         """Outcome of each mutant by its number; see `battery.run_battery` for `told`."""
         outcomes: dict[int, Outcome] = {}
-        survivors = 0
+        surviving = 0
         for mutant, outcome in self._outcomes(list(mutants), workers):
             outcomes[mutant.number] = outcome
-            survivors += outcome.trial is None
+            surviving += outcome.trial is None
             found = "survives" if outcome.trial is None else f"{outcome.trial}: {outcome.message}"
             line = f"{mutant}: {found} ({outcome.seconds:.1f} s)"
-            told(len(outcomes), survivors, len(mutants), line)
+            told(len(outcomes), surviving, len(mutants), line)
         return outcomes
 
     def _outcomes(self, waiting: list[Mutant], workers: int) -> Iterator[tuple[Mutant, Outcome]]:
@@ -148,26 +148,40 @@ def sample(mutants: Sequence[Mutant], count: int) -> list[Mutant]:
     return chosen
 
 
-def report(mutants: Sequence[Mutant], outcomes: dict[int, Outcome]) -> dict[str, Any]:
-    """Counts, score, and the mutants that nothing noticed."""
-    noticed = [mutant for mutant in mutants if outcomes[mutant.number].trial is not None]
-    survivors = [mutant for mutant in mutants if outcomes[mutant.number].trial is None]
+def survivors(mutants: Sequence[Mutant], outcomes: dict[int, Outcome]) -> list[Mutant]:
+    """Those that nothing noticed."""
+    return [mutant for mutant in mutants if outcomes[mutant.number].trial is None]
+
+
+def report(
+    mutants: Sequence[Mutant], outcomes: dict[int, Outcome], equivalent: Set[int]
+) -> dict[str, Any]:
+    """Counts, score, and the mutants that nothing noticed.
+
+    equivalent: numbers of the survivors that are proven to be the design. score: killed of all the others, as usual for
+    mutants; score_of_all: killed of all.
+    """
+    left = survivors(mutants, outcomes)
     units = {}
-    for unit in UNITS:
-        total = sum(mutant.unit == unit for mutant in mutants)
-        killed = sum(mutant.unit == unit for mutant in noticed)
+    for unit in ("", *UNITS):
+        own = [mutant for mutant in mutants if unit in ("", mutant.unit)]
+        killed = len(own) - sum(unit in ("", mutant.unit) for mutant in left)
+        same = sum(mutant.number in equivalent for mutant in own)
         units[unit] = {
-            "mutants": total,
+            "mutants": len(own),
             "killed": killed,
-            "score": round(killed / max(1, total), 4),
+            "equivalent": same,
+            "score": round(killed / max(1, len(own) - same), 4),
+            "score_of_all": round(killed / max(1, len(own)), 4),
         }
-    by = Counter(str(outcomes[mutant.number].trial) for mutant in noticed)
+    trials = (outcomes[mutant.number].trial for mutant in mutants)
+    by = Counter(trial for trial in trials if trial is not None)
     return {
-        "mutants": len(mutants),
-        "killed": len(noticed),
-        "score": round(len(noticed) / len(mutants), 4),
+        **units.pop(""),
         "killed_by_cycles_only": by[CYCLES],
         "per_unit": units,
         "per_trial": dict(by.most_common()),
-        "survivors": [asdict(mutant) for mutant in survivors],
+        "survivors": [
+            {**asdict(mutant), "equivalent": mutant.number in equivalent} for mutant in left
+        ],
     }

@@ -22,7 +22,7 @@ from cosim.cache import cache_directory, content_hash, obtain
 from cosim.generate import source_hash
 from meadow.spec.config import named_config
 
-__all__ = ["MUTANT_VARIABLE", "UNITS", "Mutant", "mutated_verilog"]
+__all__ = ["MUTANT_VARIABLE", "UNITS", "Mutant", "Mutants", "mutated_verilog"]
 
 MUTANT_VARIABLE = "MEADOW_MUTANT"
 """Environment variable that the simulation reads when it is opened: number of a mutant, 0 or nothing for none."""
@@ -46,7 +46,7 @@ _CLOCKS = ("CLK", "RD_CLK", "WR_CLK", "clk")
 """No source of this project writes a clock, so it cannot be wrong there."""
 _DATA = ("A", "B", "D", "Q", "Y")
 """Ports of cells that are split bit by bit; others stay whole."""
-_FILES = ("mutated.v", "mutants.json")
+_FILES = ("mutated.v", "mutants.json", "prepared.il")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,16 @@ class Mutant:
         return f"{self.number} {mode} {where} {self.wire} {' '.join(self.sources)}"
 
 
-def mutated_verilog(config_name: str, *, seed: int, count: int) -> tuple[str, list[Mutant]]:
+@dataclass(frozen=True)
+class Mutants:
+    """Verilog with all mutants, their list, and the RTLIL file of the netlist without them."""
+
+    verilog: str
+    mutants: list[Mutant]
+    prepared: Path
+
+
+def mutated_verilog(config_name: str, *, seed: int, count: int) -> Mutants:
     """Text with `count` mutants, as many of each unit, and their list; from the cache if nothing has changed."""
     key = content_hash(
         source_hash(), Path(__file__).read_bytes(), config_name, f"seed {seed} count {count}"
@@ -91,9 +100,9 @@ def mutated_verilog(config_name: str, *, seed: int, count: int) -> tuple[str, li
             raise RuntimeError("\n".join((result.stdout + result.stderr).splitlines()[-20:]))
 
     folder = obtain(cache_directory() / "mutants" / key, build)
-    text, listed = ((folder / name).read_text("utf-8") for name in _FILES)
+    text, listed = ((folder / name).read_text("utf-8") for name in _FILES[:2])
     mutants = [Mutant(**{**m, "sources": tuple(m["sources"])}) for m in json.loads(listed)]
-    return text, mutants
+    return Mutants(text, mutants, folder / _FILES[2])
 
 
 class _Yosys:
@@ -269,6 +278,7 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
         (scratch / "boxes.v").write_text(bank_verilog(config) + gate_verilog(), "utf-8")
         yosys.run(f"read_verilog -lib {scratch}/boxes.v")
         _prepare(yosys, modules)
+        yosys.run(f"write_rtlil {folder / _FILES[2]}")
         mutants, commands, used = [], [], _used(yosys, scratch)
         shares = [count // len(UNITS) + (i < count % len(UNITS)) for i in range(len(UNITS))]
         for unit, share in zip(UNITS, shares, strict=True):

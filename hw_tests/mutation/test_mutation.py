@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hw_tests.mutation.campaign import CYCLES, Outcome, report, sample
+from hw_tests.mutation.equivalence import equivalent_numbers
 from hw_tests.mutation.netlist import UNITS, Mutant
 from hw_tests.mutation.programs import Program, program_trial, some
 from hw_tests.mutation.ranges import Walk
@@ -22,11 +24,48 @@ from meadow.spec.config import named_config
 from meadow.spec.ranges import check_command, field_ranges
 from meadow.spec.step import Sequence, Step
 
+_NETLIST = """
+module \\unit
+  wire input 1 \\a
+  wire input 2 \\b
+  wire input 3 \\clk
+  wire output 4 \\y
+  wire \\o
+  wire \\z
+  cell $or \\either
+    parameter \\A_SIGNED 0
+    parameter \\A_WIDTH 1
+    parameter \\B_SIGNED 0
+    parameter \\B_WIDTH 1
+    parameter \\Y_WIDTH 1
+    connect \\A \\a
+    connect \\B \\b
+    connect \\Y \\o
+  end
+  cell $and \\both
+    parameter \\A_SIGNED 0
+    parameter \\A_WIDTH 1
+    parameter \\B_SIGNED 0
+    parameter \\B_WIDTH 1
+    parameter \\Y_WIDTH 1
+    connect \\A \\a
+    connect \\B \\o
+    connect \\Y \\z
+  end
+  cell $dff \\kept
+    parameter \\CLK_POLARITY 1
+    parameter \\WIDTH 1
+    connect \\CLK \\clk
+    connect \\D \\z
+    connect \\Q \\y
+  end
+end
+"""
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = 20
-LEAST = 0.75
-"""15 of 20, with fewer trials than `make mutation` has. The mutants change with the design: of 20 with a score of 0.9 at
-least 15 are noticed in 99 of 100 draws."""
+LEAST = 0.7
+"""14 of 20. The mutants change with the design: of 20 with a score of 0.85 at least 14 are noticed in 98 of 100 draws."""
 
 
 def mutant(number: int, unit: str) -> Mutant:
@@ -59,11 +98,11 @@ def test_a_sample_of_mutants_is_noticed() -> None:
     print(result.stderr[-8000:])
     found = json.loads(result.stdout)
     assert found["mutants"] == SAMPLE
+    assert len(found["survivors"]) == SAMPLE - found["killed"]
     assert {unit: facts["mutants"] for unit, facts in found["per_unit"].items()} == dict.fromkeys(
         UNITS, SAMPLE // len(UNITS)
     )
-    assert len(found["survivors"]) == SAMPLE - found["killed"]
-    assert found["score"] >= LEAST, found["survivors"]
+    assert found["score"] >= found["score_of_all"] >= LEAST, found["survivors"]
     assert result.returncode == 0
 
 
@@ -125,7 +164,8 @@ def test_a_sample_has_as_many_of_each_unit() -> None:
     assert chosen[:5] == mutants[:5]
 
 
-def test_the_score_is_over_all_mutants_and_survivors_are_listed() -> None:
+@pytest.mark.parametrize("proven", [False, True])
+def test_the_score_leaves_out_what_is_proven_to_be_the_design(proven: bool) -> None:
     mutants = [mutant(number, unit) for number, unit in enumerate(UNITS, 1)]
     outcomes = {
         1: Outcome("steps", "a byte differs", 1.0),
@@ -133,9 +173,33 @@ def test_the_score_is_over_all_mutants_and_survivors_are_listed() -> None:
         3: Outcome(CYCLES, "slow", 1.0),
         4: Outcome("steps", "hangs", 1.0),
     }
-    found = report(mutants, outcomes)
-    assert (found["mutants"], found["killed"], found["score"]) == (4, 3, 0.75)
+    found = report(mutants, outcomes, {2} if proven else set())
+    assert (found["mutants"], found["killed"], found["score_of_all"]) == (4, 3, 0.75)
+    assert (found["score"], found["equivalent"]) == ((1.0, 1) if proven else (0.75, 0))
     assert found["killed_by_cycles_only"] == 1
     assert found["per_trial"] == {"steps": 2, CYCLES: 1}
-    assert [survivor["number"] for survivor in found["survivors"]] == [2]
-    assert found["per_unit"][mutants[1].unit] == {"mutants": 1, "killed": 0, "score": 0.0}
+    assert [(one["number"], one["equivalent"]) for one in found["survivors"]] == [(2, proven)]
+    unit = {"mutants": 1, "killed": 0, "equivalent": int(proven)}
+    assert found["per_unit"][mutants[1].unit] == {**unit, "score": 0.0, "score_of_all": 0.0}
+
+
+def test_a_mutant_is_proven_equivalent_or_not(tmp_path: Path) -> None:
+    """Of y = a & (a | b) the other operand of the OR does not matter, the first one does; of a register its D does."""
+    netlist = tmp_path / "unit.il"
+    netlist.write_text(_NETLIST)
+
+    def change(number: int, cell: str, port: str) -> Mutant:
+        place = dict(cell=cell, port=port, module="unit", mode="inv")
+        return replace(mutant(number, "dma"), **place)
+
+    mutants = [
+        change(1, "either", "B"),
+        change(2, "either", "A"),
+        change(3, "both", "B"),
+        change(4, "kept", "D"),
+        change(5, "kept", "Q"),
+    ]
+    assert equivalent_numbers(netlist, mutants) == {1}
+    assert equivalent_numbers(netlist, []) == set()
+    with pytest.raises(RuntimeError):
+        equivalent_numbers(netlist, [change(1, "missing", "A")])
