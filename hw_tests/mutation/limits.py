@@ -77,8 +77,8 @@ def _run_silence(bench: FaultBench, first_cycles: int, chip: Chip) -> None:
     """A channel of the memory falls silent in the middle of a step; later it answers again."""
     session = bench.open(chip)
     registers, simulation = session.registers, chip.device.simulation
-    registers.set_watchdog(_WATCHDOG)
-    for channel in CHANNELS:
+    for number, channel in enumerate(CHANNELS):
+        registers.set_watchdog(_WATCHDOG + number)  # even and odd
         session.device.memory[:] = bench.before
         session.rewind()
         session.prepare({0: bench.tokens}, outputs=BOTH, head_all=True)

@@ -3,7 +3,8 @@
 
 A step of a walk changes one field: it sets it to a limit, next to one, to a power of two or anywhere, or turns a bit over.
 What is good then is where the walk goes on; what is not, is a command to be refused that differs from a good one in one
-field. Between the two lie neighbours, one good and one not, which are tried as well.
+field. Between the two lie neighbours, one good and one not, which are tried as well, and at the first such end of each field
+every bit turned over.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ class Walk:
         self.good: list[Command] = []
         self.bad: list[Command] = []
         self.limits: dict[str, tuple[int, int]] = {}
+        self._turned: set[str] = (
+            set()
+        )  # fields that had all bits turned over at an end of what is good
         for field in self.fields:
             low = -(1 << (field.bits - 1)) if field.signed else 0
             self.limits[field.name] = (low, low + (1 << field.bits) - 1)
@@ -150,15 +154,20 @@ class Walk:
                 outer = middle
         self.good.append(self._command({**self.values, name: inner}))
         self.bad += [self._command({**self.values, name: at}) for at in {outer, value}]
+        if name not in self._turned:
+            self._turned.add(name)
+            self._turn_bits(name, inner)
 
     def turn_bits(self) -> None:
         """Every bit of the fields that a range or a rule names, turned over alone."""
         for name in self.named:
-            low, high = self.limits[name]
-            for bit in range((high - low).bit_length()):
-                value = (self.values[name] - low ^ 1 << bit) + low
-                changed = {**self.values, name: value}
-                (self.good if self._is_good(changed) else self.bad).append(self._command(changed))
+            self._turn_bits(name, self.values[name])
+
+    def _turn_bits(self, name: str, value: int) -> None:
+        low, high = self.limits[name]
+        for bit in range((high - low).bit_length()):
+            changed = {**self.values, name: (value - low ^ 1 << bit) + low}
+            (self.good if self._is_good(changed) else self.bad).append(self._command(changed))
 
 
 def _encoded(command: Command, random: np.random.Generator) -> bytes:

@@ -19,7 +19,7 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     pack_rice,
     reseal,
 )
-from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.commands import MAX_PORTS, Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.layout import unpack_fields
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS
@@ -88,6 +88,8 @@ def _matmul(
         "offset0": place,
         "beats0": beats,
     }
+    for port in range(config.ports, MAX_PORTS):  # there is no such port
+        values |= {f"offset{port}": random.getrandbits(32), f"beats{port}": random.getrandbits(28)}
     return Command(Opcode.MATMUL, values)
 
 
