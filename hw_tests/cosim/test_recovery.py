@@ -200,6 +200,26 @@ def test_every_way_beyond_the_activation_memory(config: str) -> None:
         run.check_recovery()
 
 
+def test_no_rows_move_nothing_wherever_they_are() -> None:
+    far = dict(offset=(1 << 32) - 1, rows=0)
+    with bench("tiny") as run:
+        run.step()
+        run.session.rewind()
+        run.session.run_commands(
+            [
+                Command(Opcode.LOAD, far | dict(row_beats=1)),
+                Command(Opcode.STORE, far | dict(segments=1, segment_beats=1)),
+                Command(Opcode.END),
+            ]
+        )
+        counters = run.session.registers.counters()
+        assert counters["bytes_commands"] > 0
+        assert not any(
+            size for name, size in counters.items() if "bytes" in name and "commands" not in name
+        )
+        run.check_recovery()
+
+
 def product_fields(run: Bench) -> dict[str, int]:
     """Stream and sizes of a MATMUL of the model."""
     label = "layers.0.k"

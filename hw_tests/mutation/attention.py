@@ -15,6 +15,7 @@ from meadow.spec.step import Sequence, Step
 
 __all__ = ["attention_trials"]
 
+_NEAR, _FAR = 10, 6
 _NEAR_BEATS = 1 << 18
 _COMMANDS = 8
 _WORK = 24_000
@@ -234,9 +235,9 @@ def _program(config: AcceleratorConfig, seed: int, *, far: bool) -> Program:
     )
 
 
-def attention_trials(config: AcceleratorConfig, *, near: int = 10, far: int = 6) -> list[Trial]:
+def attention_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs with random memories."""
-    trials = [program_trial(config, _program(config, seed, far=False)) for seed in range(near)]
+    trials = [program_trial(config, _program(config, seed, far=False)) for seed in range(_NEAR)]
     return trials + [
-        program_trial(config, _program(config, near + seed, far=True)) for seed in range(far)
+        program_trial(config, _program(config, _NEAR + seed, far=True)) for seed in range(_FAR)
     ]

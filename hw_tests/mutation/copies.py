@@ -17,6 +17,7 @@ from meadow.spec.step import Sequence, Step
 
 __all__ = ["copy_trials", "random_settings", "random_step"]
 
+_NEAR, _FAR = 8, 6
 _NEAR_BEATS = 1 << 18
 _MOVED_BEATS = 1 << 11
 """Beats that a command moves at most, but for few LOADs."""
@@ -57,7 +58,7 @@ def _rows(
 ) -> tuple[dict[str, int], int]:
     """Fields of a row set, and its rows."""
     row_set = RowSet(int(random.integers(3)))
-    fixed = some(random, fixed_rows(config))  # the golden machine does not take 0
+    fixed = some(random, fixed_rows(config))
     fields = {"row_set": int(row_set), "rows": fixed if row_set == RowSet.FIXED else 0}
     return fields, step.row_count(row_set, fixed)
 
@@ -234,10 +235,10 @@ def _far(config: AcceleratorConfig, seed: int, base: int) -> Program:
     )
 
 
-def copy_trials(config: AcceleratorConfig, *, near: int = 8, far: int = 6) -> list[Trial]:
+def copy_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs with random memories; then far ones at different places of the address space."""
-    trials = [program_trial(config, _near(config, seed)) for seed in range(near)]
+    trials = [program_trial(config, _near(config, seed)) for seed in range(_NEAR)]
     bases = (0x2A_AAAA_A000, 0xD5_5555_5000)
     return trials + [
-        program_trial(config, _far(config, seed, bases[seed % 2])) for seed in range(far)
+        program_trial(config, _far(config, seed, bases[seed % 2])) for seed in range(_FAR)
     ]

@@ -26,6 +26,7 @@ from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS
 
 __all__ = ["weight_trials"]
 
+_RIGHT, _WRONG = 12, 120
 _STREAMS = 10
 _ROWS = 8
 _ROOM_BEATS = 1 << 12
@@ -165,10 +166,10 @@ def _wrong(config: AcceleratorConfig, seed: int) -> Program:
     )
 
 
-def weight_trials(config: AcceleratorConfig, *, right: int = 12, wrong: int = 120) -> list[Trial]:
+def weight_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs of MATMULs with random memories."""
-    trials = [program_trial(config, _right(config, seed)) for seed in range(right)]
-    groups = range(0, wrong, 20)
+    trials = [program_trial(config, _right(config, seed)) for seed in range(_RIGHT)]
+    groups = range(0, _WRONG, 20)
     return trials + [
         program_trial(config, *(_wrong(config, seed) for seed in range(first, first + 20)))
         for first in groups

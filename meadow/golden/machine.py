@@ -117,6 +117,8 @@ class Machine(MachineState):
 
     def _load(self, fields: Fields, step: Step) -> None:
         rows, beats = row_count(fields, step), fields["row_beats"]
+        if rows == 0:  # nothing is read, wherever it would be
+            return
         space = Space(fields["space"])
         memory = {
             Space.ACTIVATION: self.activations,
@@ -138,6 +140,8 @@ class Machine(MachineState):
 
     def _store(self, fields: Fields, step: Step) -> None:
         rows, beats = row_count(fields, step), fields["segment_beats"]
+        if rows == 0:
+            return
         segments = fields["segments"]
         size = beats * BEAT_BYTES
         words = -(-segments * size // self.config.width)

@@ -69,6 +69,16 @@ def test_load_strides_rows_and_leaves_the_rest(config: AcceleratorConfig) -> Non
     assert made.traffic[TrafficClass.ACTIVATIONS] == 3 * 2 * config.width
 
 
+@pytest.mark.parametrize("opcode", [Opcode.LOAD, Opcode.STORE])
+def test_no_rows_move_nothing_wherever_they_are(opcode: Opcode) -> None:
+    made = machine(CONFIGS[0])
+    before = made.dram.copy(), made.activations.copy()
+    sizes = dict(row_beats=1) if opcode == Opcode.LOAD else dict(segments=1, segment_beats=1)
+    made.execute(Command(opcode, sizes | dict(offset=(1 << 32) - 1, rows=0)), step(1))
+    assert (made.dram == before[0]).all() and (made.activations == before[1]).all()
+    assert not any(made.traffic.values())
+
+
 def test_load_fills_norm_parameters() -> None:
     made = machine(CONFIGS[0])
     fields = dict(destination=2, space=Space.NORM, offset=1, row_beats=4, rows=1)

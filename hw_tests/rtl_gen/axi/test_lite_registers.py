@@ -102,8 +102,8 @@ async def set_step(ctx, dut, rows: int = 1, sequences: int = 1) -> None:
     assert await put(ctx, dut, "sequences", sequences) == OKAY
 
 
-async def ring(ctx, dut, value: int) -> tuple[int | None, dict[str, int]]:
-    """Writes control: the response, and the pulses around it."""
+async def ring(ctx, dut, value: int, *, runs: bool = False) -> tuple[int | None, dict[str, int]]:
+    """Writes control: the response, and the pulses around it. runs: a program runs from a start on."""
     bus = dut.bus
     seen = {"start": 0, "soft_reset": 0, "acknowledge": 0}
     for signal, content in (
@@ -123,6 +123,8 @@ async def ring(ctx, dut, value: int) -> tuple[int | None, dict[str, int]]:
         response = code if valid else response
         for name in seen:
             seen[name] += ctx.get(getattr(dut, name))
+        if runs and ctx.get(dut.start):
+            ctx.set(dut.busy, 1)
     ctx.set(bus.bready, 0)
     return response, seen
 
@@ -212,11 +214,9 @@ def test_run_and_interrupt() -> None:
         pulses = {"start": 0, "soft_reset": 0, "acknowledge": 0}
 
         async def command(value: int) -> int | None:
-            response, seen = await ring(ctx, dut, value)
+            response, seen = await ring(ctx, dut, value, runs=True)
             for name in pulses:
                 pulses[name] += seen[name]
-            if seen["start"]:
-                ctx.set(dut.busy, 1)
             return response
 
         enable, start = int(Control.INTERRUPT_ENABLE), int(Control.START)
