@@ -127,6 +127,7 @@ class Session:
 
     def rewind(self, sequence: int = 0, position: int = 0) -> None:
         """Forget what a sequence has cached from `position` on."""
+        self.device.check_open()
         if not 0 <= position <= self.positions[sequence]:
             raise ValueError(f"position must be 0..{self.positions[sequence]}, not {position}")
         self.positions[sequence] = position
@@ -155,6 +156,7 @@ class Session:
         head_all: bool = False,
     ) -> spec_step.Step:
         """The part of `step` before the program runs: embeddings into the window, the step into the registers."""
+        self.device.check_open()
         self._check_outputs(outputs)
         entries, places, rows, first = [], [], [], 0
         for sequence, new in tokens.items():
