@@ -10,13 +10,19 @@ from meadow.golden.image import Image
 
 __all__ = ["TextTokenizer", "TokenizerMissing", "load_tokenizer"]
 
+_CHANCE = ("dropout", "alpha", "nbest_size")
+"""Settings of a model that make it encode by chance: of BPE the first, of Unigram the others."""
+
 
 class TokenizerMissing(ValueError):
     """There is no tokenizer in the image, or no package to read it; the message says what to do."""
 
 
 def load_tokenizer(data: bytes) -> Any:
-    """`tokenizers.Tokenizer` out of the bytes of a tokenizer.json.
+    """`tokenizers.Tokenizer` out of the bytes of a tokenizer.json, which encodes a text always to its own tokens.
+
+    What training left switched on in the file is switched off: padding and truncation, which fit a text to a batch, and
+    dropout and sampling, which choose among its encodings by chance.
 
     TokenizerMissing if the package is lacking; ValueError if the bytes are no tokenizer.
     """
@@ -28,9 +34,15 @@ def load_tokenizer(data: bytes) -> Any:
             "or give the prompt as token numbers (--prompt-tokens)"
         ) from None
     try:
-        return Tokenizer.from_str(data.decode())
+        tokenizer = Tokenizer.from_str(data.decode("utf-8-sig"))
     except Exception as error:  # the package raises plain Exception
         raise ValueError(f"tokenizer.json must hold a tokenizer: {error}") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    for setting in _CHANCE:
+        if getattr(tokenizer.model, setting, None) is not None:
+            setattr(tokenizer.model, setting, None)
+    return tokenizer
 
 
 class TextTokenizer:

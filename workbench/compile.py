@@ -12,9 +12,10 @@ from meadow.compiler.image import write_image
 from meadow.compiler.packing import CODECS
 from meadow.compiler.replace import check_replaceable
 from meadow.golden.image import Image
+from workbench.compile_model import CompileOptions, compile_directory, image_warnings
 from workbench.console import print_json, say
-from workbench.models import CompileOptions, compile_directory
 from workbench.progress import log
+from workbench.warning import warn
 
 __all__ = ["compile_command", "image_report"]
 
@@ -41,6 +42,7 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
         "chunk_tokens": manifest.chunk_tokens,
         "hidden_block": manifest.hidden_block,
         "notes": dict(manifest.notes),
+        "warnings": image_warnings(image),
     }
 
 
@@ -78,6 +80,8 @@ def compile_command(
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)
+    for warning in report["warnings"]:
+        warn(warning)
     if as_json:
         print_json(report)
         return

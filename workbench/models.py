@@ -3,166 +3,70 @@
 
 from __future__ import annotations
 
-import dataclasses
-import pickle
+import hashlib
+import os
+import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
 
 from cosim.cache import cache_directory, content_hash, obtain
 from firmware.image import read_image
-from firmware.tokenizer import load_tokenizer
-from meadow.compiler.calibrate import calibrate
-from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
-from meadow.compiler.image import compile_image, write_image
-from meadow.compiler.layout import choose_hidden_block
-from meadow.compiler.packing import CODECS
-from meadow.compiler.quantise import GRANULARITIES, quantise
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.compiler.image import write_image
+from meadow.compiler.quantised_file import read_quantised, write_quantised
 from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
-from workbench.demo.stories import generate_stories
+from workbench import compile_model
+from workbench.compile_model import CompileOptions, Loaded, compile_directory, model_files
+from workbench.imported_sources import imported_sources
+from workbench.warning import warn
 
-__all__ = [
-    "DEMO_MODEL",
-    "CompileOptions",
-    "Loaded",
-    "calibration_text",
-    "compile_directory",
-    "load_model",
-]
+__all__ = ["DEMO_MODEL", "CompileOptions", "Loaded", "compile_directory", "load_model"]
 
 DEMO_MODEL = Path(__file__).parent / "demo" / "model"
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CALIBRATION_FILE = "calibration.txt"
-_STORIES = 24
-_STORY_SEED = 20_250_301
-_RANDOM_SEQUENCES = 8
-_SEQUENCE_TOKENS = 256
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompileOptions:
-    """How a checkpoint becomes an image; ValueError names the choices.
-
-    hidden_block: hidden channels per pass of the MLP, None chooses the largest that leaves room for chunks.
-    """
-
-    config_name: str
-    codec: str = "auto"
-    granularity: str = "channel"
-    hidden_block: int | None = None
-    context: int | None = None
-
-    def __post_init__(self) -> None:
-        named_config(self.config_name)
-        for name, choices in (("codec", CODECS), ("granularity", GRANULARITIES)):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
-                )
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """An image, and the quantised model it was compiled from where that is known."""
-
-    image: Image
-    quantised: QuantisedModel | None
-
-
-def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.ndarray], str]:
-    """Token sequences to calibrate with, and where they are from.
-
-    `calibration.txt` of the directory (a text per line) if there is one; else, with a tokenizer, stories of the demo
-    model's generator; else seeded random tokens.
-    """
-    d = checkpoint.description
-    limit = min(_SEQUENCE_TOKENS, d.max_positions)
-    file = directory / _CALIBRATION_FILE
-    if checkpoint.tokenizer_json is None:
-        if file.exists():
-            raise ValueError(f"{file} needs a tokenizer.json beside it")
-        generator = np.random.default_rng(0)
-        sequences = [
-            np.concatenate([[d.bos_token], generator.integers(0, d.vocabulary, limit - 1)])
-            for _ in range(_RANDOM_SEQUENCES)
-        ]
-        return sequences, f"{_RANDOM_SEQUENCES} sequences of seeded random tokens"
-    tokenizer = load_tokenizer(checkpoint.tokenizer_json)
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-    if largest >= d.vocabulary:
-        raise ValueError(
-            f"tokens of tokenizer.json must be below the model's vocabulary of {d.vocabulary}, "
-            f"not {largest}"
-        )
-    if file.exists():
-        try:
-            lines = file.read_text("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} must be UTF-8 text: {error}") from None
-        texts = [line for line in lines if line.strip()]
-        if not texts:
-            raise ValueError(f"{file} must hold at least one line of text")
-        source = f"{len(texts)} lines of {_CALIBRATION_FILE}"
-    else:
-        texts = generate_stories(seed=_STORY_SEED, count=_STORIES)
-        source = f"{_STORIES} stories of the demo generator"
-    return [np.array(tokenizer.encode(text).ids[:limit], np.int64) for text in texts], source
-
-
-def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loaded:
-    """Import, calibrate, quantise and compile a checkpoint. Raises the ValueErrors of these packages."""
-    config = named_config(options.config_name)
-    checkpoint = load_checkpoint(directory)
-    sequences, source = calibration_text(directory, checkpoint)
-    log(f"calibrating with {source}")
-    statistics = calibrate(checkpoint, sequences)
-    block = options.hidden_block
-    if block is None:
-        block = choose_hidden_block(checkpoint.description, config)
-    model = quantise(checkpoint, statistics, granularity=options.granularity, hidden_block=block)
-    model = dataclasses.replace(model, notes={**model.notes, "calibration": source})
-    log(f"compiling for configuration {options.config_name}")
-    image = compile_image(
-        model,
-        config,
-        config_name=options.config_name,
-        codec=options.codec,
-        tokenizer_json=checkpoint.tokenizer_json or b"",
-        context=options.context,
-    )
-    return Loaded(image, model)
 
 
 def load_model(source: Path | None, options: CompileOptions, log: Log) -> Loaded:
     """The model a command line names: None is the demo model, a directory is compiled (once), a file is an image.
 
-    ValueError if an image is not of the configuration asked for.
+    Its warnings are said on stderr. ValueError if an image is not of the configuration asked for.
     """
     if source is not None and not source.is_dir():
         image = read_image(source, contract_hash=contract_hash(named_config(options.config_name)))
-        return Loaded(image, None)
-    directory = DEMO_MODEL if source is None else source
-    parts: list[str | bytes] = [repr(options)]
-    for path in sorted(directory.glob("*")):
-        parts += [path.name, path.read_bytes()] if path.is_file() else [path.name]
-    for folder in ("meadow", "workbench/demo"):
-        for path in sorted((_ROOT / folder).rglob("*.py")):
-            parts += [str(path.relative_to(_ROOT)), path.read_bytes()]
-    parts.append(Path(__file__).read_bytes())
+        loaded = Loaded(image, None)
+    else:
+        loaded = _compiled_once(DEMO_MODEL if source is None else source, options, log)
+    for warning in loaded.warnings:
+        warn(warning)
+    return loaded
+
+
+def _compiled_once(directory: Path, options: CompileOptions, log: Log) -> Loaded:
+    """The image of a directory and its quantised model, out of the cache or compiled into it."""
 
     def build(scratch: Path) -> None:
         loaded = compile_directory(directory, options, log)
+        assert loaded.quantised is not None
         write_image(loaded.image, scratch / "model.meadow")
-        (scratch / "quantised.pickle").write_bytes(pickle.dumps(loaded.quantised))
+        write_quantised(loaded.quantised, scratch / "quantised.npz")
 
-    made = obtain(cache_directory() / "models" / content_hash(*parts), build)
-    quantised = pickle.loads((made / "quantised.pickle").read_bytes())
-    return Loaded(read_image(made / "model.meadow"), quantised)
+    made = obtain(cache_directory() / "models" / _compile_key(directory, options), build)
+    return Loaded(read_image(made / "model.meadow"), read_quantised(made / "quantised.npz"))
+
+
+def _compile_key(directory: Path, options: CompileOptions) -> str:
+    """Hash of all that the compiled model depends on: options, sources, versions and the model's own files.
+
+    Files are read in pieces; what else lies in the directory is not looked at.
+    """
+    parts: list[str | bytes] = [repr(options), platform.python_version(), platform.machine()]
+    parts += [f"{package} {version(package)}" for package in ("numpy", "tokenizers")]
+    sources = imported_sources(compile_model.__name__, _ROOT)
+    for path in (*sources, *model_files(directory)):
+        with path.open("rb") as file:
+            parts += [os.fsencode(path.name), hashlib.file_digest(file, "sha256").hexdigest()]
+    return content_hash(*parts)

@@ -21,6 +21,7 @@ from workbench.models import CompileOptions, Loaded, load_model
 from workbench.progress import log, tick
 from workbench.reference import difference, reference_for
 from workbench.run_table import print_table
+from workbench.text_stream import TextStream
 
 __all__ = ["parse_tokens", "run_command", "run_model"]
 
@@ -110,33 +111,6 @@ def _tick(tokens: list[int]) -> None:
     tick(f"generated {len(tokens)} tokens")
 
 
-class _Stream:
-    """Prints a growing text piece by piece, holding back bytes that are not a whole character yet."""
-
-    def __init__(self, tokenizer: TextTokenizer | None, prompt: list[int]) -> None:
-        self.tokenizer = tokenizer
-        self._prompt = prompt
-        self._shown = 0
-
-    def text(self, tokens: list[int]) -> str:
-        """Text of generated tokens in the context of the prompt."""
-        assert self.tokenizer is not None
-        whole = self.tokenizer.decode(self._prompt + tokens)
-        return whole[len(self.tokenizer.decode(self._prompt)) :]
-
-    def show(self, tokens: list[int]) -> None:
-        """Print what is new, the first time after the prompt."""
-        if len(tokens) == 1 and self.tokenizer is not None:
-            say(self.tokenizer.decode(self._prompt), nl=False)
-        if self.tokenizer is None:
-            say(f"{tokens[-1]} ", nl=False)
-            return
-        text = self.text(tokens)
-        if not text.endswith("\ufffd"):
-            say(text[self._shown :], nl=False)
-            self._shown = len(text)
-
-
 def _prompt(
     loaded: Loaded, text: str | None, numbers: str | None
 ) -> tuple[list[int], TextTokenizer | None]:
@@ -195,7 +169,7 @@ def run_command(
     named_config(config)
     loaded = load_model(model, CompileOptions(config_name=config), log)
     tokens, tokenizer = _prompt(loaded, prompt, prompt_tokens)
-    stream = _Stream(tokenizer, tokens)
+    stream = TextStream(tokenizer, tokens)
     report = run_model(
         loaded,
         tokens,
@@ -207,12 +181,11 @@ def run_command(
         seed=seed,
         on_token=_tick if as_json else stream.show,
     )
-    text = None if tokenizer is None else stream.text(report["tokens"])
-    report = {"text": text, **report}
+    report = {"text": stream.text(report["tokens"]), **report, "warnings": loaded.warnings}
     if as_json:
         print_json(report)
     else:
-        say()
+        stream.finish()
         print_table(report)
     if not report["matches_golden"]:
         say(f"meadow: differs from the golden model at {report['first_difference']}", err=True)

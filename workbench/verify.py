@@ -57,6 +57,7 @@ def verify_command(
         "commands_compared": commands,
         "matches_golden": found is None,
         "difference": None if found is None else found.to_dict(),
+        "warnings": loaded.warnings,
     }
     if as_json:
         print_json(report)
