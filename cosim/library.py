@@ -328,7 +328,7 @@ class Simulation:
 
     def start_timeline(self, gap_cycles: int) -> None:
         """Keep what `activity` and `command_index` show from here on; gaps of up to `gap_cycles` are merged."""
-        self._library.cosim_timeline(self._handle, _count("gap_cycles", gap_cycles, 63))
+        self._library.cosim_timeline(self._handle, gap_cycles)
 
     def take_timeline(self) -> np.ndarray:
         """TIMELINE_EVENT since the start or the last call, unsorted; what goes on is cut here."""
