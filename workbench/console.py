@@ -45,6 +45,7 @@ class ReportingGroup(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line, with streams that take every character; quietly over when nobody reads them any more."""
+        _open_missing_streams()
         for stream in (sys.stdout, sys.stderr):
             _take_every_character(stream)
         try:
@@ -52,6 +53,9 @@ class ReportingGroup(TyperGroup):
         except BrokenPipeError:
             _drop_output()
             sys.exit(EXIT_NO_READER)
+        except OSError:  # not even the error could be told
+            _drop_output()
+            sys.exit(EXIT_ERROR)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Options before the command; without any argument the help is shown."""
@@ -75,6 +79,15 @@ class ReportingGroup(TyperGroup):
             raise _told(_usage(error)) from None
         finally:
             settle()
+
+
+def _open_missing_streams() -> None:
+    """A standard stream that was closed is none for Python, but the next file to be opened, and tools would write into it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
 
 
 def _take_every_character(stream: TextIO | None) -> None:
@@ -136,8 +149,11 @@ def show(*renderables: RenderableType) -> None:
     console = Console()
     if console.width < _LEAST_COLUMNS:
         console.width = _LEAST_COLUMNS
-    for renderable in renderables:
-        console.print(renderable)
+    # Written by `say`: rich itself ends the process when nobody reads.
+    with console.capture() as drawn:
+        for renderable in renderables:
+            console.print(renderable)
+    say(drawn.get(), nl=False)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

@@ -44,13 +44,13 @@ class PlotError(ValueError):
 
 def check_plotting(directory: Path) -> None:
     """Before the work that is to be drawn: PlotError without matplotlib (naming the extra), OSError for a directory that
-    cannot be made or written to. Nothing is made yet."""
+    cannot be made or written to."""
     if importlib.util.find_spec("matplotlib") is None:
         raise PlotError(
             "pictures need matplotlib: it is the extra `plot`, pip install --editable '.[plot]'"
         )
-    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    check_replaceable(there / "bits.svg", "the picture")
+    directory.mkdir(parents=True, exist_ok=True)
+    check_replaceable(directory / "bits.svg", "the picture")
 
 
 def write_plots(
@@ -63,7 +63,6 @@ def write_plots(
     """
     import matplotlib
 
-    directory.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(_STYLE):
         pictures = {
             "bits.svg": _bits(report),

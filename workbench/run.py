@@ -127,12 +127,11 @@ def _check_arguments(
     prompt: str | None,
     prompt_tokens: str | None,
     max_tokens: int,
-    chunk: int | None,
     top_k: int | None,
 ) -> None:
     """What can be said without the model; ValueError names the rule and the value."""
     check_device(device)
-    for name, value in (("max_tokens", max_tokens), ("chunk", chunk), ("top-k", top_k)):
+    for name, value in (("max_tokens", max_tokens), ("top-k", top_k)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     if prompt is not None and prompt_tokens is not None:
@@ -205,7 +204,6 @@ def run_command(
         prompt=prompt,
         prompt_tokens=prompt_tokens,
         max_tokens=max_tokens,
-        chunk=chunk,
         top_k=top_k,
     )
     found = find_model(model, config)
