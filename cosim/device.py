@@ -14,6 +14,7 @@ from cosim.library import DramSettings, Simulation
 from cosim.timeline import write_timeline
 from cosim.verilator_build import build_library
 from firmware.device import Device, DeviceTimeout, RegisterError
+from meadow.compiler.replace import check_replaceable
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.control.activity import activity_items
 
@@ -47,9 +48,9 @@ class CosimDevice(Device):
     Members
     -------
     guards : uint8 1-D, the memory below and above the window.
-    simulation : the Simulation below.
+    simulation : the Simulation below; closed with the device.
 
-    ProtocolError from `wait` if the design breaks AXI, OSError if the timeline's folder cannot be written.
+    ProtocolError from `wait` if the design breaks AXI, OSError if trace or timeline cannot be written.
     """
 
     def __init__(
@@ -76,10 +77,9 @@ class CosimDevice(Device):
         self.timeline = timeline
         self._labels: list[tuple[int, Sequence[str]]] = []
         self.clock_mhz = clock_mhz
-        if timeline is not None and not timeline.absolute().parent.is_dir():
-            raise FileNotFoundError(
-                f"there is no folder {timeline.absolute().parent} for the timeline"
-            )
+        for path, what in ((timeline, "the timeline"), (trace, "the trace")):
+            if path is not None:
+                check_replaceable(path, what)
         if timeline_gap_cycles < 0:
             raise ValueError(f"timeline_gap_cycles must be at least 0, not {timeline_gap_cycles}")
         if guard_bytes < 0 or guard_bytes % _PAGE_BYTES or guard_bytes > memory_base:
@@ -88,8 +88,8 @@ class CosimDevice(Device):
             )
         size = -(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES
         dram = np.zeros(size + 2 * guard_bytes, np.uint8)
-        self.memory = dram[guard_bytes : guard_bytes + size]
-        self.guards = dram[:guard_bytes], dram[guard_bytes + size :]
+        self._memory = dram[guard_bytes : guard_bytes + size]
+        self._guards = dram[:guard_bytes], dram[guard_bytes + size :]
         library = build_library(
             generated_verilog(config, log=log) if verilog is None else verilog,
             ports=config.ports,
@@ -101,9 +101,20 @@ class CosimDevice(Device):
         )
         if timeline is not None:
             self.simulation.start_timeline(timeline_gap_cycles)
+        self._is_open = True
 
-    def read(self, offset: int) -> int:
-        """See Device."""
+    @property
+    def closed(self) -> bool:
+        """See Device; its simulation may have been closed by itself."""
+        return super().closed or self.simulation.closed
+
+    @property
+    def guards(self) -> tuple[np.ndarray, np.ndarray]:
+        """See the class."""
+        self.check_open()
+        return self._guards
+
+    def _read(self, offset: int) -> int:
         value, response = self.simulation.read(offset)
         if response:
             raise RegisterError(
@@ -111,18 +122,15 @@ class CosimDevice(Device):
             )
         return value
 
-    def write(self, offset: int, value: int) -> None:
-        """See Device."""
-        if not 0 <= value < 1 << 32:
-            raise ValueError(f"a register holds 0..2**32 - 1, not {value}")
+    def _write(self, offset: int, value: int) -> None:
         response = self.simulation.write(offset, value)
         if response:
             raise RegisterError(
                 f"writing register {offset:#x} was answered {response}", offset=offset
             )
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """See Device; `timeout_s` is time on the host's clock. The run is cut into slices so that Ctrl-C works."""
+    def _wait(self, timeout_s: float | None) -> None:
+        """`timeout_s` is time on the host's clock. The run is cut into slices so that Ctrl-C works."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         first = heard = self.simulation.cycle
         traffic = self.simulation.counters
@@ -143,13 +151,11 @@ class CosimDevice(Device):
             self.simulation.run(min(_SLICE_CYCLES, left), until_interrupt=True)
         self.simulation.check_protocol()
 
-    @property
-    def interrupt(self) -> bool:
-        """See Device."""
+    def _interrupt(self) -> bool:
         return self.simulation.interrupt
 
-    def close(self) -> None:
-        """See Device; writes the timeline. ProtocolError if violations were not reported yet."""
+    def _close(self) -> None:
+        """Write the timeline. ProtocolError if violations were not reported yet; the simulation is ended all the same."""
         try:
             self._write_timeline()
             self.simulation.check_protocol()
@@ -158,6 +164,7 @@ class CosimDevice(Device):
 
     def label_commands(self, labels: Sequence[str]) -> None:
         """Name the commands of the programs that run from now on, by index, in the timeline."""
+        self.check_open()
         self._labels.append((self.simulation.cycle, labels))
 
     def _write_timeline(self) -> None:
@@ -170,4 +177,3 @@ class CosimDevice(Device):
             clock_mhz=self.clock_mhz,
             labels=self._labels,
         )
-        self.timeline = None  # close may be called twice

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from os import fsencode
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 import numpy as np
 
 from cosim.bursts import BURST
 from cosim.timeline import TIMELINE_EVENT
+from firmware.device import DeviceClosed, register_offset, register_value
 
 __all__ = [
     "DramCounters",
@@ -196,8 +200,17 @@ class Simulation:
     settings: see DramSettings; `configure` changes them between runs.
     trace: VCD file to write, for a library built with `trace`.
 
-    Raises ValueError for an unusable array or a library without tracing.
+    Members
+    -------
+    memory : the DRAM; another array takes its place with `configure`. The simulation keeps the array that it uses alive,
+        and does not touch it after `close`.
+    closed : whether it was closed, or its constructor did not succeed.
+
+    Raises ValueError for an unusable array or a library without tracing; DeviceClosed for whatever needs the library after
+    `close`. A simulation has one owner: it cannot be copied.
     """
+
+    _end: weakref.finalize | None = None
 
     def __init__(
         self,
@@ -225,13 +238,33 @@ class Simulation:
         self.memory = memory
         self.base = base
         self.settings = settings or DramSettings()
-        self._handle = self._library.cosim_new(ctypes.byref(self._native()))
-        if trace is not None and not self._library.cosim_trace(self._handle, str(trace).encode()):
-            raise ValueError("this library was built without tracing: build it with trace=True")
-        self.reset()
+        self._native_handle = self._library.cosim_new(ctypes.byref(self._native()))
+        # Called once, by `close` or when nobody has the simulation any more.
+        self._end = weakref.finalize(self, self._library.cosim_delete, self._native_handle)
+        self._end.atexit = False
+        try:
+            if trace is not None and not self._library.cosim_trace(self._handle, fsencode(trace)):
+                raise ValueError("this library was built without tracing: build it with trace=True")
+            self.reset()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def closed(self) -> bool:
+        """See the class."""
+        return self._end is None or not self._end.alive
+
+    @property
+    def _handle(self) -> int:
+        """The library's object; DeviceClosed when there is none any more."""
+        if self.closed:
+            raise DeviceClosed("the device is closed: its simulation has ended")
+        return self._native_handle
 
     def _native(self) -> _Settings:
         settings = self.settings
+        self._used = self.memory  # the library has a pointer into it until the next call
         kinds = 0
         if settings.error_address is not None:
             kinds = settings.error_reads + 2 * settings.error_writes
@@ -257,25 +290,36 @@ class Simulation:
 
         Bursts under way go on: what a response says was settled when the memory took its address or its data.
         """
+        handle = self._handle
         self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
-        self._library.cosim_configure(self._handle, ctypes.byref(self._native()))
+        self._library.cosim_configure(handle, ctypes.byref(self._native()))
 
     def reset(self, cycles: int = 4) -> None:
         """Hold `rst` for some cycles and forget the bursts under way."""
-        self._checked(self._library.cosim_reset(self._handle, cycles))
+        self._checked(self._library.cosim_reset(self._handle, _count("cycles", cycles, 32)))
 
     def run(self, cycles: int, *, until_interrupt: bool = False) -> int:
         """Clock the design for `cycles`, or until `irq` is high; returns the cycles run. ProtocolError, SimulationError."""
-        done = self._checked(self._library.cosim_run(self._handle, cycles, until_interrupt))
+        count = _count("cycles", cycles, 63)
+        done = self._checked(self._library.cosim_run(self._handle, count, until_interrupt))
         self.check_protocol()
         return done
 
     def write(self, offset: int, value: int) -> int:
-        """Write a register through AXI4-Lite; returns the response, 0 for OKAY."""
+        """Write a register through AXI4-Lite; returns the response, 0 for OKAY.
+
+        RegisterError for an offset or a value that the bus does not have.
+        """
+        offset = register_offset(offset)
+        value = register_value(value, offset=offset)
         return self._checked(self._library.cosim_write(self._handle, offset, value))
 
     def read(self, offset: int) -> tuple[int, int]:
-        """Read a register through AXI4-Lite; returns the value and the response."""
+        """Read a register through AXI4-Lite; returns the value and the response.
+
+        RegisterError for an offset that the bus does not have.
+        """
+        offset = register_offset(offset)
         value = ctypes.c_uint32()
         response = self._checked(
             self._library.cosim_read(self._handle, offset, ctypes.byref(value))
@@ -324,9 +368,10 @@ class Simulation:
     def counters(self) -> tuple[PortCounters, ...]:
         """Traffic of each port, counted by the memory, not by the design."""
         result = []
+        handle = self._handle
         for port in range(self._library.cosim_ports()):
             native = _Counters()
-            self._library.cosim_counters(self._handle, port, ctypes.byref(native))
+            self._library.cosim_counters(handle, port, ctypes.byref(native))
             result.append(
                 PortCounters(*(getattr(native, field[0]) for field in _Counters._fields_))
             )
@@ -340,12 +385,16 @@ class Simulation:
         return DramCounters(*(getattr(native, field[0]) for field in _DramCounters._fields_))
 
     def close(self) -> None:
-        """End the simulation; safe to call twice."""
-        if self._handle is not None:
-            self._library.cosim_delete(self._handle)
-            self._handle = None
+        """End the simulation; nothing happens if it has ended already."""
+        if self._end is not None:
+            self._end()
+
+    def __reduce__(self) -> NoReturn:
+        # Copies would share the library's object, and the second `close` would free it again.
+        raise TypeError("a simulation cannot be copied or pickled")
 
     def __enter__(self) -> Simulation:
+        _ = self._handle
         return self
 
     def __exit__(
@@ -367,3 +416,10 @@ class Simulation:
         if result < 0:
             raise SimulationError(self._library.cosim_error(self._handle).decode())
         return result
+
+
+def _count(name: str, value: int, bits: int) -> int:
+    """`value`; ValueError for one that ctypes would wrap."""
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name} must be 0..2**{bits} - 1, not {value}")
+    return value

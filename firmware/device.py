@@ -7,14 +7,26 @@ Backends: a board, the co-simulation (`cosim.device`) and the golden machine (`f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from operator import index
 from types import TracebackType
-from typing import Self
+from typing import Self, SupportsIndex, TypeGuard
 
 import numpy as np
 
-from meadow.spec.registers import ErrorCode
+from meadow.spec.registers import LAST_OFFSET, ErrorCode
 
-__all__ = ["ERROR_MEANINGS", "STUCK", "Device", "DeviceError", "DeviceTimeout", "RegisterError"]
+__all__ = [
+    "ERROR_MEANINGS",
+    "STUCK",
+    "Device",
+    "DeviceClosed",
+    "DeviceError",
+    "DeviceTimeout",
+    "RegisterArgumentError",
+    "RegisterError",
+    "register_offset",
+    "register_value",
+]
 
 ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.ILLEGAL_COMMAND: (
@@ -62,6 +74,14 @@ class RegisterError(OSError):
         self.offset = offset
 
 
+class RegisterArgumentError(RegisterError, ValueError):
+    """An offset or a value that no register can have; nothing reached the device. `offset` is what was given."""
+
+
+class DeviceClosed(ValueError):
+    """Something was asked of a device, or of what it had handed out, after `close`; like ValueError of a closed file."""
+
+
 class DeviceError(RuntimeError):
     """A program ended with an error; the message says what to do about it.
 
@@ -94,43 +114,120 @@ class DeviceError(RuntimeError):
         super().__init__("; ".join(part for part in parts if part is not None))
 
 
+def register_offset(offset: object) -> int:
+    """`offset` as an int; RegisterArgumentError unless it is an integer, NumPy's too, in 0..0xFFC and a multiple of 4."""
+    if _is_integer(offset) and 0 <= index(offset) <= LAST_OFFSET and index(offset) % 4 == 0:
+        return index(offset)
+    shown = hex(index(offset)) if _is_integer(offset) else repr(offset)
+    raise RegisterArgumentError(
+        f"there is no register at offset {shown:.40}: offsets are the multiples of 4 in 0..{LAST_OFFSET:#x}",
+        offset=index(offset) if _is_integer(offset) else -1,
+    )
+
+
+def register_value(value: object, *, offset: int, bits: int = 32) -> int:
+    """`value` for the register at `offset` as an int; RegisterArgumentError unless it is an integer of `bits` bits."""
+    if _is_integer(value) and 0 <= index(value) < 1 << bits:
+        return index(value)
+    what = "a register" if bits == 32 else f"a register of {bits} bits"
+    raise RegisterArgumentError(
+        f"{what} holds 0..2**{bits} - 1, not {value!r:.40}, at offset {offset:#x}", offset=offset
+    )
+
+
+def _is_integer(value: object) -> TypeGuard[SupportsIndex]:
+    """Whether `value` is a whole number by its type; a bool is none, as it is mostly a slip."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 class Device(ABC):
     """A context manager; closed on exit.
 
     Members
     -------
-    memory : uint8 1-D, the DMA window as the device sees it; views of it stay valid until `close`.
+    memory : uint8 1-D, the DMA window as the device sees it. After `close` the device does not touch it any more, and
+        whether a view of it can still be read depends on the device (of the simulated and the golden one it can).
     memory_base : byte address of the window on the device's bus, 4 KiB aligned.
+    closed : whether it was closed, or never opened.
+
+    Raises DeviceClosed for everything but `close`, `closed` and plain facts when it is closed.
+
+    A device of one's own has the methods `_read`, `_write`, `_wait`, `_interrupt` and `_close`, which are only called while
+    it is open and with arguments that were checked, and ends its constructor with `self._is_open = True`.
     """
 
-    memory: np.ndarray
     memory_base: int
+    _memory: np.ndarray
+    _is_open = False
 
-    @abstractmethod
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or its constructor did not succeed."""
+        return not self._is_open
+
+    def check_open(self) -> None:
+        """Raise DeviceClosed if the device is closed."""
+        if self.closed:
+            raise DeviceClosed("the device is closed")
+
+    @property
+    def memory(self) -> np.ndarray:
+        """See the class."""
+        self.check_open()
+        return self._memory
+
+    @memory.setter
+    def memory(self, memory: np.ndarray) -> None:
+        self._memory = memory
+
     def read(self, offset: int) -> int:
         """Unsigned value of the register at a byte offset; RegisterError if there is none."""
+        self.check_open()
+        return self._read(register_offset(offset))
 
-    @abstractmethod
     def write(self, offset: int, value: int) -> None:
-        """Write 32 bits to the register at a byte offset; RegisterError if the device refuses."""
+        """Write 32 bits to the register at a byte offset; RegisterError if there is none or the device refuses."""
+        self.check_open()
+        place = register_offset(offset)
+        self._write(place, register_value(value, offset=place))
 
-    @abstractmethod
     def wait(self, timeout_s: float | None = None) -> None:
         """Return when the interrupt is raised: done or error, and ready for the next doorbell unless stuck.
 
         DeviceTimeout after `timeout_s` seconds.
         """
+        self.check_open()
+        self._wait(timeout_s)
 
     @property
-    @abstractmethod
     def interrupt(self) -> bool:
         """Whether the interrupt is raised now."""
+        self.check_open()
+        return self._interrupt()
+
+    def close(self) -> None:
+        """Release the device; nothing happens if it is closed already."""
+        if not self.closed:
+            self._is_open = False
+            self._close()
 
     @abstractmethod
-    def close(self) -> None:
-        """Release the device; safe to call twice."""
+    def _read(self, offset: int) -> int: ...
+
+    @abstractmethod
+    def _write(self, offset: int, value: int) -> None: ...
+
+    @abstractmethod
+    def _wait(self, timeout_s: float | None) -> None: ...
+
+    @abstractmethod
+    def _interrupt(self) -> bool: ...
+
+    @abstractmethod
+    def _close(self) -> None: ...
 
     def __enter__(self) -> Self:
+        self.check_open()
         return self
 
     def __exit__(

@@ -46,9 +46,9 @@ class GoldenDevice(Device):
     ) -> None:
         size = -(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES
         self.config = config
-        self.memory = np.zeros(size, np.uint8)
+        self._memory = np.zeros(size, np.uint8)
         self.memory_base = memory_base
-        self.machine = Machine(config, self.memory)
+        self.machine = Machine(config, self._memory)
         self._names = {entry.offset: entry for entry in register_map(config)}
         self._values = dict.fromkeys((entry.name for entry in self._names.values()), 0)
         digest = bytes.fromhex(contract_hash(config))
@@ -58,22 +58,19 @@ class GoldenDevice(Device):
             for index in range(8)
         }
         self._values |= {f"config_{name}": value for name, value in config.to_dict().items()}
+        self._is_open = True
 
-    def read(self, offset: int) -> int:
-        """See Device."""
+    def _read(self, offset: int) -> int:
         if offset not in self._names:
             raise RegisterError(f"there is no register at offset {offset:#x}", offset=offset)
         return self._values[self._names[offset].name]
 
-    def write(self, offset: int, value: int) -> None:
-        """See Device."""
+    def _write(self, offset: int, value: int) -> None:
         entry = self._names.get(offset)
         if entry is None or entry.access != "rw":
             raise RegisterError(
                 f"there is no writable register at offset {offset:#x}", offset=offset
             )
-        if not 0 <= value < 1 << 32:
-            raise ValueError(f"a register holds 0..2**32 - 1, not {value}")
         if value & ~entry.mask:
             raise RegisterError(f"{value:#x} was answered with an error", offset=offset)
         if entry.name == "control":
@@ -83,16 +80,14 @@ class GoldenDevice(Device):
         else:
             self._values[entry.name] = value
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """See Device; a program has always ended."""
+    def _wait(self, timeout_s: float | None) -> None:
+        """A program has always ended."""
 
-    @property
-    def interrupt(self) -> bool:
-        """See Device."""
+    def _interrupt(self) -> bool:
         return bool(self._values["status"] & Status.INTERRUPT)
 
-    def close(self) -> None:
-        """See Device; there is nothing to release."""
+    def _close(self) -> None:
+        """There is nothing to release."""
 
     def _control(self, bits: Control) -> None:
         self._values["control"] = int(bits & Control.INTERRUPT_ENABLE)

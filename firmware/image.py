@@ -105,7 +105,7 @@ def _manifest(header: dict[str, Any], name: str) -> Manifest:
         raise ImageError(
             f"{name} was compiled for contract {manifest.contract_hash[:12]}, "
             f"this version of the driver gives {hash_of(manifest.config)[:12]} "
-            f"for the same configuration"
+            f"for the same configuration: compile it again"
         )
     return manifest
 

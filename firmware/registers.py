@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
-from firmware.device import STUCK, Device, DeviceError, DeviceTimeout, RegisterError
+from firmware.device import (
+    STUCK,
+    Device,
+    DeviceError,
+    DeviceTimeout,
+    RegisterArgumentError,
+    RegisterError,
+    register_value,
+)
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
@@ -49,6 +57,8 @@ class Registers:
         register = self._registers[name]
         try:
             self.device.write(register.offset, value)
+        except RegisterArgumentError:
+            raise  # the device was not asked
         except RegisterError as error:
             status = Status(self.read("status"))
             if Status.STUCK in status:
@@ -73,7 +83,8 @@ class Registers:
             high = again
 
     def write_wide(self, name: str, value: int) -> None:
-        """Write the pair `name`_low, `name`_high."""
+        """Write the pair `name`_low, `name`_high; RegisterError unless `value` is an integer of 64 bits."""
+        value = register_value(value, offset=self.offset(f"{name}_low"), bits=64)
         self.write(f"{name}_low", value & 0xFFFFFFFF)
         self.write(f"{name}_high", value >> 32)
 

@@ -127,6 +127,7 @@ class Session:
 
     def rewind(self, sequence: int = 0, position: int = 0) -> None:
         """Forget what a sequence has cached from `position` on."""
+        self.device.check_open()
         if not 0 <= position <= self.positions[sequence]:
             raise ValueError(f"position must be 0..{self.positions[sequence]}, not {position}")
         self.positions[sequence] = position
@@ -155,6 +156,7 @@ class Session:
         head_all: bool = False,
     ) -> spec_step.Step:
         """The part of `step` before the program runs: embeddings into the window, the step into the registers."""
+        self.device.check_open()
         self._check_outputs(outputs)
         entries, places, rows, first = [], [], [], 0
         for sequence, new in tokens.items():
@@ -219,25 +221,13 @@ class Session:
     ) -> StepResult:
         """Take in a prompt in chunks, of `chunk` tokens each or else equal ones in whole token groups; the head runs once.
 
-        ValueError for an empty prompt, one longer than the context, or a chunk larger than the image's.
+        ValueError, before anything runs, for an empty prompt, one longer than the context, tokens beyond the vocabulary, or
+        a chunk larger than the image's.
         """
         limit = self.manifest.chunk_tokens
+        self.device.check_open()
         self._check_outputs(outputs)
-        if not tokens:
-            raise ValueError("a prompt must have at least 1 token")
-        if chunk is not None and not 1 <= chunk <= limit:
-            raise ValueError(f"a chunk of this image holds 1..{limit} tokens, not {chunk}")
-        room = self.manifest.context - self.positions[sequence]
-        if len(tokens) > room:
-            raise ValueError(
-                f"the prompt has {len(tokens)} tokens, the context of this image holds {room} more "
-                f"of {self.manifest.context}"
-            )
-        if not self.manifest.model.causal and len(tokens) > (limit if chunk is None else chunk):
-            raise ValueError(
-                "the tokens of a model that is not causal must be one chunk: "
-                f"it holds {limit if chunk is None else chunk} tokens, not {len(tokens)}"
-            )
+        self.manifest.limits.check_prompt(tokens, chunk=chunk, position=self.positions[sequence])
         if chunk is None:
             equal = -(-len(tokens) // -(-len(tokens) // limit))
             # Up to a group of T tokens takes the same time.
@@ -269,14 +259,22 @@ class Session:
     ) -> Iterator[int]:
         """Tokens that follow `prompt`, one by one, at most `max_tokens`; the end token is the last if it comes.
 
-        sampler: choice from the logits; None takes the device's arg-max. Ends early when the context is full.
+        sampler: choice from the logits; None takes the device's arg-max. Ends early when the context is full. ValueError
+        at once, not with the first token, for what does not fit the image.
         """
-        if not (self.manifest.model.causal and self.manifest.model.outputs == "tokens"):
-            raise ValueError(
-                f"a model of architecture {self.manifest.model.architecture!r} generates no tokens"
-            )
-        if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {max_tokens}")
+        self.device.check_open()
+        position = self.positions[sequence]
+        self.manifest.limits.check_generation(prompt, max_tokens, chunk=chunk, position=position)
+        return self._generated(prompt, max_tokens, sampler, chunk, sequence)
+
+    def _generated(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        sampler: Sampler | None,
+        chunk: int | None,
+        sequence: int,
+    ) -> Iterator[int]:
         outputs = Outputs.ARGMAX if sampler is None else Outputs.ARGMAX | Outputs.LOGITS
         result = self.prefill(prompt, sequence=sequence, chunk=chunk, outputs=outputs)
         for index in range(max_tokens):

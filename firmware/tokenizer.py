@@ -46,10 +46,10 @@ def load_tokenizer(data: bytes) -> Any:
 
 
 class TextTokenizer:
-    """The tokenizer of `image`; TokenizerMissing if the image or the package is lacking."""
+    """The tokenizer of `image`, or the bytes of a tokenizer.json; TokenizerMissing if it or the package is lacking."""
 
-    def __init__(self, image: Image) -> None:
-        data = image.tokenizer.tobytes()
+    def __init__(self, image: Image | bytes) -> None:
+        data = image if isinstance(image, bytes) else image.tokenizer.tobytes()
         if not data:
             raise TokenizerMissing(
                 "the image has no tokenizer: give the prompt as token numbers (--prompt-tokens)"

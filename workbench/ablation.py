@@ -15,13 +15,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from meadow.compiler.grids import GRIDS, grid_integers
 from meadow.compiler.packing import pack_matrix
 from meadow.spec.config import AcceleratorConfig, named_config
-from workbench.console import print_json
+from workbench.console import print_json, show
 from workbench.dictionary_variants import Variant, one_table_bits, stream_bits, unique_chunks
 from workbench.packing_figures import figures, padded_weights
 from workbench.progress import log
@@ -172,7 +171,7 @@ def ablation_command(
         print_json(report)
         return
     for case in found:
-        Console().print(_table(case, accelerator))
+        show(_table(case, accelerator))
 
 
 def _table(case: dict[str, Any], config: AcceleratorConfig) -> Table:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cosim.dram_presets import DRAM_PRESETS
 from meadow.compiler.packing import CODECS
+from meadow.compiler.replace import check_replaceable
 from workbench.bench_model import BenchOptions
 from workbench.bench_phases import bench
 from workbench.bench_report import STALLS
-from workbench.console import EXIT_DIFFERENCE, print_json, say
+from workbench.console import EXIT_DIFFERENCE, print_json, say, show
 from workbench.devices import Throttle
 from workbench.progress import log
 from workbench.workloads import WORKLOADS
@@ -92,6 +92,8 @@ def bench_command(
         seed=seed,
         dram=dram,
     )
+    if trace is not None:
+        check_replaceable(trace, "the timeline")
     report = bench(options, throttle, log=log, timeline=trace)
     if as_json:
         print_json(report)
@@ -119,7 +121,7 @@ def _print_table(report: dict[str, Any]) -> None:
         ),
         ("cycles" + (" (scaled)" if scaled else ""), f"{report['cycles']:,}"),
         (f"time at {report['clock_mhz']:g} MHz", f"{report['time_ms']:,.2f} ms"),
-        ("tokens per second", f"{report['tokens_per_s']:,.1f}"),
+        (f"tokens per second, {report['dram_limit']}", f"{report['tokens_per_second']:,.1f}"),
         ("array utilisation", f"{report['array_utilisation']:.1%}"),
         (
             f"bandwidth utilisation of {report['bytes_per_cycle_offered']:.3g} B per cycle",
@@ -137,4 +139,4 @@ def _print_table(report: dict[str, Any]) -> None:
     ]
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    show(table)

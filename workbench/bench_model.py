@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from meadow.compiler.image import compile_image
 from meadow.compiler.layout import (
@@ -72,6 +73,7 @@ class BenchOptions:
         if self.phase == "decode" and self.tokens not in (None, 1):
             raise ValueError(f"decode takes in 1 token of each sequence, not {self.tokens}")
         full = self.full
+        workload(self.workload, layers=self.layers or None)
         special = 1 + max(full.bos_token, full.eos_token)
         if full.outputs == "tokens" and 0 < self.head_channels < special:
             raise ValueError(
@@ -130,9 +132,14 @@ class BenchModel:
             description = replace(description, vocabulary=channels)
         self.description = description
         self.hidden_block = choose_hidden_block(description, options.config)
-        log(f"drawing {description.parameters:,} synthetic weights")
-        self.model: QuantisedModel = synthetic_model(
-            description, hidden_block=self.hidden_block, seed=options.seed
+        self._log = log
+
+    @cached_property
+    def model(self) -> QuantisedModel:
+        """Drawn when it is asked for: what does not fit is refused before."""
+        self._log(f"drawing {self.description.parameters:,} synthetic weights")
+        return synthetic_model(
+            self.description, hidden_block=self.hidden_block, seed=self.options.seed
         )
 
     def chunk_tokens(self, throttle: Throttle) -> int:

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from meadow.compiler.checkpoint import read_description
 from meadow.compiler.image import write_image
+from meadow.compiler.limits import plan_limits
 from meadow.compiler.packing import CODECS
 from meadow.compiler.replace import check_replaceable
 from meadow.golden.image import Image
+from meadow.spec.config import named_config
 from workbench.compile_model import CompileOptions, compile_directory, image_warnings
 from workbench.console import print_json, say
 from workbench.progress import log
@@ -76,7 +79,16 @@ def compile_command(
         hidden_block=hidden_block,
         context=context,
     )
+    for name, value in (("hidden_block", hidden_block), ("context", context)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
     check_replaceable(output, "the image")
+    plan_limits(
+        read_description(model_dir),
+        named_config(config),
+        hidden_block=hidden_block,
+        context=context,
+    )
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)

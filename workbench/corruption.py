@@ -29,7 +29,7 @@ from meadow.spec.model import ModelDescription
 from meadow.spec.registers import ErrorCode, Status
 from meadow.spec.streams import Codec
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.devices import LABELS, Throttle
+from workbench.devices import LABELS, Throttle, check_device
 from workbench.progress import log, tick
 
 __all__ = [
@@ -337,8 +337,7 @@ def corrupt_command(
     """
     if codec not in CAMPAIGN_CODECS:
         raise ValueError(f"codec must be one of {', '.join(CAMPAIGN_CODECS)}, not {codec!r}")
-    if device not in LABELS:
-        raise ValueError(f"unknown device {device!r}: choose from {', '.join(LABELS)}")
+    check_device(device)
     for name, value, least in (("runs", runs, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")

@@ -14,7 +14,7 @@ from firmware.device import Device
 from firmware.golden_device import GoldenDevice
 from meadow.spec.config import AcceleratorConfig
 
-__all__ = ["DEVICES", "LABELS", "Throttle", "open_device"]
+__all__ = ["DEVICES", "LABELS", "Throttle", "check_device", "open_device"]
 
 DEVICES = ("sim", "golden")
 LABELS = {"sim": "simulated", "golden": "golden model, without time"}
@@ -69,6 +69,14 @@ class Throttle:
         bits = min(limits) * 1000 / Fraction(str(self.clock_mhz))
         return (bits / 8).limit_denominator(1_000_000)
 
+    @property
+    def limit_text(self) -> str:
+        """The limit in words, as figures are labelled with it: "DRAM unlimited", "DRAM 12 Gbit/s"."""
+        limits = [self.bandwidth_gbps, self.preset.peak_gbps]
+        rate = min((float(limit) for limit in limits if limit is not None), default=None)
+        name = "DRAM" if self.dram == "ideal" else f"{self.dram} DRAM"
+        return f"{name} unlimited" if rate is None else f"{name} {rate:g} Gbit/s"
+
     def settings(self) -> DramSettings:
         """The same for the DRAM model."""
         rate = self.bytes_per_cycle
@@ -88,9 +96,14 @@ def open_device(
     throttle: Throttle,
     log: Callable[[str], None],
 ) -> Device:
-    """The device `name` with a DMA window; ValueError lists the names there are."""
+    """The device `name` with a DMA window; see `check_device`."""
+    check_device(name)
     if name == "sim":
         return CosimDevice(config, memory_bytes, settings=throttle.settings(), log=log)
-    if name == "golden":
-        return GoldenDevice(config, memory_bytes)
-    raise ValueError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")
+    return GoldenDevice(config, memory_bytes)
+
+
+def check_device(name: str) -> None:
+    """ValueError for an unknown device; it lists the names there are."""
+    if name not in DEVICES:
+        raise ValueError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")

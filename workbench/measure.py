@@ -33,11 +33,18 @@ def useful_macs(manifest: Manifest, *, first: int, tokens: int, head_rows: int) 
 
 
 def phase_report(
-    manifest: Manifest, phase: Phase, *, first: int, head_rows: int, rate: Fraction | None
+    manifest: Manifest,
+    phase: Phase,
+    *,
+    first: int,
+    head_rows: int,
+    rate: Fraction | None,
+    clock_mhz: float,
 ) -> dict[str, Any]:
-    """JSON-ready numbers of a phase that started at position `first`; `rate` in DRAM bytes per cycle, None unlimited.
+    """JSON-ready numbers of a phase that started at position `first`; `rate` in DRAM bytes per cycle, None unlimited;
+    `clock_mhz`: of the accelerator, for the tokens per second.
 
-    Bandwidth utilisation is against `rate`, or without a limit against what the ports can carry. Utilisations are None
+    Bandwidth utilisation is against `rate`, or without a limit against what the ports can carry. Utilisations and tokens per second are None
     where there is no time (golden device).
     """
     offered = BEAT_BYTES * manifest.config.ports if rate is None else rate
@@ -56,4 +63,5 @@ def phase_report(
             float(sum(dram.values()) / (cycles * offered)) if cycles else None
         ),
         "dram_bytes": dram,
+        "tokens_per_second": 1e6 * clock_mhz * phase.tokens / cycles if cycles else None,
     }

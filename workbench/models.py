@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models as a command line names them: an image file, a checkpoint directory, or the demo model."""
+"""Checkpoint directories, compiled once, and the demo model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from cosim.cache import cache_directory, content_hash, obtain
 from firmware.image import read_image
 from meadow.compiler.image import write_image
 from meadow.compiler.quantised_file import read_quantised, write_quantised
-from meadow.spec.config import named_config
-from meadow.spec.contract import contract_hash
 from workbench import compile_model
 from workbench.compile_model import CompileOptions, Loaded, compile_directory, model_files
 from workbench.imported_sources import imported_sources
-from workbench.warning import warn
 
 __all__ = ["DEMO_MODEL", "CompileOptions", "Loaded", "compile_directory", "load_model"]
 
@@ -30,19 +27,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 Log = Callable[[str], None]
 
 
-def load_model(source: Path | None, options: CompileOptions, log: Log) -> Loaded:
-    """The model a command line names: None is the demo model, a directory is compiled (once), a file is an image.
-
-    Its warnings are said on stderr. ValueError if an image is not of the configuration asked for.
-    """
-    if source is not None and not source.is_dir():
-        image = read_image(source, contract_hash=contract_hash(named_config(options.config_name)))
-        loaded = Loaded(image, None)
-    else:
-        loaded = _compiled_once(DEMO_MODEL if source is None else source, options, log)
-    for warning in loaded.warnings:
-        warn(warning)
-    return loaded
+def load_model(directory: Path | None, options: CompileOptions, log: Log) -> Loaded:
+    """The model of a checkpoint directory, compiled once; None is the demo model."""
+    return _compiled_once(DEMO_MODEL if directory is None else directory, options, log)
 
 
 def _compiled_once(directory: Path, options: CompileOptions, log: Log) -> Loaded:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench.console import print_json, say
+from workbench.console import print_json, say, show
 from workbench.packing_figures import PACKINGS
 from workbench.progress import log
-from workbench.report_build import ReportOptions, measure
+from workbench.report_build import ReportOptions, check_source, measure
 from workbench.report_plots import check_plotting, write_plots
 
 __all__ = ["report_command"]
@@ -54,6 +53,7 @@ def report_command(
 ) -> None:
     """Bits per weight by matrix, codec and grid, tables, modes, preambles and padding included."""
     options = ReportOptions(grid=grid, codec=codec, config_name=config)
+    check_source(source)
     if plot is not None:
         check_plotting(plot)
     measured = measure(source, options, log)
@@ -82,11 +82,9 @@ def _print(report: dict[str, Any]) -> None:
     codecs = "\n".join(f"{count} {name}" for name, count in sorted(total["codecs"].items()))
     table.add_section()
     table.add_row("total", f"{total['weights']:,}", codecs, "", *_numbers(total, ",.0f"))
-    console = Console()
-    console.print(table)
-    console.print(_grid_table(report))
+    show(table, _grid_table(report))
     if "dictionary_variants" in report:
-        console.print(_variant_table(report))
+        show(_variant_table(report))
 
 
 def _numbers(values: dict[str, Any], unique_format: str) -> list[str]:

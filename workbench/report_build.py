@@ -31,7 +31,7 @@ from workbench.packing_figures import (
     total,
 )
 
-__all__ = ["MINILM", "Measured", "ReportOptions", "measure"]
+__all__ = ["MINILM", "Measured", "ReportOptions", "check_source", "measure"]
 
 MINILM = "minilm"
 """The source that is not a path."""
@@ -75,12 +75,17 @@ def measure(source: str, options: ReportOptions, log: Log) -> Measured:
     """
     if source == MINILM:
         return _measure_weights(MINILM, MINILM, load_minilm(), options, log)
+    check_source(source)
     path = Path(source)
     if path.is_dir():
         return _measure_weights(source, "checkpoint", _checkpoint_matrices(path), options, log)
-    if not path.exists():
-        raise ValueError(f"there is no image file or checkpoint directory {source}")
     return _measure_image(source, read_image(path), options, log)
+
+
+def check_source(source: str) -> None:
+    """ValueError unless there is such a file or directory, or it is `minilm`."""
+    if source != MINILM and not Path(source).exists():
+        raise ValueError(f"there is no image file or checkpoint directory {source}")
 
 
 def _checkpoint_matrices(directory: Path) -> dict[str, np.ndarray]:
@@ -174,8 +179,8 @@ def _refuse_fixed(path: str, options: ReportOptions, config_name: str) -> None:
             raise ValueError(f"{name} is what the image {path} was compiled with; leave it out")
     if options.config_name not in (None, config_name):
         raise ValueError(
-            f"the image {path} was compiled for configuration {config_name}, "
-            f"not {options.config_name}"
+            f"the image {path} was compiled for configuration {config_name}, not {options.config_name}: "
+            f"leave --config out or give --config {config_name}"
         )
 
 

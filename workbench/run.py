@@ -13,11 +13,11 @@ import typer
 from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.golden.sampling import sample_top_k
-from meadow.spec.config import named_config
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.devices import LABELS, Throttle, open_device
+from workbench.devices import LABELS, Throttle, check_device, open_device
 from workbench.measure import phase_report
-from workbench.models import CompileOptions, Loaded, load_model
+from workbench.models import Loaded
+from workbench.named_model import DEFAULT_CONFIG, NamedModel, find_model
 from workbench.progress import log, tick
 from workbench.reference import difference, reference_for
 from workbench.run_table import print_table
@@ -29,11 +29,14 @@ DEFAULT_PROMPT = "Once upon a time"
 
 
 def parse_tokens(text: str) -> list[int]:
-    """Token numbers from "1,2,3"; ValueError for anything else."""
+    """Token numbers from "1,2,3"; ValueError for anything else, and for what no vocabulary has."""
     try:
-        return [int(part) for part in text.split(",")]
+        tokens = [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"prompt tokens must be numbers like 1,2,3, not {text!r:.60}") from None
+    if min(tokens) < 0:
+        raise ValueError(f"a prompt token must be at least 0, not {min(tokens)}")
+    return tokens
 
 
 def run_model(
@@ -50,10 +53,11 @@ def run_model(
 ) -> dict[str, Any]:
     """Generate up to `max_tokens` tokens; the JSON-ready report, without the text.
 
-    `on_token` is called with all tokens so far. Raises what device, session and golden model raise.
+    What does not fit the image is a ValueError before the device is built. `on_token` is called with all tokens so far. Raises what device, session and golden model raise.
     """
     image = loaded.image
     manifest = image.manifest
+    manifest.limits.check_generation(prompt, max_tokens, chunk=chunk)
     reference = reference_for(loaded)
     first_difference = None
     tokens: list[int] = []
@@ -74,7 +78,7 @@ def run_model(
             on_token(tokens)
             pending = [token]
         phases = session.phases
-    rate = throttle.bytes_per_cycle
+    rate, clock = throttle.bytes_per_cycle, throttle.clock_mhz
     steps = phases["decode"].steps
     return {
         "tokens": tokens,
@@ -83,9 +87,16 @@ def run_model(
         "contract_hash": manifest.contract_hash,
         "clock_mhz": throttle.clock_mhz,
         "matches_golden": first_difference is None,
-        "prefill": phase_report(manifest, phases["prefill"], first=0, head_rows=1, rate=rate),
+        "prefill": phase_report(
+            manifest, phases["prefill"], first=0, head_rows=1, rate=rate, clock_mhz=clock
+        ),
         "decode": phase_report(
-            manifest, phases["decode"], first=len(prompt), head_rows=steps, rate=rate
+            manifest,
+            phases["decode"],
+            first=len(prompt),
+            head_rows=steps,
+            rate=rate,
+            clock_mhz=clock,
         ),
         "label": LABELS[device_name],
         "golden": reference.name,
@@ -93,6 +104,7 @@ def run_model(
         "prompt_tokens": prompt,
         "bandwidth_gbps": throttle.bandwidth_gbps,
         "bytes_per_cycle": None if rate is None else float(rate),
+        "dram_limit": throttle.limit_text,
         "stalls": throttle.stalls,
         "seed": seed,
     }
@@ -101,8 +113,6 @@ def run_model(
 def _sampler(top_k: int | None, seed: int) -> Sampler | None:
     if top_k is None:
         return None
-    if top_k < 1:
-        raise ValueError(f"top-k must be at least 1, not {top_k}")
     generator = np.random.default_rng(seed)
     return lambda logits: sample_top_k(logits, k=top_k, generator=generator)
 
@@ -111,13 +121,31 @@ def _tick(tokens: list[int]) -> None:
     tick(f"generated {len(tokens)} tokens")
 
 
-def _prompt(
-    loaded: Loaded, text: str | None, numbers: str | None
-) -> tuple[list[int], TextTokenizer | None]:
-    if text is not None and numbers is not None:
+def _check_arguments(
+    *,
+    device: str,
+    prompt: str | None,
+    prompt_tokens: str | None,
+    max_tokens: int,
+    top_k: int | None,
+) -> None:
+    """What can be said without the model; ValueError names the rule and the value."""
+    check_device(device)
+    for name, value in (("max_tokens", max_tokens), ("top-k", top_k)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    if prompt is not None and prompt_tokens is not None:
         raise ValueError("give either --prompt or --prompt-tokens, not both")
+    if prompt_tokens is not None:
+        parse_tokens(prompt_tokens)
+
+
+def _prompt(
+    model: NamedModel, text: str | None, numbers: str | None
+) -> tuple[list[int], TextTokenizer | None]:
+    """Tokens to start with, and the tokenizer if there is one."""
     try:
-        tokenizer = TextTokenizer(loaded.image)
+        tokenizer = TextTokenizer(model.tokenizer_json)
     except TokenizerMissing:
         if text is not None:
             raise
@@ -125,7 +153,7 @@ def _prompt(
     if numbers is not None:
         return parse_tokens(numbers), tokenizer
     if tokenizer is None:
-        return [loaded.image.manifest.model.bos_token], None
+        return [model.limits.model.bos_token], None
     return tokenizer.encode(DEFAULT_PROMPT if text is None else text), tokenizer
 
 
@@ -135,7 +163,12 @@ def run_command(
         typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
     ] = None,
     device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help=f"tiny, small or zcu102; an image's own, or {DEFAULT_CONFIG}, if left out."
+        ),
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(help=f"Text to continue; {DEFAULT_PROMPT!r} if left out.")
     ] = None,
@@ -166,9 +199,17 @@ def run_command(
         latency_cycles=latency_cycles,
         seed=seed,
     )
-    named_config(config)
-    loaded = load_model(model, CompileOptions(config_name=config), log)
-    tokens, tokenizer = _prompt(loaded, prompt, prompt_tokens)
+    _check_arguments(
+        device=device,
+        prompt=prompt,
+        prompt_tokens=prompt_tokens,
+        max_tokens=max_tokens,
+        top_k=top_k,
+    )
+    found = find_model(model, config)
+    tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
+    found.limits.check_generation(tokens, max_tokens, chunk=chunk)
+    loaded = found.load(log)
     stream = TextStream(tokenizer, tokens)
     report = run_model(
         loaded,

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from workbench.console import say, show
 
 __all__ = ["print_table"]
 
@@ -26,6 +27,10 @@ def print_table(report: Mapping[str, Any]) -> None:
             f"microseconds at {report['clock_mhz']:g} MHz",
             *(f"{phase['cycles_per_token'] / report['clock_mhz']:,.1f}" for phase in phases),
         )
+        table.add_row(
+            f"tokens per second, {report['dram_limit']}",
+            *(_number(phase["tokens_per_second"]) for phase in phases),
+        )
         table.add_row("array utilisation", *(_share(p["array_utilisation"]) for p in phases))
         if report["bytes_per_cycle"] is not None:
             table.add_row(
@@ -37,10 +42,13 @@ def print_table(report: Mapping[str, Any]) -> None:
             f"DRAM bytes, {name.replace('_', ' ')}",
             *(f"{phase['dram_bytes'][name] / max(1, phase['tokens']):,.0f}" for phase in phases),
         )
-    console = Console()
-    console.print(table)
+    show(table)
     if report["matches_golden"]:
-        console.print(f"{len(report['tokens'])} tokens, every one equal to golden", highlight=False)
+        say(f"{len(report['tokens'])} tokens, every one equal to golden")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
 
 
 def _share(value: float | None) -> str:

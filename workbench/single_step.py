@@ -17,11 +17,11 @@ from firmware.session import Session
 from meadow.golden.image import Image
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES
-from meadow.spec.image import Manifest
+from meadow.spec.limits import Limits
 from meadow.spec.step import Step
 from workbench.command_writes import place_of
 
-__all__ = ["Difference", "single_step"]
+__all__ = ["Difference", "plan_steps", "single_step"]
 
 _DECODE_STEPS = 2
 _PREFILL_TOKENS = 64
@@ -82,7 +82,7 @@ def single_step(
     """
     manifest = image.manifest
     config = manifest.config
-    start, sizes = _steps(manifest, tokens)
+    start, sizes = plan_steps(manifest.limits, manifest.step, tokens)
     outputs = Outputs.LOGITS
     if manifest.model.outputs == "tokens":
         outputs |= Outputs.ARGMAX
@@ -114,19 +114,23 @@ def single_step(
     return compared, None
 
 
-def _steps(manifest: Manifest, tokens: int | None) -> tuple[int, list[int]]:
-    """Position of the first step, and the tokens of every step."""
-    if manifest.step is not None:
-        position, only = manifest.step
+def plan_steps(
+    limits: Limits, step: tuple[int, int] | None, tokens: int | None
+) -> tuple[int, list[int]]:
+    """Position of the first step, and the tokens of every step, for a prefill chunk of `tokens` tokens.
+
+    step: the only one that the image serves, None for any. ValueError for a chunk that does not fit.
+    """
+    if step is not None:
+        position, only = step
         if tokens not in (None, only):
             raise ValueError(f"this image serves a step of {only} tokens only, not of {tokens}")
         return position, [only]
-    decode = _DECODE_STEPS if manifest.model.causal else 0
-    room = min(manifest.chunk_tokens, manifest.context - decode)
+    decode = _DECODE_STEPS if limits.model.causal else 0
+    room = min(limits.chunk_tokens, limits.context - decode)
     if room < 1:
         raise ValueError(
-            f"single-stepping needs a context of at least {decode + 1} tokens, "
-            f"not {manifest.context}"
+            f"single-stepping needs a context of at least {decode + 1} tokens, not {limits.context}"
         )
     count = min(_PREFILL_TOKENS, room) if tokens is None else tokens
     if not 1 <= count <= room:

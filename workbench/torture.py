@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -218,8 +219,8 @@ def torture_command(
         ("programs", programs, 1),
         ("only", only, 0),
     ):
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        if value is not None and not least <= value < math.inf:
+            raise ValueError(f"{name} must be finite and at least {least}, not {value}")
     named_config(config)
     if seconds is None and programs is None:
         seconds = 60.0

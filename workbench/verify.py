@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from firmware.session import Session
-from meadow.spec.config import named_config
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.devices import LABELS, Throttle, open_device
-from workbench.models import CompileOptions, load_model
+from workbench.devices import LABELS, Throttle, check_device, open_device
+from workbench.named_model import DEFAULT_CONFIG, find_model
 from workbench.progress import log, tick
-from workbench.single_step import single_step
+from workbench.single_step import plan_steps, single_step
 
 __all__ = ["verify_command"]
 
@@ -25,7 +24,12 @@ def verify_command(
         typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
     ] = None,
     device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help=f"tiny, small or zcu102; an image's own, or {DEFAULT_CONFIG}, if left out."
+        ),
+    ] = None,
     tokens: Annotated[
         int | None,
         typer.Option(
@@ -40,9 +44,13 @@ def verify_command(
 
     Exit code 1 at the first difference, which is named by layer, command, token and element.
     """
-    named_config(config)
     throttle = Throttle(stalls=stalls, seed=seed)
-    loaded = load_model(model, CompileOptions(config_name=config), log)
+    check_device(device)
+    if tokens is not None and tokens < 1:
+        raise ValueError(f"the prefill chunk must have at least 1 token, not {tokens}")
+    found_model = find_model(model, config)
+    plan_steps(found_model.limits, found_model.step, tokens)
+    loaded = found_model.load(log)
     manifest = loaded.image.manifest
     window = Session.window_bytes(loaded.image)
     with open_device(device, manifest.config, window, throttle, log) as opened:

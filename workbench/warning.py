@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
-import typer
+from rich.console import Console
 
-from workbench.console import say
+from workbench.progress import settle
 
 __all__ = ["warn"]
 
 
 def warn(text: str) -> None:
     """Say that a result is not what a user may take it for."""
-    say(typer.style(f"warning: {text}", fg="yellow", bold=True), err=True)
+    settle()
+    Console(stderr=True).print(
+        f"warning: {text}",
+        style="bold yellow",
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=True,
+    )

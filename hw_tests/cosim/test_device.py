@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +14,10 @@ import pytest
 from cosim import generate
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
-from firmware.device import DeviceTimeout, RegisterError
+from firmware.device import DeviceClosed, DeviceTimeout, RegisterError
 from firmware.registers import Registers
 from hw_tests.cosim.copy_engine import copy_engine_verilog
+from hw_tests.firmware.test_device import BAD_OFFSETS, BAD_VALUES
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 
@@ -70,6 +74,119 @@ def test_refused_registers_raise(device: CosimDevice) -> None:
     for value in (-1, 1 << 32):
         with pytest.raises(ValueError, match=rf"a register holds 0\.\.2\*\*32 - 1, not {value}"):
             device.write(0, value)
+
+
+@pytest.mark.parametrize("offset", BAD_OFFSETS, ids=repr)
+def test_an_offset_that_no_register_has_never_reaches_another(
+    device: CosimDevice, offset: object
+) -> None:
+    device.write(0, 0x1234)
+    cycle = device.simulation.cycle
+    for access in (
+        lambda: device.write(offset, 7),  # pyright: ignore[reportArgumentType]
+        lambda: device.read(offset),  # pyright: ignore[reportArgumentType]
+        lambda: device.simulation.write(offset, 7),  # pyright: ignore[reportArgumentType]
+        lambda: device.simulation.read(offset),  # pyright: ignore[reportArgumentType]
+    ):
+        with pytest.raises(RegisterError, match="there is no register at offset"):
+            access()
+    assert device.simulation.cycle == cycle and device.read(0) == 0x1234
+
+
+@pytest.mark.parametrize("value", BAD_VALUES, ids=repr)
+def test_a_value_that_no_register_holds_is_not_wrapped(device: CosimDevice, value: object) -> None:
+    device.write(0, 0x1234)
+    for access in (device.write, device.simulation.write):
+        with pytest.raises(RegisterError, match=r"a register holds 0\.\.2\*\*32 - 1, not "):
+            access(0, value)  # pyright: ignore[reportArgumentType]
+    assert device.read(0) == 0x1234
+    device.write(np.int16(0), np.uint32(0xFFFF_FFFF))  # pyright: ignore[reportArgumentType]
+    assert device.read(0) == 0xFFFF_FFFF
+
+
+def test_whatever_is_asked_after_close_is_an_error_that_says_so(device: CosimDevice) -> None:
+    device.memory[:16] = 5
+    view, guards, simulation = device.memory, device.guards, device.simulation
+    assert device.read(0) == 0 and len(guards) == 2
+    device.close()
+    device.close()
+    simulation.close()
+    assert device.closed and simulation.closed and view[:17].tolist() == [5] * 16 + [0]
+    registers = Registers(device, CONFIG)
+    for use in (
+        lambda: device.read(0),
+        lambda: device.write(0, 1),
+        lambda: device.wait(1.0),
+        lambda: device.interrupt,
+        lambda: device.memory,
+        lambda: device.guards,
+        lambda: device.label_commands(["a"]),
+        lambda: device.__enter__(),
+        lambda: registers.contract(),
+        lambda: registers.counters(),
+        lambda: registers.set_window(),
+        lambda: registers.reset(),
+        lambda: simulation.read(0),
+        lambda: simulation.write(0, 1),
+        lambda: simulation.run(1),
+        lambda: simulation.reset(),
+        lambda: simulation.configure(latency_cycles=3),
+        lambda: simulation.take_timeline(),
+        lambda: simulation.record_bursts(),
+        lambda: simulation.take_bursts(),
+        lambda: simulation.check_protocol(),
+        lambda: simulation.interrupt,
+        lambda: simulation.quiet,
+        lambda: simulation.cycle,
+        lambda: simulation.counters,
+        lambda: simulation.dram_counters,
+        lambda: simulation.__enter__(),
+    ):
+        with pytest.raises(DeviceClosed, match="^the device is closed"):
+            use()
+    assert simulation.settings.latency_cycles == 20
+
+
+def test_a_device_ends_with_its_simulation(device: CosimDevice) -> None:
+    device.simulation.close()
+    with pytest.raises(DeviceClosed):
+        device.read(0)
+    device.close()
+
+
+def test_a_close_that_reports_something_reports_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "timeline.json"
+    path.parent.mkdir()
+    device = CosimDevice(
+        CONFIG, 4096, verilog=copy_engine_verilog(ports=CONFIG.ports), timeline=path
+    )
+    path.parent.rmdir()
+    with pytest.raises(OSError, match="cannot write the timeline"):
+        device.close()
+    device.close()
+    with pytest.raises(DeviceClosed):
+        device.read(0)
+
+
+@pytest.mark.parametrize("option", ["timeline", "trace"])
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_built(
+    tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEADOW_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "none" / "file"
+    device = CosimDevice.__new__(CosimDevice)
+    with pytest.raises(OSError, match=f"cannot write the {option}: No such file or directory"):
+        device.__init__(CONFIG, 4096, **{option: path})
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(DeviceClosed):
+        device.read(0)
+    device.close()
+
+
+def test_a_simulation_cannot_be_copied_and_freed_twice(device: CosimDevice) -> None:
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a simulation cannot be copied"):
+            duplicate(device.simulation)
 
 
 def test_verilog_is_generated_once_per_configuration(monkeypatch, tmp_path) -> None:

@@ -33,13 +33,13 @@ def test_useful_macs_are_counted_by_hand(manifest: Manifest) -> None:
 def test_utilisations(manifest: Manifest) -> None:
     phase = Phase()
     phase.add(1, {"cycles": 1000, "bytes_weights": 1500, "bytes_commands": 500})
-    report = phase_report(manifest, phase, first=0, head_rows=1, rate=Fraction(4))
+    report = phase_report(manifest, phase, first=0, head_rows=1, rate=Fraction(4), clock_mhz=250.0)
     macs = useful_macs(manifest, first=0, tokens=1, head_rows=1)
     assert report["cycles_per_token"] == 1000
     assert report["array_utilisation"] == macs / 1000 / 64
     assert report["bandwidth_utilisation"] == 0.5
     assert report["dram_bytes"]["weights"] == 1500
-    unlimited = phase_report(manifest, phase, first=0, head_rows=1, rate=None)
+    unlimited = phase_report(manifest, phase, first=0, head_rows=1, rate=None, clock_mhz=250.0)
     assert unlimited["bandwidth_utilisation"] == 2000 / 1000 / 16
 
 

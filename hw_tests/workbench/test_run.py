@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 from firmware.device import DeviceTimeout
 from firmware.golden_device import GoldenDevice
+from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
 from workbench import reference
 from workbench.cli import app
 
@@ -22,7 +25,7 @@ KEYS = [
 ]
 PHASE_KEYS = [
     *("tokens", "cycles", "cycles_per_token", "array_utilisation", "bandwidth_utilisation"),
-    "dram_bytes",
+    *("dram_bytes", "tokens_per_second"),
 ]
 DRAM_KEYS = ["weights", "kv_read", "kv_write", "activations", "commands"]
 
@@ -50,6 +53,8 @@ def test_json_has_exactly_these_keys_first(checkpoint: Path) -> None:
     assert values["decode"]["tokens"] == len(values["tokens"]) - 1
     assert values["decode"]["cycles"] == 0
     assert values["decode"]["array_utilisation"] is None
+    assert values["decode"]["tokens_per_second"] is None
+    assert values["dram_limit"] == "DRAM unlimited"
     assert values["label"] == "golden model, without time"
     assert all(values["decode"]["dram_bytes"][key] > 0 for key in DRAM_KEYS)
 
@@ -168,7 +173,52 @@ def test_an_image_of_another_configuration_is_refused(checkpoint: Path, tmp_path
     image = tmp_path / "model.meadow"
     CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image), "--config", "small"])
     result = run(image, "--device", "golden", "--config", "tiny", code=2)
-    assert "was compiled for contract" in result.stderr
+    assert result.stderr == (
+        f"meadow: {image} was compiled for configuration 'small', not 'tiny': "
+        "leave --config out or give --config small\n"
+    )
+
+
+def test_an_image_brings_its_configuration(checkpoint: Path, tmp_path: Path) -> None:
+    image = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image), "--config", "small"])
+    common = ("--device", "golden", "--prompt", "abc", "--max-tokens", 2)
+    own, named = report(image, *common), report(image, *common, "--config", "small")
+    assert own == named and own["config"] == "small" and own["matches_golden"]
+    verified = CliRunner().invoke(
+        app, ["verify", str(image), "--device", "golden", "--tokens", "2", "--json"]
+    )
+    assert verified.exit_code == 0, verified.output
+    assert json.loads(verified.stdout)["config"] == "small"
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"contract_hash": "0" * 64}, "gives .* for the same configuration: compile it again"),
+        ({"format_version": 1}, "the image format version must be 2, not 1: compile it again"),
+    ],
+)
+def test_an_image_of_another_version_is_to_be_compiled_again(
+    checkpoint: Path, tmp_path: Path, command: str, change: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(path)])
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    manifest = json.loads(header["__metadata__"][MANIFEST_KEY]) | change
+    text = json.dumps(manifest)
+    header["__metadata__"] = {
+        MANIFEST_KEY: text,
+        DIGEST_KEY: hashlib.sha256(text.encode()).hexdigest(),
+    }
+    data = json.dumps(header).encode()
+    rest = path.read_bytes()[8 + length :]
+    path.write_bytes(len(data).to_bytes(8, "little") + data + rest)
+    result = CliRunner().invoke(app, [command, str(path), "--device", "golden"])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert re.search(message, result.stderr)
 
 
 def test_a_corrupt_image_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
@@ -225,6 +275,13 @@ def test_a_bandwidth_limit_is_used_and_kept(checkpoint: Path) -> None:
     common = (checkpoint, "--device", "sim", "--prompt", "abc", "--max-tokens", 4)
     free = report(*common)
     limited = report(*common, "--bandwidth-gbps", 2, "--clock-mhz", 250)
+    table = run(*common, "--bandwidth-gbps", 2, "--clock-mhz", 250).stdout
+    assert "tokens per second, DRAM 2 Gbit/s" in table and "at 250 MHz" in table
+    for values, limit in ((free, "DRAM unlimited"), (limited, "DRAM 2 Gbit/s")):
+        assert values["dram_limit"] == limit
+        for phase in (values["prefill"], values["decode"]):
+            seconds = phase["cycles"] / 250e6
+            assert phase["tokens_per_second"] == pytest.approx(phase["tokens"] / seconds)
     assert limited["bytes_per_cycle"] == 1.0
     assert 0.5 < limited["decode"]["bandwidth_utilisation"] <= 1
     assert limited["decode"]["cycles"] > 1.5 * free["decode"]["cycles"]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,13 @@ from meadow.compiler.opt_import import canonical_tensors, describe_opt
 from meadow.compiler.stored_tensors import StoredTensors
 from meadow.spec.model import ModelDescription
 
-__all__ = ["Checkpoint", "CheckpointError", "checkpoint_files", "load_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "checkpoint_files",
+    "load_checkpoint",
+    "read_description",
+]
 
 _CONFIG, _GENERATION = "config.json", "generation_config.json"
 _TOKENIZER = "tokenizer.json"
@@ -71,11 +78,7 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
         project does not run.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise CheckpointError(f"a checkpoint must be a directory; there is none at {directory}")
-    config = read_json(directory, _config_file(directory).name)
-    assert config is not None
-    description, remarks = describe_opt(config, read_json(directory, _GENERATION) or {})
+    config, description, remarks = _described(directory)
     stored = StoredTensors(*weight_files(directory))
     return Checkpoint(
         description=description,
@@ -83,6 +86,20 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
         tokenizer_json=read_bytes(directory, _TOKENIZER),
         remarks=remarks,
     )
+
+
+def read_description(directory: str | Path) -> ModelDescription:
+    """Sizes and rules of the model in a checkpoint directory, without its weights; CheckpointError as `load_checkpoint`."""
+    return _described(Path(directory))[1]
+
+
+def _described(directory: Path) -> tuple[dict[str, Any], ModelDescription, tuple[str, ...]]:
+    """config.json, what it says, and the remarks on it."""
+    if not directory.is_dir():
+        raise CheckpointError(f"a checkpoint must be a directory; there is none at {directory}")
+    config = read_json(directory, _config_file(directory).name)
+    assert config is not None
+    return config, *describe_opt(config, read_json(directory, _GENERATION) or {})
 
 
 def checkpoint_files(directory: Path) -> list[Path]:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.limits import Limits
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -160,6 +161,11 @@ class Manifest:
     tensors_sha256: Mapping[str, str]
     notes: Mapping[str, Any]
 
+    @property
+    def limits(self) -> Limits:
+        """What requests must fit."""
+        return Limits(model=self.model, context=self.context, chunk_tokens=self.chunk_tokens)
+
     def kv_base(self, sequence: int) -> int:
         """Beats from the window base to the cache of a sequence, the `kv_base` of its table
         entry."""
@@ -187,7 +193,9 @@ class Manifest:
             raise ValueError(f"the manifest is not JSON: {error}") from None
         version = values.pop("format_version", None) if isinstance(values, dict) else None
         if version != FORMAT_VERSION:
-            raise ValueError(f"the image format version must be {FORMAT_VERSION}, not {version}")
+            raise ValueError(
+                f"the image format version must be {FORMAT_VERSION}, not {version}: compile it again"
+            )
         try:
             values["config"] = AcceleratorConfig.from_dict(values["config"])
             values["model"] = ModelDescription.from_dict(values["model"])

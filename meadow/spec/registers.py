@@ -18,6 +18,7 @@ from meadow.spec.config import AcceleratorConfig
 
 __all__ = [
     "COUNTERS",
+    "LAST_OFFSET",
     "MAGIC",
     "SEQUENCE_FIELDS",
     "SEQUENCE_TABLE",
@@ -36,7 +37,8 @@ __all__ = [
 MAGIC = 0x4D454144
 """ASCII "MEAD"."""
 VERSION = 2
-
+LAST_OFFSET = 0xFFC
+"""Byte offset of the last word of the register space of 4 KiB."""
 
 WATCHDOG_CYCLES = 1 << 22
 """Reset value of `watchdog`: 17 ms at 250 MHz."""
