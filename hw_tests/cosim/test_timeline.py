@@ -13,7 +13,7 @@ import pytest
 
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
-from cosim.timeline import COMMAND_ITEM, TIMELINE_EVENT, write_timeline
+from cosim.timeline import TIMELINE_EVENT, write_timeline
 from firmware.session import Session
 from hw_tests.opt_models import opt_description
 from meadow.compiler.image import compile_image
