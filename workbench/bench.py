@@ -16,7 +16,7 @@ from workbench.bench_model import BenchOptions
 from workbench.bench_phases import bench
 from workbench.bench_report import STALLS
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.devices import Throttle
+from workbench.devices import Throttle, check_timeline
 from workbench.progress import log
 from workbench.workloads import WORKLOADS
 
@@ -92,6 +92,7 @@ def bench_command(
         seed=seed,
         dram=dram,
     )
+    check_timeline(trace)
     report = bench(options, throttle, log=log, timeline=trace)
     if as_json:
         print_json(report)

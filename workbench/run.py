@@ -15,7 +15,7 @@ from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.golden.sampling import sample_top_k
 from meadow.spec.config import named_config
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.devices import LABELS, Throttle, open_device
+from workbench.devices import LABELS, Throttle, check_timeline, open_device
 from workbench.measure import phase_report
 from workbench.models import CompileOptions, Loaded, load_model
 from workbench.progress import log, tick
@@ -46,10 +46,11 @@ def run_model(
     top_k: int | None,
     seed: int,
     on_token: Callable[[list[int]], None] = lambda tokens: None,
+    timeline: Path | None = None,
 ) -> dict[str, Any]:
     """Generate up to `max_tokens` tokens; the JSON-ready report, without the text.
 
-    `on_token` is called with all tokens so far. Raises what device, session and golden model raise.
+    `on_token` is called with all tokens so far. timeline: file for what the simulated chip did when. Raises what device, session and golden model raise.
     """
     image = loaded.image
     manifest = image.manifest
@@ -57,7 +58,13 @@ def run_model(
     first_difference = None
     tokens: list[int] = []
     with open_device(
-        device_name, manifest.config, Session.window_bytes(image), throttle, log
+        device_name,
+        manifest.config,
+        Session.window_bytes(image),
+        throttle,
+        log,
+        timeline=timeline,
+        labels=manifest.labels,
     ) as device:
         session = Session(device, image)
         log(f"taking in {len(prompt)} tokens")
@@ -179,6 +186,12 @@ def run_command(
     latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
     seed: Annotated[int, typer.Option(help="Of stalls and sampling.")] = 0,
     top_k: Annotated[int | None, typer.Option(help="Sample from the k best tokens.")] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a timeline of sim for Perfetto or chrome://tracing; see docs/timeline.md."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Generate text on a device, compare every token with the golden model, report cycles and DRAM bytes.
@@ -193,6 +206,7 @@ def run_command(
         seed=seed,
     )
     named_config(config)
+    check_timeline(trace, device)
     loaded = load_model(model, CompileOptions(config_name=config), log)
     tokens, tokenizer = _prompt(loaded, prompt, prompt_tokens)
     stream = _Stream(tokenizer, tokens)
@@ -206,6 +220,7 @@ def run_command(
         top_k=top_k,
         seed=seed,
         on_token=_tick if as_json else stream.show,
+        timeline=trace,
     )
     text = None if tokenizer is None else stream.text(report["tokens"])
     report = {"text": text, **report}
