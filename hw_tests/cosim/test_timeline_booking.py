@@ -23,6 +23,7 @@ from hw_tests.cosim.timeline_bench import (
     commands_of,
     record,
     record_alone,
+    runs,
 )
 from hw_tests.models import family_description
 from hw_tests.opt_models import opt_description
@@ -145,26 +146,23 @@ def test_units_start_when_their_command_is_handed_over_and_end_before_the_next(
         (Unit.STORER, "storer"),
     ):
         events = recorded.events[track]
-        expected = [i for i in handed if _unit(image, i) == unit and _runs(image, recorded, i)]
+        expected = [i for i in handed if _unit(image, recorded, i) == unit]
         assert [event.command for event in events] == expected
         assert len({event.start - handed[event.command] for event in events}) == 1, track
         assert all(-3 < event.start - handed[event.command] < 3 for event in events)
     array = recorded.events["array"]
     order = [event.command for event in array]
     assert order == sorted(order) and set(order) == {
-        i for i in handed if _unit(image, i) == Unit.ARRAY and _runs(image, recorded, i)
+        i for i in handed if _unit(image, recorded, i) == Unit.ARRAY
     }
     assert all(event.start >= handed[event.command] for event in array)
 
 
-def _unit(image: Image, index: int) -> Unit | None:
-    return UNIT_OF.get(image.command(index).opcode) if index != NO_COMMAND else None
-
-
-def _runs(image: Image, recorded: Recorded, index: int) -> bool:
-    """Whether a command's condition is met."""
-    condition = image.command(index).condition
-    return not condition or bool(condition & recorded.step.outputs)
+def _unit(image: Image, recorded: Recorded, index: int) -> Unit | None:
+    """Which unit executes a command, None if none does."""
+    if index == NO_COMMAND or not runs(image.command(index), recorded.step):
+        return None
+    return UNIT_OF.get(image.command(index).opcode)
 
 
 @pytest.mark.parametrize("config, program, scene", _CASES)

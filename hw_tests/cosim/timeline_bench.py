@@ -15,14 +15,14 @@ from cosim.library import DramSettings
 from cosim.timeline import timeline_tracks
 from firmware.session import Session
 from meadow.golden.image import Image
-from meadow.spec.commands import COMMAND_BYTES, AttendPart, Opcode, Outputs
+from meadow.spec.commands import COMMAND_BYTES, AttendPart, Command, Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.step import Step
 from rtl_gen.control.bundles import NO_COMMAND
 
 __all__ = ["Event", "Recorded", "amounts", "candidates", "commands_of", "record", "record_alone"]
 
-_WAITING = Outputs.ARGMAX
+_OUTPUTS = Outputs.ARGMAX
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def record(
     try:
         session = Session(device, image)
         session.positions[0] = position
-        described = session.prepare({0: [3] * tokens}, outputs=_WAITING)
+        described = session.prepare({0: [3] * tokens}, outputs=_OUTPUTS)
         device.simulation.record_bursts()
         session.execute(0, image.manifest.commands)
         events = _events(image, device.simulation.take_timeline())
@@ -103,7 +103,7 @@ def record_alone(
     try:
         session = Session(device, image)
         session.positions[0] = position
-        session.prepare({0: [3] * tokens}, outputs=_WAITING)
+        session.prepare({0: [3] * tokens}, outputs=_OUTPUTS)
         device.simulation.take_timeline()
         for index in range(image.manifest.commands):
             session.execute(index)
@@ -146,10 +146,17 @@ def candidates(image: Image, step: Step, *, write: bool, port: int) -> list[set[
         own(NO_COMMAND, region.offset, image.manifest.commands * COMMAND_BYTES // BEAT_BYTES)
     for index in range(image.manifest.commands):
         command = image.command(index)
-        runs = _stored if write else _fetched
-        for first, beats in runs(command.opcode, command.values, step, port):
+        if not runs(command, step):
+            continue
+        ranges = _stored if write else _fetched
+        for first, beats in ranges(command.opcode, command.values, step, port):
             own(index, first, beats)
     return owners
+
+
+def runs(command: Command, step: Step) -> bool:
+    """Whether a command's condition is met; if not, it passes without effect."""
+    return not command.condition or bool(command.condition & step.outputs)
 
 
 def _fetched(
