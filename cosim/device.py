@@ -11,7 +11,7 @@ import numpy as np
 
 from cosim.generate import generated_verilog
 from cosim.library import DramSettings, Simulation
-from cosim.timeline import write_timeline
+from cosim.timeline import native_tracks, timeline_tracks, write_timeline
 from cosim.verilator_build import build_library
 from firmware.device import Device, DeviceTimeout, RegisterError
 from meadow.compiler.replace import check_replaceable
@@ -38,7 +38,7 @@ class CosimDevice(Device):
     silence_cycles: so is one that moves no DRAM byte for so long; rounded up to 100000.
     trace: VCD file to write; builds a slower library.
     timeline: file that `close` writes what the chip did to, for Perfetto (`cosim.timeline`); the run is a little slower.
-    timeline_gap_cycles: gaps of an item up to so long do not end its event; 0 keeps every cycle.
+    timeline_gap_cycles: gaps in a unit's work on a command up to so long do not end its event; 0 keeps every cycle.
     clock_mhz: clock of the timeline's microseconds, None shows a cycle as one.
     verilog: simulate this text instead of what rtl_gen generates.
     guard_bytes: memory below and above the window, a multiple of 4 KiB; both parts are answered like the window, so that
@@ -100,7 +100,11 @@ class CosimDevice(Device):
             library, dram, base=memory_base - guard_bytes, settings=settings, trace=trace
         )
         if timeline is not None:
-            self.simulation.start_timeline(timeline_gap_cycles)
+            self.simulation.start_timeline(
+                native_tracks(config),
+                timeline_gap_cycles,
+                restart=activity_items(config).index("sequencer_busy"),
+            )
         self._is_open = True
 
     @property
@@ -173,7 +177,7 @@ class CosimDevice(Device):
         write_timeline(
             self.timeline,
             self.simulation.take_timeline(),
-            activity_items(self.config),
+            timeline_tracks(self.config),
             clock_mhz=self.clock_mhz,
             labels=self._labels,
         )

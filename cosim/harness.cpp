@@ -50,12 +50,17 @@ template <typename Top>
 uint64_t activity_of(const Top&, long) {
     return 0;
 }
+// Field of kIndexBits bits of `unit_command`, which is wider than 64.
+constexpr unsigned kIndexBits = 24;
 template <typename Top>
-auto command_of(const Top& top, int) -> decltype(uint32_t(top.command_index)) {
-    return top.command_index;
+auto unit_command_of(const Top& top, unsigned unit, int) -> decltype(uint32_t(top.unit_command[0])) {
+    const unsigned bit = unit * kIndexBits, word = bit / 32, shift = bit % 32;
+    uint64_t both = top.unit_command[word];
+    if (shift + kIndexBits > 32) both |= uint64_t(top.unit_command[word + 1]) << 32;
+    return both >> shift & ((1u << kIndexBits) - 1);
 }
 template <typename Top>
-uint32_t command_of(const Top&, long) {
+uint32_t unit_command_of(const Top&, unsigned, long) {
     return 0;
 }
 
@@ -172,7 +177,8 @@ class Simulation {
         if (trace_) trace_->dump(2 * cycle);
 #endif
         sample();
-        if (timeline) timeline->sample(cycle, activity_of(*top_, 0), command_of(*top_, 0));
+        if (timeline)
+            timeline->sample(cycle, activity_of(*top_, 0), [this](unsigned unit) { return unit_command_of(*top_, unit, 0); });
         if (top_->rst)
             check_reset();
         else
@@ -316,11 +322,15 @@ MEADOW_API void cosim_counters(Simulation* s, unsigned port, meadow::Counters* c
 }
 MEADOW_API void cosim_dram_counters(Simulation* s, meadow::DramCounters* counters) { *counters = s->dram_counters(); }
 MEADOW_API int cosim_trace(Simulation* s, const char* path) { return s->trace(path); }
-MEADOW_API void cosim_timeline(Simulation* s, uint64_t gap) { s->timeline.reset(new meadow::Timeline(gap)); }
+// Bit `restart` of `activity` rises when a program starts.
+MEADOW_API void cosim_timeline(Simulation* s, const meadow::TimelineTrack* tracks, uint64_t count, uint64_t gap,
+                               unsigned restart) {
+    s->timeline.reset(new meadow::Timeline({tracks, tracks + count}, gap, restart));
+}
 // Events so far, valid until the next call; returns their number.
 MEADOW_API uint64_t cosim_timeline_take(Simulation* s, const meadow::TimelineEvent** events) {
     s->taken.clear();
-    if (s->timeline) s->taken = s->timeline->take(s->cycle);
+    if (s->timeline) s->taken = s->timeline->take();
     *events = s->taken.data();
     return s->taken.size();
 }

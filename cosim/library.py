@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 
 from cosim.bursts import BURST
-from cosim.timeline import TIMELINE_EVENT
+from cosim.timeline import TIMELINE_EVENT, TIMELINE_TRACK
 from firmware.device import DeviceClosed, register_offset, register_value
 
 __all__ = [
@@ -177,7 +177,10 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(_Counters))),
     "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(_DramCounters))),
     "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
-    "cosim_timeline": (None, (_HANDLE, ctypes.c_uint64)),
+    "cosim_timeline": (
+        None,
+        (_HANDLE, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint),
+    ),
     "cosim_timeline_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
     "cosim_bursts": (None, (_HANDLE, ctypes.c_int)),
     "cosim_bursts_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
@@ -326,9 +329,15 @@ class Simulation:
         )
         return value.value, response
 
-    def start_timeline(self, gap_cycles: int) -> None:
-        """Keep what `activity` and `command_index` show from here on; gaps of up to `gap_cycles` are merged."""
-        self._library.cosim_timeline(self._handle, gap_cycles)
+    def start_timeline(self, tracks: np.ndarray, gap_cycles: int, *, restart: int) -> None:
+        """Keep what `activity` and `unit_command` show from here on, as `tracks` (TIMELINE_TRACK, 1-D) say.
+
+        Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity` rises: then a program starts.
+        """
+        tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
+        self._library.cosim_timeline(
+            self._handle, tracks.ctypes.data, len(tracks), gap_cycles, restart
+        )
 
     def take_timeline(self) -> np.ndarray:
         """TIMELINE_EVENT since the start or the last call, unsorted; what goes on is cut here."""

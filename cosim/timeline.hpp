@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Levels sampled every cycle, kept as intervals: what a timeline needs of millions of cycles.
+// What units do and for which command, sampled every cycle, kept as intervals: what a timeline needs of millions of cycles.
 #pragma once
 
 #include <array>
@@ -8,47 +8,53 @@
 
 namespace meadow {
 
-// Mirrors TIMELINE_EVENT of timeline.py field by field.
-struct TimelineEvent {
-    uint64_t start;    // cycle
-    uint64_t cycles;   // to the end of the interval, gaps included
-    uint64_t active;   // cycles in which the item was 1
-    uint32_t item;     // bit of `activity`, or kCommandItem
-    uint32_t command;  // with kCommandItem: index of the command
+constexpr unsigned kTrackItems = 6;
+
+// Mirrors TIMELINE_TRACK of timeline.py field by field.
+struct TimelineTrack {
+    uint32_t unit;   // whose command: field of `unit_command`
+    uint32_t first;  // bit of `activity` of the first item; the others follow
+    uint32_t items;  // 1..kTrackItems
 };
 
-constexpr unsigned kItems = 64;
-constexpr uint32_t kCommandItem = kItems;
+// Mirrors TIMELINE_EVENT of timeline.py field by field.
+struct TimelineEvent {
+    uint64_t start;                           // cycle
+    uint64_t cycles;                          // to the end of the interval, gaps included
+    std::array<uint64_t, kTrackItems> active;  // cycles in which each item of the track was 1
+    uint32_t track;
+    uint32_t command;
+};
 
 class Timeline {
   public:
-    // Gaps of an item of at most `gap` cycles are part of its interval.
-    explicit Timeline(uint64_t gap) : gap_(gap) {}
+    // Gaps of at most `gap` cycles in what a track shows of one command are part of its interval. While bit `restart` of the
+    // levels rises, a program starts: its commands are others, whatever their indices.
+    Timeline(std::vector<TimelineTrack> tracks, uint64_t gap, unsigned restart)
+        : tracks_(tracks), gap_(gap), restart_(restart), intervals_(tracks.size()) {}
 
-    void sample(uint64_t cycle, uint64_t levels, uint32_t command) {
-        if (command != command_) {
-            end_command(cycle);
-            command_ = command;
-            command_start_ = cycle;
-        }
-        for (uint64_t changed = levels ^ levels_; changed; changed &= changed - 1) {
-            const unsigned item = static_cast<unsigned>(__builtin_ctzll(changed));
-            if (levels >> item & 1)
-                rise(item, cycle);
-            else
-                fall(item, cycle);
-        }
+    // `command(unit)` is asked only for units of tracks with an item at 1.
+    template <typename Command>
+    void sample(uint64_t cycle, uint64_t levels, Command command) {
+        if ((levels & ~levels_) >> restart_ & 1) flush_all();
         levels_ = levels;
-    }
-    // All intervals, those that have not ended cut at `cycle`; starts anew.
-    std::vector<TimelineEvent> take(uint64_t cycle) {
-        for (unsigned item = 0; item < kItems; ++item) {
-            if (levels_ >> item & 1) fall(item, cycle);
-            flush(item);
-            if (levels_ >> item & 1) rise(item, cycle);
+        for (unsigned track = 0; track < tracks_.size(); ++track) {
+            uint64_t own = levels >> tracks_[track].first & ((uint64_t(1) << tracks_[track].items) - 1);
+            if (!own) continue;
+            Interval& interval = intervals_[track];
+            const uint32_t index = command(tracks_[track].unit);
+            if (interval.open && (interval.event.command != index || cycle - interval.end > gap_)) flush(interval);
+            if (!interval.open) {
+                interval.open = true;
+                interval.event = TimelineEvent{cycle, 0, {}, track, index};
+            }
+            interval.end = cycle + 1;
+            for (; own; own &= own - 1) ++interval.event.active[__builtin_ctzll(own)];
         }
-        end_command(cycle);
-        command_start_ = cycle;
+    }
+    // All intervals, those that have not ended cut here; starts anew.
+    std::vector<TimelineEvent> take() {
+        flush_all();
         std::vector<TimelineEvent> taken;
         taken.swap(events_);
         return taken;
@@ -56,38 +62,26 @@ class Timeline {
 
   private:
     struct Interval {
-        uint64_t start = 0, end = 0, active = 0, rise = 0;
+        bool open = false;
+        uint64_t end = 0;
+        TimelineEvent event{};
     };
 
-    void rise(unsigned item, uint64_t cycle) {
-        Interval& interval = intervals_[item];
-        if (interval.active && cycle - interval.end > gap_) flush(item);
-        if (!interval.active) interval.start = cycle;
-        interval.rise = cycle;
+    void flush_all() {
+        for (Interval& interval : intervals_)
+            if (interval.open) flush(interval);
     }
-    void fall(unsigned item, uint64_t cycle) {
-        Interval& interval = intervals_[item];
-        interval.end = cycle;
-        interval.active += cycle - interval.rise;
-    }
-    void flush(unsigned item) {
-        Interval& interval = intervals_[item];
-        if (interval.active)
-            events_.push_back({interval.start, interval.end - interval.start, interval.active, item, 0});
-        interval = Interval{};
-    }
-    void end_command(uint64_t cycle) {
-        if (command_ && cycle > command_start_) {
-            const uint64_t cycles = cycle - command_start_;
-            events_.push_back({command_start_, cycles, cycles, kCommandItem, command_ - 1});
-        }
+    void flush(Interval& interval) {
+        interval.event.cycles = interval.end - interval.event.start;
+        events_.push_back(interval.event);
+        interval.open = false;
     }
 
+    std::vector<TimelineTrack> tracks_;
     uint64_t gap_;
+    unsigned restart_;
     uint64_t levels_ = 0;
-    std::array<Interval, kItems> intervals_{};
-    uint32_t command_ = 0;
-    uint64_t command_start_ = 0;
+    std::vector<Interval> intervals_;
     std::vector<TimelineEvent> events_;
 };
 

@@ -43,7 +43,9 @@ def _top_ports(top: Accelerator, config: AcceleratorConfig) -> dict[str, tuple[o
     ports = axi_ports("s_axi", top.s_axi)
     for index in range(config.ports):
         ports |= axi_ports(f"m_axi{index}", getattr(top, f"m_axi{index}"))
-    others = {"irq": top.irq, "activity": top.activity, "command_index": top.command_index}
+    others = {
+        name: getattr(top, name) for name in ("irq", "activity", "unit_command", "command_index")
+    }
     return {name: (signal, None) for name, signal in (ports | others).items()}
 
 

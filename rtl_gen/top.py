@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,8 @@ from meadow.spec.registers import ErrorCode
 from rtl_gen.array.array import Array
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.axi.signatures import Axi4Signature, LiteSignature
-from rtl_gen.control.activity import activity_items
+from rtl_gen.control.activity import activity_items, activity_units
+from rtl_gen.control.bundles import INDEX_BITS, NO_COMMAND
 from rtl_gen.control.sequencer import Sequencer
 from rtl_gen.control.tile_wait import TileWait
 from rtl_gen.decoder.decoder import Decoder
@@ -42,7 +43,9 @@ class Accelerator(wiring.Component):
     """Everything of one configuration.
 
     Members: `s_axi` (AXI4-Lite, register map of meadow.spec.registers), `m_axi0` .. `m_axi{P-1}` (AXI4, 128 bit),
-    `irq` (level), `activity` (see `activity_items`), `command_index` (commands handed to their units so far). black_box: lanes and memory banks as instances of the separate modules `meadow_lane` and `meadow_activation_bank`.
+    `irq` (level), `activity` (see `activity_items`), `unit_command` (see `activity_units`), `command_index` (commands
+    handed to their units so far). black_box: lanes and memory banks as instances of the separate modules `meadow_lane` and
+    `meadow_activation_bank`.
 
     Units are reset together while the sequencer flushes after an error or a soft reset; memories keep their content.
     """
@@ -55,6 +58,7 @@ class Accelerator(wiring.Component):
                 "s_axi": In(LiteSignature()),
                 "irq": Out(1),
                 "activity": Out(len(activity_items(config))),
+                "unit_command": Out(INDEX_BITS * len(activity_units(config))),
                 "command_index": Out(32),
                 **{
                     f"m_axi{port}": Out(Axi4Signature(address_bits=config.address_bits))
@@ -122,7 +126,9 @@ class Accelerator(wiring.Component):
         self._connect_ports(m, ports, sequencer, fetch, decoders, array, loader, storer)
         self._connect_tile_wait(m, tile_wait, decoders, array)
         self._connect_counters(m, registers, ports, array, vector, tile_wait)
-        self._connect_activity(m, registers, ports, decoders, array, vector, loader, storer)
+        self._connect_activity(
+            m, registers, sequencer, ports, fetch, decoders, array, writer, vector, loader, storer
+        )
         return m
 
     def _connect_control(self, m: Module, registers, sequencer, ports, reset) -> None:
@@ -289,12 +295,37 @@ class Accelerator(wiring.Component):
             m.d.comb += getattr(registers, f"increment_{name}").eq(registered)
 
     def _connect_activity(
-        self, m: Module, registers, ports, decoders, array, vector, loader, storer
+        self,
+        m: Module,
+        registers,
+        sequencer,
+        ports,
+        fetch,
+        decoders,
+        array,
+        writer,
+        vector,
+        loader,
+        storer,
     ) -> None:
         happens = {
+            "sequencer_busy": registers.busy,
+            "fetch_busy": fetch.busy,
+            "drain_busy": array.drain_cycle,
             "score_drain": array.score_cycle,
+            "writer_busy": writer.o_write.valid & writer.o_write.ready,
             "loader_busy": loader.busy,
             "storer_busy": storer.busy,
+        }
+        command = {
+            "sequencer": sequencer.turn_command,
+            "fetch": fetch.busy_command,
+            "loader": loader.busy_command,
+            "array": array.busy_command,
+            "drain": array.drain_command,
+            "writer": writer.o_write_command,
+            "vector": vector.busy_command,
+            "storer": storer.busy_command,
         }
         for index, (port, decoder) in enumerate(zip(ports, decoders, strict=True)):
             happens |= {
@@ -303,10 +334,21 @@ class Accelerator(wiring.Component):
                 f"port{index}_read": port.o_read_beat.valid,
                 f"port{index}_write": port.o_write_beat.valid,
             }
+            of_program = port.o_read_beat.traffic == TrafficClass.COMMANDS.value
+            command |= {
+                f"decoder{index}_tile": decoder.o_tile_command,
+                f"decoder{index}_parameter": decoder.o_parameter_command,
+                f"port{index}_read": Mux(of_program, NO_COMMAND, port.o_read_beat.command),
+                f"port{index}_write": port.o_write_beat.command,
+            }
         for name in activity_items(self._config):
             if name not in happens:  # it has a counter
                 happens[name] = getattr(registers, f"increment_{name}")[0]
-        m.d.sync += self.activity.eq(Cat(happens[name] for name in activity_items(self._config)))
+        units = activity_units(self._config)
+        m.d.sync += [
+            self.activity.eq(Cat(happens[name] for name in activity_items(self._config))),
+            self.unit_command.eq(Cat(command[unit.name] for unit in units)),
+        ]
 
 
 def _any(signals) -> object:

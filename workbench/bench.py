@@ -11,12 +11,11 @@ from rich.table import Table
 
 from cosim.dram_presets import DRAM_PRESETS
 from meadow.compiler.packing import CODECS
-from meadow.compiler.replace import check_replaceable
 from workbench.bench_model import BenchOptions
 from workbench.bench_phases import bench
 from workbench.bench_report import STALLS
 from workbench.console import EXIT_DIFFERENCE, print_json, say, show
-from workbench.devices import Throttle
+from workbench.devices import Throttle, check_timeline
 from workbench.progress import log
 from workbench.workloads import WORKLOADS
 
@@ -92,8 +91,7 @@ def bench_command(
         seed=seed,
         dram=dram,
     )
-    if trace is not None:
-        check_replaceable(trace, "the timeline")
+    check_timeline(trace)
     report = bench(options, throttle, log=log, timeline=trace)
     if as_json:
         print_json(report)

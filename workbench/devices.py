@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from cosim.device import CosimDevice
 from cosim.dram_presets import DRAM_PRESETS, DramPreset
 from cosim.library import DramSettings
 from firmware.device import Device
 from firmware.golden_device import GoldenDevice
+from meadow.compiler.replace import check_replaceable
 from meadow.spec.config import AcceleratorConfig
 
-__all__ = ["DEVICES", "LABELS", "Throttle", "check_device", "open_device"]
+__all__ = ["DEVICES", "LABELS", "Throttle", "check_device", "check_timeline", "open_device"]
 
 DEVICES = ("sim", "golden")
 LABELS = {"sim": "simulated", "golden": "golden model, without time"}
@@ -89,17 +91,42 @@ class Throttle:
         )
 
 
+def check_timeline(path: Path | None, device: str = "sim") -> None:
+    """ValueError if `device` has no time, OutputError if no timeline can be written to `path`: before the work."""
+    if path is None:
+        return
+    if device != "sim":
+        raise ValueError(f"only device sim has a timeline, not {device!r}: leave --trace out")
+    check_replaceable(path, "the timeline")
+
+
 def open_device(
     name: str,
     config: AcceleratorConfig,
     memory_bytes: int,
     throttle: Throttle,
     log: Callable[[str], None],
+    *,
+    timeline: Path | None = None,
+    labels: Sequence[str] = (),
 ) -> Device:
-    """The device `name` with a DMA window; see `check_device`."""
+    """The device `name` with a DMA window; see `check_device`.
+
+    timeline: see CosimDevice and `check_timeline`; labels: its names of the program's commands.
+    """
     check_device(name)
+    check_timeline(timeline, name)
     if name == "sim":
-        return CosimDevice(config, memory_bytes, settings=throttle.settings(), log=log)
+        device = CosimDevice(
+            config,
+            memory_bytes,
+            settings=throttle.settings(),
+            timeline=timeline,
+            clock_mhz=throttle.clock_mhz,
+            log=log,
+        )
+        device.label_commands(labels)
+        return device
     return GoldenDevice(config, memory_bytes)
 
 

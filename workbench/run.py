@@ -14,7 +14,7 @@ from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.golden.sampling import sample_top_k
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.devices import LABELS, Throttle, check_device, open_device
+from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.measure import phase_report
 from workbench.models import Loaded
 from workbench.named_model import DEFAULT_CONFIG, NamedModel, find_model
@@ -50,10 +50,12 @@ def run_model(
     top_k: int | None,
     seed: int,
     on_token: Callable[[list[int]], None] = lambda tokens: None,
+    timeline: Path | None = None,
 ) -> dict[str, Any]:
     """Generate up to `max_tokens` tokens; the JSON-ready report, without the text.
 
-    What does not fit the image is a ValueError before the device is built. `on_token` is called with all tokens so far. Raises what device, session and golden model raise.
+    What does not fit the image is a ValueError before the device is built. `on_token` is called with all tokens so far.
+    timeline: file for what the simulated chip did when. Raises what device, session and golden model raise.
     """
     image = loaded.image
     manifest = image.manifest
@@ -62,7 +64,13 @@ def run_model(
     first_difference = None
     tokens: list[int] = []
     with open_device(
-        device_name, manifest.config, Session.window_bytes(image), throttle, log
+        device_name,
+        manifest.config,
+        Session.window_bytes(image),
+        throttle,
+        log,
+        timeline=timeline,
+        labels=manifest.labels,
     ) as device:
         session = Session(device, image)
         log(f"taking in {len(prompt)} tokens")
@@ -186,6 +194,12 @@ def run_command(
     latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
     seed: Annotated[int, typer.Option(help="Of stalls and sampling.")] = 0,
     top_k: Annotated[int | None, typer.Option(help="Sample from the k best tokens.")] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a timeline of sim for Perfetto or chrome://tracing; see docs/timeline.md."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Generate text on a device, compare every token with the golden model, report cycles and DRAM bytes.
@@ -206,6 +220,7 @@ def run_command(
         max_tokens=max_tokens,
         top_k=top_k,
     )
+    check_timeline(trace, device)
     found = find_model(model, config)
     tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
@@ -221,6 +236,7 @@ def run_command(
         top_k=top_k,
         seed=seed,
         on_token=_tick if as_json else stream.show,
+        timeline=trace,
     )
     report = {"text": stream.text(report["tokens"]), **report, "warnings": loaded.warnings}
     if as_json:

@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array_control import ArrayControl
-from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.lane_chain import LaneChain
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
@@ -40,7 +39,9 @@ class Array(wiring.Component):
     o_result : Out({valid, payload: result_word_layout}); i_result_retired : pulse, returns one of
         writer_depth(config) credits. Nothing is sent without a credit.
     busy_cycle, stall_tile, stall_operand, stall_drain, stall_softmax : one of them in each busy cycle, one cycle late.
-    score_cycle : scores are drained.
+        busy_command : with them, index of the command whose step is issued or waited for; with no step left, of the last
+        command taken.
+    drain_cycle, score_cycle : accumulators, and of them scores, are drained. drain_command : index of their command.
 
     Throughput: W*T*R products per cycle, without a gap between steps, tiles, slices and commands while tiles, operand
     words and result credits keep up.
@@ -74,7 +75,10 @@ class Array(wiring.Component):
                 "stall_operand": Out(1),
                 "stall_drain": Out(1),
                 "stall_softmax": Out(1),
+                "busy_command": Out(INDEX_BITS),
+                "drain_cycle": Out(1),
                 "score_cycle": Out(1),
+                "drain_command": Out(INDEX_BITS),
             }
         )
 
@@ -91,7 +95,7 @@ class Array(wiring.Component):
 
         inputs = ["step", "i_read", "i_result_retired"]
         outputs = ["busy", "o_read_command", "o_tile_free", "o_parameter_free", "o_result"]
-        outputs += ["busy_cycle"]
+        outputs += ["busy_cycle", "busy_command", "drain_cycle", "score_cycle", "drain_command"]
         outputs += [f"stall_{cause}" for cause in ("tile", "operand", "drain", "softmax")]
         for port in range(config.ports):
             inputs += [f"i_tile_done_{port}", f"i_parameter_done_{port}"]
@@ -113,12 +117,5 @@ class Array(wiring.Component):
             lanes.i_drain.eq(control.o_drain),
             lanes.i_finish.eq(control.o_finish),
             control.i_result.eq(lanes.o_result),
-            self.score_cycle.eq(
-                control.o_drain.valid
-                & (
-                    (control.o_drain.mode == DrainMode.SCORE)
-                    | (control.o_drain.mode == DrainMode.SCORE16)
-                )
-            ),
         ]
         return m

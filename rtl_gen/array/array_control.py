@@ -86,6 +86,10 @@ class ArrayControl(wiring.Component):
                 "stall_operand": Out(1),
                 "stall_drain": Out(1),
                 "stall_softmax": Out(1),
+                "busy_command": Out(INDEX_BITS),
+                "drain_cycle": Out(1),
+                "score_cycle": Out(1),
+                "drain_command": Out(INDEX_BITS),
             }
         )
 
@@ -184,9 +188,25 @@ class ArrayControl(wiring.Component):
             m.d.comb += operand.eq(1)
         with m.Else():  # nothing left to issue, or the next phase has not been laid out
             m.d.comb += drained.eq(1)
+        # The command of the step that is issued, else of the one that comes next, else the last one taken.
+        command = Signal(INDEX_BITS, name="accounted_command")
+        with m.If(issue.active):
+            m.d.comb += command.eq(issue.active_command)
+        with m.Elif(issue.i_step.valid):
+            m.d.comb += command.eq(issue.i_step.payload.command)
+        with m.Elif(loader.pending):
+            m.d.comb += command.eq(loader.pending_command)
+        with m.Else():
+            m.d.comb += command.eq(generator.o_step.payload.command)
+        m.d.comb += [
+            self.drain_cycle.eq(drain.active),
+            self.score_cycle.eq(drain.active_scores),
+            self.drain_command.eq(drain.active_command),
+        ]
         idle = self.busy & ~issue.active
         m.d.sync += [
             self.busy_cycle.eq(issue.active),
+            self.busy_command.eq(command),
             self.stall_tile.eq(idle & tile),
             self.stall_drain.eq(idle & drained),
             self.stall_softmax.eq(idle & softmax),

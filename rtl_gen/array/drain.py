@@ -13,6 +13,7 @@ from rtl_gen.array.delay import delayed
 from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.parameter_buffer import PARAMETER, ParameterBuffer
 from rtl_gen.array.schedule_bundles import drain_pass_layout, result_context_layout
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.vector.bundles import ResultMode, writer_depth
 
 __all__ = ["Drain"]
@@ -35,6 +36,7 @@ class Drain(wiring.Component):
     o_context : Out({valid, payload: result_context_layout}), one for each `emit`, before its results.
     i_result_retired : pulse, returns one of writer_depth(config) credits. idle : all credits are back.
     o_drained_{t} : pulse, a job of target t has ended. o_score_done : pulse, last cycle of a score pass.
+    active, active_scores : accumulators are read in this cycle; of scores. active_command : index of their command.
 
     Latency: START_TO_DRAIN cycles from a transfer at i_pass to its first o_drain, ACTIVE_TO_DRAIN from the pulses and
     contexts of a position to its o_drain.
@@ -61,6 +63,9 @@ class Drain(wiring.Component):
                 "idle": Out(1),
                 **{f"o_drained_{target.value}": Out(1) for target in Target.__members__.values()},
                 "o_score_done": Out(1),
+                "active": Out(1),
+                "active_scores": Out(1),
+                "active_command": Out(INDEX_BITS),
             }
         )
 
@@ -125,6 +130,9 @@ class Drain(wiring.Component):
             ),
             emit.eq(active & ~scores & (last | (wide & (position == cycles // 2 - 1)))),
             self.o_score_done.eq(last & scores),
+            self.active.eq(active),
+            self.active_scores.eq(active & (scores | (current.mode == DrainMode.SCORE16))),
+            self.active_command.eq(current.command),
             self.o_parameter_free.eq(last & current.last & parameters),
             self.o_parameter_read.slot.eq(current.slot),
             self.o_parameter_read.position.eq(position),

@@ -13,6 +13,7 @@ from rtl_gen.array.delay import delayed
 from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.schedule_bundles import array_step_layout
 from rtl_gen.array.tile_buffer import TileBuffer, tile_read_layout
+from rtl_gen.control.bundles import INDEX_BITS
 
 __all__ = ["Issue"]
 
@@ -30,6 +31,7 @@ class Issue(wiring.Component):
     o_tile : Out(tile_read_layout). o_issue : Out(issue_layout) without `rows`, in step with the rows that come of it.
     o_phase_done : pulse with the last tile read of a phase. i_drained_{t} : pulse, a drain job of target t has ended.
     active, waiting_tile, waiting_drain : one tile read in this cycle; what a step offered at i_step waits for.
+    active_command : while `active`, index of the step's command.
 
     Latency: START_TO_ISSUE cycles from a transfer at i_step to the first o_issue.
     """
@@ -48,6 +50,7 @@ class Issue(wiring.Component):
                 "o_phase_done": Out(1),
                 **{f"i_drained_{target.value}": In(1) for target in Target.__members__.values()},
                 "active": Out(1),
+                "active_command": Out(INDEX_BITS),
                 "waiting_tile": Out(1),
                 "waiting_drain": Out(1),
             }
@@ -80,6 +83,7 @@ class Issue(wiring.Component):
         ends = Signal()
         m.d.comb += [
             self.active.eq(left != 0),
+            self.active_command.eq(step.command),
             ends.eq(left == 1),
             self.o_tile_free.eq(ends & step.tile_last),
             self.o_phase_done.eq(ends & step.phase_last),

@@ -39,7 +39,8 @@ class OperandLoader(wiring.Component):
     o_word, o_fetch : to the lanes, registered.
     o_step : Out stream of array_step_layout.
     i_score_done : pulse, the probabilities of one more (bank, group) may be fetched.
-    waiting_probabilities, pending : the next step waits for probabilities; there is a next step.
+    waiting_probabilities, pending : the next step waits for probabilities; there is a next step. pending_command : index
+        of its command.
 
     Throughput: a step of n words (`wide`: 2*words, and words more with `totals`) in n + STEP_OVERHEAD cycles, a fetch in
     W/R, back to back with the steps of W/R cycles before it.
@@ -68,6 +69,7 @@ class OperandLoader(wiring.Component):
                 "i_score_done": In(1),
                 "waiting_probabilities": Out(1),
                 "pending": Out(1),
+                "pending_command": Out(INDEX_BITS),
             }
         )
 
@@ -79,7 +81,10 @@ class OperandLoader(wiring.Component):
         m.submodules.words = words = Queue(shape=8 * config.width, depth=words_ahead)
         self._request(m, steps.i, words, words_ahead)
         self._move(m, steps.o, words.o)
-        m.d.comb += self.pending.eq(steps.o.valid)
+        m.d.comb += [
+            self.pending.eq(steps.o.valid),
+            self.pending_command.eq(steps.o.payload.command),
+        ]
         return m
 
     def _request(self, m: Module, steps, words: Queue, words_ahead: int) -> None:

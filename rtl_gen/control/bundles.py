@@ -10,11 +10,20 @@ from meadow.spec.commands import COMMAND_BYTES, Opcode, command_fields
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import SEQUENCE_FIELDS, STEP_FIELDS
 
-__all__ = ["COMMAND_BITS", "INDEX_BITS", "command_index", "command_layout", "step_layout"]
+__all__ = [
+    "COMMAND_BITS",
+    "INDEX_BITS",
+    "NO_COMMAND",
+    "command_index",
+    "command_layout",
+    "step_layout",
+]
 
 COMMAND_BITS = 8 * COMMAND_BYTES
 INDEX_BITS = 24
 """Bits of a command's index in its program, as errors name it."""
+NO_COMMAND = (1 << INDEX_BITS) - 1
+"""Where a command's index stands: none; what happens belongs to the program as a whole."""
 
 
 def command_index(command: Value) -> Value:

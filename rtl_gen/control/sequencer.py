@@ -11,7 +11,7 @@ from meadow.spec.commands import COMMON_FIELDS, UNIT_OF, Flag, Opcode, Outputs, 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.axi.lite_registers import error_layout
-from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS
+from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, NO_COMMAND
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.control.command_reader import QUEUE_COMMANDS, CommandReader
 from rtl_gen.control.watchdog import Watchdog
@@ -76,6 +76,7 @@ class Sequencer(wiring.Component):
     progress: a beat, a word or a tile row moves, anywhere.
     o_error: pulse with the error and the index of the command that caused it; an ACTIVATION error of a unit but the array
         is that of the last command handed to it, a WATCHDOG error that of the last command handed over.
+    turn_command: index of the command that is handed over next; NO_COMMAND while there is none.
     done: pulse. busy: level. flush: ports discard until idle. unit_reset: holds all units in reset.
     stuck: level while flushing, from the time on when nothing has moved for `watchdog` cycles.
 
@@ -115,6 +116,7 @@ class Sequencer(wiring.Component):
                 "progress": In(1),
                 "o_error": Out(error_layout(config)),
                 "command_index": Out(32),
+                "turn_command": Out(INDEX_BITS),
                 "done": Out(1),
                 "busy": Out(1),
                 "flush": Out(1),
@@ -138,6 +140,9 @@ class Sequencer(wiring.Component):
             self.flush.eq(state == _State.FLUSH),
             self.unit_reset.eq(state == _State.FLUSH),
             self.command_index.eq(self._executed),
+            self.turn_command.eq(
+                Mux(self._running & ~self._ended, self._executed[:INDEX_BITS], NO_COMMAND)
+            ),
             reader.active.eq(self._running),
             reader.program.eq(self.program),
             reader.program_length.eq(self.program_length),

@@ -46,6 +46,7 @@ class Decoder(wiring.Component):
         (with its last write). i_tile_free: In pulse, adds a credit to the two there are at first; a tile takes one
         with its first write, a cache tile without rows with its done.
     o_parameter, o_parameter_done, i_parameter_free: the same for slice headers, beat by beat.
+    o_tile_command, o_parameter_command: Out(INDEX_BITS), with a write, index of its command.
     error: Out pulse, registers.ErrorCode.STREAM: a bad preamble (see PreambleCheck), an index not below `entries`, 8
         codewords of a sub-stream that do not end within 32 bits, a stream that needs more or fewer beats than its job
         has, or a CRC-32 mismatch. There is one pulse; from then on beats are dropped and no job is taken until reset.
@@ -79,6 +80,8 @@ class Decoder(wiring.Component):
                     data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
                 ),
                 "o_parameter_done": Out(1),
+                "o_tile_command": Out(INDEX_BITS),
+                "o_parameter_command": Out(INDEX_BITS),
                 "i_parameter_free": In(1),
                 "error": Out(1),
                 "error_command": Out(INDEX_BITS),
@@ -157,6 +160,8 @@ class Decoder(wiring.Component):
         m.d.comb += [
             self.o_tile.eq(writer.o_tile),
             self.o_tile_done.eq(writer.o_tile_done),
+            self.o_tile_command.eq(writer.o_tile_command),
+            self.o_parameter_command.eq(reader.command),
             writer.i_tile_free.eq(self.i_tile_free),
             self.o_parameter.eq(reader.o_parameter),
             self.o_parameter_done.eq(reader.o_parameter_done),

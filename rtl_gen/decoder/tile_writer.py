@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import STEP_WEIGHTS
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.decoder.bundles import FILL_JOB, PART, tile_write_layout
 
 __all__ = ["SLOTS", "TileWriter"]
@@ -28,6 +29,7 @@ class TileWriter(wiring.Component):
         only and follow one another from the beginning of a tile.
     o_tile: Out {valid, payload: tile_write_layout}, slot starts at 0 and alternates. A wide part is one write of mask
         0b11 if `whole` (decoder_elements and width are at least STEP_WEIGHTS), else two of mask 1; others are one of mask 1.
+    o_tile_command: Out(INDEX_BITS), with a write, index of its command.
     o_tile_done: Out pulse, with the last write of a tile, or alone for a cache tile without rows.
     i_tile_free: In pulse, a slot may be filled again. SLOTS are free at first; a tile takes one with its first write.
 
@@ -48,6 +50,7 @@ class TileWriter(wiring.Component):
                     data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
                 ),
                 "o_tile_done": Out(1),
+                "o_tile_command": Out(INDEX_BITS),
                 "i_tile_free": In(1),
             }
         )
@@ -80,6 +83,7 @@ class TileWriter(wiring.Component):
         m.d.sync += [
             credits.eq(credits + self.i_tile_free - ((taken | (allowed & empty)) & ~active)),
             self.o_tile.valid.eq(taken),
+            self.o_tile_command.eq(job.command),
             write.slot.eq(slot),
             write.row.eq(row),
             write.column_beats.eq(column + Mux(job.cache, job.column_beats, 0)),

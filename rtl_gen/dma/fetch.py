@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.bundles import COMMAND_BITS, step_layout
+from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, command_index, step_layout
 from rtl_gen.decoder.bundles import FILL_JOB
 from rtl_gen.dma.bundles import READ_DESCRIPTOR
 from rtl_gen.dma.port_fetch import PortFetch
@@ -24,7 +24,8 @@ class FetchUnit(wiring.Component):
     i_command: In stream of 512 bits: LOAD, MATMUL, ATTEND in program order (others are taken and do nothing).
     step: In step_layout, stable while the device runs.
     o_read_<p>: Out stream of READ_DESCRIPTOR; o_fill_<p>: Out stream of FILL_JOB, both in the order of port p's data.
-    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues.
+    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues; busy_command: Out, its
+        index.
 
     Latency: `latency` cycles from a MATMUL command to `o_read_<p>.valid`. Throughput: a MATMUL every 5 cycles. Back-
     pressure: a port whose queues are full holds up the next command, but not the other ports' share of this one.
@@ -42,6 +43,7 @@ class FetchUnit(wiring.Component):
                 **{f"o_read_{port}": Out(stream.Signature(READ_DESCRIPTOR)) for port in ports},
                 **{f"o_fill_{port}": Out(stream.Signature(FILL_JOB)) for port in ports},
                 "busy": Out(1),
+                "busy_command": Out(INDEX_BITS),
             }
         )
 
@@ -57,7 +59,11 @@ class FetchUnit(wiring.Component):
             wiring.connect(m, port.o_fill, wiring.flipped(getattr(self, f"o_fill_{index}")))
             with m.If(port.busy):
                 m.d.comb += working.eq(1)
-        m.d.comb += [self.i_command.ready.eq(~active), self.busy.eq(active)]
+        m.d.comb += [
+            self.i_command.ready.eq(~active),
+            self.busy.eq(active),
+            self.busy_command.eq(command_index(command)),
+        ]
         m.d.sync += start.eq(self.i_command.valid & ~active)
         with m.If(~active):
             m.d.sync += [command.eq(self.i_command.payload), active.eq(self.i_command.valid)]

@@ -9,7 +9,13 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.control.bundles import (
+    COMMAND_BITS,
+    INDEX_BITS,
+    command_index,
+    command_layout,
+    step_layout,
+)
 from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.vector.activation_memory import ADDRESS_BITS, memory_write_layout
 from rtl_gen.vector.norm_parameters import norm_write_layout
@@ -124,7 +130,8 @@ class Loader(wiring.Component):
         port (see port_rows) of one LOAD after the other. Beats of later commands wait.
     o_write : client "loader" of ActivationMemory. o_norm : Out(stream, norm_write_layout), `i_norm` of VectorUnit.
     o_table : Out(stream, {address, data}), words of the activation table; the writer may take many cycles for one.
-    busy : Out(1), from the cycle a command is offered until its last word has been taken by its space.
+    busy : Out(1), from the cycle a command is offered until its last word has been taken by its space. busy_command :
+        Out(INDEX_BITS), its index.
 
     Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a word's last beat to
     `o_write`. Throughput: one beat per cycle and port, one word per cycle in total; ports take turns.
@@ -146,6 +153,7 @@ class Loader(wiring.Component):
                 "o_norm": Out(stream.Signature(norm_write_layout(config))),
                 "o_table": Out(stream.Signature(_word_layout(config))),
                 "busy": Out(1),
+                "busy_command": Out(INDEX_BITS),
             }
         )
 
@@ -186,6 +194,13 @@ class Loader(wiring.Component):
             self.o_table.payload.eq(word),
             self.i_command.ready.eq(state == _State.IDLE),
             self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
+            self.busy_command.eq(
+                Mux(
+                    state == _State.IDLE,
+                    command_index(self.i_command.payload),
+                    command_index(command.as_value()),
+                )
+            ),
         ]
         turn = Signal(range(max(2, config.ports)))
         free = ~valid | taken

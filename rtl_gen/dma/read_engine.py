@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.axi.signatures import Axi4Signature
+from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.dma.bundles import READ_BEAT, READ_DESCRIPTOR, Route
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
 from rtl_gen.stream.queue import Queue
@@ -17,8 +18,9 @@ from rtl_gen.stream.skid import Skid
 
 __all__ = ["TRAFFIC_BEAT", "ReadEngine"]
 
-TRAFFIC_BEAT = data.StructLayout({"valid": 1, "traffic": 3})
-"""One beat moved over the bus, for the counters; traffic is a TrafficClass."""
+TRAFFIC_BEAT = data.StructLayout({"valid": 1, "traffic": 3, "command": INDEX_BITS})
+"""One beat moved over the bus, for the counters and the timeline; traffic is a TrafficClass, command the index of the
+command that it belongs to."""
 
 _DESCRIPTORS = 4
 
@@ -127,6 +129,7 @@ class ReadEngine(wiring.Component):
             taken.last.eq(current.last & axi.rlast),
             self.beat.valid.eq(axi.rvalid & axi.rready),
             self.beat.traffic.eq(current.traffic),
+            self.beat.command.eq(current.command),
             failed.eq(axi.rvalid & axi.rready & axi.rresp[1]),
             response.address.eq(current.address),
             response.command.eq(current.command),

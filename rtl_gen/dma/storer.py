@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.delay import delayed
-from rtl_gen.control.bundles import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.control.bundles import (
+    COMMAND_BITS,
+    INDEX_BITS,
+    command_index,
+    command_layout,
+    step_layout,
+)
 from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.store_reader import StoreReader
@@ -49,7 +55,7 @@ class Storer(wiring.Component):
     o_write_{p} : Out(stream, WRITE_DESCRIPTOR); o_write_data_{p} : Out(stream, 128 bits), all beats of descriptor n before
         those of n+1. Data may be offered before its descriptor.
     busy : Out(1), from the cycle a command is offered until ports have taken all descriptors and data. Write responses
-        are the ports' business.
+        are the ports' business. busy_command : Out(INDEX_BITS), its index.
 
     Ports run independently; they take turns at the memory's read port. Throughput: one word per cycle in total, one beat
     per cycle and port: P beats per cycle while P <= segment beats in a word.
@@ -69,6 +75,7 @@ class Storer(wiring.Component):
                 **{f"o_write_{port}": Out(stream.Signature(WRITE_DESCRIPTOR)) for port in ports},
                 **{f"o_write_data_{port}": Out(stream.Signature(8 * BEAT_BYTES)) for port in ports},
                 "busy": Out(1),
+                "busy_command": Out(INDEX_BITS),
             }
         )
 
@@ -107,6 +114,13 @@ class Storer(wiring.Component):
         m.d.comb += [
             self.i_command.ready.eq(state == _State.IDLE),
             self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
+            self.busy_command.eq(
+                Mux(
+                    state == _State.IDLE,
+                    command_index(self.i_command.payload),
+                    command_index(command.as_value()),
+                )
+            ),
         ]
         with m.Switch(state):
             with m.Case(_State.IDLE):

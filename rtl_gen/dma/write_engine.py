@@ -117,6 +117,7 @@ class WriteEngine(wiring.Component):
                 axi.wlast.eq(last),
                 axi.wstrb.eq(_ALL_BYTES),
                 self.beat.traffic.eq(current.traffic),
+                self.beat.command.eq(current.command),
                 sent.eq(sent + 1),
             ]
             with m.If(self.flush):
