@@ -45,6 +45,13 @@ class StepResult:
     logits: np.ndarray | None
     counters: dict[str, int]
 
+    @property
+    def next_tokens(self) -> list[int]:
+        """The arg-max token of each head row; ValueError if the step was not asked for Outputs.ARGMAX."""
+        if self.tokens is None:
+            raise ValueError("this step has no tokens: it was not asked for Outputs.ARGMAX")
+        return [int(token) for token in self.tokens]
+
 
 @dataclass
 class Phase:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench")
-ALL = FLOORS
+FLOORS = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench", "examples")
+ALL = FLOORS[:-1]
 TOOLS = (
     *("typer", "click", "rich", "tokenizers", "safetensors", "torch", "transformers", "pyosys"),
     "matplotlib",
@@ -30,6 +30,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "cosim": (("meadow", "rtl_gen", "firmware", "cosim"), ("numpy",)),
     "boards": (("meadow.spec", "rtl_gen", "boards"), ("amaranth", "amaranth_boards", "pyosys")),
     "workbench": (ALL, ("numpy", "amaranth", *TOOLS)),
+    "examples": (ALL, ()),
 }
 
 

@@ -197,6 +197,36 @@ def _stalls(load: Load) -> str:
     return markdown(("run", "array busy", *STALLS), rows)
 
 
+def _demo(load: Load) -> str:
+    """The demo model, whole, on two configurations."""
+    reports = [load(name) for name in ("demo-tiny", "demo-small")]
+    cells: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("prefill of 5 tokens, cycles", lambda report: f"{report['prefill']['cycles']:,}"),
+        (
+            "array utilisation of that prefill",
+            lambda report: f"{report['prefill']['array_utilisation']:.1%}",
+        ),
+        ("decode, cycles per token", lambda report: f"{report['decode']['cycles_per_token']:,.0f}"),
+        (
+            "decode, DRAM bytes per token",
+            lambda report: f"{_moved(report['decode']) / report['decode']['tokens']:,.0f}",
+        ),
+        (
+            "decode, share of the ports' peak",
+            lambda report: f"{report['decode']['bandwidth_utilisation']:.1%}",
+        ),
+    ]
+    rows = [
+        [text, *("not measured" if report is None else cell(report) for report in reports)]
+        for text, cell in cells
+    ]
+    return markdown(("", "`tiny`, 64 MAC per cycle", "`small`, 256 MAC per cycle"), rows)
+
+
+def _moved(report: Mapping[str, Any]) -> int:
+    return sum(report["dram_bytes"].values())
+
+
 TABLES: Mapping[str, Table] = {
     "prefill": _prefill,
     "decode": _decode,
@@ -204,5 +234,6 @@ TABLES: Mapping[str, Table] = {
     "context": _context,
     "first-token": _first_token,
     "stalls": _stalls,
+    "demo": _demo,
 }
 """Marker in docs/performance.md -> its table."""

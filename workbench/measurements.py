@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published figures: every run of docs/performance.md, docs/packing.md and docs/memory-system.md by name, its JSON in
-docs/measurements/, the tables.
+"""The published figures: every run of README, docs/performance.md, docs/packing.md and docs/memory-system.md by name, its JSON in
+docs/measurements/, the tables. A report says in `commit` which sources it was made with.
 
 python -m workbench.measurements run [NAME ...]     (again; all that are missing without names)
 python -m workbench.measurements tables             (into the documents, between their markers)
@@ -13,26 +13,29 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from meadow.compiler.replace import replacing
-from workbench.measurement_tables import DECODE_CODECS, DECODE_RATES, TABLES, Table
+from workbench.first_screen import FIRST_SCREEN_TABLES
+from workbench.measurement_tables import DECODE_CODECS, DECODE_RATES, TABLES, Load, Table, markdown
 from workbench.memory_tables import MEMORY_RATES, MEMORY_TABLES
 from workbench.packing_tables import PACKING_TABLES
 
-__all__ = ["DOCUMENTS", "PACKING_RUNS", "RUNS", "command_line", "load", "main"]
+__all__ = [
+    "DEMO_RUNS",
+    "DOCUMENTS",
+    "PACKING_RUNS",
+    "RUNS",
+    "checkout_commit",
+    "command_line",
+    "load",
+    "main",
+]
 
 FOLDER = Path(__file__).parent.parent / "docs" / "measurements"
-DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
-    "performance.md": TABLES,
-    "packing.md": PACKING_TABLES,
-    "memory-system.md": MEMORY_TABLES,
-}
-"""Documents beside FOLDER -> their markers and tables."""
-
 PACKING_RUNS = {
     "packing-minilm": "report minilm",
     "packing-steps": "ablation",
@@ -40,7 +43,15 @@ PACKING_RUNS = {
 }
 """Name -> arguments of `meadow`; they simulate nothing."""
 
+DEMO_RUNS = {
+    "demo-tiny": "run --config tiny --max-tokens 32",
+    "demo-small": "run --config small --max-tokens 32",
+    "demo-story": "run --config tiny",
+}
+"""Name -> arguments of `meadow`; the demo model, simulated whole."""
+
 _PARALLEL = 2
+_SOURCES = ("meadow", "rtl_gen", "firmware", "cosim", "workbench", "pyproject.toml")
 
 
 def _runs() -> dict[str, str]:
@@ -63,6 +74,8 @@ def _runs() -> dict[str, str]:
         "batch-8": "opt-125m --phase decode --context 64 --batch 8 --layers 0 --head-channels 0 "
         "--bandwidth-gbps 12",
         "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
+        "meadow-decode": "opt-1.3b --phase decode --context 512 --bandwidth-gbps 12 --clock-mhz 100 "
+        "--codec rice --head-channels 1024",
     }
     for rate in DECODE_RATES:
         for codec in DECODE_CODECS:
@@ -75,6 +88,11 @@ def _runs() -> dict[str, str]:
                 "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
                 f"--bandwidth-gbps {rate} --dram {dram}"
             )
+    runs["memory-3-zynqmp-layer"] = (
+        "opt-125m --phase decode --context 64 --layers 1 --head-channels 2048 "
+        "--bandwidth-gbps 3 --dram zynqmp"
+    )
+    runs["memory-minilm-tiny"] = "minilm --config tiny --tokens 4 --dram zynqmp"
     for rate in (1, 3, 6, 12):
         for dataflow in ("tphs", "gemm"):
             for codec in ("raw", "auto"):
@@ -93,9 +111,43 @@ def _runs() -> dict[str, str]:
 RUNS = _runs()
 
 
+def _commits(kept: Callable[[str], bool]) -> Table:
+    """Which commit the stored runs were made with whose names are `kept`."""
+
+    def table(load: Load) -> str:
+        runs: dict[str, list[str]] = {}
+        for name in filter(kept, (*RUNS, *DEMO_RUNS, *PACKING_RUNS)):
+            report = load(name)
+            if report is not None:
+                runs.setdefault(report["commit"], []).append(f"`{name}`")
+        return markdown(
+            ("made with commit", "runs"),
+            [[f"`{commit}`", ", ".join(names)] for commit, names in sorted(runs.items())],
+        )
+
+    return table
+
+
+def _is_memory(name: str) -> bool:
+    return name.startswith("memory-")
+
+
+DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
+    "performance.md": {
+        **TABLES,
+        "commits": _commits(lambda name: name not in PACKING_RUNS and not _is_memory(name)),
+    },
+    "packing.md": {**PACKING_TABLES, "commits": _commits(PACKING_RUNS.__contains__)},
+    "memory-system.md": {**MEMORY_TABLES, "commits": _commits(_is_memory)},
+    "../README.md": FIRST_SCREEN_TABLES,
+}
+"""Documents as seen from docs -> their markers and tables."""
+
+
 def command_line(name: str) -> str:
     """The command whose report is stored under `name`."""
-    return f"meadow {PACKING_RUNS[name] if name in PACKING_RUNS else f'bench {RUNS[name]}'} --json"
+    others = PACKING_RUNS | DEMO_RUNS
+    return f"meadow {others[name] if name in others else f'bench {RUNS[name]}'} --json"
 
 
 def load(name: str) -> dict[str, Any] | None:
@@ -104,7 +156,28 @@ def load(name: str) -> dict[str, Any] | None:
     return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
-def _run(name: str) -> bool:
+def checkout_commit() -> str:
+    """Short hash of the checkout's commit, with "-dirty" behind it if sources were changed since.
+
+    ValueError outside a git checkout: a figure without its commit cannot be repeated.
+    """
+    here = ["git", "-C", str(Path(__file__).parent.parent)]
+    try:
+        commit, changes = (
+            subprocess.run([*here, *arguments], capture_output=True, text=True, check=True).stdout
+            for arguments in (
+                ["rev-parse", "--short=7", "HEAD"],
+                ["status", "--porcelain", "--", *_SOURCES],
+            )
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(
+            f"figures are stored in a git checkout, to name its commit: {error}"
+        ) from None
+    return commit.strip() + ("-dirty" if changes.strip() else "")
+
+
+def _run(name: str, commit: str) -> bool:
     """Run and store; False (and what was there stays) if the run failed or differed from golden."""
     begin = time.monotonic()
     result = subprocess.run(
@@ -115,7 +188,7 @@ def _run(name: str) -> bool:
     if result.returncode:
         print(f"{name}: exit {result.returncode}: {result.stderr.strip()[-500:]}", file=sys.stderr)
         return False
-    report = json.loads(result.stdout)
+    report = {"commit": commit, **json.loads(result.stdout)}
     FOLDER.mkdir(parents=True, exist_ok=True)
     with replacing(FOLDER / f"{name}.json", "the report") as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
@@ -158,7 +231,7 @@ def main(arguments: Sequence[str]) -> int:
                 return 2
             return 0
         case ["run", *names]:
-            known = (*RUNS, *PACKING_RUNS)
+            known = (*RUNS, *PACKING_RUNS, *DEMO_RUNS)
             unknown = [name for name in names if name not in known]
             if unknown:
                 print(
@@ -167,8 +240,13 @@ def main(arguments: Sequence[str]) -> int:
                 )
                 return 2
             chosen = names or [name for name in known if load(name) is None]
+            try:
+                commit = checkout_commit()
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                return 2
             with ThreadPoolExecutor(_PARALLEL) as pool:
-                return 0 if all(list(pool.map(_run, chosen))) else 1
+                return 0 if all(list(pool.map(lambda name: _run(name, commit), chosen))) else 1
     print(__doc__, file=sys.stderr)
     return 2
 

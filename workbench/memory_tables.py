@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from workbench.measurement_tables import Load, Table, markdown
 
@@ -44,4 +45,28 @@ def _whole_model(load: Load) -> str:
     )
 
 
-MEMORY_TABLES: Mapping[str, Table] = {"whole-model": _whole_model}
+def _parts(load: Load) -> str:
+    """Runs of which only some layers were simulated."""
+    lines = []
+    layer = load("memory-3-zynqmp-layer")
+    if layer is not None:
+        lines.append(
+            f"- OPT-125M at 3 Gbit/s behind `zynqmp`, {layer['layers_simulated']} of {layer['layers_total']} layers and "
+            f"{layer['head_channels_simulated']:,} of {layer['head_channels_total']:,} head channels simulated and scaled "
+            f"(`memory-3-zynqmp-layer`): {layer['cycles']:,} cycles, {_share(layer)}."
+        )
+    small = load("memory-minilm-tiny")
+    if small is not None:
+        lines.append(
+            f"- MiniLM on `tiny` (one port, {small['tokens']} tokens, {small['layers_simulated']} of "
+            f"{small['layers_total']} layers) behind `zynqmp` without a limit (`memory-minilm-tiny`): {_share(small)}."
+        )
+    return "\n".join(lines) if lines else _MISSING
+
+
+def _share(report: Mapping[str, Any]) -> str:
+    used, offered = report["bandwidth_utilisation"], report["bandwidth_offered"]
+    return f"used {used:.2%} of {offered:.2%} offered"
+
+
+MEMORY_TABLES: Mapping[str, Table] = {"whole-model": _whole_model, "parts": _parts}

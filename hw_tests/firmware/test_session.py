@@ -46,6 +46,16 @@ def test_prefill_gives_the_golden_logits(
     assert result.values[0] == expected[0].max()
 
 
+def test_next_tokens_are_those_of_the_step(make_session: MakeSession) -> None:
+    session = make_session(2)
+    result = session.step({1: prompt(4), 0: prompt(3)})
+    assert result.tokens is not None and result.next_tokens == result.tokens.tolist()
+    with pytest.raises(
+        ValueError, match="this step has no tokens: it was not asked for Outputs.AR"
+    ):
+        _ = session.step({0: [1]}, outputs=Outputs.LOGITS).next_tokens
+
+
 def test_generate_follows_the_arg_max(make_session: MakeSession, golden: BitTrueModel) -> None:
     session = make_session()
     tokens = list(session.generate(prompt(4), 5))

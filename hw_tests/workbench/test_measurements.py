@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -18,15 +19,28 @@ from workbench import measurements
 from workbench.bench_model import BenchOptions
 from workbench.cli import app
 from workbench.devices import Throttle
-from workbench.measurements import DOCUMENTS, PACKING_RUNS, RUNS, command_line, load, main
+from workbench.measurements import (
+    DEMO_RUNS,
+    DOCUMENTS,
+    PACKING_RUNS,
+    RUNS,
+    checkout_commit,
+    command_line,
+    load,
+    main,
+)
 
+COMMIT = "0123abc"
 REPORT = {"cycles": 10, "array_utilisation": 0.5, "bandwidth_utilisation": 0.25}
+STORED = {"commit": COMMIT, **REPORT}
 
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(measurements, "FOLDER", tmp_path / "measurements")
-    return tmp_path
+    monkeypatch.setattr(measurements, "FOLDER", tmp_path / "docs" / "measurements")
+    monkeypatch.setattr(measurements, "checkout_commit", lambda: COMMIT)
+    (tmp_path / "docs").mkdir()
+    return tmp_path / "docs"
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -45,7 +59,7 @@ def test_every_run_is_a_command_that_is_understood(
     result = CliRunner().invoke(app, words[1:])
     assert result.exit_code == 0, result.output
     options, throttle = seen[0]
-    assert options.config_name == "zcu102"
+    assert options.config_name == ("tiny" if name.endswith("-tiny") else "zcu102")
     if name.startswith("ttft"):
         model, codec = name.removeprefix("ttft-"), name.rsplit("-", 1)[1]
         assert model.startswith(options.workload) and options.codec == codec
@@ -86,7 +100,7 @@ def test_a_run_is_stored_by_its_name(monkeypatch: pytest.MonkeyPatch, folder: Pa
     bench = use(monkeypatch)
     assert load("prefill-deit-s") is None
     assert main(["run", "prefill-deit-s", "batch-8", "packing-minilm"]) == 0
-    assert load("prefill-deit-s") == REPORT | {"call": 1}
+    assert load("prefill-deit-s") == STORED | {"call": 1}
     assert [call[2] for call in bench.calls] == ["workbench.cli"] * 3
     assert bench.calls[1][3:] == ["bench", *shlex.split(RUNS["batch-8"]), "--json"]
     assert bench.calls[2][3:] == ["report", "minilm", "--json"]
@@ -103,9 +117,9 @@ def test_only_missing_runs_are_made_without_names(
     bench = use(monkeypatch)
     assert main(["run", "decode-64"]) == 0
     assert main(["run"]) == 0
-    every = len(RUNS) + len(PACKING_RUNS)
+    every = len(RUNS) + len(PACKING_RUNS) + len(DEMO_RUNS)
     assert len(bench.calls) == every
-    assert load("decode-64") == REPORT | {"call": 1}
+    assert load("decode-64") == STORED | {"call": 1}
     assert main(["run"]) == 0 and len(bench.calls) == every
 
 
@@ -116,7 +130,7 @@ def test_a_run_that_fails_leaves_what_was_there(
     assert main(["run", "decode-64"]) == 0
     use(monkeypatch, code=1)
     assert main(["run", "decode-64", "batch-8"]) == 1
-    assert load("decode-64") == REPORT | {"call": 1} and load("batch-8") is None
+    assert load("decode-64") == STORED | {"call": 1} and load("batch-8") is None
     assert "decode-64: exit 1: what went wrong" in capsys.readouterr().err
 
 
@@ -142,6 +156,45 @@ def test_a_document_without_markers_is_left_alone(
     assert main(["tables"]) == 2
     assert "performance.md must have the markers <!-- prefill -->" in capsys.readouterr().err
     assert document.read_text() == "nothing"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_show_what_is_stored(document: str) -> None:
+    text = (measurements.FOLDER.parent / document).read_text("utf-8")
+    for name, table in DOCUMENTS[document].items():
+        shown = text.split(f"<!-- {name} -->\n")[1].split(f"\n<!-- /{name} -->")[0]
+        assert shown == table(load), f"{document}: python -m workbench.measurements tables"
+
+
+@pytest.mark.parametrize("name", [*RUNS, *PACKING_RUNS, *DEMO_RUNS])
+def test_every_stored_report_names_its_commit(name: str) -> None:
+    report = load(name)
+    assert report is None or re.fullmatch(r"[0-9a-f]{7,}", report["commit"])
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@b.c")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_changed_sources_are_told_from_a_commit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measurements, "__file__", str(tmp_path / "workbench" / "measurements.py"))
+    (tmp_path / "workbench").mkdir()
+    with pytest.raises(ValueError, match="figures are stored in a git checkout"):
+        checkout_commit()
+    git(tmp_path, "init")
+    (tmp_path / "workbench" / "a.py").write_text("a = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "A source")
+    commit = git(tmp_path, "rev-parse", "--short=7", "HEAD")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "new.json").write_text("{}")
+    assert checkout_commit() == commit
+    (tmp_path / "workbench" / "a.py").write_text("a = 2\n")
+    assert checkout_commit() == f"{commit}-dirty"
 
 
 @pytest.mark.parametrize("arguments", [[], ["walk"], ["tables", "all"], ["run", "decode-65"]])

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from boards.zcu102.resources import BLOCKS, DEVICE, _sum_cells, count_block, count_device
 from meadow.spec.config import named_config
+
+PERFORMANCE = Path(__file__).parents[3] / "docs" / "performance.md"
 
 
 def test_primitives_are_folded() -> None:
@@ -30,3 +34,6 @@ def test_the_largest_configuration_fits_its_device() -> None:
     assert counts["lane"]["dsp"] * config.lanes >= config.macs
     assert counts["total"]["dsp"] <= DEVICE["dsp"], counts
     assert counts["total"]["ramb18"] <= 2 * DEVICE["ramb36"], counts
+    dsp = f"{counts['total']['dsp']} of {DEVICE['dsp']}"
+    memories = f"{counts['total']['ramb18'] / 2:g} of {DEVICE['ramb36']}"
+    assert f"| **all** | | **{dsp}** | **{memories}** |" in PERFORMANCE.read_text("utf-8")
