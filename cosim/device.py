@@ -16,7 +16,7 @@ from cosim.verilator_build import build_library
 from firmware.device import Device, DeviceTimeout, RegisterError
 from meadow.compiler.replace import check_replaceable
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.activity import activity_items
+from rtl_gen.interfaces.activity import activity_items
 
 __all__ = ["CosimDevice"]
 

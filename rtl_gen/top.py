@@ -12,21 +12,21 @@ from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.array.array import Array
 from rtl_gen.axi.lite_registers import LiteRegisters
-from rtl_gen.axi.signatures import Axi4Signature, LiteSignature
-from rtl_gen.control.activity import activity_items, activity_units
-from rtl_gen.control.bundles import INDEX_BITS, NO_COMMAND
+from rtl_gen.blocks.merge import StreamMerge
 from rtl_gen.control.sequencer import Sequencer
 from rtl_gen.control.tile_wait import TileWait
 from rtl_gen.decoder.decoder import Decoder
-from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
 from rtl_gen.dma.fetch import FetchUnit
 from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.storer import Storer
-from rtl_gen.stream.merge import StreamMerge
-from rtl_gen.vector.activation_memory import ActivationMemory
+from rtl_gen.interfaces.activity import activity_items, activity_units
+from rtl_gen.interfaces.axi import Axi4Signature, LiteSignature
+from rtl_gen.interfaces.command import INDEX_BITS, NO_COMMAND
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR, Route
+from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.vector.vector_unit import VectorUnit
-from rtl_gen.vector.writer import ResultWriter
+from rtl_gen.writer.writer import ResultWriter
 
 __all__ = ["Accelerator"]
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from meadow.spec.config import AcceleratorConfig, named_config
-from rtl_gen.array.lane_chain import LANE_MODULE, lane_verilog
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.axi.lite_registers import LiteRegisters
+from rtl_gen.blocks.verilog import convert_component
 from rtl_gen.control.sequencer import Sequencer
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
@@ -30,10 +30,10 @@ from rtl_gen.dma.fetch import FetchUnit
 from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.storer import Storer
-from rtl_gen.vector.activation_memory import ActivationMemory, bank_verilog
+from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
+from rtl_gen.memory.activation_memory import ActivationMemory, bank_verilog
 from rtl_gen.vector.vector_unit import VectorUnit
-from rtl_gen.vector.writer import ResultWriter
-from rtl_gen.verilog import convert_component
+from rtl_gen.writer.writer import ResultWriter
 
 __all__ = ["BLOCKS", "DEVICE", "count_block", "count_device"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from amaranth.hdl import Assert, Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.fifo import SyncFIFOBuffered
 
-from rtl_gen.verilog import convert_component
+from rtl_gen.blocks.verilog import convert_component
 
 __all__ = ["FAULTS", "CopyEngine", "copy_engine_verilog"]
 

@@ -21,8 +21,8 @@ from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
 from meadow.spec.commands import Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
-from rtl_gen.control.activity import activity_units
-from rtl_gen.control.bundles import NO_COMMAND
+from rtl_gen.interfaces.activity import activity_units
+from rtl_gen.interfaces.command import NO_COMMAND
 
 _VECTOR = (Opcode.NORM, Opcode.VECTOR, Opcode.SOFTMAX)
 

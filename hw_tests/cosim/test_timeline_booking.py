@@ -32,7 +32,7 @@ from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
 from meadow.spec.commands import UNIT_OF, Opcode, Unit
 from meadow.spec.config import BEAT_BYTES, named_config
-from rtl_gen.control.bundles import NO_COMMAND
+from rtl_gen.interfaces.command import NO_COMMAND
 
 _STEPS = {"tphs": (11, 19), "gemm": (0, 23)}
 """Cached and new tokens."""

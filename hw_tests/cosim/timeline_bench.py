@@ -18,7 +18,7 @@ from meadow.golden.image import Image
 from meadow.spec.commands import COMMAND_BYTES, AttendPart, Command, Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.step import Step
-from rtl_gen.control.bundles import NO_COMMAND
+from rtl_gen.interfaces.command import NO_COMMAND
 
 __all__ = ["Event", "Recorded", "amounts", "candidates", "commands_of", "record", "record_alone"]
 

@@ -15,7 +15,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
 from hw_tests.formal.bench import Bench, Probe
 from hw_tests.formal.mutation import mutant
 from meadow.spec.streams import Codec
-from rtl_gen.array.delay import delayed
+from rtl_gen.blocks.delay import delayed
 from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.checksum import StreamChecksum
 from rtl_gen.decoder.decoder import Decoder

@@ -10,8 +10,8 @@ from amaranth.hdl import Const, Mux, Signal
 from hw_tests.formal.axi_rules import check_stable, counter, queue_invariant, stays
 from hw_tests.formal.bench import Bench, Probe
 from meadow.spec.config import BEAT_BYTES
-from rtl_gen.dma.bundles import READ_DESCRIPTOR, WRITE_DESCRIPTOR
 from rtl_gen.dma.bursts import burst_layout, max_burst_beats
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR, WRITE_DESCRIPTOR
 
 __all__ = ["credit_bench", "master_bench", "port_bench", "splitter_bench"]
 

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from hw_tests.formal.bench import Bench
 from meadow.spec.streams import LITERAL, MODE_BITS, MODES_PER_WORD, WORD_BYTES
-from rtl_gen.decoder.bundles import REFILLS, STEP_BYTES, WIDTHS
+from rtl_gen.interfaces.tile import REFILLS, STEP_BYTES, WIDTHS
 
 __all__ = ["CODECS", "step_bench", "step_count_bench"]
 

@@ -25,12 +25,12 @@ from hw_tests.formal.dma_benches import (
 from hw_tests.formal.mutation import mutant
 from hw_tests.formal.prover import ABC_BMC, prove, refute
 from meadow.spec.config import AcceleratorConfig, named_config
-from rtl_gen.dma.bundles import READ_DESCRIPTOR, WRITE_DESCRIPTOR
+from rtl_gen.blocks.skid import Skid
 from rtl_gen.dma.bursts import BurstSplitter
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.read_engine import ReadEngine
 from rtl_gen.dma.write_engine import WriteEngine
-from rtl_gen.stream.skid import Skid
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR, WRITE_DESCRIPTOR
 
 pytestmark = pytest.mark.formal
 

@@ -13,7 +13,7 @@ from hw_tests.formal.axi_rules import stays
 from hw_tests.formal.bench import Bench
 from hw_tests.formal.mutation import mutant
 from hw_tests.formal.prover import ABC_BMC, ABC_PDR, Z3, prove, refute, run
-from rtl_gen.stream.skid import Skid
+from rtl_gen.blocks.skid import Skid
 
 pytestmark = pytest.mark.formal
 

@@ -9,8 +9,8 @@ from amaranth.hdl import Cat, Mux, Signal, Value
 
 from hw_tests.formal.bench import Bench
 from meadow.spec.config import BEAT_BYTES
-from rtl_gen.decoder.bundles import STEP_BYTES
 from rtl_gen.decoder.byte_window import ANY_BYTE_STEP, RING_BEATS
+from rtl_gen.interfaces.tile import STEP_BYTES
 
 __all__ = ["front_bench", "window_bench"]
 

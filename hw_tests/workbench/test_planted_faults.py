@@ -23,7 +23,7 @@ from meadow.golden.streams import stream_checksum
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import Control, register_map
 from meadow.spec.streams import HEADER_BYTES
-from rtl_gen.array.lane_chain import LANE_MODULE
+from rtl_gen.lane.lane_chain import LANE_MODULE
 from workbench.cli import app
 from workbench.models import CompileOptions, load_model
 

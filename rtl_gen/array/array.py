@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array_control import ArrayControl
-from rtl_gen.array.lane_chain import LaneChain
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
-from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, step_layout
-from rtl_gen.decoder.bundles import parameter_write_layout, tile_write_layout
-from rtl_gen.vector.bundles import result_word_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.result import result_word_layout
+from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
+from rtl_gen.lane.lane_chain import LaneChain
 
 __all__ = ["Array"]
 

@@ -8,7 +8,19 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import (
+from rtl_gen.array.drain import Drain
+from rtl_gen.array.drain_passes import DrainPasses
+from rtl_gen.array.issue import Issue
+from rtl_gen.array.operand_loader import OperandLoader
+from rtl_gen.array.parameter_buffer import PARAMETER
+from rtl_gen.array.result_address import ResultAddress
+from rtl_gen.array.step_generator import StepGenerator
+from rtl_gen.array.tile_buffer import tile_read_layout
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
+from rtl_gen.blocks.skid import Skid
+from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.lane import (
     Target,
     drain_layout,
     fetch_layout,
@@ -17,21 +29,9 @@ from rtl_gen.array.bundles import (
     result_layout,
     word_layout,
 )
-from rtl_gen.array.delay import delayed
-from rtl_gen.array.drain import Drain
-from rtl_gen.array.drain_passes import DrainPasses
-from rtl_gen.array.issue import Issue
-from rtl_gen.array.latency import LaneLatency
-from rtl_gen.array.operand_loader import OperandLoader
-from rtl_gen.array.parameter_buffer import PARAMETER
-from rtl_gen.array.result_address import ResultAddress
-from rtl_gen.array.schedule_bundles import drain_job_layout
-from rtl_gen.array.step_generator import StepGenerator
-from rtl_gen.array.tile_buffer import tile_read_layout
-from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, step_layout
-from rtl_gen.stream.queue import Queue
-from rtl_gen.stream.skid import Skid
-from rtl_gen.vector.bundles import result_word_layout
+from rtl_gen.interfaces.result import result_word_layout
+from rtl_gen.interfaces.schedule import drain_job_layout
+from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["ArrayControl"]
 

@@ -8,13 +8,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import DrainMode, Target, drain_layout, finish_layout
-from rtl_gen.array.delay import delayed
-from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.parameter_buffer import PARAMETER, ParameterBuffer
-from rtl_gen.array.schedule_bundles import drain_pass_layout, result_context_layout
-from rtl_gen.control.bundles import INDEX_BITS
-from rtl_gen.vector.bundles import ResultMode, writer_depth
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.lane import DrainMode, Target, drain_layout, finish_layout
+from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.interfaces.schedule import drain_pass_layout, result_context_layout
+from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["Drain"]
 

@@ -8,9 +8,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import DrainMode
-from rtl_gen.array.lane_tokens import divided_by_heads
-from rtl_gen.array.schedule_bundles import drain_job_layout, drain_pass_layout
+from rtl_gen.interfaces.lane import DrainMode
+from rtl_gen.interfaces.schedule import drain_job_layout, drain_pass_layout
+from rtl_gen.lane.lane_tokens import divided_by_heads
 
 __all__ = ["DrainPasses"]
 

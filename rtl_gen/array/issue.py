@@ -8,12 +8,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import Target, issue_layout
-from rtl_gen.array.delay import delayed
-from rtl_gen.array.latency import LaneLatency
-from rtl_gen.array.schedule_bundles import array_step_layout
 from rtl_gen.array.tile_buffer import TileBuffer, tile_read_layout
-from rtl_gen.control.bundles import INDEX_BITS
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.lane import Target, issue_layout
+from rtl_gen.interfaces.schedule import array_step_layout
+from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["Issue"]
 

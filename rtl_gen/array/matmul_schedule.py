@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import MatmulOutput, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import DrainMode
-from rtl_gen.array.schedule_bundles import array_step_layout, drain_job_layout
-from rtl_gen.control.bundles import command_layout, step_layout
-from rtl_gen.vector.bundles import ResultMode
+from rtl_gen.interfaces.command import command_layout, step_layout
+from rtl_gen.interfaces.lane import DrainMode
+from rtl_gen.interfaces.result import ResultMode
+from rtl_gen.interfaces.schedule import array_step_layout, drain_job_layout
 
 __all__ = ["MatmulSchedule"]
 

@@ -8,11 +8,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.array.bundles import WordKind, fetch_layout, word_layout
-from rtl_gen.array.latency import LaneLatency
-from rtl_gen.array.schedule_bundles import array_step_layout
-from rtl_gen.control.bundles import INDEX_BITS
-from rtl_gen.stream.queue import Queue
+from rtl_gen.blocks.queue import Queue
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.lane import WordKind, fetch_layout, word_layout
+from rtl_gen.interfaces.schedule import array_step_layout
+from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["OperandLoader"]
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import HEADER_BYTES, HEADER_FIELDS
-from rtl_gen.decoder.bundles import parameter_write_layout
+from rtl_gen.interfaces.tile import parameter_write_layout
 
 __all__ = ["PARAMETER", "ParameterBuffer"]
 

@@ -8,11 +8,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import result_layout
-from rtl_gen.array.latency import LaneLatency
-from rtl_gen.array.schedule_bundles import result_context_layout
-from rtl_gen.stream.queue import Queue
-from rtl_gen.vector.bundles import result_word_layout
+from rtl_gen.blocks.queue import Queue
+from rtl_gen.interfaces.lane import result_layout
+from rtl_gen.interfaces.result import result_word_layout
+from rtl_gen.interfaces.schedule import result_context_layout
+from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["ResultAddress"]
 

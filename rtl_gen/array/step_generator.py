@@ -9,17 +9,17 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.array.bundles import Target
+from rtl_gen.array.attend_schedule import AttendSchedule
 from rtl_gen.array.matmul_schedule import MatmulSchedule
-from rtl_gen.array.schedule_bundles import array_step_layout, drain_job_layout
-from rtl_gen.attention.attend_schedule import AttendSchedule
-from rtl_gen.control.bundles import (
+from rtl_gen.interfaces.command import (
     COMMAND_BITS,
     INDEX_BITS,
     command_index,
     command_layout,
     step_layout,
 )
+from rtl_gen.interfaces.lane import Target
+from rtl_gen.interfaces.schedule import array_step_layout, drain_job_layout
 
 __all__ = ["StepGenerator"]
 

@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.decoder.bundles import tile_write_layout
+from rtl_gen.interfaces.tile import tile_write_layout
 
 __all__ = ["TileBuffer", "tile_read_layout"]
 

@@ -20,8 +20,8 @@ from meadow.spec.registers import (
     Register,
     register_map,
 )
-from rtl_gen.axi.signatures import LITE_ADDRESS_BITS, LiteSignature
-from rtl_gen.control.bundles import step_layout
+from rtl_gen.interfaces.axi import LITE_ADDRESS_BITS, LiteSignature
+from rtl_gen.interfaces.command import step_layout
 
 __all__ = ["INCREMENT_BITS", "LiteRegisters", "error_layout"]
 

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode, command_fields
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.ranges import command_rules, field_ranges
-from rtl_gen.control.bundles import COMMAND_BITS, command_layout
-from rtl_gen.stream.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
+from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
+from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
 
 __all__ = ["CommandCheck", "Verdict"]
 

@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import COMMAND_BYTES, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS
 from rtl_gen.control.command_check import CommandCheck, Verdict
-from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
+from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR, Route
 
 __all__ = ["ENTRY", "QUEUE_COMMANDS", "CommandReader"]
 

@@ -11,11 +11,11 @@ from meadow.spec.commands import COMMON_FIELDS, UNIT_OF, Flag, Opcode, Outputs, 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.axi.lite_registers import error_layout
-from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, NO_COMMAND
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.control.command_reader import QUEUE_COMMANDS, CommandReader
 from rtl_gen.control.watchdog import Watchdog
-from rtl_gen.dma.bundles import READ_DESCRIPTOR
+from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, NO_COMMAND
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR
 
 __all__ = ["Sequencer", "fault_candidate_layout"]
 

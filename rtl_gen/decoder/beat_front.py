@@ -8,8 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
-from rtl_gen.control.bundles import INDEX_BITS
-from rtl_gen.decoder.bundles import FILL_JOB
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.tile import FILL_JOB
 
 __all__ = ["FRONT_JOB", "BeatFront"]
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.streams import WORD_BYTES
-from rtl_gen.decoder.bundles import STEP_BYTES
+from rtl_gen.interfaces.tile import STEP_BYTES
 
 __all__ = ["ANY_BYTE_STEP", "RING_BEATS", "ByteWindow"]
 

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
-from rtl_gen.stream.crc32 import CRC_ONES, crc_network
+from rtl_gen.blocks.crc32 import CRC_ONES, crc_network
 
 __all__ = ["StreamChecksum"]
 

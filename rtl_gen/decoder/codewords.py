@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.streams import RUN_BITS, RUN_WEIGHTS
-from rtl_gen.array.delay import delayed
+from rtl_gen.blocks.delay import delayed
 from rtl_gen.decoder.ranks import (
     NIBBLE_BITS,
     RANK_BITS,

@@ -11,10 +11,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.array.delay import delayed
-from rtl_gen.control.bundles import INDEX_BITS
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.decoder.beat_front import FRONT_JOB, BeatFront
-from rtl_gen.decoder.bundles import FILL_JOB, PART, parameter_write_layout, tile_write_layout
 from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.checksum import StreamChecksum
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
@@ -22,7 +21,8 @@ from rtl_gen.decoder.reader import StreamReader
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.step_issue import StepIssue
 from rtl_gen.decoder.tile_writer import TileWriter
-from rtl_gen.stream.queue import Queue
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.tile import FILL_JOB, PART, parameter_write_layout, tile_write_layout
 
 __all__ = ["Decoder"]
 

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.streams import MAX_WIDTH, PACKET_IDS, STEP_WEIGHTS, WORD_BYTES
-from rtl_gen.array.delay import delayed
-from rtl_gen.decoder.bundles import STEP, UNPACKED, WIDTHS
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.tile import STEP, UNPACKED, WIDTHS
 
 __all__ = ["INDEX_BITS", "ROW_ENTRIES", "DictionaryUnpacker"]
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.streams import GROUP_WEIGHTS, MODE_BITS, MODES_PER_WORD, PACKET_IDS, STEP_WEIGHTS
-from rtl_gen.decoder.bundles import WIDTHS
+from rtl_gen.interfaces.tile import WIDTHS
 
 __all__ = ["ModeWords", "steps_bits"]
 

@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MODE_BITS, SUBSTREAMS, Codec
-from rtl_gen.decoder.bundles import FILL_JOB, PRIME, parameter_write_layout
 from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.dictionary import INDEX_BITS, ROW_ENTRIES
 from rtl_gen.decoder.mode_words import steps_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
 from rtl_gen.decoder.tile_writer import SLOTS
+from rtl_gen.interfaces.tile import FILL_JOB, PRIME, parameter_write_layout
 
 __all__ = ["StreamReader"]
 

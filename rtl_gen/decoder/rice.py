@@ -15,12 +15,12 @@ from meadow.spec.streams import (
     SUBSTREAMS,
     WORD_BYTES,
 )
-from rtl_gen.array.delay import delayed
-from rtl_gen.decoder.bundles import PRIME, REFILLS, STEP, UNPACKED
+from rtl_gen.blocks.delay import delayed
 from rtl_gen.decoder.codewords import Codewords
 from rtl_gen.decoder.ranks import count_ones
 from rtl_gen.decoder.step_issue import ISSUE
 from rtl_gen.decoder.substreams import SubStreamPair
+from rtl_gen.interfaces.tile import PRIME, REFILLS, STEP, UNPACKED
 
 __all__ = ["RiceUnpacker"]
 

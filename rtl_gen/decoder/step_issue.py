@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import LITERAL, MODE_BITS, SUBSTREAMS, WORD_BYTES
-from rtl_gen.decoder.bundles import REFILLS, STEP, STEP_BYTES, WIDTHS
 from rtl_gen.decoder.byte_window import RING_BEATS, ByteWindow
 from rtl_gen.decoder.mode_words import ModeWords, steps_bits
+from rtl_gen.interfaces.tile import REFILLS, STEP, STEP_BYTES, WIDTHS
 
 __all__ = ["ISSUE", "StepIssue"]
 

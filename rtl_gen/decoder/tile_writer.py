@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import STEP_WEIGHTS
-from rtl_gen.control.bundles import INDEX_BITS
-from rtl_gen.decoder.bundles import FILL_JOB, PART, tile_write_layout
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.tile import FILL_JOB, PART, tile_write_layout
 
 __all__ = ["SLOTS", "TileWriter"]
 

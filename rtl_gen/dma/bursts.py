@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.control.bundles import INDEX_BITS
+from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = ["BurstSplitter", "burst_layout", "fault_layout", "max_burst_beats"]
 

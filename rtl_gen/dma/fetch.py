@@ -8,10 +8,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.bundles import COMMAND_BITS, INDEX_BITS, command_index, step_layout
-from rtl_gen.decoder.bundles import FILL_JOB
-from rtl_gen.dma.bundles import READ_DESCRIPTOR
 from rtl_gen.dma.port_fetch import PortFetch
+from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, command_index, step_layout
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR
+from rtl_gen.interfaces.tile import FILL_JOB
 
 __all__ = ["FetchUnit"]
 

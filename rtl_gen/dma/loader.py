@@ -9,17 +9,17 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.control.bundles import (
+from rtl_gen.dma.port_rows import first_row, share
+from rtl_gen.interfaces.command import (
     COMMAND_BITS,
     INDEX_BITS,
     command_index,
     command_layout,
     step_layout,
 )
-from rtl_gen.dma.port_rows import first_row, share
-from rtl_gen.vector.activation_memory import ADDRESS_BITS, memory_write_layout
-from rtl_gen.vector.norm_parameters import norm_write_layout
-from rtl_gen.vector.row_set import ROW_BITS, row_count
+from rtl_gen.interfaces.row_set import ROW_BITS, row_count
+from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.norm.norm_parameters import norm_write_layout
 
 __all__ = ["Loader"]
 

@@ -8,11 +8,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.axi.signatures import Axi4Signature
-from rtl_gen.dma.bundles import READ_BEAT, READ_DESCRIPTOR, WRITE_DESCRIPTOR
 from rtl_gen.dma.bursts import fault_layout
 from rtl_gen.dma.read_engine import TRAFFIC_BEAT, ReadEngine
 from rtl_gen.dma.write_engine import WriteEngine
+from rtl_gen.interfaces.axi import Axi4Signature
+from rtl_gen.interfaces.dma import READ_BEAT, READ_DESCRIPTOR, WRITE_DESCRIPTOR
 
 __all__ = ["MemoryPort"]
 

@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import AttendPart, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.bundles import COMMAND_BITS, command_index, command_layout, step_layout
-from rtl_gen.decoder.bundles import FILL_JOB
-from rtl_gen.dma.bundles import READ_DESCRIPTOR, Route
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.port_rows import first_row, share
-from rtl_gen.stream.queue import Queue
-from rtl_gen.vector.row_set import ROW_BITS, row_count
+from rtl_gen.interfaces.command import COMMAND_BITS, command_index, command_layout, step_layout
+from rtl_gen.interfaces.dma import READ_DESCRIPTOR, Route
+from rtl_gen.interfaces.row_set import ROW_BITS, row_count
+from rtl_gen.interfaces.tile import FILL_JOB
 
 __all__ = ["PortFetch"]
 

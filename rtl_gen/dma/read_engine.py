@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
-from rtl_gen.axi.signatures import Axi4Signature
-from rtl_gen.control.bundles import INDEX_BITS
-from rtl_gen.dma.bundles import READ_BEAT, READ_DESCRIPTOR, Route
+from rtl_gen.blocks.queue import Queue
+from rtl_gen.blocks.skid import Skid
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
-from rtl_gen.stream.queue import Queue
-from rtl_gen.stream.skid import Skid
+from rtl_gen.interfaces.axi import Axi4Signature
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.dma import READ_BEAT, READ_DESCRIPTOR, Route
 
 __all__ = ["TRAFFIC_BEAT", "ReadEngine"]
 

@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.control.bundles import command_index, command_layout, step_layout
-from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
 from rtl_gen.dma.store_share import SHARE
-from rtl_gen.vector.row_set import ROW_BITS
+from rtl_gen.interfaces.command import command_index, command_layout, step_layout
+from rtl_gen.interfaces.dma import WRITE_DESCRIPTOR
+from rtl_gen.interfaces.row_set import ROW_BITS
 
 __all__ = ["StoreDescriptors"]
 

@@ -9,24 +9,24 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.array.delay import delayed
-from rtl_gen.control.bundles import (
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.dma.store_descriptors import StoreDescriptors
+from rtl_gen.dma.store_reader import StoreReader
+from rtl_gen.dma.store_share import StoreShare
+from rtl_gen.interfaces.command import (
     COMMAND_BITS,
     INDEX_BITS,
     command_index,
     command_layout,
     step_layout,
 )
-from rtl_gen.dma.bundles import WRITE_DESCRIPTOR
-from rtl_gen.dma.store_descriptors import StoreDescriptors
-from rtl_gen.dma.store_reader import StoreReader
-from rtl_gen.dma.store_share import StoreShare
-from rtl_gen.vector.activation_memory import (
+from rtl_gen.interfaces.dma import WRITE_DESCRIPTOR
+from rtl_gen.interfaces.row_set import ROW_BITS, row_count
+from rtl_gen.memory.activation_memory import (
     ADDRESS_BITS,
     ActivationMemory,
     memory_read_layout,
 )
-from rtl_gen.vector.row_set import ROW_BITS, row_count
 
 __all__ = ["Storer"]
 

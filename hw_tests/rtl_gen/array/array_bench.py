@@ -16,7 +16,7 @@ from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import TABLE_ENTRIES, gate, rotate, saturate, table_index
 from meadow.spec.step import Step
 from rtl_gen.array.array import Array
-from rtl_gen.vector.bundles import ResultMode, writer_depth
+from rtl_gen.interfaces.result import ResultMode, writer_depth
 
 __all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "simulate"]
 

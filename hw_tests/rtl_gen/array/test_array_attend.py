@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, simulate
-from hw_tests.rtl_gen.attention.online_row import AttentionRow
+from hw_tests.rtl_gen.softmax.online_row import AttentionRow
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import output_scale, requantise, softmax_row

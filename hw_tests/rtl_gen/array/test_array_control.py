@@ -14,9 +14,9 @@ from meadow.spec.commands import AttendPart, Command, MatmulOutput, Opcode, RowS
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
 from rtl_gen.array.array_control import ArrayControl
-from rtl_gen.array.bundles import DrainMode, Target, WordKind
-from rtl_gen.array.latency import LaneLatency
-from rtl_gen.vector.bundles import writer_depth
+from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
+from rtl_gen.interfaces.result import writer_depth
+from rtl_gen.lane.latency import LaneLatency
 
 _NEVER = -(1 << 20)
 _SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=4)

@@ -9,10 +9,10 @@ import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS
-from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.drain import Drain
-from rtl_gen.array.latency import LaneLatency
-from rtl_gen.vector.bundles import ResultMode, writer_depth
+from rtl_gen.interfaces.lane import DrainMode
+from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.lane.latency import LaneLatency
 
 _CONFIG = CONFIGURATIONS["small"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.drain_passes import DrainPasses
+from rtl_gen.interfaces.lane import DrainMode
 
 _SEED = 31
 _SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=20)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS
-from rtl_gen.array.bundles import Target
 from rtl_gen.array.issue import Issue
-from rtl_gen.array.latency import LaneLatency
+from rtl_gen.interfaces.lane import Target
+from rtl_gen.lane.latency import LaneLatency
 
 _CONFIG = CONFIGURATIONS["small"]
 

@@ -10,9 +10,9 @@ import pytest
 from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
-from rtl_gen.array.bundles import DrainMode
 from rtl_gen.array.matmul_schedule import MatmulSchedule
-from rtl_gen.vector.bundles import ResultMode
+from rtl_gen.interfaces.lane import DrainMode
+from rtl_gen.interfaces.result import ResultMode
 
 _CONFIG = CONFIGURATIONS["small"]
 _STEP = (

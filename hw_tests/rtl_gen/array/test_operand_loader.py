@@ -11,10 +11,10 @@ import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from rtl_gen.array.bundles import WordKind
 from rtl_gen.array.issue import Issue
-from rtl_gen.array.latency import LaneLatency
 from rtl_gen.array.operand_loader import OperandLoader
+from rtl_gen.interfaces.lane import WordKind
+from rtl_gen.lane.latency import LaneLatency
 
 _SMALL = CONFIGURATIONS["small"]
 _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=64, rows=4)

@@ -8,7 +8,7 @@ import random
 from hw_tests.rtl_gen.array.simulation import run
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.result_address import ResultAddress
-from rtl_gen.vector.bundles import ResultMode
+from rtl_gen.interfaces.result import ResultMode
 
 
 def test_words_take_over_their_context() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hw_tests.cocotb_runner import build_and_test, generate_verilog
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.axi.lite_registers import LiteRegisters
-from rtl_gen.axi.signatures import axi_ports
+from rtl_gen.interfaces.axi import axi_ports
 
 
 @pytest.mark.cocotb

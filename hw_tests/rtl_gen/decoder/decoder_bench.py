@@ -22,8 +22,8 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     reseal,
 )
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.decoder.bundles import parameter_write_layout, tile_write_layout
 from rtl_gen.decoder.decoder import Decoder
+from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
 
 __all__ = ["QUAD", "Load", "Outcome", "check", "run"]
 

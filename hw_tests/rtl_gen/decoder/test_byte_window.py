@@ -8,8 +8,8 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from rtl_gen.decoder.bundles import STEP_BYTES
 from rtl_gen.decoder.byte_window import ANY_BYTE_STEP, RING_BEATS, ByteWindow
+from rtl_gen.interfaces.tile import STEP_BYTES
 
 
 def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: int = 3000):

@@ -10,9 +10,9 @@ import pytest
 from amaranth.sim import Simulator
 
 from meadow.spec.streams import LITERAL, PRIMER_WORDS, RUN_BITS, RUN_WEIGHTS, SUBSTREAMS
-from rtl_gen.decoder.bundles import REFILLS
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.substreams import SubStreamPair
+from rtl_gen.interfaces.tile import REFILLS
 
 KS = (0, 1, 2, 3, 4, 5, 6, LITERAL)
 

@@ -7,7 +7,7 @@ from collections import deque
 
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from rtl_gen.control.bundles import INDEX_BITS
+from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = ["AxiMonitor"]
 

@@ -11,9 +11,9 @@ from amaranth.sim import Simulator
 from meadow.spec.commands import FIELDS, AttendPart, Command, Opcode, RowSet, TrafficClass
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Step
-from rtl_gen.control.bundles import INDEX_BITS
-from rtl_gen.dma.bundles import Route
 from rtl_gen.dma.fetch import FetchUnit
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.dma import Route
 
 __all__ = [
     "CONFIGS",

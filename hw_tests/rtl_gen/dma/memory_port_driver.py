@@ -18,8 +18,8 @@ from cocotbext.axi import AxiBus, AxiRam, AxiResp
 from hw_tests.rtl_gen.dma.axi_monitor import AxiMonitor
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.layout import BitField, pack_fields
-from rtl_gen.control.bundles import INDEX_BITS
 from rtl_gen.dma.bursts import max_burst_beats
+from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = [
     "BASE",

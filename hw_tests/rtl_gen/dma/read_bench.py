@@ -15,9 +15,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.axi.signatures import Axi4Signature, LiteSignature, axi_ports
+from rtl_gen.blocks.verilog import convert_component
 from rtl_gen.dma.memory_port import MemoryPort
-from rtl_gen.verilog import convert_component
+from rtl_gen.interfaces.axi import Axi4Signature, LiteSignature, axi_ports
 
 __all__ = ["PORT_REGISTERS", "ReadBench", "read_bench_verilog"]
 

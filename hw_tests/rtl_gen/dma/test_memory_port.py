@@ -9,11 +9,11 @@ import pytest
 
 from hw_tests.rtl_gen.dma.memory_slave import STALLS, Memory, send, start, word
 from meadow.spec.config import CONFIGURATIONS
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.bursts import BurstSplitter
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.read_engine import ReadEngine
 from rtl_gen.dma.write_engine import WriteEngine
-from rtl_gen.stream.queue import Queue
 
 
 def descriptors(rng: random.Random, count: int, largest: int) -> list[dict[str, int]]:

@@ -9,8 +9,8 @@ import pytest
 
 from hw_tests.cocotb_runner import build_and_test, generate_verilog
 from meadow.spec.config import CONFIGURATIONS
-from rtl_gen.axi.signatures import axi_ports
 from rtl_gen.dma.memory_port import MemoryPort
+from rtl_gen.interfaces.axi import axi_ports
 
 BENCHES = {
     "bench_memory_port": 9,

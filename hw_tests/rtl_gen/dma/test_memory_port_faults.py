@@ -12,10 +12,10 @@ import pytest
 from hw_tests.rtl_gen.dma.memory_slave import BASE, STALLS, Memory, send, start, word
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.registers import ErrorCode
-from rtl_gen.dma.bundles import Route
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.bursts import max_burst_beats
 from rtl_gen.dma.memory_port import MemoryPort
-from rtl_gen.stream.queue import Queue
+from rtl_gen.interfaces.dma import Route
 
 TINY = CONFIGURATIONS["tiny"]
 LOW = replace(TINY, address_bits=32)

@@ -18,7 +18,7 @@ from rtl_gen.dma.fetch import FetchUnit
 from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.storer import Storer
-from rtl_gen.vector.activation_memory import ActivationMemory
+from rtl_gen.memory.activation_memory import ActivationMemory
 
 CONFIG = AcceleratorConfig(
     width=64,

@@ -12,9 +12,9 @@ from amaranth.sim import Simulator
 from meadow.spec.commands import Opcode
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.step import Sequence, Step
-from rtl_gen.control.bundles import command_layout
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.store_share import StoreShare
+from rtl_gen.interfaces.command import command_layout
 
 CONFIG = CONFIGURATIONS["small"]
 Descriptor = tuple[int, int, int, int]

@@ -15,7 +15,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.storer import Storer
-from rtl_gen.vector.activation_memory import ActivationMemory
+from rtl_gen.memory.activation_memory import ActivationMemory
 
 
 def _config(width: int, ports: int, sequences: int = 4) -> AcceleratorConfig:

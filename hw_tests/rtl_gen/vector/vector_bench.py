@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from meadow.spec.commands import Command
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
-from rtl_gen.vector.activation_memory import ActivationMemory
+from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.vector.vector_unit import VectorUnit
 
 __all__ = ["STEP", "VectorBench", "pack", "small_config"]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accumulators: updates at the shortest distances, rescaling, drains, conflicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+from hw_tests.rtl_gen.array.simulation import run
+from meadow.spec.config import named_config
+from meadow.spec.numerics import rounding_shift
+from rtl_gen.interfaces.lane import Target
+from rtl_gen.lane.accumulator import Accumulator
+from rtl_gen.lane.latency import LaneLatency
+
+_SEED = 19
+
+
+def test_random_updates_and_drains() -> None:
+    config = dataclasses.replace(named_config("tiny"), groups=1)
+    dut = Accumulator(config=config)
+    latency = LaneLatency.of(config)
+    assert (latency.accumulate, latency.revisit) == (dut.LATENCY, dut.REVISIT)
+    generator = random.Random(_SEED)
+    limit = (1 << 24) - 1
+    model: dict[tuple[Target, int], list[int]] = {}
+    shifts: dict[int, int] = {}
+    sums: dict[int, list[int]] = {}
+    issues: dict[int, tuple[Target, int, bool]] = {}
+    drains: dict[int, tuple[Target, int]] = {}
+    expected: dict[int, list[int]] = {}
+    touched: dict[tuple[Target, int], int] = {}
+    cycle = 2
+    for _ in range(60):
+        target = generator.choice(list(Target))
+        for _ in range(generator.randint(1, 12)):
+            key = target, generator.randrange(3)
+            cycle = max(cycle + 1, touched.get(key, 0) + latency.revisit)
+            first = key not in model or generator.random() < 0.1
+            add = [generator.choice([limit, -limit, generator.randint(-99, 99)]) for _ in range(2)]
+            shift = 0
+            if target == Target.OUTPUT:
+                shift = generator.choice([0, 1, 2, 7, 8, 35, 36, 63])
+            old = [0, 0] if first else [rounding_shift(value, shift) for value in model[key]]
+            model[key] = [left + right for left, right in zip(old, add, strict=True)]
+            issues[cycle], touched[key] = (*key, first), cycle
+            shifts[cycle + dut.LATENCY - 2] = shift
+            sums[cycle + dut.LATENCY] = add
+        # Drain all of this target as soon as allowed, then go on in the cycle after.
+        cycle += latency.accumulate - 1
+        for key in [key for key in model if key[0] == target]:
+            cycle += 1
+            drains[cycle] = key
+            expected[cycle + 1 + dut.DRAIN_LATENCY] = list(model[key])
+        cycle += latency.port - 1
+    end = cycle + dut.LATENCY + 4
+
+    async def bench(ctx: Any) -> None:
+        for now in range(end):
+            # Cycles count at the lane's input; the accumulator sees bundles one cycle later.
+            issue, drain = issues.get(now - 1), drains.get(now - 1)
+            ctx.set(dut.i_issue.valid, issue is not None)
+            ctx.set(dut.i_drain, drain is not None)
+            if issue is not None:
+                ctx.set(dut.i_issue.target, issue[0])
+                ctx.set(dut.i_issue.address, issue[1])
+                ctx.set(dut.i_issue.first, issue[2])
+            if drain is not None:
+                ctx.set(dut.i_drain_target, drain[0])
+                ctx.set(dut.i_drain_address, drain[1])
+            ctx.set(dut.i_shift, shifts.get(now, 5))
+            for row, value in enumerate(sums.get(now, [12345, -12345])):
+                ctx.set(dut.i_sum[row], value)
+            if now in expected:
+                found = [ctx.get(dut.o_values[row]) for row in range(2)]
+                assert found == expected[now], f"cycle {now}, seed {_SEED}"
+            assert not ctx.get(dut.o_conflict), f"cycle {now}, seed {_SEED}"
+            await ctx.tick()
+
+    run(dut, bench)
+    assert len(expected) > 60
+
+
+def test_reports_that_array_and_drain_meet() -> None:
+    config = named_config("tiny")
+    dut = Accumulator(config=config)
+
+    async def bench(ctx: Any) -> None:
+        for target in Target:
+            for other in Target:
+                ctx.set(dut.i_issue.valid, 1)
+                ctx.set(dut.i_issue.target, target)
+                ctx.set(dut.i_drain, 1)
+                ctx.set(dut.i_drain_target, other)
+                await ctx.tick().repeat(dut.LATENCY)
+                assert ctx.get(dut.o_conflict) == (target == other)
+
+    run(dut, bench)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lanes' clock: stopping it changes no result and no cycle, and a shorter settling time would."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from amaranth.hdl import Cat, Elaboratable, EnableInserter, Module, Signal
+from amaranth.sim import Simulator
+
+from meadow.spec.config import AcceleratorConfig, named_config
+from rtl_gen.interfaces.lane import DrainMode, Target
+from rtl_gen.lane.lane import BUNDLES, Lane
+from rtl_gen.lane.lane_clock import GATE_MODULE, LaneActivity, gate_verilog
+from rtl_gen.lane.latency import LaneLatency
+
+_CONFIGS = {
+    "two_lanes": {"groups": 2},
+    "four_lanes": {"width": 32, "lanes": 4, "groups": 2, "max_head_dim": 32},
+    "four_rows": {"rows": 4, "groups": 3},
+    "one_lane": {"lanes": 1, "rows": 8, "groups": 2},
+}
+
+
+def _config(name: str) -> AcceleratorConfig:
+    return dataclasses.replace(named_config("tiny"), **_CONFIGS[name])
+
+
+def _fetch(bank: int, group: int, index: int) -> dict[str, int]:
+    return {"bank": bank, "group": group, "index": index}
+
+
+class _Pair(Elaboratable):
+    """Two chains of lanes at the same bundles, one behind the gate; `differs` if their words do."""
+
+    def __init__(self, config: AcceleratorConfig, activity: LaneActivity) -> None:
+        self.config = config
+        self.activity = activity
+        self.inputs = {name: Signal(layout(config), name=name) for name, layout in BUNDLES.items()}
+        self.differs = Signal()
+        self.words = Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.activity = activity = self.activity
+        issue, word, fetch, drain, finish = self.inputs.values()
+        m.d.comb += [
+            activity.array.eq(issue.valid | issue.swap | word.valid | fetch.valid),
+            activity.drain.eq(drain.valid | finish.valid),
+        ]
+        chains = []
+        for kind in ("free", "gated"):
+            bundles: dict[str, Any] = dict(self.inputs)
+            outputs = []
+            for index in range(self.config.lanes):
+                lane = Lane(config=self.config)
+                outputs.append(lane)
+                m.submodules[f"{kind}_{index}"] = (
+                    lane if kind == "free" else EnableInserter(activity.o_enable)(lane)
+                )
+                m.d.comb += lane.index.eq(index)
+                m.d.comb += [getattr(lane, f"i_{n}").eq(value) for n, value in bundles.items()]
+                bundles = {n: getattr(lane, f"o_{n}") for n in bundles}
+            chains.append(outputs)
+        differs = []
+        for free, gated in zip(*chains, strict=True):
+            data = free.o_valid & (free.o_data != gated.o_data)
+            differs.append((free.o_valid != gated.o_valid) | data)
+        m.d.comb += [
+            self.differs.eq(Cat(differs).any()),
+            self.words.eq(Cat(lane.o_valid for lane in chains[0]).any()),
+        ]
+        return m
+
+
+class _Script:
+    """Bundles by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as allowed, with random rests."""
+
+    def __init__(self, config: AcceleratorConfig, chance: random.Random, rest: int | None) -> None:
+        self.config, self.chance, self.cycle, self.fixed_rest = config, chance, 4, rest
+        self.latency = LaneLatency.of(config)
+        self.bundles: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in BUNDLES}
+
+    def rest(self, least: int = 0) -> None:
+        """At least `least` cycles, often many more: anything that waits must survive a stopped clock."""
+        self.cycle += least + self.chance.choice(
+            (0, 0, 1, self.chance.randrange(150)) if self.fixed_rest is None else (self.fixed_rest,)
+        )
+
+    def run(self, name: str, count: int, fields: Callable[[int], dict[str, Any]]) -> None:
+        for index in range(count):
+            self.bundles[name][self.cycle + index] = {"valid": 1, **fields(index)}
+        self.cycle += count
+
+    def words(self) -> None:
+        self.run(
+            "word",
+            self.config.lanes,
+            lambda lane: {"lane": lane, "data": self.chance.getrandbits(8 * self.config.width)},
+        )
+
+    def step(self, target: Target, group: int, **fields: Any) -> None:
+        config = self.config
+
+        def issue(index: int) -> dict[str, Any]:
+            rows = [
+                [self.chance.randrange(-127, 128) for _ in range(config.width)]
+                for _ in range(config.rows)
+            ]
+            address = group * config.step_cycles + index
+            return {
+                "swap": index == 0,
+                "target": target,
+                "address": address,
+                "rows": rows,
+                "group": group,
+                **fields,
+            }
+
+        self.run("issue", config.step_cycles, issue)
+
+    def drain(self, mode: DrainMode, target: Target, group: int, **fields: Any) -> None:
+        config = self.config
+        parameter = {"bias": self.chance.randrange(1 << 16), "multiplier": 40000, "shift": 18}
+
+        def drain(index: int) -> dict[str, Any]:
+            last = index == config.step_cycles - 1
+            return {
+                "mode": mode,
+                "target": target,
+                "address": group * config.step_cycles + index,
+                "parameters": [parameter] * config.rows,
+                "position": index,
+                "start": index == 0,
+                "emit": last and mode != DrainMode.SCORE,
+                "group": group,
+                "lanes_high": config.lanes,
+                **({"heads": 1} if "heads" in config_fields(config) else {}),
+                **fields,
+            }
+
+        self.run("drain", config.step_cycles, drain)
+
+    def round(self) -> None:
+        """One attention head of two key blocks, then a matmul, in one group."""
+        latency, config = self.latency, self.config
+        group = self.chance.randrange(config.groups)
+        for block in range(2):
+            self.words()
+            self.rest(latency.operand)
+            self.step(Target(block), group, first=1)
+            self.rest(latency.accumulate)
+            limit = self.chance.randrange(config.width + 1) if block else config.width
+            self.drain(
+                DrainMode.SCORE, Target(block), group, bank=block, limit=limit, reset=block == 0
+            )
+            self.rest(latency.score)
+            self.run(
+                "fetch",
+                config.step_cycles,
+                partial(_fetch, block, group),
+            )
+            self.rest(latency.fetch)
+            self.step(Target.OUTPUT, group, first=block == 0, rescale=block, bank=block)
+            self.rest(latency.revisit)
+        self.rest(latency.score_sum)
+        self.run("finish", 1, lambda _: {"group": group, "multiplier": 50000, "shift": 14})
+        self.rest(latency.finish)
+        self.drain(DrainMode.OUTPUT, Target.OUTPUT, group)
+        self.rest(latency.score_revisit)
+        self.words()
+        self.rest(latency.operand)
+        self.step(Target.BUFFER1, group, first=1)
+        self.rest(latency.accumulate)
+        self.drain(self.chance.choice((DrainMode.INT8, DrainMode.RELU8)), Target.BUFFER1, group)
+        self.rest(latency.revisit)
+
+
+def config_fields(config: AcceleratorConfig) -> tuple[str, ...]:
+    """Names of the fields of a drain bundle."""
+    return tuple(BUNDLES["drain"](config).members)
+
+
+def _simulate(
+    config: AcceleratorConfig,
+    activity: LaneActivity,
+    seed: int,
+    *,
+    rounds: int = 3,
+    rest: int | None = None,
+) -> tuple[int, int, int]:
+    """Cycles in which the words differ, cycles with a word, cycles with a stopped clock."""
+    chance = random.Random(seed)
+    script = _Script(config, chance, rest)
+    for _ in range(rounds):
+        script.round()
+    pair = _Pair(config, activity)
+    counts = [0, 0, 0]
+
+    async def bench(ctx: Any) -> None:
+        for cycle in range(script.cycle + 200):
+            for name, port in pair.inputs.items():
+                ctx.set(port.as_value(), chance.getrandbits(port.shape().size))
+                ctx.set(port.valid, 0)
+                if name == "issue":
+                    ctx.set(port.swap, 0)
+                fields = script.bundles[name].get(cycle)
+                if fields is not None:
+                    ctx.set(port.as_value(), 0)
+                    ctx.set(port, fields)
+            counts[0] += ctx.get(pair.differs)
+            counts[1] += ctx.get(pair.words)
+            counts[2] += 1 - ctx.get(activity.o_enable)
+            await ctx.tick()
+
+    simulator = Simulator(pair)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return counts[0], counts[1], counts[2]
+
+
+@pytest.mark.parametrize("name", _CONFIGS)
+@pytest.mark.parametrize("seed", [1])
+def test_a_stopped_clock_changes_nothing(name: str, seed: int) -> None:
+    config = _config(name)
+    differing, words, stopped = _simulate(config, LaneActivity(config=config), seed)
+    assert differing == 0, f"seed {seed}"
+    assert words > 5 and stopped > 100
+
+
+@pytest.mark.parametrize("counter", ["ARRAY", "DRAIN"])
+def test_a_clock_that_stops_too_early_is_found(counter: str) -> None:
+    config = _config("two_lanes")
+    activity = LaneActivity(config=config)
+    setattr(activity, counter, 1)
+    differing, words, _ = _simulate(config, activity, 1, rounds=1, rest=60)
+    assert differing > 0 and words > 3
+
+
+def test_the_gate_is_open_while_something_enters_and_as_long_after_it() -> None:
+    config = _config("two_lanes")
+    activity = LaneActivity(config=config)
+    chance = random.Random(3)
+
+    async def bench(ctx: Any) -> None:
+        last = {"array": -1, "drain": -1}  # a reset counts as both
+        for cycle in range(3000):
+            for name in last:
+                entered = chance.random() < 0.02
+                ctx.set(getattr(activity, name), entered)
+                if entered:
+                    last[name] = cycle
+            expected = (
+                cycle - last["array"] <= activity.ARRAY or cycle - last["drain"] <= activity.DRAIN
+            )
+            assert ctx.get(activity.o_enable) == expected, f"cycle {cycle}"
+            await ctx.tick()
+
+    simulator = Simulator(activity)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_synthesis_keeps_the_clock_unless_asked() -> None:
+    text = gate_verilog()
+    assert f"module {GATE_MODULE}(" in text
+    asked, otherwise = text.split("`else", 1)
+    assert "`ifdef MEADOW_CLOCK_GATE" in asked and "BUFGCE" in asked
+    simulated, plain = otherwise.split("`else")
+    assert "`ifdef MEADOW_SIMULATE_CLOCK_GATE" in simulated
+    assert plain.split("`endif")[0].strip() == "assign gated = clk;"

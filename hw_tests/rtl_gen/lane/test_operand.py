@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operand registers: words and probabilities into the shadow, swaps at any time."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from hw_tests.rtl_gen.array.simulation import run
+from meadow.spec.config import named_config
+from rtl_gen.lane.operand import Operand
+
+_SEED = 17
+
+
+def test_follows_a_register_model() -> None:
+    config = named_config("tiny")
+    dut = Operand(config=config)
+    generator = random.Random(_SEED)
+    width, rows, half = config.width, config.rows, config.width // 2
+
+    async def bench(ctx: Any) -> None:
+        shadow, active = [0] * width, [0] * width
+        for _ in range(400):
+            kind = generator.choice([None, None, None, None, "int8", "low", "high"])
+            fetch, swap = (generator.random() < chance for chance in (0.6, 0.2))
+            index = generator.randrange(config.step_cycles)
+            probabilities = [generator.choice([0, 4095, 2048, 77]) for _ in range(rows)]
+            if kind == "int8":
+                elements = np.array([generator.randint(-128, 127) for _ in range(width)], "<i1")
+            else:
+                elements = np.array([generator.randrange(1 << 12) for _ in range(half)], "<u2")
+            ctx.set(dut.i_word, int.from_bytes(elements.tobytes(), "little"))
+            for name in ("int8", "low", "high"):
+                ctx.set(getattr(dut, f"i_{name}"), kind == name)
+            ctx.set(dut.i_fetch, fetch)
+            ctx.set(dut.i_index, index)
+            for row in range(rows):
+                ctx.set(dut.i_probabilities[row], probabilities[row])
+            ctx.set(dut.i_swap, swap)
+            await ctx.tick()
+            active = list(shadow) if swap else active
+            if fetch:
+                shadow[index * rows : (index + 1) * rows] = probabilities
+            if kind is not None:
+                start = half if kind == "high" else 0
+                shadow[start : start + len(elements)] = elements.tolist()
+            assert [ctx.get(dut.o_active[e]) for e in range(width)] == active, f"seed {_SEED}"
+
+    run(dut, bench)

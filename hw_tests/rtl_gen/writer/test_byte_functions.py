@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Byte functions: modes that change every cycle, all at the declared latency."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from hw_tests.rtl_gen.writer.writer_bench import BYTEWISE, WriterModel, join, small_config
+from meadow.spec.numerics import TABLE_ENTRIES
+from rtl_gen.writer.byte_functions import ByteFunctions
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_modes_change_every_cycle(width: int) -> None:
+    rng = random.Random(width)
+    dut = ByteFunctions(config=small_config(width, 1))
+    table = [rng.randrange(-128, 128) for _ in range(TABLE_ENTRIES)]
+    model = WriterModel(width, [rng.getrandbits(8 * width) for _ in range(256)], table)
+    words = [
+        {"mode": rng.choice(BYTEWISE), "half": rng.randrange(2), "shift": rng.randrange(1, 32)}
+        | {"address": number, "operand": number, "data": rng.getrandbits(8 * width)}
+        for number in range(200)
+    ]
+    outputs = []
+
+    async def process(ctx):
+        ctx.set(dut.i_table.valid, 1)
+        for address in range(TABLE_ENTRIES // width):
+            ctx.set(dut.i_table.payload.address, address)
+            entries = table[address * width : (address + 1) * width]
+            ctx.set(dut.i_table.payload.data, join(entries, 8))
+            await ctx.tick().until(dut.i_table.ready)
+        ctx.set(dut.i_table.valid, 0)
+        while ctx.get(dut.table_busy):
+            await ctx.tick()
+        for cycle in range(len(words) + dut.LATENCY):
+            if cycle >= dut.LATENCY:
+                outputs.append(ctx.get(dut.o))
+            word = words[min(cycle, len(words) - 1)]
+            for port, name in (
+                (dut.i_data, "data"),
+                (dut.i_mode, "mode"),
+                (dut.i_half, "half"),
+                (dut.i_shift, "shift"),
+            ):
+                ctx.set(port, word[name])
+            read = max(0, min(cycle - dut.OPERAND_DELAY, len(words) - 1))
+            ctx.set(dut.i_read, model.content[words[read]["address"]])
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(process)
+    simulator.run()
+    assert outputs == [join(model.bytes_of(word), 8) for word in words]

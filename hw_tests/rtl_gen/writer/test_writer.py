@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Result writer with the real activation memory: all modes, credits, read and write stalls, table, arg-max, reset."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import pytest
+
+from hw_tests.rtl_gen.writer.writer_bench import (
+    BYTEWISE,
+    WriterBench,
+    WriterModel,
+    join,
+    small_config,
+)
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import TABLE_ENTRIES
+from rtl_gen.interfaces.result import ResultMode
+from rtl_gen.writer.writer import ResultWriter
+
+
+def _random_elements(rng: random.Random, count: int) -> int:
+    extreme = [-32768, 32767, -1, 0, 1, 32766]
+    values = [
+        rng.choice(extreme) if rng.random() < 0.5 else rng.randrange(-32768, 32768)
+        for _ in range(count)
+    ]
+    return join(values)
+
+
+def _random_words(
+    rng: random.Random, config: AcceleratorConfig, count: int, modes: tuple[ResultMode, ...]
+) -> list[dict]:
+    """Words of `modes` in any order, at most T halves waiting.
+
+    ADD16 and GATE8 words that may be in flight together have addresses of their own among 0..199; others share
+    200..203 at times, where only the order decides. Rotary words are at 204..255.
+    """
+    addresses = list(range(200))
+    rng.shuffle(addresses)
+    words: list[dict] = []
+    waiting: deque[dict] = deque()
+    number = 0
+    while len(words) < count or waiting:
+        word = {
+            "operand": rng.randrange(204, 256),
+            "data": _random_elements(rng, config.width // 2),
+            "command": rng.getrandbits(24),
+        }
+        # Half of the words need small shifts: the others are 0 or saturate.
+        word["shift"] = rng.choice([rng.randrange(1, 32), rng.randrange(14, 26)])
+        full = len(words) >= count or len(waiting) == config.lanes
+        if waiting and (full or rng.random() < 0.4):
+            word |= waiting.popleft() | {"half": 1}
+        else:
+            mode = rng.choice(modes)
+            word |= {"mode": mode, "half": 0, "mask": (1 << config.word_beats) - 1}
+            if mode in (ResultMode.ADD16, ResultMode.GATE8) or rng.random() < 0.7:
+                word["address"] = addresses[number % 200]
+                number += 1
+            else:
+                word["address"] = rng.randrange(200, 204)
+            if mode in BYTEWISE:
+                kept = ("address", "mode", "mask", "shift")
+                waiting.append({name: word[name] for name in kept})
+            else:
+                word["half"] = rng.randrange(2)
+                word["mask"] = rng.getrandbits(config.word_beats) | (rng.random() < 0.7)
+        words.append(word)
+    return words
+
+
+def _check(
+    config: AcceleratorConfig,
+    rng: random.Random,
+    words: list[dict],
+    **stalls: float,
+) -> list[int]:
+    """Run on random memory and a random table; the memory must be the model's, and accesses name their commands."""
+    content = [
+        _random_elements(rng, config.width // 2)
+        if rng.random() < 0.5
+        else rng.getrandbits(8 * config.width)
+        for _ in range(config.activation_words)
+    ]
+    table = [rng.randrange(-127, 128) for _ in range(TABLE_ENTRIES)]
+    uses_table = any(word.get("mode") == ResultMode.TABLE8 for word in words)
+    bench = WriterBench(config, rng, content)
+    retired = bench.run(words, table=table if uses_table else None, **stalls)
+    model = WriterModel(config.width, content, table)
+    accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
+    for word in words:
+        model.apply(word)
+        mode, command = word.get("mode"), word.get("command", 0)
+        if mode in (ResultMode.ADD16, ResultMode.GATE8, ResultMode.ROTATE8):
+            rotates = mode == ResultMode.ROTATE8
+            accesses["read"].append((command, word["operand" if rotates else "address"]))
+        if mode is not None and (mode not in BYTEWISE or word["half"]):
+            accesses["write"].append((command, word["address"]))
+    assert bench.accesses == accesses
+    assert bench.content == model.content
+    assert model.content != content
+    return retired
+
+
+@pytest.mark.parametrize(("width", "lanes"), [(16, 4), (32, 1)])
+@pytest.mark.parametrize(
+    ("send", "operand", "write_stall"),
+    [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), (1.0, 0.8, 0.0), (1.0, 0.0, 0.8)],
+)
+def test_writes_and_saturating_additions(
+    width: int, lanes: int, send: float, operand: float, write_stall: float
+) -> None:
+    seed = 7 + width
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    config = small_config(width, lanes)
+    words = _random_words(rng, config, 250, (ResultMode.WRITE, ResultMode.ADD16))
+    _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
+
+
+@pytest.mark.parametrize(("width", "lanes"), [(16, 2), (32, 4), (64, 1)])
+@pytest.mark.parametrize(
+    ("send", "operand", "write_stall"),
+    [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), (1.0, 0.8, 0.0), (1.0, 0.0, 0.8)],
+)
+def test_all_modes_mixed(
+    width: int, lanes: int, send: float, operand: float, write_stall: float
+) -> None:
+    seed = 90 + width
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    config = small_config(width, lanes)
+    words = _random_words(rng, config, 100 + 2400 // width, tuple(ResultMode))
+    retired = _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
+    if send == 1.0 and operand == write_stall == 0.0:
+        # Once the table is written, there is no gap any more, whatever follows what.
+        assert retired[50:] == list(range(retired[50], retired[50] + len(words) - 50))
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_table_words_wait_for_the_table(width: int) -> None:
+    """The first ones arrive while the last word of the table is being written."""
+    rng = random.Random(8)
+    config = small_config(width, 2)
+    words = _random_words(rng, config, 8, (ResultMode.TABLE8,))
+    retired = _check(config, rng, words, send=1.0, operand=0.0)
+    assert retired == list(range(retired[0], retired[0] + len(words)))
+    assert retired[0] > ResultWriter.LATENCY
+
+
+def test_groups_of_halves_as_the_array_sends_them() -> None:
+    """Half 0 of T lanes, then half 1 of the T lanes; the queue of halves is full between them."""
+    rng = random.Random(5)
+    config = small_config(16, 4)
+    words = []
+    for group in range(20):
+        mode = BYTEWISE[group % 3]
+        for half in range(2):
+            for lane in range(4):
+                place = {"address": 4 * group + lane, "operand": 204 + group, "half": half}
+                word = {"mode": mode, "mask": 1, "shift": 17, "data": _random_elements(rng, 8)}
+                words.append(word | place)
+    _check(config, rng, words, send=1.0, operand=0.3, write_stall=0.3)
+
+
+def test_a_reset_forgets_waiting_halves() -> None:
+    rng = random.Random(6)
+    config = small_config(16, 2)
+    word = {"mode": ResultMode.GATE8, "mask": 1, "shift": 12, "address": 3}
+    words = [
+        word | {"half": half, "data": _random_elements(rng, 8)} if half >= 0 else {"reset": 1}
+        for half in (0, 0, -1, 0, 1)
+    ]
+    _check(config, rng, words, send=1.0, operand=0.0)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("mode", list(ResultMode))
+def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
+    config = small_config(16, lanes)
+    bench = WriterBench(config, random.Random(3))
+    words = [
+        {"address": index // 2 if mode in BYTEWISE else index, "half": index % 2, "mask": 1}
+        | {"mode": mode, "shift": 1}
+        for index in range(100)
+    ]
+    retired = bench.run(words, send=1.0, operand=0.0)
+    assert retired[0] == ResultWriter.LATENCY
+    assert retired == list(range(retired[0], retired[0] + 100))
+
+
+@pytest.mark.parametrize(("width", "lanes"), [(16, 4), (32, 2)])
+@pytest.mark.parametrize(("send", "operand"), [(1.0, 0.0), (0.5, 0.6)])
+def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) -> None:
+    seed = 11 + width
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    config = small_config(width, lanes)
+    bench = WriterBench(config, rng)
+    expected = [(0, 0)] * config.chunk_tokens
+    words = []
+    channel = 0
+    for slice_index in range(40):
+        for row in range(config.chunk_tokens):
+            count = rng.choice([0, 1, width // 2, rng.randrange(width // 2 + 1)])
+            restart = slice_index in (0, 17)
+            # Few distinct values make ties; a row of the minimum alone keeps index 0.
+            elements = [
+                rng.choice([-32768, -32768, -5, 3, 32767][: 2 + row]) for _ in range(width // 2)
+            ]
+            words.append(
+                {
+                    "address": len(words) % 256,
+                    "mask": (1 << width // 16) - 1,
+                    "mode": ResultMode.LOGITS16,
+                    "row": row,
+                    "channel": channel,
+                    "elements": count,
+                    "restart": restart,
+                    "data": join(elements),
+                }
+            )
+            best = (-32768, 0) if restart else expected[row]
+            for index, value in enumerate(elements[:count]):
+                if value > best[0]:
+                    best = (value, channel + index)
+            expected[row] = best
+        channel += width // 2
+    # The same row in consecutive cycles.
+    for index in range(12):
+        value = -100 + index // 2
+        words.append(
+            {
+                "address": 0,
+                "mode": ResultMode.LOGITS16,
+                "row": 1,
+                "channel": 1000 + index * width // 2,
+                "elements": 1,
+                "restart": index == 0,
+                "data": join([value]),
+            }
+        )
+    expected[1] = (-95, 1000 + 10 * width // 2)
+    bench.run(words, send=send, operand=operand)
+    assert bench.candidates == expected
+    assert expected[0] == (-32768, 0)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench and model of the result writer at a real activation memory."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib.wiring import connect
+from amaranth.sim import Simulator
+
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import gate, rotate, saturate, table_index
+from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.memory.activation_memory import ActivationMemory
+from rtl_gen.writer.writer import ResultWriter
+
+__all__ = ["BYTEWISE", "WriterBench", "WriterModel", "join", "small_config", "split"]
+
+
+def small_config(width: int, lanes: int) -> AcceleratorConfig:
+    """256 words of activation memory and chunks of 3 token groups."""
+    return AcceleratorConfig(
+        width=width,
+        lanes=lanes,
+        rows=2,
+        groups=3,
+        ports=1,
+        activation_words=256,
+        max_context=width,
+        sequences=2,
+        max_head_dim=16,
+        norm_channels=width,
+        decoder_elements=16,
+        dictionary_entries=256,
+    )
+
+
+BYTEWISE = (ResultMode.TABLE8, ResultMode.ROTATE8, ResultMode.GATE8)
+
+
+def split(word: int, bits: int, count: int) -> list[int]:
+    values = [word >> (bits * i) & ((1 << bits) - 1) for i in range(count)]
+    return [value - (value >> (bits - 1) << bits) for value in values]
+
+
+def join(values: list[int], bits: int = 16) -> int:
+    return sum((value & ((1 << bits) - 1)) << (bits * i) for i, value in enumerate(values))
+
+
+class WriterBench:
+    """Writer and memory, driven cycle by cycle."""
+
+    def __init__(
+        self, config: AcceleratorConfig, rng: random.Random, content: list[int] | None = None
+    ) -> None:
+        self.config, self.rng = config, rng
+        self.content = content or [0] * config.activation_words
+        self.memory = ActivationMemory(config=config)
+        self.writer = ResultWriter(config=config)
+        self.module = m = Module()
+        self.reset = Signal()
+        m.submodules.memory = self.memory
+        m.submodules.writer = ResetInserter(self.reset)(self.writer)
+        connect(m, self.writer.o_read, self.memory.i_writer)
+        self.accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
+        """Command and address of each, in order."""
+        # The writer has the highest priority at the memory, so write stalls need a gate of their own.
+        self.gate = Signal(init=1)
+        sink, source = self.memory.i_writer_write, self.writer.o_write
+        m.d.comb += [
+            sink.valid.eq(source.valid & self.gate),
+            sink.payload.eq(source.payload),
+            source.ready.eq(sink.ready & self.gate),
+        ]
+        m.d.comb += self.writer.i_read.eq(self.memory.o_writer)
+
+    async def _load_table(self, ctx, table: list[int], send: float) -> None:
+        source = self.writer.i_table
+        width = self.config.width
+        for address in range(len(table) // width):
+            while self.rng.random() >= send:
+                await ctx.tick()
+            ctx.set(source.valid, 1)
+            ctx.set(source.payload.address, address)
+            ctx.set(source.payload.data, join(table[address * width : (address + 1) * width], 8))
+            while not ctx.get(source.ready):
+                assert ctx.get(self.writer.busy)
+                await ctx.tick()
+            assert ctx.get(self.writer.busy)
+            await ctx.tick()
+            ctx.set(source.valid, 0)
+            assert ctx.get(self.writer.busy)
+
+    def run(
+        self,
+        words: list[dict[str, int]],
+        *,
+        send: float,
+        operand: float,
+        write_stall: float = 0.0,
+        table: list[int] | None = None,
+    ) -> list[int]:
+        """Send words with probability `send` while credits last; the operand client reads with `operand`.
+
+        The first result comes right after the last table word was taken. A word {"reset": 1} is a reset when all is idle.
+
+        Returns the cycle of every retirement; checks credits, and that `busy` covers everything.
+        """
+        retired: list[int] = []
+
+        async def process(ctx):
+            for address, word in enumerate(self.content):
+                for index, bank in enumerate(self.memory.banks):
+                    ctx.set(bank.data[address], word >> (128 * index) & ((1 << 128) - 1))
+            await self._load_table(ctx, table or [], send)
+            todo = deque(words)
+            total = sum("reset" not in word for word in words)
+            credits = writer_depth(self.config)
+            cycle = 0
+            while len(retired) < total:
+                if todo and "reset" in todo[0] and credits == writer_depth(self.config):
+                    todo.popleft()
+                    ctx.set(self.reset, 1)
+                    await ctx.tick()
+                    ctx.set(self.reset, 0)
+                ready = bool(todo) and "reset" not in todo[0] and credits > 0
+                go = ready and self.rng.random() < send
+                ctx.set(self.writer.i_result.valid, go)
+                if go:
+                    ctx.set(self.writer.i_result.payload, todo.popleft())
+                    credits -= 1
+                ctx.set(self.memory.i_operand.valid, self.rng.random() < operand)
+                ctx.set(self.gate, self.rng.random() >= write_stall)
+                in_flight = writer_depth(self.config) - credits
+                assert not in_flight or ctx.get(self.writer.busy)
+                if ctx.get(self.writer.o_retired):
+                    credits += 1
+                    retired.append(cycle)
+                    assert credits <= writer_depth(self.config)
+                for kind, accesses in self.accesses.items():
+                    port = getattr(self.writer, f"o_{kind}")
+                    if ctx.get(port.valid & port.ready):
+                        address = ctx.get(port.payload if kind == "read" else port.payload.address)
+                        command = ctx.get(getattr(self.writer, f"o_{kind}_command"))
+                        accesses.append((command, address))
+                await ctx.tick()
+                cycle += 1
+                assert cycle < 40 * len(words) + 200, "words lost"
+            ctx.set(self.writer.i_result.valid, 0)
+            ctx.set(self.memory.i_operand.valid, 0)
+            for _ in range(60):
+                if not ctx.get(self.writer.busy):
+                    break
+                await ctx.tick()
+            assert not ctx.get(self.writer.busy)
+            self.content = []
+            for address in range(self.config.activation_words):
+                word = 0
+                for index, bank in enumerate(self.memory.banks):
+                    word |= ctx.get(bank.data[address]) << (128 * index)
+                self.content.append(word)
+            self.candidates = []
+            for row in range(self.config.chunk_tokens):
+                ctx.set(self.writer.i_candidate_row, row)
+                await ctx.tick().repeat(2)
+                candidate = self.writer.o_candidate
+                self.candidates.append((ctx.get(candidate.value), ctx.get(candidate.index)))
+
+        simulator = Simulator(self.module)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(process)
+        simulator.run()
+        return retired
+
+
+class WriterModel:
+    """The activation memory, word for word as the modes are defined."""
+
+    def __init__(self, width: int, content: list[int], table: list[int]) -> None:
+        self.width, self.content, self.table = width, list(content), table
+        self.halves: deque[list[int]] = deque()
+
+    def bytes_of(self, word: dict[str, int]) -> list[int]:
+        """The W/2 bytes of a TABLE8, ROTATE8 or GATE8 word."""
+        count = self.width // 2
+        elements = split(word["data"], 16, count)
+        if word["mode"] == ResultMode.TABLE8:
+            return [self.table[table_index(value)] for value in elements]
+        if word["mode"] == ResultMode.GATE8:
+            old = split(self.content[word["address"]], 8, self.width)[word["half"] * count :]
+            return [gate(a, b, word["shift"]) for a, b in zip(old, elements, strict=False)]
+        rotary = split(self.content[word["operand"]], 16, count)
+        result: list[int] = []
+        for i in range(0, count, 2):
+            pair = elements[i], elements[i + 1], rotary[i], rotary[i + 1]
+            result += rotate(*pair, word["shift"])
+        return result
+
+    def apply(self, word: dict[str, int]) -> None:
+        if "reset" in word:
+            self.halves.clear()
+            return
+        data = word["data"]
+        if word["mode"] in BYTEWISE:
+            half = self.bytes_of(word)
+            if not word["half"]:
+                self.halves.append(half)
+                return
+            data = join(self.halves.popleft() + half, 8)
+        elif word["mode"] == ResultMode.ADD16:
+            old = split(self.content[word["address"]], 16, self.width // 2)
+            new = split(data, 16, self.width // 2)
+            data = join([saturate(a + b, 16) for a, b in zip(old, new, strict=True)])
+        for part in range(self.width // 16):
+            if word["mask"] >> part & 1:
+                field = ((1 << 128) - 1) << (128 * part)
+                old = self.content[word["address"]]
+                self.content[word["address"]] = old & ~field | data & field

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Span of an ATTEND: which tokens, keys and words of Q it takes of one sequence, and how tokens fill the lanes."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.interfaces.command import command_layout, step_layout
+from rtl_gen.interfaces.lane import lane_range
+
+__all__ = ["AttendSpan"]
+
+
+class AttendSpan(wiring.Component):
+    """tokens = rows ? rows : tokens of the sequence; position and row of the first one are `first` further.
+
+    Members
+    -------
+    command : In(ATTEND). step : In(step_layout). sequence : In(8), entry of the sequence table.
+    tokens, row : tokens of this part, chunk row of the first one. position : its position.
+    keys, first_keys : keys that the last token and the first one see. last_block : the last one with a key.
+    group_tokens, group_lanes : TG = T div heads tokens of a group, TG * heads lanes of it.
+    start, group_stride : word of Q of the first token, words from group to group.
+
+    Latency: LATENCY cycles from stable inputs to all outputs. No back-pressure.
+    """
+
+    LATENCY = 5
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "command": In(command_layout(Opcode.ATTEND)),
+                "step": In(step_layout(config)),
+                "sequence": In(8),
+                "tokens": Out(16),
+                "row": Out(16),
+                "position": Out(21),
+                "keys": Out(21),
+                "first_keys": Out(21),
+                "last_block": Out(range(config.max_context // config.width)),
+                "group_tokens": Out(lane_range(config)),
+                "group_lanes": Out(lane_range(config)),
+                "start": Out(20),
+                "group_stride": Out(20),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config, command = self._config, self.command
+        m = Module()
+        entry = Signal(self.step.entries.shape().elem_shape)
+        index_bits = max(1, (config.sequences - 1).bit_length())
+        first_words, group_words = Signal(20), Signal(20)
+        start_words = Signal(20)
+        m.d.sync += [
+            entry.eq(self.step.entries[self.sequence[:index_bits]]),
+            self.tokens.eq(Mux(command.rows.any(), command.rows, entry.tokens)),
+            self.row.eq(entry.first_row + command.first),
+            self.position.eq(entry.position + command.first),
+            self.keys.eq(self.position + self.tokens),
+            self.last_block.eq((self.keys - 1) >> (config.width - 1).bit_length()),
+            self.first_keys.eq(Mux(command.causal, self.position + 1, self.keys)),
+            # One register before and two after each product, for the multiplier's own.
+            first_words.eq(self.row * command.query_stride),
+            start_words.eq(first_words),
+            self.start.eq(command.query + start_words),
+            group_words.eq(self.group_tokens * command.query_stride),
+            self.group_stride.eq(group_words),
+        ]
+        # Quotients by a constant each; `heads` is at least 1.
+        counts = [1, *range(1, config.lanes + 1)]
+        heads = command.heads[: config.lanes.bit_length()]
+        for output, values in (
+            (self.group_tokens, [config.lanes // count for count in counts]),
+            (self.group_lanes, [config.lanes // count * count for count in counts]),
+        ):
+            constants = Array(Const(value, output.shape()) for value in values)
+            m.d.sync += output.eq(constants[heads])
+        return m

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax unit: softmax of whole rows of INT16 scores in activation memory, in place."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, enum, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.baseline.row_maximum import RowMaximum, row_maximum_layout
+from rtl_gen.baseline.row_probabilities import RowProbabilities, probability_word_layout
+from rtl_gen.baseline.softmax_rows import SoftmaxRows, key_range
+from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
+from rtl_gen.lane.latency import sum_bits
+from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.memory.row_reader import ROWS_AHEAD, buffered_layout, row_layout, word_layout
+
+__all__ = ["SoftmaxUnit"]
+
+_OUTPUT_WORDS = 16
+"""Words of probabilities between the pop of their scores and the memory's write port."""
+
+
+class _State(enum.Enum, shape=2):
+    IDLE = 0
+    START = 1
+    RUN = 2
+
+
+class SoftmaxUnit(wiring.Component):
+    """SOFTMAX: numerics.softmax_row of every row over the keys it sees, probabilities in place of the scores.
+
+    The first pass over a row takes its maximum, the second one the exponentials and their sum; SoftmaxRows says which words
+    and how many keys a row has. Elements are 16 bits, key k in element k from word 1 on; word 0 = {u32 total, zeros}.
+
+    Parameters
+    ----------
+    config : width W, lanes T, max_context, probability_bits.
+
+    Members
+    -------
+    i_command : In(stream, COMMAND_BITS), SOFTMAX commands only; 1 <= keys and keys(rows - 1) <= max_context.
+    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit meanwhile.
+    o_write : client "vector" of ActivationMemory.
+    busy : Out(1), from the cycle a command is offered until its last word is in memory.
+
+    A row has been read as a whole before its first word is replaced, because its maximum is needed first; rows must not
+    overlap. Words that hold no visible key are read and written like the others.
+    Latency: `busy` for words * (1 + C) + fixed_cycles(config) cycles with one row of `words` words of scores and no stalls,
+    C = RowProbabilities.word_cycles. Throughput: max(words * C, words + 1) cycles per row: exponentials, or the write port.
+    Back-pressure: reads and writes may stall at any time. Rounding: numerics.softmax_row, exactly.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(COMMAND_BITS)),
+                "o_row": Out(stream.Signature(row_layout())),
+                "o_row_done": Out(1),
+                "i_word": In(word_layout(config)),
+                "i_buffered": In(stream.Signature(buffered_layout(config))),
+                "o_write": Out(stream.Signature(memory_write_layout(config))),
+                "busy": Out(1),
+            }
+        )
+
+    @staticmethod
+    def fixed_cycles(config: AcceleratorConfig) -> int:
+        """Cycles of a command beside reading the words of its only row and taking their exponentials."""
+        units = RowProbabilities.units(config)
+        return 23 + (config.width // 2).bit_length() - 1 + units.bit_length() - 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        state = Signal(_State)
+        command = Signal(command_layout(Opcode.SOFTMAX), reset_less=True)
+        start = Signal()
+        finished = Signal()
+        m.d.comb += [
+            self.i_command.ready.eq(state == _State.IDLE),
+            self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
+            start.eq(state == _State.START),
+        ]
+        with m.Switch(state):
+            with m.Case(_State.IDLE):
+                m.d.sync += command.as_value().eq(self.i_command.payload)
+                with m.If(self.i_command.valid):
+                    m.d.sync += state.eq(_State.START)
+            with m.Case(_State.START):
+                m.d.sync += state.eq(_State.RUN)
+            with m.Case(_State.RUN):
+                with m.If(finished):
+                    m.d.sync += state.eq(_State.IDLE)
+        self._first_pass(m, command, start)
+        word_written = self._second_pass(m)
+        self._write(m, command, start, word_written, finished)
+        return m
+
+    def _first_pass(self, m: Module, command: data.View, start: Value) -> None:
+        """Rows to the reader, their words to the queue of maxima."""
+        config = self._config
+        # A row is done when its total is written, so queues with an entry per row never overflow.
+        m.submodules.rows = rows = SoftmaxRows(config=config)
+        m.submodules.keys = keys = fifo.SyncFIFO(
+            width=len(Signal(key_range(config))), depth=ROWS_AHEAD
+        )
+        m.submodules.maximum = maximum = RowMaximum(config=config)
+        m.submodules.maxima = maxima = fifo.SyncFIFO(
+            width=row_maximum_layout(config).size, depth=ROWS_AHEAD
+        )
+        m.d.comb += [
+            rows.command.eq(command),
+            rows.start.eq(start),
+            self.o_row.valid.eq(rows.o.valid),
+            self.o_row.payload.address.eq(rows.o.payload.address),
+            self.o_row.payload.words.eq(rows.o.payload.words),
+            rows.o.ready.eq(self.o_row.ready),
+            keys.w_en.eq(rows.o.valid & rows.o.ready),
+            keys.w_data.eq(rows.o.payload.keys),
+            maximum.i.eq(self.i_word),
+            maximum.i_keys.valid.eq(keys.r_rdy),
+            maximum.i_keys.payload.eq(keys.r_data),
+            keys.r_en.eq(maximum.i_keys.ready),
+            maxima.w_en.eq(maximum.o.valid),
+            maxima.w_data.eq(maximum.o.payload),
+        ]
+
+    def _second_pass(self, m: Module) -> Signal:
+        """Buffered words to the queues of probabilities and totals; returns the strobe that a word is written."""
+        config = self._config
+        maxima = m.submodules.maxima
+        m.submodules.probabilities = second = RowProbabilities(config=config)
+        m.submodules.words = words = fifo.SyncFIFO(
+            width=probability_word_layout(config).size, depth=_OUTPUT_WORDS
+        )
+        m.submodules.totals = totals = fifo.SyncFIFO(width=sum_bits(config), depth=ROWS_AHEAD)
+        written = Signal()
+        room = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
+        m.d.sync += room.eq(room - second.o_begun + written)
+        m.d.comb += [
+            second.i_row.valid.eq(maxima.r_rdy),
+            second.i_row.payload.eq(maxima.r_data),
+            maxima.r_en.eq(second.i_row.ready),
+            second.i.valid.eq(self.i_buffered.valid),
+            second.i.payload.eq(self.i_buffered.payload),
+            self.i_buffered.ready.eq(second.i.ready),
+            second.i_room.eq(room.any()),
+            words.w_en.eq(second.o.valid),
+            words.w_data.eq(second.o.payload),
+            totals.w_en.eq(second.o_total.valid),
+            totals.w_data.eq(second.o_total.payload),
+        ]
+        return written
+
+    def _write(
+        self,
+        m: Module,
+        command: data.View,
+        start: Value,
+        word_written: Signal,
+        finished: Signal,
+    ) -> None:
+        """Totals, which go first, and words to the write port, and the end of the command."""
+        config = self._config
+        words, totals = m.submodules.words, m.submodules.totals
+        word = data.View(probability_word_layout(config), words.r_data)
+        chosen, held, held_choice = Signal(), Signal(), Signal()
+        total_written = Signal()
+        taken = self.o_write.valid & self.o_write.ready
+        m.d.comb += [
+            # What has been offered stays until it is taken.
+            chosen.eq(Mux(held, held_choice, totals.r_rdy)),
+            self.o_write.valid.eq(totals.r_rdy | words.r_rdy),
+            total_written.eq(taken & chosen),
+            word_written.eq(taken & ~chosen),
+            totals.r_en.eq(total_written),
+            words.r_en.eq(word_written),
+            self.o_row_done.eq(total_written),
+        ]
+        m.d.sync += [held.eq(self.o_write.valid & ~self.o_write.ready), held_choice.eq(chosen)]
+
+        row_address = Signal(ADDRESS_BITS)
+        address = Signal(ADDRESS_BITS)
+        total_address = Signal(ADDRESS_BITS)
+        rows_left = Signal(len(command.rows))
+        padding = Const(0, 16 - config.probability_bits)
+        elements = Cat(Cat(word.data[index], padding) for index in range(config.width // 2))
+        m.d.comb += [
+            self.o_write.payload.mask.eq(-1),
+            self.o_write.payload.address.eq(Mux(chosen, total_address, address)),
+            self.o_write.payload.data.eq(Mux(chosen, totals.r_data, elements)),
+            # A row's total comes after its last words, so nothing is on its way to an empty queue.
+            finished.eq((rows_left == 0) & ~words.r_rdy),
+        ]
+        with m.If(start):
+            m.d.sync += [
+                row_address.eq(command.source + 1),
+                address.eq(command.source + 1),
+                total_address.eq(command.source),
+                rows_left.eq(command.rows),
+            ]
+        with m.If(word_written):
+            m.d.sync += address.eq(address + 1)
+            with m.If(word.last):
+                m.d.sync += [
+                    row_address.eq(row_address + command.source_stride),
+                    address.eq(row_address + command.source_stride),
+                ]
+        with m.If(total_written):
+            m.d.sync += [
+                total_address.eq(total_address + command.source_stride),
+                rows_left.eq(rows_left - 1),
+            ]

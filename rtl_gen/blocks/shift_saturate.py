@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Second half of a requantisation: arithmetic right shift and saturation."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.blocks.delay import delayed
+
+__all__ = ["ShiftSaturate"]
+
+
+class ShiftSaturate(wiring.Component):
+    """o = saturate(i >> shift, bits), as numerics.saturate: 8 bits clamp to -127..127, others to the full range.
+
+    The rounding half, 2^(shift-1), is added before: where the multiplier's adder does it for nothing.
+
+    Parameters
+    ----------
+    in_bits : signed input width. bits : signed output width, less than in_bits.
+
+    Members: i : In(signed in_bits); shift : In(6), 0..63; o : Out(signed bits).
+
+    Latency: LATENCY cycles (three of shifting, one of saturation). Throughput: one per cycle; shift may change.
+    """
+
+    LATENCY = 4
+
+    def __init__(self, *, in_bits: int, bits: int) -> None:
+        self._bits = bits
+        super().__init__({"i": In(signed(in_bits)), "shift": In(6), "o": Out(signed(bits))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        value: Value = self.i
+        for stage, low in enumerate((4, 2, 0)):
+            amount = delayed(m, self.shift[low : low + 2], stage, f"amount{low}")
+            shifted = Signal(value.shape(), name=f"shifted{low}", reset_less=True)
+            with m.Switch(amount):
+                for case in range(4):
+                    with m.Case(case):
+                        m.d.sync += shifted.eq(value >> (case << low))
+            value = shifted
+        high = value[self._bits - 1 : -1]
+        negative = value[-1]
+        if self._bits == 8:
+            low_clamp = Const(-127, signed(8))
+            below = negative & (~high.all() | ~value[: self._bits - 1].any())
+        else:
+            low_clamp = Const(-(1 << (self._bits - 1)), signed(self._bits))
+            below = negative & ~high.all()
+        above = ~negative & high.any()
+        high_clamp = Cat(Const(-1, self._bits - 1), Const(0, 1))
+        m.d.sync += self.o.eq(Mux(above, high_clamp, Mux(below, low_clamp, value[: self._bits])))
+        return m

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layouts between fetch, a port's decoder and the tile buffer, and inside the decoder."""
+
+from __future__ import annotations
+
+from amaranth.lib import data
+
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.streams import LITERAL, STEP_WEIGHTS, SUBSTREAMS, WORD_BYTES
+from rtl_gen.interfaces.command import INDEX_BITS
+
+__all__ = [
+    "FILL_JOB",
+    "PART",
+    "PRIME",
+    "REFILLS",
+    "STEP",
+    "STEP_BYTES",
+    "UNPACKED",
+    "WIDTHS",
+    "parameter_write_layout",
+    "tile_write_layout",
+]
+
+REFILLS = SUBSTREAMS // 2
+"""Sub-streams of one half of a rice group: the most refill words of a step."""
+WIDTHS = 4
+"""Most packets of a dictionary step; a mode each."""
+STEP_BYTES = WORD_BYTES * (REFILLS + 1 + LITERAL)
+"""Longest step: rice with all refill words, a mode word and literals. A dictionary step has at most 36 bytes."""
+
+FILL_JOB = data.StructLayout(
+    {
+        "cache": 1,  # 0: one weight stream (codec in its preamble), 1: this port's part of one K/V tile
+        "slices": 16,  # weights: slices of the stream
+        "tiles": 12,  # weights: tiles of a slice
+        "rows": 9,  # cache: rows (keys) of this port in this tile, 0..W/P; 0 fills nothing but completes the tile
+        "segment_beats": 5,  # cache: beats of a row
+        "column_beats": 5,  # cache: 16-element column of the first beat
+        "beats": 28,  # beats of this job at the decoder: of the stream, or rows * segment_beats
+        "command": INDEX_BITS,  # index of the command it belongs to
+    }
+)
+"""What a decoder does next with its port's WEIGHTS or KV beats, in the order of the port's read descriptors."""
+
+STEP = data.StructLayout(
+    {
+        "valid": 1,
+        "half": 1,  # rice: 0 the first, 1 the second step of a group
+        "refill": REFILLS,  # rice, bit i: the data begin with a word for sub-stream REFILLS*half + i
+        "mode_word": 1,  # a mode word follows the refill words
+        "widths": data.ArrayLayout(
+            4, WIDTHS
+        ),  # dictionary: index bits of packet i; rice: widths[0] is k
+        "data": 8 * STEP_BYTES,  # first byte lowest; what follows the step's own bytes is arbitrary
+    }
+)
+"""One step of 32 weights, cut out of the payload; no back-pressure."""
+
+PRIME = data.StructLayout({"valid": 1, "substream": range(SUBSTREAMS), "data": 8 * BEAT_BYTES})
+"""A beat of the primer: the first words of one sub-stream."""
+
+UNPACKED = data.StructLayout({"valid": 1, "data": 8 * STEP_WEIGHTS})
+"""The weights of one step in order, first lowest; no back-pressure."""
+
+PART = data.StructLayout({"data": 8 * STEP_WEIGHTS, "wide": 1})
+"""Elements in tile order: STEP_WEIGHTS if `wide`, else the BEAT_BYTES of the low half."""
+
+
+def tile_write_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Part of a tile row: `row` local to the port (0..W/P-1), 16-element column `column_beats` of the first part.
+
+    Bit j of `mask` says that elements 16*j .. 16*j+15 of `data` are written, at column 16*(column_beats + j).
+    """
+    return data.StructLayout(
+        {
+            "slot": 1,
+            "row": range(config.port_rows),
+            "column_beats": range(max(2, config.word_beats)),
+            "mask": config.decoder_elements // BEAT_BYTES,
+            "data": 8 * config.decoder_elements,
+        }
+    )
+
+
+def parameter_write_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Beat `beat` of a port's slice header: channels 2*beat and 2*beat+1 of the port's W/P."""
+    return data.StructLayout({"slot": 1, "beat": range(max(2, config.header_beats)), "data": 128})

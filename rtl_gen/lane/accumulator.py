@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lane's accumulators: three memories, one adder per row, the rescaling shift of OUTPUT."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.requantise import VALUE_BITS
+from rtl_gen.interfaces.lane import Target, accumulator_depth, issue_layout, output_depth
+from rtl_gen.lane.dot_product import DotProduct
+
+__all__ = ["BUFFER_BITS", "Accumulator"]
+
+BUFFER_BITS = 32
+_BITS = {Target.BUFFER0: BUFFER_BITS, Target.BUFFER1: BUFFER_BITS, Target.OUTPUT: VALUE_BITS}
+
+
+class Accumulator(wiring.Component):
+    """acc[target][address][r] = (first ? 0 : rounding_shift(acc, rescale shift)) + i_sum[r].
+
+    Members (S = `LATENCY`: cycles from an issue bundle at the lane's input to its sums)
+    -------
+    i_issue: valid, target, address, first, in cycle 1 after the lane's input. i_shift: unsigned 6,
+        the rescale shift, in cycle S - 2 (0 unless the issue rescales; only OUTPUT is ever
+        shifted). i_sum: R sums in cycle S.
+    i_drain, i_drain_target, i_drain_address: one read, in cycle d + 1 -> o_values: R values, signed
+        36, in cycle d + 5.
+    o_conflict: array and drain asked for the same memory in the same cycle, which the array control
+        must never do.
+
+    BUFFER0 and BUFFER1: 32 bits, depth `accumulator_depth`; OUTPUT: 36 bits, depth `output_depth`;
+    one read and one write port each. A sum is readable by a drain that enters S cycles after its
+    issue, and by an issue to the same address `REVISIT` cycles after it: there is no forwarding.
+    Throughput: one issue and one drain read per cycle on different targets. Rounding: half up
+    (`numerics.rounding_shift`); accumulators wrap, the number formats exclude it.
+    """
+
+    REVISIT = 6
+    DRAIN_LATENCY = 4
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.LATENCY = DotProduct.latency(config) + 1
+        address = issue_layout(config)["address"].shape
+        control = data.StructLayout({"valid": 1, "target": Target, "address": address, "first": 1})
+        super().__init__(
+            {
+                "i_issue": In(control),
+                "i_shift": In(unsigned(6)),
+                "i_sum": In(data.ArrayLayout(signed(DotProduct.sum_bits(config)), config.rows)),
+                "i_drain": In(1),
+                "i_drain_target": In(Target),
+                "i_drain_address": In(address),
+                "o_values": Out(data.ArrayLayout(signed(VALUE_BITS), config.rows)),
+                "o_conflict": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        rows = self.config.rows
+        stages = [None, self.i_issue]  # stages[k]: the issue bundle k cycles after the lane's input
+        for stage in range(2, self.LATENCY + 2):
+            following = Signal(self.i_issue.shape(), name=f"issue_{stage}")
+            m.d.sync += following.eq(stages[-1])
+            stages.append(following)
+
+        written = [Signal(signed(VALUE_BITS), name=f"written_{row}") for row in range(rows)]
+        write = stages[self.LATENCY + 1]
+        old = {}
+        conflicts = []
+        for target in Target:
+            bits = _BITS[target]
+            is_output = target == Target.OUTPUT
+            depth = (output_depth if is_output else accumulator_depth)(self.config)
+            memory = Memory(shape=unsigned(rows * bits), depth=depth, init=[])
+            m.submodules[f"memory_{target.name.lower()}"] = memory
+            # OUTPUT is read two cycles earlier: its value still has to pass the shifter.
+            early = stages[self.LATENCY - (5 if is_output else 3)]
+            array_read = Signal(name=f"array_read_{target.name}")
+            drain_read = Signal(name=f"drain_read_{target.name}")
+            m.d.comb += [
+                array_read.eq(early.valid & (early.target == target) & ~early.first),
+                drain_read.eq(self.i_drain & (self.i_drain_target == target)),
+            ]
+            conflicts.append(array_read & drain_read)
+            read = memory.read_port()
+            address = Signal(len(read.addr), name=f"address_{target.name}", reset_less=True)
+            enable = Signal(name=f"enable_{target.name}")
+            value = Signal(rows * bits, name=f"value_{target.name}", reset_less=True)
+            m.d.sync += [
+                address.eq(Mux(array_read, early.address, self.i_drain_address)),
+                enable.eq(array_read | drain_read),
+                value.eq(read.data),
+            ]
+            m.d.comb += [read.addr.eq(address), read.en.eq(enable)]
+            old[target] = [value.word_select(row, bits).as_signed() for row in range(rows)]
+
+            port = memory.write_port()
+            m.d.comb += [
+                port.addr.eq(write.address),
+                port.en.eq(write.valid & (write.target == target)),
+                port.data.eq(Cat(word[:bits] for word in written)),
+            ]
+        m.d.comb += self.o_conflict.eq(Cat(conflicts).any())
+
+        use = {target: Signal(name=f"use_{target.name}") for target in Target}
+        before = stages[self.LATENCY - 1]
+        for target, signal in use.items():
+            m.d.sync += signal.eq(before.valid & ~before.first & (before.target == target))
+        coarse = delayed(m, self.i_shift[3:], 1, "coarse")
+        for row in range(rows):
+            # One bit below the point survives the shift: the rounding bit, added as a carry.
+            fine = Signal(signed(VALUE_BITS + 1), name=f"fine_{row}", reset_less=True)
+            shifted = Signal(signed(VALUE_BITS + 1), name=f"shifted_{row}", reset_less=True)
+            extended = Cat(Const(0, 1), old[Target.OUTPUT][row]).as_signed()
+            m.d.sync += [
+                fine.eq(extended >> self.i_shift[:3]),
+                shifted.eq(fine >> Cat(Const(0, 3), coarse)),
+            ]
+            base = (
+                Mux(use[Target.BUFFER0], old[Target.BUFFER0][row], 0)
+                | Mux(use[Target.BUFFER1], old[Target.BUFFER1][row], 0)
+                | Mux(use[Target.OUTPUT], shifted >> 1, 0)
+            )
+            carry = use[Target.OUTPUT] & shifted[0]
+            m.d.sync += written[row].eq(base + self.i_sum[row] + carry)
+
+        self._drain(m, old)
+        return m
+
+    def _drain(self, m: Module, old: dict[Target, list]) -> None:
+        target = delayed(m, self.i_drain_target, self.DRAIN_LATENCY - 1, "drain_target")
+        for row in range(self.config.rows):
+            value = Signal(signed(VALUE_BITS), name=f"drained_{row}", reset_less=True)
+            with m.Switch(target):
+                for choice in Target:
+                    with m.Case(choice):
+                        m.d.sync += value.eq(old[choice][row])
+            m.d.comb += self.o_values[row].eq(value)

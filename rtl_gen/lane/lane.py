@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One token lane: R dot products, accumulators, drain, softmax; it passes bundles on."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.requantise import Requantise
+from rtl_gen.interfaces.lane import (
+    DrainMode,
+    WordKind,
+    drain_layout,
+    fetch_layout,
+    finish_layout,
+    issue_layout,
+    word_layout,
+)
+from rtl_gen.lane.accumulator import Accumulator
+from rtl_gen.lane.dot_product import DotProduct
+from rtl_gen.lane.lane_tokens import divided_by_heads
+from rtl_gen.lane.operand import Operand
+from rtl_gen.lane.result_corner import ResultCorner
+from rtl_gen.softmax.online import Softmax
+from rtl_gen.softmax.reciprocal import Reciprocal
+
+__all__ = ["BUNDLES", "Lane"]
+
+BUNDLES = {
+    "issue": issue_layout,
+    "word": word_layout,
+    "fetch": fetch_layout,
+    "drain": drain_layout,
+    "finish": finish_layout,
+}
+"""The micro-operations that travel from lane to lane, by name, and their layouts."""
+
+_MASKED_SCORE = -(1 << 15)
+_VALUE_STAGE = 1 + Accumulator.DRAIN_LATENCY
+_RESULT_STAGE = _VALUE_STAGE + Requantise.LATENCY
+
+
+class Lane(wiring.Component):
+    """The machine of one token: executes bundles and passes them on, one cycle later.
+
+    Members
+    -------
+    index: this lane's number t, constant. i_X, o_X for X of `BUNDLES`: o_X is i_X one cycle later;
+        the lane itself works from that register too.
+    o_valid, o_data: a result word, `RESULT_LATENCY` cycles after the drain bundle with `emit` was
+        at the input.
+
+    Latencies as `LaneLatency` states them; throughput one bundle of each kind per cycle; no
+    back-pressure. Rounding and saturation are those of `Requantise`. `conflict` (an attribute, for
+    simulation) is 1 when array and drain use one accumulator memory, or scores and a TOTAL word one
+    running sum memory, in the same cycle, which is an error of the array control.
+    """
+
+    RESULT_LATENCY = _RESULT_STAGE + ResultCorner.LATENCY
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.conflict = Signal()
+        members = {"index": In(range(max(2, config.lanes)))}
+        for name, layout in BUNDLES.items():
+            members[f"i_{name}"] = In(layout(config))
+            members[f"o_{name}"] = Out(layout(config))
+        members.update(o_valid=Out(1), o_data=Out(8 * config.width))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name in BUNDLES:
+            m.d.sync += getattr(self, f"o_{name}").eq(getattr(self, f"i_{name}"))
+        m.submodules.softmax = softmax = Softmax(config=self.config)
+        m.submodules.accumulator = accumulator = Accumulator(config=self.config)
+        m.d.comb += self.conflict.eq(accumulator.o_conflict | softmax.o_conflict)
+        self._array(m, accumulator, softmax)
+        scale = self._finish(m, softmax)
+        self._drain(m, accumulator, softmax, scale)
+        return m
+
+    def _array(self, m: Module, accumulator: Accumulator, softmax: Softmax) -> None:
+        """Operand, dot products, accumulation: issue, word and fetch bundles."""
+        issue, word, fetch = self.o_issue, self.o_word, self.o_fetch
+        m.submodules.operand = operand = Operand(config=self.config)
+        mine = self.i_word.valid & (self.i_word.lane == self.index)
+        for kind, strobe in (
+            (WordKind.INT8, operand.i_int8),
+            (WordKind.LOW, operand.i_low),
+            (WordKind.HIGH, operand.i_high),
+            (WordKind.TOTAL, softmax.i_set_total),
+        ):
+            hit = Signal(name=f"hit_{kind.name.lower()}")
+            m.d.sync += hit.eq(mine & (self.i_word.kind == kind))
+            m.d.comb += strobe.eq(hit)
+        m.d.comb += [
+            operand.i_word.eq(word.data),
+            softmax.i_set_group.eq(word.group),
+            softmax.i_set_value.eq(word.data),
+            operand.i_swap.eq(issue.swap),
+            softmax.i_fetch_bank.eq(fetch.bank),
+            softmax.i_fetch_group.eq(fetch.group),
+            softmax.i_fetch_index.eq(fetch.index),
+            operand.i_fetch.eq(delayed(m, fetch.valid, 2, "fetch_valid", reset_less=False)),
+            operand.i_index.eq(delayed(m, fetch.index, 2, "fetch_index")),
+            operand.i_probabilities.eq(softmax.o_probabilities),
+        ]
+        for row in range(self.config.rows):
+            m.submodules[f"dot_product_{row}"] = dot = DotProduct(config=self.config)
+            m.d.comb += [
+                dot.i_row.eq(issue.rows[row]),
+                dot.i_operand.eq(operand.o_active),
+                accumulator.i_sum[row].eq(dot.o_sum),
+            ]
+        control = accumulator.i_issue
+        m.d.comb += [
+            getattr(control, name).eq(getattr(issue, name))
+            for name in ("valid", "target", "address", "first")
+        ]
+        shift_stage = accumulator.LATENCY - 2
+        m.d.comb += [
+            softmax.i_rescale_bank.eq(delayed(m, issue.bank, shift_stage - 2, "rescale_bank")),
+            softmax.i_rescale_group.eq(delayed(m, issue.group, shift_stage - 2, "rescale_group")),
+        ]
+        rescale = delayed(m, issue.rescale, shift_stage - 1, "rescale")
+        m.d.comb += accumulator.i_shift.eq(Mux(rescale, softmax.o_rescale, 0))
+
+    def _finish(self, m: Module, softmax: Softmax) -> Reciprocal:
+        """Multiplier and shift of the attention output: finish bundles."""
+        m.submodules.reciprocal = reciprocal = Reciprocal(config=self.config)
+        finish = self.o_finish
+        m.d.comb += [
+            softmax.i_total_group.eq(finish.group),
+            reciprocal.i_total.eq(softmax.o_total),
+            reciprocal.i_valid.eq(delayed(m, finish.valid, 1, "finish_valid", reset_less=False)),
+            reciprocal.i_multiplier.eq(delayed(m, finish.multiplier, 1, "finish_multiplier")),
+            reciprocal.i_shift.eq(delayed(m, finish.shift, 1, "finish_shift")),
+        ]
+        return reciprocal
+
+    def _drain(
+        self, m: Module, accumulator: Accumulator, softmax: Softmax, scale: Reciprocal
+    ) -> None:
+        """Drain bundles: bias, requantise, corner or softmax. Stage k: k cycles after the input."""
+        config = self.config
+        drain = self.o_drain
+        m.d.comb += [
+            accumulator.i_drain.eq(drain.valid),
+            accumulator.i_drain_target.eq(drain.target),
+            accumulator.i_drain_address.eq(drain.address),
+        ]
+
+        control = data.StructLayout(
+            {
+                "valid": 1,
+                "mode": DrainMode,
+                "start": 1,
+                "emit": 1,
+                "position": drain.position.shape(),
+                "group": drain.group.shape(),
+                "bank": 1,
+                "reset": 1,
+            }
+        )
+        stage_1 = Signal(control)
+        m.d.comb += [getattr(stage_1, name).eq(getattr(drain, name)) for name in control.members]
+        before = delayed(m, stage_1, _VALUE_STAGE - 2, "before", reset_less=False)
+        value = delayed(m, before, 1, "value", reset_less=False)
+        requantised = delayed(m, value, Requantise.LATENCY - 1, "requantised", reset_less=False)
+        result = delayed(m, requantised, 1, "result", reset_less=False)
+
+        keep, visible_before = self._visible(m)
+        visible = delayed(m, visible_before, 1, "visible_result")
+        hidden = Signal(config.rows, reset_less=True)  # SCORE16: masked keys
+        with m.If(requantised.mode == DrainMode.SCORE16):
+            m.d.sync += hidden.eq(~visible_before)
+        with m.Else():
+            m.d.sync += hidden.eq(0)
+
+        multiplier = Signal(16, reset_less=True)
+        shift = Signal(6, reset_less=True)
+        with m.If(before.valid & before.start & (before.mode == DrainMode.OUTPUT)):
+            m.d.sync += [multiplier.eq(scale.o_multiplier), shift.eq(scale.o_shift)]
+
+        m.submodules.corner = corner = ResultCorner(config=config)
+        is_output = value.mode == DrainMode.OUTPUT
+        for row in range(config.rows):
+            m.submodules[f"requantise_{row}"] = requantise = Requantise()
+            own = delayed(m, drain.parameters[row], _VALUE_STAGE - 2, f"parameter_{row}")
+            first = delayed(m, drain.parameters[0], _VALUE_STAGE - 2, f"shared_{row}")
+            bias = Signal(signed(32), name=f"bias_{row}", reset_less=True)
+            own_multiplier = Signal(16, name=f"own_multiplier_{row}", reset_less=True)
+            own_shift = Signal(6, name=f"own_shift_{row}", reset_less=True)
+            scored = (before.mode == DrainMode.SCORE) | (before.mode == DrainMode.SCORE16)
+            m.d.sync += [
+                bias.eq(Mux(scored | (before.mode == DrainMode.OUTPUT), 0, own.bias)),
+                own_multiplier.eq(Mux(scored, first.multiplier, own.multiplier)),
+                own_shift.eq(Mux(scored, first.shift, own.shift)),
+            ]
+            m.d.comb += [
+                requantise.i_value.eq(accumulator.o_values[row] + bias),
+                requantise.i_multiplier.eq(Mux(is_output, multiplier, own_multiplier)),
+                requantise.i_shift.eq(Mux(is_output, shift, own_shift)),
+                requantise.i_wide.eq(
+                    (value.mode == DrainMode.INT16)
+                    | (value.mode == DrainMode.SCORE)
+                    | (value.mode == DrainMode.SCORE16)
+                ),
+                requantise.i_relu.eq(value.mode == DrainMode.RELU8),
+                corner.i_values[row].eq(Mux(hidden[row], _MASKED_SCORE, requantise.o_value)),
+                softmax.i.scores[row].eq(requantise.o_value),
+                softmax.i.visible[row].eq(visible[row]),
+            ]
+        scores = result.mode == DrainMode.SCORE
+        m.d.comb += [
+            corner.i_valid.eq(result.valid & ~scores),
+            corner.i_wide.eq((result.mode == DrainMode.INT16) | (result.mode == DrainMode.SCORE16)),
+            corner.i_position.eq(result.position),
+            corner.i_emit.eq(result.emit),
+            corner.i_keep.eq(keep),
+            self.o_valid.eq(corner.o_valid),
+            self.o_data.eq(corner.o_data),
+            softmax.i.valid.eq(result.valid & scores),
+            softmax.i.first.eq(result.start),
+            softmax.i.last.eq(result.position == config.step_cycles - 1),
+            softmax.i.index.eq(result.position),
+            softmax.i.group.eq(result.group),
+            softmax.i.bank.eq(result.bank),
+            softmax.i.reset.eq(result.reset),
+        ]
+
+    def _visible(self, m: Module) -> tuple[Signal, Signal]:
+        """Whether this lane takes part, at the result stage; which of the R keys it sees, one cycle earlier."""
+        config = self.config
+        drain = self.o_drain
+        # Tokens before this lane's one; in step with `drain`, but without its register.
+        token = divided_by_heads(m, self.index, self.i_drain.heads, config=config, name="token")
+        ahead = Signal(token.shape(), reset_less=True)
+        member = Signal(reset_less=True)
+        limit = Signal(signed(25), reset_less=True)
+        m.d.sync += [
+            ahead.eq(Mux(self.i_drain.causal, token, 0)),
+            member.eq((self.index >= drain.lanes_low) & (self.index < drain.lanes_high)),
+            limit.eq(drain.limit + ahead),
+        ]
+        count = Signal(range(config.width + 1), reset_less=True)
+        with m.If(~member | limit[-1]):
+            m.d.sync += count.eq(0)
+        with m.Elif(limit >= config.width):
+            m.d.sync += count.eq(config.width)
+        with m.Else():
+            m.d.sync += count.eq(limit)
+        position = delayed(m, drain.position, 2, "mask_position")
+        mask = Signal(config.rows, reset_less=True)
+        for row in range(config.rows):
+            key = position * config.rows + Const(row, range(config.rows))
+            m.d.sync += mask[row].eq(key < count)
+        keep = delayed(m, member, _RESULT_STAGE - 2, "keep")
+        return keep, delayed(m, mask, _RESULT_STAGE - 5, "visible")

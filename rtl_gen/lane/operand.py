@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lane's stationary operand: the active x and the shadow that is filled behind it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.lane.dot_product import operand_bits
+
+__all__ = ["Operand"]
+
+
+class Operand(wiring.Component):
+    """Shadow and active register of W operand elements.
+
+    Members
+    -------
+    i_int8, i_low, i_high (one of them at most), i_word: the word goes to the shadow. i_int8: W bytes, sign-extended, element
+        0 in the low byte. i_low, i_high: W/2 elements of 16 bits, of which the low probability_bits + 1
+        are taken, unsigned, to shadow elements 0 .. W/2-1 or W/2 .. W-1.
+    i_fetch, i_index, i_probabilities: R unsigned probabilities go to shadow elements i_index*R.. .
+    i_swap: the shadow's contents *before* this cycle's fill become active.
+    o_active: W elements, signed `operand_bits(config)`, from the cycle after i_swap on.
+
+    Latency 1 cycle, one fill and one swap per cycle, no back-pressure. A word wins over a fetch of
+    the same cycle, element by element.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        elements = data.ArrayLayout(signed(operand_bits(config)), config.width)
+        super().__init__(
+            {
+                "i_int8": In(1),
+                "i_low": In(1),
+                "i_high": In(1),
+                "i_word": In(8 * config.width),
+                "i_fetch": In(1),
+                "i_index": In(range(config.step_cycles)),
+                "i_probabilities": In(data.ArrayLayout(config.probability_bits, config.rows)),
+                "i_swap": In(1),
+                "o_active": Out(elements),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        rows, half = self.config.rows, self.config.width // 2
+        bits = self.config.probability_bits + 1
+        active = []
+        for index in range(self.config.step_cycles):
+            fetched = Signal(name=f"fetched_{index}")
+            m.d.comb += fetched.eq(self.i_fetch & (self.i_index == index))
+            for row in range(rows):
+                element = index * rows + row
+                shape = signed(operand_bits(self.config))
+                shadow = Signal(shape, name=f"shadow_{element}", reset_less=True)
+                register = Signal(shape, name=f"active_{element}", reset_less=True)
+                with m.If(self.i_int8):
+                    m.d.sync += shadow.eq(self.i_word.word_select(element, 8).as_signed())
+                with m.Elif(self.i_low if element < half else self.i_high):
+                    m.d.sync += shadow.eq(self.i_word.word_select(element % half, 16)[:bits])
+                with m.Elif(fetched):
+                    m.d.sync += shadow.eq(self.i_probabilities[row])
+                with m.If(self.i_swap):
+                    m.d.sync += register.eq(shadow)
+                active.append(register)
+        m.d.comb += [self.o_active[element].eq(value) for element, value in enumerate(active)]
+        return m

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of the norm's lanes to words of the activation memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import Opcode
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.row_set import ROW_BITS
+from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_write_layout
+
+__all__ = ["NormOutput"]
+
+_WORDS = 32
+"""Words between the admission of their elements and the memory's write port: covers the way through the lanes."""
+
+
+class NormOutput(wiring.Component):
+    """INT8 words at the destination and, with `residual`, INT16 words in place of the source.
+
+    The elements of two INT16 words give one INT8 word; with `residual` the order is INT16, INT16, INT8.
+
+    Parameters
+    ----------
+    config : width W (W/2 elements at a time).
+
+    Members
+    -------
+    command : In(command_layout(NORM)), rows : In; stable from `start` on. start : In(1), pulse before the first element.
+    o_ready : Out(1), whether the next W/2 elements may be admitted. i_admit : In(1), they are (only with o_ready).
+    i_valid : In(1), in the order of admission, with narrow : In(W/2 signed 8-bit), and wide : In(W/2 signed 16-bit) in the
+        next cycle.
+    o_write : client "vector" of ActivationMemory. o_finished : Out(1), all rows are written.
+
+    Latency: 2 cycles from the second i_valid to the INT8 word, 3 with `residual`. Throughput: one admission per cycle; with
+    `residual` two in three cycles, as three words are written then. Back-pressure: by o_ready.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "command": In(command_layout(Opcode.NORM)),
+                "rows": In(ROW_BITS),
+                "start": In(1),
+                "o_ready": Out(1),
+                "i_admit": In(1),
+                "i_valid": In(1),
+                "narrow": In(4 * config.width),
+                "wide": In(8 * config.width),
+                "o_write": Out(stream.Signature(memory_write_layout(config))),
+                "o_finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        residual = self.command.residual
+        entry_layout = data.StructLayout({"residual": 1, "data": 8 * self._config.width})
+        m.submodules.queue = queue = fifo.SyncFIFO(width=entry_layout.size, depth=_WORDS)
+        written = Signal()
+        m.d.comb += written.eq(self.o_write.valid & self.o_write.ready)
+
+        # An even admission reserves the words of both. With `residual` the third word of a pair needs a free cycle.
+        room = Signal(range(_WORDS + 1), init=_WORDS)
+        odd, pause = Signal(), Signal()
+        reserved = Signal(2)
+        enough = Mux(residual, room >= 3, room.any())
+        m.d.comb += [
+            self.o_ready.eq(~pause & (odd | enough)),
+            reserved.eq(Mux(self.i_admit & ~odd, Mux(residual, 3, 1), 0)),
+        ]
+        m.d.sync += [
+            odd.eq(odd ^ self.i_admit),
+            pause.eq(self.i_admit & odd & residual),
+            room.eq(room - reserved + written),
+        ]
+
+        upper = Signal()
+        low = Signal(4 * self._config.width, reset_less=True)
+        high = Signal(4 * self._config.width, reset_less=True)
+        with m.If(self.i_valid):
+            m.d.sync += upper.eq(~upper)
+            with m.If(upper):
+                m.d.sync += high.eq(self.narrow)
+            with m.Else():
+                m.d.sync += low.eq(self.narrow)
+        wide = delayed(m, self.i_valid & residual, 1, "wide_valid", reset_less=False)
+        pair = delayed(m, self.i_valid & upper, 1, "pair_valid", reset_less=False)
+        pair_late = delayed(m, pair, 1, "pair_late", reset_less=False)
+        entry = Signal(entry_layout)
+        m.d.comb += [
+            entry.residual.eq(wide),
+            entry.data.eq(Mux(wide, self.wide, Cat(low, high))),
+            queue.w_en.eq(wide | Mux(residual, pair_late, pair)),
+            queue.w_data.eq(entry),
+        ]
+
+        head = data.View(entry_layout, queue.r_data)
+        destination, source = self._addresses(m, head.residual, written)
+        m.d.comb += [
+            self.o_write.valid.eq(queue.r_rdy),
+            self.o_write.payload.address.eq(Mux(head.residual, source, destination)),
+            self.o_write.payload.data.eq(head.data),
+            self.o_write.payload.mask.eq(-1),
+            queue.r_en.eq(self.o_write.ready),
+        ]
+        return m
+
+    def _addresses(self, m: Module, residual: Signal, written: Signal) -> tuple[Signal, Signal]:
+        """Address of the next INT8 and of the next INT16 word; counts the rows by their last INT8 word."""
+        command = self.command
+        rows_left = Signal(ROW_BITS)
+        m.d.comb += self.o_finished.eq(rows_left == 0)
+        addresses = []
+        for name, base, stride, words, taken in (
+            (
+                "destination",
+                command.destination,
+                command.destination_stride,
+                command.words[1:],
+                written & ~residual,
+            ),
+            ("source", command.source, command.source_stride, command.words, written & residual),
+        ):
+            row_address = Signal(ADDRESS_BITS, name=f"{name}_row")
+            address = Signal(ADDRESS_BITS, name=f"{name}_address")
+            index = Signal(len(words), name=f"{name}_index")
+            last = Signal(name=f"{name}_last")
+            m.d.comb += last.eq(index == words - 1)
+            with m.If(self.start):
+                m.d.sync += [row_address.eq(base), address.eq(base), index.eq(0)]
+                if name == "destination":
+                    m.d.sync += rows_left.eq(self.rows)
+            with m.Elif(taken):
+                m.d.sync += [address.eq(address + 1), index.eq(index + 1)]
+                with m.If(last):
+                    m.d.sync += [
+                        row_address.eq(row_address + stride),
+                        address.eq(row_address + stride),
+                        index.eq(0),
+                    ]
+                    if name == "destination":
+                        m.d.sync += rows_left.eq(rows_left - 1)
+            addresses.append(address)
+        return addresses[0], addresses[1]

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Result writer: takes result words from the array to the activation memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.result import ResultMode, result_word_layout, writer_depth
+from rtl_gen.memory.activation_memory import (
+    ADDRESS_BITS,
+    ActivationMemory,
+    memory_read_layout,
+    memory_write_layout,
+)
+from rtl_gen.writer.activation_table import table_write_layout
+from rtl_gen.writer.argmax import CANDIDATE, ArgMax, row_range
+from rtl_gen.writer.byte_functions import ByteFunctions
+
+__all__ = ["ResultWriter"]
+
+_OUTPUT_WORDS = 32
+"""Words between their issue and the memory's write port; covers this part of LATENCY at one word per cycle."""
+_SUM_LATENCY = ActivationMemory.LATENCY + 2
+"""Issue to the saturated sum of ADD16."""
+
+
+class ResultWriter(wiring.Component):
+    """WRITE: memory[address] = data. ADD16: memory[address][i] = sat16(memory[address][i] + data[i]). LOGITS16: as
+    WRITE, and ArgMax over the word. TABLE8, ROTATE8, GATE8: half `half` of memory[address] = bytes of ByteFunctions, with
+    the word at `operand` (ROTATE8) or at `address` (GATE8). Only 16-byte parts of `mask` change.
+
+    Parameters
+    ----------
+    config : width W, lanes T (writer_depth words and T halves are buffered).
+
+    Members
+    -------
+    i_result : In({valid, payload: result_word_layout}); no back-pressure. The sender keeps at most writer_depth(config)
+        words between `i_result` and `o_retired`. ADD16 and GATE8 words that are not retired must have different
+        addresses, but for the two halves of a GATE8 word; ROTATE8 must not read what is not retired.
+    o_retired : Out(1), a pulse per word: reads that the memory grants from this cycle on see it.
+    i_table : In(stream, table_write_layout), the activation table. No TABLE8 word may be between `i_result` and
+        `o_retired` when a word is offered; those that come later wait until it is in the table.
+    o_read, i_read : client "writer" of ActivationMemory; relies on its fixed LATENCY.
+    o_write : client "writer" of ActivationMemory. o_read_command, o_write_command : index of the command that reads, writes.
+    i_candidate_row, o_candidate : read port of the arg-max candidates, ArgMax.READ_LATENCY cycles.
+    busy : Out(1), 1 from the first word on until every word is retired and in the arg-max, and while a table word is
+        offered or on its way.
+
+    Halves: the W/2 bytes of a word with half = 0 wait in a queue of T entries and are written together with those of
+    half = 1, as one word, at the address and mask of half 1; k-th half 1 to k-th half 0. A half 0 is retired when its turn
+    to be written would have come, although the memory shows it only with its half 1, and does not keep `busy` at 1 while
+    it waits. A reset forgets the waiting halves with everything else that is not written; table and memory stay.
+
+    Order: words reach the memory in the order they came, whatever their modes: all have the same latency. Latency: LATENCY
+    cycles from `i_result` to `o_retired` when idle. Throughput: one word per cycle in every mode while the memory grants
+    reads and writes. Saturation to 16 bits (ADD16) or to -127..127.
+    """
+
+    LATENCY = 5 + ByteFunctions.LATENCY + 1
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_result": In(
+                    data.StructLayout({"valid": 1, "payload": result_word_layout(config)})
+                ),
+                "o_retired": Out(1),
+                "i_table": In(stream.Signature(table_write_layout(config))),
+                "o_read": Out(stream.Signature(ADDRESS_BITS)),
+                "i_read": In(memory_read_layout(config)),
+                "o_write": Out(stream.Signature(memory_write_layout(config))),
+                "o_read_command": Out(INDEX_BITS),
+                "o_write_command": Out(INDEX_BITS),
+                "i_candidate_row": In(row_range(config)),
+                "o_candidate": Out(CANDIDATE),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        config = self._config
+        m = Module()
+        layout = result_word_layout(config)
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
+            width=layout.size, depth=writer_depth(config)
+        )
+        head_valid = Signal()
+        head = Signal(layout, reset_less=True)
+        reads, looks_up = Signal(reset_less=True), Signal(reset_less=True)
+        read_address = Signal(ADDRESS_BITS, reset_less=True)
+        issue = Signal()
+        take = Signal()
+        offered = Signal(layout)
+        m.d.comb += [
+            queue.w_en.eq(self.i_result.valid),
+            queue.w_data.eq(self.i_result.payload.as_value()),
+            take.eq(~head_valid | issue),
+            queue.r_en.eq(take),
+            offered.as_value().eq(queue.r_data),
+        ]
+        with m.If(take):
+            m.d.sync += [
+                head_valid.eq(queue.r_rdy),
+                head.eq(offered),
+                reads.eq(
+                    (offered.mode == ResultMode.ADD16)
+                    | (offered.mode == ResultMode.ROTATE8)
+                    | (offered.mode == ResultMode.GATE8)
+                ),
+                looks_up.eq(offered.mode == ResultMode.TABLE8),
+                read_address.eq(
+                    Mux(offered.mode == ResultMode.ROTATE8, offered.operand, offered.address)
+                ),
+            ]
+
+        m.submodules.functions = functions = ByteFunctions(config=config)
+        wiring.connect(m, wiring.flipped(self.i_table), functions.i_table)
+
+        # A word is issued with its read and room reserved behind it, so the pipeline after it never stalls.
+        room = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
+        retired = Signal()
+        m.d.comb += [
+            self.o_read.valid.eq(head_valid & reads & room.any()),
+            self.o_read.payload.eq(read_address),
+            self.o_read_command.eq(head.command),
+            issue.eq(
+                head_valid
+                & room.any()
+                & (~reads | self.o_read.ready)
+                & ~(looks_up & functions.table_busy)
+            ),
+        ]
+        m.d.sync += room.eq(room - issue + retired)
+
+        m.d.comb += [
+            functions.i_data.eq(head.data),
+            functions.i_mode.eq(head.mode),
+            functions.i_half.eq(head.half),
+            functions.i_shift.eq(head.shift),
+            functions.i_read.eq(self.i_read.data),
+        ]
+        output = self._words(m, issue, head, functions.o)
+        m.submodules.output = output_queue = fifo.SyncFIFO(
+            width=len(output[1]), depth=_OUTPUT_WORDS
+        )
+        waits = output_queue.r_data[0]
+        m.d.comb += [
+            output_queue.w_en.eq(output[0]),
+            output_queue.w_data.eq(output[1]),
+            self.o_write.valid.eq(output_queue.r_rdy & ~waits),
+            self.o_write_command.eq(output_queue.r_data[1:]),
+            self.o_write.payload.as_value().eq(output_queue.r_data[1 + INDEX_BITS :]),
+            output_queue.r_en.eq(waits | self.o_write.ready),
+            retired.eq(output_queue.r_rdy & output_queue.r_en),
+        ]
+
+        m.submodules.argmax = argmax = ArgMax(config=config)
+        m.d.comb += [
+            argmax.i.valid.eq(issue & (head.mode == ResultMode.LOGITS16)),
+            argmax.i.row.eq(head.row),
+            argmax.i.channel.eq(head.channel),
+            argmax.i.elements.eq(head.elements),
+            argmax.i.restart.eq(head.restart),
+            argmax.i.data.eq(head.data),
+            argmax.i_row.eq(self.i_candidate_row),
+            self.o_candidate.eq(argmax.o),
+        ]
+
+        in_flight = Signal(range(writer_depth(config) + 1))
+        m.d.sync += [
+            self.o_retired.eq(retired),
+            in_flight.eq(in_flight + self.i_result.valid - retired),
+        ]
+        m.d.comb += self.busy.eq(
+            self.i_result.valid
+            | in_flight.any()
+            | argmax.busy
+            | self.o_retired
+            | functions.table_busy
+        )
+        return m
+
+    def _words(self, m: Module, issue: Value, head: data.View, half: Value) -> tuple[Value, Value]:
+        """Valid, and {1 if nothing is written, command, memory_write_layout}, one cycle after `half`, the bytes of the functions."""
+        config = self._config
+        latency = ByteFunctions.LATENCY
+        valid = delayed(m, issue, latency, "valid", reset_less=False)
+        target = delayed(m, Cat(head.command, head.address, head.mask), latency, "target")
+        upper = delayed(m, head.half, latency, "upper")
+        bytewise = delayed(
+            m,
+            (head.mode == ResultMode.TABLE8)
+            | (head.mode == ResultMode.ROTATE8)
+            | (head.mode == ResultMode.GATE8),
+            latency,
+            "bytewise",
+        )
+        m.submodules.halves = halves = fifo.SyncFIFO(
+            width=4 * config.width, depth=max(2, config.lanes)
+        )
+        m.d.comb += [
+            halves.w_en.eq(valid & bytewise & ~upper),
+            halves.w_data.eq(half),
+            halves.r_en.eq(valid & bytewise & upper),
+        ]
+        sums = delayed(m, self._sums(m, head), latency - _SUM_LATENCY, "sums")
+        word = Signal(8 * config.width, reset_less=True)
+        m.d.sync += word.eq(Mux(bytewise, Cat(halves.r_data, half), sums))
+        waits = delayed(m, bytewise & ~upper, 1, "waits")
+        return (
+            delayed(m, valid, 1, "written", reset_less=False),
+            Cat(waits, delayed(m, target, 1, "written_target"), word),
+        )
+
+    def _sums(self, m: Module, head: data.View) -> Value:
+        """Old data, 0 unless ADD16, plus new data, _SUM_LATENCY cycles after issue."""
+        adds = delayed(m, head.mode == ResultMode.ADD16, ActivationMemory.LATENCY, "adds")
+        new = delayed(m, head.data, ActivationMemory.LATENCY, "new")
+        elements = []
+        for index in range(self._config.width // 2):
+            total = Signal(signed(17), name=f"total{index}", reset_less=True)
+            result = Signal(16, name=f"result{index}", reset_less=True)
+            old = Mux(adds, self.i_read.data.word_select(index, 16), 0).as_signed()
+            m.d.sync += [
+                total.eq(old + new.word_select(index, 16).as_signed()),
+                result.eq(
+                    Mux(
+                        total[16] == total[15],
+                        total[:16],
+                        Cat((~total[16]).replicate(15), total[16]),
+                    )
+                ),
+            ]
+            elements.append(result)
+        return Cat(*elements)
