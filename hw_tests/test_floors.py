@@ -33,6 +33,12 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "examples": (ALL, ()),
 }
 
+# Rooms of rtl_gen from the ground up: a room imports of those before it, and of itself.
+ROOMS = (
+    *("interfaces", "blocks", "memory", "axi", "decoder", "dma", "softmax", "lane", "array"),
+    *("writer", "norm", "baseline", "vector", "control", "top", "export"),
+)
+
 
 def imports(path: Path) -> set[str]:
     """Absolute modules that a file imports anywhere, `from a import b` as `a.b`."""
@@ -62,8 +68,46 @@ def violations(root: Path) -> list[str]:
     return found
 
 
+def room_violations(root: Path) -> list[str]:
+    """Imports between rooms of rtl_gen below `root` that run up, as "file imports module"."""
+    found = []
+    for path in sorted((root / "rtl_gen").rglob("*.py")):
+        room = path.relative_to(root / "rtl_gen").with_suffix("").parts[0]
+        if room == "__init__":
+            continue
+        assert room in ROOMS, f"{path}: ROOMS does not say where {room} stands"
+        for module in sorted(imports(path)):
+            package, _, rest = module.partition(".")
+            if package == "rtl_gen" and rest.split(".")[0] not in ROOMS[: ROOMS.index(room) + 1]:
+                found.append(f"{path.relative_to(root)} imports {module}")
+    return found
+
+
 def test_no_import_runs_back_up() -> None:
     assert violations(ROOT) == []
+    assert room_violations(ROOT) == []
+
+
+def test_every_room_has_sources() -> None:
+    for room in ROOMS:
+        base = ROOT / "rtl_gen" / room
+        assert list(base.glob("*.py")) or base.with_suffix(".py").is_file(), room
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [
+        ("rtl_gen/interfaces/a.py", "rtl_gen.blocks.delay"),
+        ("rtl_gen/lane/a.py", "rtl_gen.array.drain"),
+        ("rtl_gen/dma/a.py", "rtl_gen.norm"),
+        ("rtl_gen/control/a.py", "rtl_gen.top"),
+    ],
+)
+def test_a_room_that_imports_upwards_is_found(tmp_path: Path, path: str, module: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(f"from {module} import b\n", "utf-8")
+    assert room_violations(tmp_path) == [f"{path} imports {module}.b"]
 
 
 def test_every_folder_of_sources_has_a_rule() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
@@ -22,8 +22,9 @@ from meadow.spec.registers import (
 )
 from rtl_gen.interfaces.axi import LITE_ADDRESS_BITS, LiteSignature
 from rtl_gen.interfaces.command import step_layout
+from rtl_gen.interfaces.error import error_layout
 
-__all__ = ["INCREMENT_BITS", "LiteRegisters", "error_layout"]
+__all__ = ["INCREMENT_BITS", "LiteRegisters"]
 
 INCREMENT_BITS = 8
 """A cycle adds at most 16 bytes per port and direction to a counter: 2 * 4 * 16 < 2**8."""
@@ -38,19 +39,6 @@ _READ_ONLY_STATE = (
     "error_port",
     "command_index",
 )
-
-
-def error_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A fault: ErrorCode, index of the command that caused it, byte address and AXI port of the access."""
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "code": 4,
-            "command": 32,
-            "address": config.address_bits,
-            "port": range(max(2, config.ports)),
-        }
-    )
 
 
 class LiteRegisters(wiring.Component):

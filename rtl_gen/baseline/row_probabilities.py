@@ -12,7 +12,7 @@ from rtl_gen.baseline.row_maximum import row_maximum_layout, take_keys
 from rtl_gen.baseline.softmax_rows import key_range
 from rtl_gen.blocks.adder_tree import adder_tree
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.lane.latency import sum_bits
+from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.memory.row_reader import buffered_layout
 from rtl_gen.softmax.exponent import MAXIMUM_BITS, Exponent
 

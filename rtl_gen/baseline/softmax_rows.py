@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.command import command_layout
-from rtl_gen.memory.activation_memory import ADDRESS_BITS
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.memory.row_reader import ROW_WORDS_BITS
 
 __all__ = ["SoftmaxRows", "key_range", "softmax_row_layout"]

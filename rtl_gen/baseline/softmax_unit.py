@@ -13,8 +13,8 @@ from rtl_gen.baseline.row_maximum import RowMaximum, row_maximum_layout
 from rtl_gen.baseline.row_probabilities import RowProbabilities, probability_word_layout
 from rtl_gen.baseline.softmax_rows import SoftmaxRows, key_range
 from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
-from rtl_gen.lane.latency import sum_bits
-from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.memory.row_reader import ROWS_AHEAD, buffered_layout, row_layout, word_layout
 
 __all__ = ["SoftmaxUnit"]

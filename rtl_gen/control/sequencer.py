@@ -10,12 +10,12 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import COMMON_FIELDS, UNIT_OF, Flag, Opcode, Outputs, Unit
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import ErrorCode
-from rtl_gen.axi.lite_registers import error_layout
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.control.command_reader import QUEUE_COMMANDS, CommandReader
 from rtl_gen.control.watchdog import Watchdog
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, NO_COMMAND
 from rtl_gen.interfaces.dma import READ_DESCRIPTOR
+from rtl_gen.interfaces.error import error_layout
 
 __all__ = ["Sequencer", "fault_candidate_layout"]
 

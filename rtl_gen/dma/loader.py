@@ -17,9 +17,9 @@ from rtl_gen.interfaces.command import (
     command_layout,
     step_layout,
 )
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
-from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_write_layout
-from rtl_gen.norm.norm_parameters import norm_write_layout
 
 __all__ = ["Loader"]
 

@@ -11,8 +11,8 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout
 from rtl_gen.interfaces.row_set import ROW_BITS
-from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_read_layout
 
 __all__ = ["StoreReader"]
 

@@ -11,8 +11,8 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.row_set import ROW_BITS
-from rtl_gen.memory.activation_memory import ADDRESS_BITS
 
 __all__ = ["SHARE", "StoreShare"]
 

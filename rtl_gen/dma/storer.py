@@ -21,12 +21,9 @@ from rtl_gen.interfaces.command import (
     step_layout,
 )
 from rtl_gen.interfaces.dma import WRITE_DESCRIPTOR
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
-from rtl_gen.memory.activation_memory import (
-    ADDRESS_BITS,
-    ActivationMemory,
-    memory_read_layout,
-)
+from rtl_gen.memory.activation_memory import ActivationMemory
 
 __all__ = ["Storer"]
 

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layouts at the activation memory: read clients and result words."""
+"""Result words on their way to the activation memory, and candidates of the arg-max."""
 
 from __future__ import annotations
 
+from amaranth.hdl import signed
 from amaranth.lib import data, enum
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.interfaces.command import INDEX_BITS
 
-__all__ = ["READ_CLIENTS", "ResultMode", "result_word_layout", "writer_depth"]
-
-READ_CLIENTS = ("operand", "writer", "vector", "storer")
-"""Read clients of the activation memory in order of priority."""
+__all__ = ["CANDIDATE", "ResultMode", "result_word_layout", "row_range", "writer_depth"]
 
 
 class ResultMode(enum.Enum, shape=3):
@@ -57,3 +55,12 @@ def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
             "data": 8 * config.width,
         }
     )
+
+
+CANDIDATE = data.StructLayout({"value": signed(16), "index": 20})
+"""Best value of a row so far and its index; -32768 and 0 if there is none."""
+
+
+def row_range(config: AcceleratorConfig) -> range:
+    """Rows that have a candidate."""
+    return range(max(2, config.chunk_tokens))

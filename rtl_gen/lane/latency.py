@@ -6,18 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.requantise import Requantise
+from rtl_gen.interfaces.probability import sum_bits
+from rtl_gen.softmax.exponent import Exponent
 
-__all__ = ["LaneLatency", "sum_bits"]
+__all__ = ["LaneLatency"]
 
 _REQUANTISE_INPUT = 5
 """Drain bundle at lane input -> accumulator plus bias at the input of the requantise units."""
-_REQUANTISE = 9
-_EXPONENT = 5
-
-
-def sum_bits(config: AcceleratorConfig) -> int:
-    """Bits of a row's running sum of probabilities, unsigned."""
-    return config.probability_bits + (config.max_context - 1).bit_length() + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +73,9 @@ class LaneLatency:
         merge_levels = 1
         while 4**merge_levels < config.lanes:
             merge_levels += 1
-        requantised = _REQUANTISE_INPUT + _REQUANTISE
+        requantised = _REQUANTISE_INPUT + Requantise.LATENCY
         second_pass = requantised + row_levels + 2
-        probability = second_pass + 1 + _EXPONENT
+        probability = second_pass + 1 + Exponent.LATENCY
         normalise = (sum_bits(config) - 1).bit_length()
         return cls(
             accumulate=4 + (config.width - 1).bit_length(),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -12,20 +12,15 @@ from meadow.spec.commands import Unit
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.result import READ_CLIENTS
+from rtl_gen.interfaces.memory import (
+    ADDRESS_BITS,
+    READ_CLIENTS,
+    memory_read_layout,
+    memory_write_layout,
+)
 
-__all__ = [
-    "ADDRESS_BITS",
-    "BANK_MODULE",
-    "WRITE_CLIENTS",
-    "ActivationMemory",
-    "bank_verilog",
-    "memory_read_layout",
-    "memory_write_layout",
-]
+__all__ = ["BANK_MODULE", "WRITE_CLIENTS", "ActivationMemory", "bank_verilog"]
 
-ADDRESS_BITS = 20
-"""Bits of a word address in commands; the memory has the words that the low ones name."""
 BANK_MODULE = "meadow_activation_bank"
 """Verilog module of 16 bytes of every word, the black box of ActivationMemory."""
 WRITE_CLIENTS = ("writer", "vector", "loader")
@@ -41,18 +36,6 @@ _UNIT_OF = {
 
 _ARRAY_ACCESSES = ("i_writer_write", "i_writer", "i_operand")
 """Of the array, those of its earlier commands first."""
-
-
-def memory_read_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A word that was read; byte 0 in the low bits."""
-    return data.StructLayout({"valid": 1, "data": 8 * config.width})
-
-
-def memory_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A word to write. Bit j of mask enables bytes 16*j .. 16*j+15."""
-    return data.StructLayout(
-        {"address": ADDRESS_BITS, "mask": config.word_beats, "data": 8 * config.width}
-    )
 
 
 def bank_verilog(config: AcceleratorConfig) -> str:

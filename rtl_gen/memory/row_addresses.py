@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.command import step_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.row_set import ROW_BITS
-from rtl_gen.memory.activation_memory import ADDRESS_BITS
 
 __all__ = ["RowAddresses"]
 

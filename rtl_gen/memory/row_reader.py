@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.memory.activation_memory import ADDRESS_BITS, ActivationMemory, memory_read_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout
+from rtl_gen.memory.activation_memory import ActivationMemory
 
 __all__ = [
     "ROWS_AHEAD",

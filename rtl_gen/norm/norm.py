@@ -11,13 +11,14 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.interfaces.memory import memory_write_layout
+from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, gathers, row_count
-from rtl_gen.memory.activation_memory import memory_write_layout
 from rtl_gen.memory.row_addresses import RowAddresses
 from rtl_gen.memory.row_reader import ROWS_AHEAD, buffered_layout, row_layout, word_layout
 from rtl_gen.norm.norm_lane import NormLane
 from rtl_gen.norm.norm_output import NormOutput
-from rtl_gen.norm.norm_parameters import NormParameters, norm_write_layout
+from rtl_gen.norm.norm_parameters import NormParameters
 from rtl_gen.norm.norm_scale import NORM_SCALE, NormScale
 from rtl_gen.norm.norm_statistics import NormStatistics
 

@@ -4,19 +4,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.memory.activation_memory import ADDRESS_BITS
+from rtl_gen.interfaces.norm import norm_write_layout
 
-__all__ = ["NormParameters", "norm_write_layout"]
-
-
-def norm_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A W-byte word of parameters: channel c of the memory at byte 4*c, {int16 gain, int16 offset} little endian."""
-    return data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
+__all__ = ["NormParameters"]
 
 
 class NormParameters(wiring.Component):

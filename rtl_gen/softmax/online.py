@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import RESCALE_LIMIT, SCORE_FRACTION_BITS
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.lane.latency import sum_bits
+from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.softmax.exponent import MAXIMUM_BITS, Exponent
 
 __all__ = ["Softmax", "score_layout"]

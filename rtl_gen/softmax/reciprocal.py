@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import MAX_SHIFT, MULTIPLIER_BITS
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.lane.latency import sum_bits
+from rtl_gen.interfaces.probability import sum_bits
 
 __all__ = ["Reciprocal"]
 

@@ -10,9 +10,10 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.command import COMMAND_BITS, command_layout, step_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.interfaces.result import CANDIDATE, row_range
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
-from rtl_gen.memory.activation_memory import ADDRESS_BITS, memory_write_layout
-from rtl_gen.writer.argmax import CANDIDATE, ArgMax, row_range
+from rtl_gen.writer.argmax import ArgMax
 
 __all__ = ["CandidateStore"]
 

@@ -11,16 +11,12 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.baseline.softmax_unit import SoftmaxUnit
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, command_index, step_layout
-from rtl_gen.memory.activation_memory import (
-    ADDRESS_BITS,
-    memory_read_layout,
-    memory_write_layout,
-)
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout, memory_write_layout
+from rtl_gen.interfaces.norm import norm_write_layout
+from rtl_gen.interfaces.result import CANDIDATE, row_range
 from rtl_gen.memory.row_reader import RowReader
 from rtl_gen.norm.norm import NormUnit
-from rtl_gen.norm.norm_parameters import norm_write_layout
 from rtl_gen.vector.candidate_store import CandidateStore
-from rtl_gen.writer.argmax import CANDIDATE, row_range
 
 __all__ = ["VectorUnit"]
 

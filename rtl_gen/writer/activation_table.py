@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import TABLE_ENTRIES, TABLE_SHIFT
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.memory.activation_memory import ADDRESS_BITS
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 
 __all__ = ["ActivationTable", "table_write_layout"]
 

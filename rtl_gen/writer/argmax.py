@@ -10,18 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.result import CANDIDATE, row_range
 
-__all__ = ["CANDIDATE", "ArgMax", "row_range"]
+__all__ = ["ArgMax"]
 
-CANDIDATE = data.StructLayout({"value": signed(16), "index": 20})
-"""Best value of a row so far and its index; -32768 and 0 if there is none."""
 
 _VALUE_MINIMUM = -(1 << 15)
-
-
-def row_range(config: AcceleratorConfig) -> range:
-    """Rows that have a candidate."""
-    return range(max(2, config.chunk_tokens))
 
 
 class ArgMax(wiring.Component):

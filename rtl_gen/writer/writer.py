@@ -10,15 +10,17 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.result import ResultMode, result_word_layout, writer_depth
-from rtl_gen.memory.activation_memory import (
-    ADDRESS_BITS,
-    ActivationMemory,
-    memory_read_layout,
-    memory_write_layout,
+from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout, memory_write_layout
+from rtl_gen.interfaces.result import (
+    CANDIDATE,
+    ResultMode,
+    result_word_layout,
+    row_range,
+    writer_depth,
 )
+from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.writer.activation_table import table_write_layout
-from rtl_gen.writer.argmax import CANDIDATE, ArgMax, row_range
+from rtl_gen.writer.argmax import ArgMax
 from rtl_gen.writer.byte_functions import ByteFunctions
 
 __all__ = ["ResultWriter"]

@@ -7,9 +7,10 @@ import pytest
 
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.blocks.requantise import Requantise
+from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.lane.accumulator import Accumulator
 from rtl_gen.lane.lane import Lane
-from rtl_gen.lane.latency import LaneLatency, sum_bits
+from rtl_gen.lane.latency import LaneLatency
 from rtl_gen.softmax.exponent import Exponent
 from rtl_gen.softmax.online import Softmax
 from rtl_gen.softmax.reciprocal import Reciprocal

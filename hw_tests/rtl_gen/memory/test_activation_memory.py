@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 
 from meadow.spec.commands import Unit
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from rtl_gen.interfaces.result import READ_CLIENTS
+from rtl_gen.interfaces.memory import READ_CLIENTS
 from rtl_gen.memory.activation_memory import (
     BANK_MODULE,
     WRITE_CLIENTS,

@@ -13,7 +13,8 @@ import pytest
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.softmax.online_row import OnlineRow
 from meadow.spec.config import AcceleratorConfig, named_config
-from rtl_gen.lane.latency import LaneLatency, sum_bits
+from rtl_gen.interfaces.probability import sum_bits
+from rtl_gen.lane.latency import LaneLatency
 from rtl_gen.softmax.online import Softmax
 
 _SEED = 14

@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.numerics import output_scale
-from rtl_gen.lane.latency import sum_bits
+from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.softmax.reciprocal import Reciprocal
 
 _SEED = 13
