@@ -145,7 +145,8 @@ def _built(source: str, toplevel: str) -> Path:
                 hdl_toplevel=toplevel,
                 build_dir=scratch,
                 cwd=scratch,
-                build_args=["-Wno-fatal", "-Wno-lint"],
+                # A list of dependencies would name the tool by its whole path.
+                build_args=["-Wno-fatal", "-Wno-lint", "--no-MMD"],
                 timescale=("1ns", "1ps"),
             )
         for path in scratch.iterdir():
