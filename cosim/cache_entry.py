@@ -71,7 +71,9 @@ def flaw(folder: Path, name: str) -> str | None:
 
 
 def _contents(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.relative_to(folder).parts != (LIST_NAME,)]
+    return [
+        path for path in sorted(folder.rglob("*")) if path.relative_to(folder).parts != (LIST_NAME,)
+    ]
 
 
 def _listed(folder: Path, name: str) -> dict[str, Any] | str:

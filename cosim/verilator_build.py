@@ -126,7 +126,9 @@ def build_library(
             (scratch / name).write_text(text, "utf-8")
         verilator.link(scratch)
         with announced(log) as tell:
-            tell(f"building the simulator with {verilator.version} (once, minutes for large designs)")
+            tell(
+                f"building the simulator with {verilator.version} (once, minutes for large designs)"
+            )
             _run(
                 [
                     *(verilator.binary, *options, "--Mdir", _OBJECTS, "-CFLAGS", f"{flags} -I.."),
