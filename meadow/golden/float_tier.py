@@ -221,31 +221,38 @@ class FloatModel:
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"
             )
 
-        positions = np.arange(cache.length, cache.length + len(ids))
-        x = self.tensors["embed_tokens"][ids]
-        if not d.rotary_base:
-            x = x + self.tensors["embed_positions"][positions + d.position_offset]
+        x = self.embed(ids, np.arange(cache.length, cache.length + len(ids)))
         seen("embedding", x)
-        if d.norm_order == "post":
-            x = self._norm("embedding_norm", x)
-            seen("embedding.residual_norm", x)
         for index in range(d.layers):
-            x = self._layer(index, x, cache, seen)
+            x = self.attention_sublayer(index, x, cache, observe=seen)
+            x = self.mlp_sublayer(index, x, observe=seen)
         cache.length += len(ids)
+        return self.output(x, observe=seen)
 
-        if d.outputs == "hidden":
-            return x
-        x = self._norm("final_norm", x)
-        seen("head_in", x)
-        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
+    def embed(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Residual rows ``[n, d]`` of tokens at positions, in front of the first sublayer."""
+        x = self.tensors["embed_tokens"][ids]
+        if not self.description.rotary_base:
+            x = x + self.tensors["embed_positions"][positions + self.description.position_offset]
+        return x
 
-    def _layer(self, index: int, x: np.ndarray, cache: FloatCache, seen: Observer) -> np.ndarray:
-        """One layer: x ``[n, d]`` -> ``[n, d]``; writes the cache's rows."""
-        d = self.description
+    def attention_sublayer(
+        self, index: int, x: np.ndarray, cache: FloatCache, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and attention of layer `index`: x ``[n, d]`` -> x with the attention output added.
+
+        x are the rows at the cache's ``length``, which stays; their keys and values are written. Of
+        a post-norm model x is the sum in front of the norm behind what came before, as is the
+        result: the norm is taken first in every model.
+        """
+        d, seen = self.description, observe if observe is not None else _ignore
         layer = f"layers.{index}"
         rows = slice(cache.length, cache.length + len(x))
 
-        normed = self._norm_before(f"{layer}.attention_norm", x)
+        if d.norm_order == "post":
+            x = normed = self._norm_behind(index, x, seen)
+        else:
+            normed = self._norm(f"{layer}.attention_norm", x)
         seen(f"{layer}.qkv_in", normed)
         q = self._linear(f"{layer}.q", normed)
         k = self._linear(f"{layer}.k", normed)
@@ -269,20 +276,39 @@ class FloatModel:
         seen(f"{layer}.o_in", mixed)
         x = x + self._linear(f"{layer}.o", mixed)
         seen(f"{layer}.residual_attention", x)
-        x = self._norm_behind(f"{layer}.attention_norm", x)
-        if d.norm_order == "post":
-            seen(f"{layer}.residual_attention_norm", x)
+        return x
 
-        normed = self._norm_before(f"{layer}.mlp_norm", x)
+    def mlp_sublayer(
+        self, index: int, x: np.ndarray, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and MLP of layer `index`: x ``[n, d]`` -> x with the MLP's output added.
+
+        x and the result are what those of :meth:`attention_sublayer` are.
+        """
+        seen = observe if observe is not None else _ignore
+        layer = f"layers.{index}"
+        if self.description.norm_order == "post":
+            x = normed = self._norm(f"{layer}.attention_norm", x)
+            seen(f"{layer}.residual_attention_norm", x)
+        else:
+            normed = self._norm(f"{layer}.mlp_norm", x)
         seen(f"{layer}.fc1_in", normed)
         inner = self._inner(layer, normed, seen)
         seen(f"{layer}.fc2_in", inner)
         x = x + self._linear(f"{layer}.fc2", inner)
         seen(f"{layer}.residual_mlp", x)
-        x = self._norm_behind(f"{layer}.mlp_norm", x)
-        if d.norm_order == "post":
-            seen(f"{layer}.residual_mlp_norm", x)
         return x
+
+    def output(self, x: np.ndarray, *, observe: Observer | None = None) -> np.ndarray:
+        """What :meth:`forward` returns, from the result ``[n, d]`` of the last sublayer."""
+        d, seen = self.description, observe if observe is not None else _ignore
+        if d.norm_order == "post":
+            x = self._norm_behind(d.layers, x, seen)
+        if d.outputs == "hidden":
+            return x
+        x = self._norm("final_norm", x)
+        seen("head_in", x)
+        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
 
     def _inner(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
         """What the second matrix of the MLP takes in: ``[n, d]`` -> ``[n, hidden]``."""
@@ -308,11 +334,12 @@ class FloatModel:
             return rms_norm(x, weight, d.norm_epsilon)
         return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
 
-    def _norm_before(self, name: str, x: np.ndarray) -> np.ndarray:
-        return self._norm(name, x) if self.description.norm_order == "pre" else x
-
-    def _norm_behind(self, name: str, x: np.ndarray) -> np.ndarray:
-        return self._norm(name, x) if self.description.norm_order == "post" else x
+    def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
+        """The norm of a post-norm model in front of layer `index`, behind what came before."""
+        before = f"layers.{index - 1}."
+        x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)
+        seen(f"{before}residual_mlp_norm" if index else "embedding.residual_norm", x)
+        return x
 
     def _checked_tokens(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
         d = self.description
