@@ -12,6 +12,7 @@ from meadow.compiler.image import write_image
 from meadow.compiler.packing import CODECS
 from meadow.compiler.replace import check_replaceable
 from meadow.golden.image import Image
+from workbench.accuracy_report import accuracy_lines, warn_of_accuracy
 from workbench.console import print_json, say
 from workbench.models import CompileOptions, compile_directory
 from workbench.progress import log
@@ -40,7 +41,8 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
         "context": manifest.context,
         "chunk_tokens": manifest.chunk_tokens,
         "hidden_block": manifest.hidden_block,
-        "notes": dict(manifest.notes),
+        "accuracy": manifest.notes.get("accuracy"),
+        "notes": {name: note for name, note in manifest.notes.items() if name != "accuracy"},
     }
 
 
@@ -78,6 +80,7 @@ def compile_command(
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)
+    warn_of_accuracy(image.manifest)
     if as_json:
         print_json(report)
         return
@@ -87,3 +90,5 @@ def compile_command(
         f"chunks of up to {report['chunk_tokens']} tokens, "
         f"calibrated with {report['notes'].get('calibration')}"
     )
+    for line in accuracy_lines(image.manifest):
+        say(line)

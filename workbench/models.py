@@ -14,16 +14,20 @@ import numpy as np
 from cosim.cache import cache_directory, content_hash, obtain
 from firmware.image import read_image
 from firmware.tokenizer import load_tokenizer
+from meadow.compiler.accuracy import measure_accuracy
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.image import compile_image, write_image
 from meadow.compiler.layout import choose_hidden_block
 from meadow.compiler.packing import CODECS
 from meadow.compiler.quantise import GRANULARITIES, quantise
+from meadow.golden.bit_true import BitTrueModel
+from meadow.golden.float_tier import FloatModel
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
 from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
+from workbench.accuracy_report import warn_of_accuracy
 from workbench.demo.stories import generate_stories
 
 __all__ = [
@@ -138,7 +142,19 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
         tokenizer_json=checkpoint.tokenizer_json or b"",
         context=options.context,
     )
-    return Loaded(image, model)
+    log("measuring how far the integers are from float")
+    accuracy = measure_accuracy(
+        FloatModel(checkpoint.description, checkpoint.tensors, np.float64),
+        BitTrueModel(model, config),
+        sequences,
+        statistics,
+        context=image.manifest.context,
+    )
+    notes = {**model.notes, "accuracy": accuracy.to_dict()}
+    manifest = dataclasses.replace(image.manifest, notes=notes)
+    return Loaded(
+        dataclasses.replace(image, manifest=manifest), dataclasses.replace(model, notes=notes)
+    )
 
 
 def load_model(source: Path | None, options: CompileOptions, log: Log) -> Loaded:
@@ -148,6 +164,7 @@ def load_model(source: Path | None, options: CompileOptions, log: Log) -> Loaded
     """
     if source is not None and not source.is_dir():
         image = read_image(source, contract_hash=contract_hash(named_config(options.config_name)))
+        warn_of_accuracy(image.manifest)
         return Loaded(image, None)
     directory = DEMO_MODEL if source is None else source
     parts: list[str | bytes] = [repr(options)]
@@ -165,4 +182,6 @@ def load_model(source: Path | None, options: CompileOptions, log: Log) -> Loaded
 
     made = obtain(cache_directory() / "models" / content_hash(*parts), build)
     quantised = pickle.loads((made / "quantised.pickle").read_bytes())
-    return Loaded(read_image(made / "model.meadow"), quantised)
+    image = read_image(made / "model.meadow")
+    warn_of_accuracy(image.manifest)
+    return Loaded(image, quantised)
