@@ -12,7 +12,7 @@ Everything runs layer by layer over all sequences, so that only one layer's rows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ _INT16 = (1 << 15) - 1
 
 Rows = list[np.ndarray]
 """Rows of a place, one array [tokens, channels] per sequence."""
+
+Step = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,58 +151,66 @@ class _Comparison:
         *,
         centred: bool,
     ) -> None:
-        self.real, self.tier, self.ids, self.kept = real, tier, ids, kept
-        self.centred = centred
+        self.real, self.tier, self.kept, self.centred = real, tier, kept, centred
         self.unit = tier.model.residual_scale
+        positions = [np.arange(len(part)) for part in ids]
+        self.x = [real.embed(*pair) for pair in zip(ids, positions, strict=True)]
+        self.y = [tier.model.embed(*pair) for pair in zip(ids, positions, strict=True)]
 
     def layers(self) -> tuple[LayerError, ...]:
         """Errors of all places in order of flow."""
         real, tier = self.real, self.tier
-        positions = [np.arange(len(part)) for part in self.ids]
-        x = [real.embed(*pair) for pair in zip(self.ids, positions, strict=True)]
-        y = [tier.model.embed(*pair) for pair in zip(self.ids, positions, strict=True)]
-        found = [LayerError("embedding", (self._unit("embedding", x, y, y),))]
+        start = self._compare("embedding", self.x, self.y, self._rounded(self.x))
+        found = [LayerError("embedding", (start,))]
         for index in range(real.description.layers):
-            name = f"layers.{index}"
-            start = self._rounded(x)
-            x = [real.attention_sublayer(index, rows, real.new_cache(len(rows))) for rows in x]
-            own, y = (
-                [tier.attention_sublayer(index, rows, _cache(tier, rows)) for rows in stream]
-                for stream in (start, y)
+            attention = self._advance(
+                f"layers.{index}.attention",
+                lambda rows, i=index: real.attention_sublayer(i, rows, real.new_cache(len(rows))),
+                lambda rows, i=index: tier.attention_sublayer(i, rows, _cache(tier, rows)),
             )
-            attention = self._unit(f"{name}.attention", x, own, y)
-            start = self._rounded(x)
-            x = [real.mlp_sublayer(index, rows) for rows in x]
-            own, y = ([tier.mlp_sublayer(index, rows) for rows in s] for s in (start, y))
-            found.append(LayerError(name, (attention, self._unit(f"{name}.mlp", x, own, y))))
-        return (*found, self._head(x, y))
+            mlp = self._advance(
+                f"layers.{index}.mlp",
+                lambda rows, i=index: real.mlp_sublayer(i, rows),
+                lambda rows, i=index: tier.mlp_sublayer(i, rows),
+            )
+            found.append(LayerError(f"layers.{index}", (attention, mlp)))
+        return (*found, LayerError("head", (self._head(),)))
 
-    def _head(self, x: Rows, y: Rows) -> LayerError:
-        """Final norm and logits; of a model with the outputs "hidden" its last norm."""
-        real, tier = self.real, self.tier
-        logits = real.description.outputs == "tokens"
-        references = [real.output(rows) for rows in self._chosen(x)]
-        yardstick = Yardstick(references, centred=self.centred, relative=logits)
-        unit = tier.model.logits_scale if logits else self.unit
-        start = self._chosen(self._rounded(x))
-        own, accumulated = (
-            yardstick.figures((tier.output(rows) for rows in stream), unit)
-            for stream in (start, self._chosen(y))
-        )
-        rounding = yardstick.figures(real.output(self._real(rows)) for rows in start)
-        return LayerError(
-            "head", (UnitError("head", accumulated, own, rounding.cosine_worst, np.zeros(0)),)
-        )
+    def _advance(self, name: str, real: Step, integer: Step) -> UnitError:
+        """Take both streams through a unit, whose steps turn rows into rows, and compare."""
+        start = self._rounded(self.x)
+        rounded = self._rounded([real(self._real(rows)) for rows in start])
+        own = [integer(rows) for rows in start]
+        self.x, self.y = [real(rows) for rows in self.x], [integer(rows) for rows in self.y]
+        return self._compare(name, self.x, own, rounded)
 
-    def _unit(self, name: str, x: Rows, own: Rows, y: Rows) -> UnitError:
-        """Errors behind a unit: float rows, its own integers, and the running ones."""
+    def _compare(self, name: str, x: Rows, own: Rows, rounded: Rows) -> UnitError:
+        """Errors behind a unit: float rows, the unit's own integers, the float rows but for INT16."""
         references = self._chosen(x)
         yardstick = Yardstick(references, centred=self.centred)
-        alone, accumulated, rounding = (
-            yardstick.figures(self._chosen(rows), self.unit) for rows in (own, y, self._rounded(x))
+        accumulated, alone, rounding = (
+            yardstick.figures(self._chosen(rows), self.unit) for rows in (self.y, own, rounded)
         )
         reach = np.abs(np.concatenate(references)).max(axis=0)
         return UnitError(name, accumulated, alone, rounding.cosine_worst, reach)
+
+    def _head(self) -> UnitError:
+        """Final norm and logits; of a model with the outputs "hidden" its last norm.
+
+        Logits are made when they are compared, a sequence at a time: a vocabulary is wide.
+        """
+        real, tier = self.real, self.tier
+        logits = real.description.outputs == "tokens"
+        references = [real.output(rows) for rows in self._chosen(self.x)]
+        yardstick = Yardstick(references, centred=self.centred, relative=logits)
+        unit = tier.model.logits_scale if logits else self.unit
+        start = self._chosen(self._rounded(self.x))
+        accumulated, own = (
+            yardstick.figures((tier.output(rows) for rows in stream), unit)
+            for stream in (self._chosen(self.y), start)
+        )
+        rounding = yardstick.figures(real.output(self._real(rows)) for rows in start)
+        return UnitError("head", accumulated, own, rounding.cosine_worst, np.zeros(0))
 
     def _chosen(self, rows: Rows) -> Rows:
         return [part[chosen] for part, chosen in zip(rows, self.kept, strict=True)]

@@ -38,9 +38,9 @@ _OUTLIER = 100.0
 class UnitError:
     """Errors in the stream behind a unit: `embedding`, `layers.{i}.attention` or `.mlp`, or `head`.
 
-    accumulated: of the integers on their own; own: of this unit alone; rounding: worst cosine if
-    nothing but the stream is rounded to INT16 (of the head: in front of it); reach: largest float
-    value of each channel [d] over the tokens that count, none of the head.
+    accumulated: of the integers on their own; own: of this unit alone; rounding: worst cosine if the
+    unit is in float and nothing but the stream in front of it and behind it is rounded to INT16;
+    reach: largest float value of each channel [d] over the tokens that count, none of the head.
     """
 
     name: str
