@@ -13,7 +13,8 @@ __all__ = ["accuracy_lines", "warn_of_accuracy"]
 
 def warn_of_accuracy(manifest: Manifest) -> None:
     """Say on stderr, a line each, what the compiler warned of when it made the image."""
-    for text in _measured(manifest).get("warnings", ()):
+    found = _measured(manifest).get("warnings")
+    for text in found if isinstance(found, list) else ():
         # The file may hold anything: nothing in it ends the line or drives the terminal.
         said = "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(text))
         say(f"meadow: WARNING: {said}", err=True)
