@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Legal configurations at the edges of what `AcceleratorConfig` allows, beside the named ones."""
+"""Legal configurations at the edges of what `AcceleratorConfig` allows, beside `tiny`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ _LEAST = AcceleratorConfig(
 )
 
 EDGE_CONFIGURATIONS: dict[str, AcceleratorConfig] = {
-    **{name: CONFIGURATIONS[name] for name in ("tiny", "small")},
+    "tiny": CONFIGURATIONS["tiny"],
     "least": _LEAST,
     "one lane of eight rows": replace(_LEAST, rows=8, groups=2, outstanding=3),
-    "one group": replace(CONFIGURATIONS["tiny"], groups=1, sequences=1, max_context=16),
     "as many rows as a port has": replace(
         _LEAST,
         width=32,

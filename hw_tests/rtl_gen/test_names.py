@@ -31,7 +31,10 @@ def test_no_source_makes_a_signal_without_a_name() -> None:
     """Of any unit, also where no configuration above leads."""
     sources = [
         *(path for folder in ("rtl_gen", "boards") for path in (_ROOT / folder).rglob("*.py")),
-        *(_ROOT / "hw_tests" / name for name in ("cosim/copy_engine.py", "rtl_gen/dma/read_bench.py")),
+        *(
+            _ROOT / "hw_tests" / name
+            for name in ("cosim/copy_engine.py", "rtl_gen/dma/read_bench.py")
+        ),
     ]
     assert len(sources) > 100
     assert {str(path): found for path in sources if (found := unnamed_calls(path))} == {}
@@ -84,9 +87,7 @@ def test_forms_that_give_the_name_are_not(line: str, tmp_path: Path) -> None:
     assert unnamed_calls(path) == []
 
 
-def test_what_really_runs_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_really_runs_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an alias nor a helper hides a call from `taken_names`."""
     path = tmp_path / "unit.py"
     path.write_text(
