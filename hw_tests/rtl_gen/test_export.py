@@ -61,7 +61,7 @@ def test_the_same_bytes_in_bounded_memory_and_no_lint_error(config: str, tmp_pat
     assert digest == hashlib.sha256(cached.encode()).hexdigest()
     assert int(peak_bytes) <= _MEMORY_BYTES
     assert lint(cached, top="meadow_top") == []
-    modules = re.findall(r"^module \\\\?(\S+?) ?\(", cached, re.M)
+    modules = re.findall(r"^module \\?(\S+?) ?\(", cached, re.M)
     instantiated = ["meadow_top", "meadow_lane", "meadow_activation_bank", "meadow_clock_gate"]
     assert [name for name in modules if "." not in name] == instantiated
     assert len(modules) > 150
