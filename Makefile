@@ -11,10 +11,10 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run verify test test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | verify | test | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -43,6 +43,10 @@ verify: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-pythons: setup
+	$(BIN)/python -m hw_tests.rtl_gen.pythons
+	$(BIN)/python -m pytest -q -rs hw_tests/rtl_gen/test_pythons.py
 
 cocotb: setup
 	$(BIN)/python -m pytest -q -m cocotb
@@ -79,4 +83,4 @@ docs: setup
 	$(BIN)/python -m workbench.register_map
 
 clean:
-	rm -rf build .venv .venv-parity .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build .venv .venv-parity .venv-python* .pytest_cache .ruff_cache .hypothesis *.egg-info
