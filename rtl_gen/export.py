@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
+from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.verilog import convert_component
+from rtl_gen.interfaces.activity import activity_items
 from rtl_gen.interfaces.axi import axi_ports
 from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
@@ -18,6 +20,41 @@ from rtl_gen.top import Accelerator
 __all__ = ["TOP_NAME", "generate_rtlil", "generate_verilog", "verilog_ports"]
 
 TOP_NAME = "meadow_top"
+
+_PINS: dict[str, dict[str, object]] = {
+    "clk": {
+        "interface": "clock",
+        "polarity": "rising edge",
+        "role": "the clock of everything, all interfaces included",
+    },
+    "rst": {
+        "interface": "reset",
+        "polarity": "active high, synchronous to clk",
+        "role": "resets everything; registered once inside",
+    },
+    "irq": {
+        "interface": "interrupt",
+        "polarity": "active high, level",
+        "role": "a program has ended; falls with ACKNOWLEDGE (bit INTERRUPT of register `status`)",
+    },
+    "activity": {
+        "interface": "debug",
+        "polarity": "active high, one cycle for each cycle in which it happens",
+        "role": "what the chip is doing, for a logic analyser; may be left open",
+    },
+    "command_index": {
+        "interface": "debug",
+        "role": "commands executed so far (register `command_index`); may be left open",
+    },
+}
+_CHANNELS = {
+    "aw": "write address",
+    "ar": "read address",
+    "w": "write data",
+    "b": "write response",
+    "r": "read data",
+}
+"""AXI channels by the beginning of their signals, longer ones first."""
 
 
 class _Pins(Elaboratable):
@@ -63,9 +100,10 @@ def generate_rtlil(config: AcceleratorConfig) -> tuple[str, str]:
 
 
 def generate_verilog(config: AcceleratorConfig) -> str:
-    """Verilog-2001 text with modules `meadow_top`, `meadow_lane`, `meadow_activation_bank` and `meadow_clock_gate`.
+    """Verilog-2001 text of `meadow_top` and of what it instantiates by name: `meadow_lane`, `meadow_activation_bank`, `meadow_clock_gate`.
 
-    The same bytes for the same configuration.
+    Below `meadow_top` and `meadow_lane` each unit is a module of its own, named by its path (`meadow_top.accelerator.decoder0`), some
+    two hundred in `tiny`. The same bytes for the same configuration.
     """
     pins, ports = _top_pins(config)
     text = convert_component(pins, name=TOP_NAME, ports=ports)
@@ -73,8 +111,31 @@ def generate_verilog(config: AcceleratorConfig) -> str:
 
 
 def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
-    """Name and width of every port of `meadow_top` beside clk and rst, in order, for the manifest."""
+    """Every port of `meadow_top` in order, for the manifest.
+
+    name, width and direction ("input" or "output"); interface: "clock", "reset", "interrupt", "debug", or the prefix of an AXI
+    interface, `s_axi` or `m_axi<p>`; role: what it is for; polarity, where there is one; bits of `activity`: names from bit 0 on.
+    """
     top = Accelerator(config=config, black_box=True)
     top._MustUse__silence = True  # only its ports are wanted
-    ports = _top_ports(top, config)
-    return [{"name": name, "width": len(signal)} for name, (signal, _) in ports.items()]
+    flows = {id(port): member.flow for _, member, port in top.signature.flatten(top)}
+    described: list[dict[str, object]] = [
+        {"name": name, "width": 1, "direction": "input", **_PINS[name]} for name in ("clk", "rst")
+    ]
+    for name, (port, _) in _top_ports(top, config).items():
+        entry = {
+            "name": name,
+            "width": len(port),
+            "direction": "input" if flows[id(port)] == In else "output",
+        }
+        described.append(entry | (_PINS[name] if name in _PINS else _axi_role(name)))
+        if name == "activity":
+            described[-1]["bits"] = list(activity_items(config))
+    return described
+
+
+def _axi_role(name: str) -> dict[str, object]:
+    interface, _, signal = name.rpartition("_")
+    kind = "AXI4-Lite slave, registers" if interface == "s_axi" else "AXI4 master, DMA window"
+    channel = next(text for prefix, text in _CHANNELS.items() if signal.startswith(prefix))
+    return {"interface": interface, "role": f"{kind}: {channel}, {signal.upper()}"}

@@ -15,6 +15,7 @@ from meadow.compiler.packing import CODECS
 from meadow.compiler.replace import check_replaceable
 from meadow.golden.image import Image
 from meadow.spec.config import named_config
+from workbench.accuracy_report import accuracy_lines
 from workbench.compile_model import CompileOptions, compile_directory, image_warnings
 from workbench.console import print_json, say
 from workbench.progress import log
@@ -44,7 +45,8 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
         "context": manifest.context,
         "chunk_tokens": manifest.chunk_tokens,
         "hidden_block": manifest.hidden_block,
-        "notes": dict(manifest.notes),
+        "accuracy": manifest.notes.get("accuracy"),
+        "notes": {name: note for name, note in manifest.notes.items() if name != "accuracy"},
         "warnings": image_warnings(image),
     }
 
@@ -103,3 +105,5 @@ def compile_command(
         f"chunks of up to {report['chunk_tokens']} tokens, "
         f"calibrated with {report['notes'].get('calibration')}"
     )
+    for line in accuracy_lines(image.manifest):
+        say(line)

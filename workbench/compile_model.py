@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from firmware.tokenizer import load_tokenizer
+from meadow.compiler.accuracy import measure_accuracy
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
 from meadow.compiler.checkpoint_folder import file_of
@@ -18,9 +19,12 @@ from meadow.compiler.image import compile_image
 from meadow.compiler.layout import choose_hidden_block
 from meadow.compiler.packing import CODECS
 from meadow.compiler.quantise import GRANULARITIES, quantise
+from meadow.golden.bit_true import BitTrueModel
+from meadow.golden.float_tier import FloatModel
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
 from meadow.spec.config import named_config
+from workbench.accuracy_report import accuracy_warnings
 from workbench.demo.stories import generate_stories
 from workbench.tokenizer_files import read_tokenizer, tokenizer_files
 
@@ -147,13 +151,26 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
         tokenizer_json=checkpoint.tokenizer_json or b"",
         context=options.context,
     )
-    return Loaded(image, model)
+    log("measuring how far the integers are from float")
+    accuracy = measure_accuracy(
+        FloatModel(checkpoint.description, checkpoint.tensors, np.float64),
+        BitTrueModel(model, config),
+        sequences,
+        statistics,
+        context=image.manifest.context,
+    )
+    notes = {**model.notes, "accuracy": accuracy.to_dict()}
+    manifest = dataclasses.replace(image.manifest, notes=notes)
+    return Loaded(
+        dataclasses.replace(image, manifest=manifest), dataclasses.replace(model, notes=notes)
+    )
 
 
 def image_warnings(image: Image) -> list[str]:
     """What a user of the image must know, a sentence each; usually nothing."""
-    warnings = image.manifest.notes.get(_WARNINGS)
-    return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
+    noted = image.manifest.notes.get(_WARNINGS)
+    warnings = [str(warning) for warning in noted] if isinstance(noted, list) else []
+    return warnings + accuracy_warnings(image.manifest)
 
 
 def model_files(directory: Path) -> list[Path]:

@@ -27,6 +27,7 @@ __all__ = [
     "EXIT_NO_READER",
     "ReportingGroup",
     "print_json",
+    "printable",
     "say",
     "show",
 ]
@@ -123,7 +124,11 @@ def _message(error: Exception) -> str:
         text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
     if isinstance(error, (BuildError, SimulationError)):
         return text  # with the lines of the tool
-    # Names out of a file may hold anything, line ends and terminal commands too.
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """The text in one line: what comes out of a file may hold anything, line ends and terminal commands too."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 

@@ -16,7 +16,7 @@ from cosim.generate import generated_verilog
 from meadow.compiler.replace import check_replaceable, replacing
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.contract import contract_hash
-from meadow.spec.registers import VERSION, register_map
+from meadow.spec.registers import ERROR_CAUSES, VERSION, register_map
 from workbench.console import print_json
 from workbench.progress import log
 
@@ -38,7 +38,7 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
         "top": TOP_NAME,
         "verilog": VERILOG_NAME,
         "verilog_sha256": hashlib.sha256(verilog.encode()).hexdigest(),
-        "ports": [{"name": "clk", "width": 1}, {"name": "rst", "width": 1}, *verilog_ports(config)],
+        "ports": verilog_ports(config),
         "registers": [
             {
                 "offset": entry.offset,
@@ -46,8 +46,16 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
                 "access": entry.access,
                 "mask": entry.mask,
                 "description": entry.doc,
+                "fields": [
+                    {"mask": bit.mask, "name": bit.name, "description": bit.doc}
+                    for bit in entry.fields
+                ],
             }
             for entry in register_map(config)
+        ],
+        "error_codes": [
+            {"value": int(code), "name": code.name, "description": cause}
+            for code, cause in ERROR_CAUSES.items()
         ],
         "tools": {
             "python": platform.python_version(),

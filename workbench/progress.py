@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes long: a line on stderr each, and on a terminal a spinner with the time it has taken so far."""
+"""What takes long: a line on stderr each, with the time so far beside a spinner on a terminal, else every half minute."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cosim.announce import Announcer
+
 __all__ = ["log", "settle", "tick"]
 
 _running: list[tuple[Progress, str]] = []
 """At most one spinner, and the line that stays when it goes."""
+
+
+def _line(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+_lines = Announcer(_line)
+"""Where there is no terminal."""
 
 
 def _console() -> Console:
@@ -18,11 +28,11 @@ def _console() -> Console:
 
 
 def log(text: str) -> None:
-    """Say on stderr what begins now; on a terminal it spins until the next `log` or `settle`."""
+    """Say on stderr what begins now; on a terminal it spins until the next `log` or `settle`, else the line comes again."""
     settle()
     console = _console()
     if not console.is_terminal:
-        typer.echo(text, err=True)
+        _lines(text)
         return
     progress = Progress(
         SpinnerColumn(),
@@ -39,13 +49,15 @@ def log(text: str) -> None:
 
 
 def tick(text: str) -> None:
-    """How far it is: changes the words beside the spinner, and is not said where there is none."""
+    """How far it is: changes the words beside the spinner, or those of the next line with the time."""
+    _lines.update(text)
     for progress, _ in _running:
         progress.update(progress.task_ids[0], description=text)
 
 
 def settle() -> None:
     """End the spinner, before anything is written to the same terminal; its line stays."""
+    _lines.end()
     while _running:
         progress, text = _running.pop()
         progress.stop()

@@ -3,21 +3,60 @@
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from meadow.spec.config import CONFIGURATIONS
-from meadow.spec.registers import Control, ErrorCode, Status, register_map
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.registers import (
+    COUNTERS,
+    ERROR_CAUSES,
+    SEQUENCE_FIELDS,
+    SEQUENCE_TABLE,
+    WATCHDOG_CYCLES,
+    Register,
+    register_map,
+)
 
 __all__ = ["register_map_markdown"]
 
-_CONFIG = "zcu102"
+_INTRODUCTION = """\
+# Register map
+
+Generated from `meadow/spec/registers.py` by `make docs`; do not edit.
+
+32-bit registers of the AXI4-Lite slave `s_axi`, byte offsets, the same for every configuration but for the number of sequence
+entries and for the values in the last table. `meadow generate` writes the map of its configuration into `manifest.json`, bit by bit.
+
+Answered SLVERR, and nothing changes: unmapped offsets (a read gives 0), writes to read-only registers, partial writes, values with a
+bit that a register does not have, writes to anything but `control` while busy, and START while busy or with `rows` or `sequences` out of
+range. After the pin `rst` everything that can be written is 0, but `watchdog`, which is {watchdog}.
+"""
+
+_COUNTER_RULES = """
+## Counters
+
+64 bits each, low word first. START clears all of them. They count while the program runs and until nothing of it is left on the bus, wrap
+at 2^64, and then keep their values until the next START: RESET and ACKNOWLEDGE leave them alone. Busy and stall counters count clock
+cycles, the others bytes; a byte counts when its beat moves, in whole beats of 16. While a counter counts, read high, low and high again until both high
+words agree.
+"""
+
+_END_OF_A_PROGRAM = """
+## The end of a program, for the driver
+
+1. The interrupt comes (or, without INTERRUPT_ENABLE, DONE or ERROR reads 1 and BUSY 0).
+2. Read `status`; with ERROR, read the error registers now.
+3. Write ACKNOWLEDGE (with INTERRUPT_ENABLE to keep it): DONE, ERROR, the interrupt and all error registers go to 0, so that
+   nothing of an old error is left for the next program. Counters may still be read.
+
+`firmware.registers.Registers.run` does the three steps, so that after it the error registers read 0: the exception that it raises,
+`firmware.device.DeviceError`, carries what they held as `code`, `command`, `address`, `port` and `stuck`.
+"""
 
 
-def _members(kind: type[enum.IntEnum] | type[enum.IntFlag]) -> list[str]:
-    lines = [f"\n## `{kind.__name__}`\n", "| value | name |", "|---|---|"]
-    lines += [f"| {int(member)} | `{member.name}` |" for member in kind]
-    return lines
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["", *("| " + " | ".join(map(str, line)) + " |" for line in lines)]
 
 
 def _bits(mask: int) -> str:
@@ -26,26 +65,108 @@ def _bits(mask: int) -> str:
     return f"{high}..{low}" if high > low else f"{low}"
 
 
+def _hexadecimal(*offsets: int) -> str:
+    return " ".join(f"0x{offset:03X}" for offset in offsets)
+
+
+def _rows(registers: Iterable[Register]) -> list[tuple[str, str, str, str, str]]:
+    return [
+        (_hexadecimal(r.offset), f"`{r.name}`", r.access, _bits(r.mask), r.doc) for r in registers
+    ]
+
+
+def _fields(register: Register) -> list[str]:
+    rows = [(_bits(bit.mask), f"`{bit.name}`", bit.doc) for bit in register.fields]
+    return [
+        "",
+        f"## Bits of `{register.name}` ({_hexadecimal(register.offset)}, {register.access})",
+        *_table(("bit", "name", "meaning of 1"), rows),
+    ]
+
+
+def _of_configurations(configurations: dict[str, AcceleratorConfig]) -> list[str]:
+    facts = {name: config.to_dict() for name, config in configurations.items()}
+    maps = {name: register_map(config) for name, config in configurations.items()}
+    first = next(iter(maps.values()))
+    rows: list[Sequence[object]] = [
+        (
+            _hexadecimal(r.offset),
+            f"`{r.name}`",
+            *(facts[n][r.name.removeprefix("config_")] for n in facts),
+        )
+        for r in first
+        if r.name.startswith("config_")
+    ]
+    rows += [
+        ("", "largest `rows`", *(config.chunk_tokens for config in configurations.values())),
+        ("", "largest `sequences`", *(config.sequences for config in configurations.values())),
+        ("", "last offset", *(_hexadecimal(registers[-1].offset) for registers in maps.values())),
+        ("", "registers", *(len(registers) for registers in maps.values())),
+    ]
+    return [
+        "",
+        "## What differs between configurations",
+        *_table(("offset", "", *(f"`{name}`" for name in configurations)), rows),
+    ]
+
+
 def register_map_markdown() -> str:
-    """The register map of configuration `zcu102` as Markdown; other sizes differ in sequence entries only."""
-    lines = [
-        "# Register map",
-        "",
-        "Generated from `meadow/spec/registers.py` by `make docs`; do not edit.",
-        "",
-        f"32-bit registers of the AXI4-Lite slave, configuration `{_CONFIG}`. Unmapped offsets, writes to read-only",
-        "registers, partial writes, values with bits that a register does not have, and writes to anything but `control` while",
-        "busy are answered SLVERR and change nothing.",
-        "",
-        "| offset | name | access | bits | meaning |",
-        "|---|---|---|---|---|",
+    """The register map as Markdown, of every named configuration."""
+    registers = {entry.name: entry for entry in register_map(CONFIGURATIONS["tiny"])}
+    counters = {f"{name}_{half}" for name, _ in COUNTERS for half in ("low", "high")}
+    plain = [
+        entry
+        for entry in registers.values()
+        if entry.name not in counters
+        and not entry.name.startswith("config_")
+        and entry.offset < SEQUENCE_TABLE
     ]
+    head = ("offset", "name", "access", "bits", "meaning")
+    lines = [_INTRODUCTION.format(watchdog=WATCHDOG_CYCLES).rstrip()]
+    lines += _table(head, _rows(plain))
+    for entry in plain:
+        lines += _fields(entry) if entry.fields else []
     lines += [
-        f"| 0x{entry.offset:03X} | `{entry.name}` | {entry.access} | {_bits(entry.mask)} | {entry.doc} |"
-        for entry in register_map(CONFIGURATIONS[_CONFIG])
+        "",
+        "## Values of `error_code`",
+        "",
+        "The first error of a program; DONE does not come with one.",
+        *_table(
+            ("value", "name", "cause"),
+            ((int(code), f"`{code.name}`", cause) for code, cause in ERROR_CAUSES.items()),
+        ),
+        _END_OF_A_PROGRAM.rstrip(),
+        _COUNTER_RULES.rstrip(),
+        *_table(
+            ("offsets", "name", "counts"),
+            (
+                (
+                    _hexadecimal(*(registers[f"{name}_{half}"].offset for half in ("low", "high"))),
+                    f"`{name}_low` `{name}_high`",
+                    doc,
+                )
+                for name, doc in COUNTERS
+            ),
+        ),
+        "",
+        "## Sequence table",
+        "",
+        "Entry i, from 0 on, at 16·i from the offsets below; a configuration has `config_sequences` entries, `sequences` of them are in use.",
+        *_table(
+            head,
+            (
+                (
+                    f"{_hexadecimal(SEQUENCE_TABLE + 4 * place)} + 16·i",
+                    f"`sequence{{i}}_{name}`",
+                    "rw",
+                    _bits((1 << bits) - 1),
+                    doc,
+                )
+                for place, (name, bits, doc) in enumerate(SEQUENCE_FIELDS)
+            ),
+        ),
+        *_of_configurations(CONFIGURATIONS),
     ]
-    for kind in (Control, Status, ErrorCode):
-        lines += _members(kind)
     return "\n".join(lines) + "\n"
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable
 
-__all__ = ["APT_LINE", "main", "missing"]
+__all__ = ["APT_LINE", "main", "missing", "unusable_place"]
 
 APT_LINE = "apt-get install -y python3-venv g++ make"
 MINIMUM = (3, 11)
@@ -32,8 +33,19 @@ def missing(
     return found
 
 
+def unusable_place(folder: str) -> str | None:
+    """What is wrong with a checkout in `folder`, None if an environment can be made there."""
+    if os.pathsep in folder:
+        return f"{folder} holds {os.pathsep!r}, which no Python environment can: move the checkout"
+    return None
+
+
 def main() -> int:
-    """Print what is missing and the line that mends it to stderr; 0 if nothing is."""
+    """Print what is missing, or wrong with the place, and what mends it to stderr; 0 if nothing is."""
+    wrong = unusable_place(os.getcwd())
+    if wrong is not None:
+        print(wrong, file=sys.stderr)
+        return 1
     found = missing()
     if not found:
         return 0

@@ -219,8 +219,10 @@ def torture_command(
         ("programs", programs, 1),
         ("only", only, 0),
     ):
-        if value is not None and not least <= value < math.inf:
-            raise ValueError(f"{name} must be finite and at least {least}, not {value}")
+        if value is not None and not value >= least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    if seconds == math.inf:
+        raise ValueError(f"seconds must be finite, not {seconds}")
     named_config(config)
     if seconds is None and programs is None:
         seconds = 60.0

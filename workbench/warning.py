@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from workbench.console import printable
 from workbench.progress import settle
 
 __all__ = ["warn"]
@@ -14,7 +15,7 @@ def warn(text: str) -> None:
     """Say that a result is not what a user may take it for."""
     settle()
     Console(stderr=True).print(
-        f"warning: {text}",
+        f"meadow: WARNING: {printable(text)}",
         style="bold yellow",
         markup=False,
         highlight=False,

@@ -8,6 +8,7 @@ The figures are estimates from synthesis: nothing here is placed, routed or meas
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -113,10 +114,11 @@ def _count_here(block: str, config: AcceleratorConfig, *, luts: bool) -> dict[st
 
     top = LANE_MODULE if block == "lane" else block
     synthesis = f"synth_xilinx -family xcup -top {top} -noiopad -noclkbuf"
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / f"{block}.v"
+    # Yosys takes no path with a space, so it works in the folder and names files only.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        source = Path(f"{block}.v")
         source.write_text(_block_verilog(block, config), encoding="utf-8")
-        report = Path(folder) / "stat.json"
+        report = Path("stat.json")
         commands = [f"read_verilog {source}", f"{synthesis} -run begin:map_luts"]
         if luts:
             # Names of our wires can collide with those that abc9 makes (pyosys 0.70).

@@ -54,8 +54,13 @@ class CopyEngine(Elaboratable):
         """Registers, then one copier per port."""
         m: Any = Module()
         lite = self.lite
-        source, destination, beats = Signal(32), Signal(32), Signal(16)
-        start, done, errors, cycles = Signal(), Signal(), Signal(16), Signal(32)
+        source = Signal(32)
+        destination = Signal(32)
+        beats = Signal(16)
+        start = Signal()
+        done = Signal()
+        errors = Signal(16)
+        cycles = Signal(32)
         copiers_done = []
 
         write = Signal()

@@ -50,6 +50,9 @@ _CASES = [
 _WORK = ("array_busy", "drain_busy", "score_drain", "writer_busy")
 """Items whose cycles are work done, the same whatever else goes on; beside them those of ports and decoders."""
 
+_TILE_TO_STEP = 4
+"""Cycles from the last write of a tile to the end of the wait for it, as the timeline's registers show them."""
+
 pytestmark = pytest.mark.sim
 
 
@@ -176,6 +179,25 @@ def test_sums_over_commands_are_the_counters(config: str, program: str, scene: s
     for wait in ("tile", "operand", "drain", "softmax"):
         events = recorded.events[f"array waits: {wait}"]
         assert sum(event.work for event in events) == counters[f"stall_{wait}"]
+
+
+@pytest.mark.parametrize("config, program, scene", _CASES)
+def test_a_wait_for_a_tile_ends_with_a_tile_of_that_command(
+    config: str, program: str, scene: str
+) -> None:
+    recorded = _recorded(config, program, scene)
+    tiles = [
+        tile
+        for port in range(named_config(config).ports)
+        for tile in recorded.events[f"decoder{port}_tile"]
+    ]
+    waits = recorded.events["array waits: tile"]
+    assert waits
+    for wait in waits:
+        assert any(
+            tile.command == wait.command and tile.start <= wait.end <= tile.end + _TILE_TO_STEP
+            for tile in tiles
+        ), f"command {wait.command}, cycle {wait.end}"
 
 
 @pytest.mark.parametrize("program", ["tphs", "gemm"])

@@ -137,6 +137,25 @@ def test_a_run_ends_with_a_device_that_takes_the_next(memory: Memory) -> None:
         assert not memory.interrupt and registers.read("status") == 0
 
 
+def test_the_exception_carries_the_error_registers_that_the_driver_has_cleared(
+    memory: Memory,
+) -> None:
+    """`run` acknowledges: registers, status and interrupt are clear again, the counters are not."""
+    registers = ready(memory)
+    memory.memory[1] ^= 1
+    with pytest.raises(DeviceError) as caught:
+        registers.run(0, 1)
+    error = caught.value
+    assert (error.code, error.command, error.address, error.port, error.stuck) == (
+        *(ErrorCode.COMMAND_CHECK, 0, 0, 0),
+        False,
+    )
+    names = ("code", "command", "address_low", "address_high", "port")
+    assert [registers.read(f"error_{name}") for name in names] == [0] * 5
+    assert registers.read("status") == 0 and not memory.interrupt
+    assert registers.counters()["bytes_commands"] > 0
+
+
 def test_an_error_of_a_memory_that_does_not_answer_says_so(memory: Memory) -> None:
     registers = ready(memory)
     memory.memory[1] ^= 1

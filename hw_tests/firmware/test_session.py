@@ -227,3 +227,22 @@ def test_an_error_names_command_and_label(
     assert session.positions == [0]
     command[:] = image.dram[start : start + COMMAND_BYTES]
     session.step({0: [1]})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "options", "message"),
+    [
+        ([], {}, "a prompt must have at least 1 token, not 0"),
+        ([1] * 65, {}, "the prompt has 65 tokens"),
+        ([1, 2, 3, 100], {"chunk": 2}, r"a token must be in 0\.\.99, not 100"),
+        ([1], {"chunk": 65}, r"a chunk of this image holds 1\.\.64 tokens, not 65"),
+        ([1], {"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
+    ],
+)
+def test_generate_refuses_at_once_and_before_anything_runs(
+    make_session: MakeSession, tokens: list[int], options: dict[str, int], message: str
+) -> None:
+    session = make_session()
+    with pytest.raises(ValueError, match=message):
+        session.generate(tokens, **({"max_tokens": 3} | options))
+    assert session.positions == [0] and session.phases["prefill"].steps == 0

@@ -42,7 +42,7 @@ class Probe:
             self._collect(part, f"{prefix}{name}.")
 
     def every(self, name: str) -> list[Signal]:
-        """All signals of this name in the order of their creation; "$signal" is what Amaranth found no name for."""
+        """All signals of this name in the order of their creation."""
         return sorted(self._signals.get(name, []), key=lambda signal: signal.duid)
 
     def __getitem__(self, name: str) -> Signal:

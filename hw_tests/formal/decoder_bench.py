@@ -190,7 +190,7 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
         bench.check(f"lost{unit}", unpacked[unit] == _late(bench, chosen, _STEP + latency))
     bench.check("alternate", ~(issued & before[0] & rice) | (half != before[1]))
 
-    failed, wrong = probe.every("$signal")[0], probe["wrong"]
+    failed, wrong = probe["failed"], probe["wrong"]
     error = decoder.error
     pulses = Signal()
     with m.If(error):

@@ -206,7 +206,7 @@ def lite_bench(registers: Any) -> Bench:
     bench.check(
         "inv_word", ~has_word | ((probe.every("word")[1] == word) & (probe["full"] == whole))
     )
-    flags = Cat(probe.every("$signal"))  # those of AW and W
+    flags = Cat(probe["address_taken"], probe["word_taken"])
     bench.check("inv_flags", (flags == Cat(has_address, has_word)) & ~(bus.bvalid & flags.any()))
     error = Value.cast(probe["error"])
     bench.check("inv_error", (error[0] == held.failed) & (error == held.error))

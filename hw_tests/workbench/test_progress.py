@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from cosim import announce
 from workbench import progress
 from workbench.cli import app
 
@@ -49,3 +51,22 @@ def test_the_spinner_is_gone_after_a_command(
     assert not progress._running
     assert "\x1b[?25h" in terminal.getvalue()  # the cursor is back
     assert terminal.getvalue().endswith(" tokens\n")
+
+
+def test_without_a_terminal_the_line_comes_again_with_the_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announce, "INTERVAL_SECONDS", 0.05)
+    progress.log("building the simulator")
+    time.sleep(0.08)
+    progress.tick("compiling file 3 of 7")
+    time.sleep(0.05)
+    progress.settle()
+    time.sleep(0.1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "building the simulator",
+        "still building the simulator, 0 s",
+        "still compiling file 3 of 7, 0 s",
+    ]

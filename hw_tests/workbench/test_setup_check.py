@@ -45,3 +45,14 @@ def test_the_script_runs_alone_and_prints_the_apt_line(tmp_path: Path) -> None:
         "missing: g++, make",
         "install with: apt-get install -y python3-venv g++ make",
     ]
+
+
+def test_a_folder_that_no_environment_can_be_in_is_named(tmp_path: Path) -> None:
+    assert setup_check.unusable_place("/home/some one/$x #1/it's é") is None
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    result = subprocess.run(
+        [sys.executable, "-S", "-I", str(SCRIPT)], cwd=folder, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"{folder} holds ':'") and "move the checkout" in result.stderr

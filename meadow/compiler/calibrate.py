@@ -51,14 +51,15 @@ def calibrate(
 ) -> CalibrationStatistics:
     """Run the float tier over token sequences and keep every site's maxima.
 
-    Sequences start at position 0; one longer than `max_positions` is cut. ValueError if there
-    is no token.
+    Sequences start at position 0; one longer than `max_positions` is cut. The tier runs in float64
+    and maxima are rounded to float32, so that neither machine nor threads change a bit of what is
+    made from them. ValueError if there is no token.
     """
-    model = FloatModel(checkpoint.description, checkpoint.tensors)
+    model = FloatModel(checkpoint.description, checkpoint.tensors, np.float64)
     maxima: dict[str, np.ndarray] = {}
 
     def observe(site: str, array: np.ndarray) -> None:
-        seen = np.abs(array).max(axis=0).astype(np.float64)
+        seen = np.abs(array).max(axis=0).astype(np.float32).astype(np.float64)
         maxima[site] = np.maximum(maxima[site], seen) if site in maxima else seen
 
     tokens = 0

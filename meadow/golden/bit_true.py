@@ -118,24 +118,13 @@ class BitTrueModel:
         ids = self._checked(tokens, cache)
         seen: Observer = observe if observe is not None else _ignore
 
-        positions = np.arange(cache.length, cache.length + len(ids))
-        x = model.embed(ids, positions)
+        x = model.embed(ids, np.arange(cache.length, cache.length + len(ids)))
         seen("embedding", x)
-        normed = x
-        if model.embedding_norm is not None:
-            normed, x = self._norm_behind(model.embedding_norm, x)
-            seen("embedding.residual_norm", x)
         for index in range(len(model.layers)):
-            normed, x = self._layer(index, normed, x, positions, cache, seen)
+            x = self.attention_sublayer(index, x, cache, observe=seen)
+            x = self.mlp_sublayer(index, x, observe=seen)
         cache.length += len(ids)
-
-        if head_rows is not None:
-            x = x[np.asarray(head_rows, np.int64)]
-        if model.final_norm is None or model.head is None:
-            return x
-        x = norm(x, model.final_norm)
-        seen("head_in", x)
-        return linear(x, model.head, bits=16)
+        return self.output(x, head_rows=head_rows, observe=seen)
 
     def _checked(self, tokens: Sequence[int] | np.ndarray, cache: KeyValueCache) -> np.ndarray:
         """The tokens as an array, once they and their positions are known to be possible."""
@@ -159,32 +148,40 @@ class BitTrueModel:
             )
         return ids
 
-    def _layer(
-        self,
-        index: int,
-        normed: np.ndarray,
-        x: np.ndarray,
-        positions: np.ndarray,
-        cache: KeyValueCache,
-        seen: Observer,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One layer on the residual rows x int16 [n, d]; writes the cache's rows.
+    def attention_sublayer(
+        self, index: int, x: np.ndarray, cache: KeyValueCache, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and attention of layer `index`: x int16 [n, d] -> x with the attention output added.
 
-        Returns the last norm's INT8 result, if the norms stand behind, and the residual. `normed`
-        is that of the layer before.
+        x are the rows at the cache's `length`, which stays; their keys and values are written. Of
+        a post-norm model x is the sum in front of the norm behind what came before, as is the
+        result: the norm is taken first in every model.
         """
-        d, layer = self.model.description, self.model.layers[index]
-        name, post = f"layers.{index}.", d.norm_order == "post"
-
-        if not post:
+        layer, name = self.model.layers[index], f"layers.{index}."
+        seen: Observer = observe if observe is not None else _ignore
+        if self.model.description.norm_order == "post":
+            normed, x = self._norm_behind(index, x, seen)
+        else:
             normed = norm(x, layer.attention_norm)
         seen(name + "qkv_in", normed)
+        positions = np.arange(cache.length, cache.length + len(x))
         mixed = self._mixed(index, normed, positions, cache, seen)
         seen(name + "o_in", mixed)
         x = add_residual(x, linear(mixed, layer.o, bits=16))
         seen(name + "residual_attention", x)
-        if post:
-            normed, x = self._norm_behind(layer.attention_norm, x)
+        return x
+
+    def mlp_sublayer(
+        self, index: int, x: np.ndarray, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and MLP of layer `index`: x int16 [n, d] -> x with the MLP's output added.
+
+        x and the result are what those of `attention_sublayer` are.
+        """
+        layer, name = self.model.layers[index], f"layers.{index}."
+        seen: Observer = observe if observe is not None else _ignore
+        if self.model.description.norm_order == "post":
+            normed, x = _norm_both(x, layer.attention_norm)
             seen(name + "residual_attention_norm", x)
         else:
             normed = norm(x, layer.mlp_norm)
@@ -194,16 +191,41 @@ class BitTrueModel:
         for matrix, block in zip(layer.fc2, self.model.blocks, strict=True):
             x = add_residual(x, linear(inner[:, block], matrix, bits=16))
         seen(name + "residual_mlp", x)
-        if post:
-            normed, x = self._norm_behind(layer.mlp_norm, x)
-            seen(name + "residual_mlp_norm", x)
-        return normed, x
+        return x
+
+    def output(
+        self,
+        x: np.ndarray,
+        *,
+        head_rows: Sequence[int] | np.ndarray | None = None,
+        observe: Observer | None = None,
+    ) -> np.ndarray:
+        """What `forward` returns, from the result int16 [n, d] of the last sublayer."""
+        model = self.model
+        seen: Observer = observe if observe is not None else _ignore
+        if model.description.norm_order == "post":
+            _, x = self._norm_behind(len(model.layers), x, seen)
+        if head_rows is not None:
+            x = x[np.asarray(head_rows, np.int64)]
+        if model.final_norm is None or model.head is None:
+            return x
+        normed = norm(x, model.final_norm)
+        seen("head_in", normed)
+        return linear(normed, model.head, bits=16)
 
     def _norm_behind(
-        self, parameters: QuantisedNorm, x: np.ndarray
+        self, index: int, x: np.ndarray, seen: Observer
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A NORM that also replaces the residual: its INT8 result and the new residual."""
-        return norm(x, parameters), norm(x, parameters, bits=16)
+        """The norm of a post-norm model in front of layer `index`, behind what came before."""
+        if index:
+            parameters = self.model.layers[index - 1].mlp_norm
+            site = f"layers.{index - 1}.residual_mlp_norm"
+        else:
+            assert self.model.embedding_norm is not None
+            parameters, site = self.model.embedding_norm, "embedding.residual_norm"
+        normed, x = _norm_both(x, parameters)
+        seen(site, x)
+        return normed, x
 
     def _inner(
         self, name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer
@@ -293,6 +315,11 @@ class BitTrueModel:
                 outputs.append(attend(*operands, width=self.config.width, **common))
         mixed = np.concatenate(outputs).reshape(d.kv_heads, group, len(q), d.head_dim)
         return mixed.transpose(2, 0, 1, 3).reshape(len(q), d.heads * d.head_dim)
+
+
+def _norm_both(x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:
+    """A NORM that also replaces the residual: its INT8 result and the new residual."""
+    return norm(x, parameters), norm(x, parameters, bits=16)
 
 
 def _ignore(site: str, array: np.ndarray) -> None:

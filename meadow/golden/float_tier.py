@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float tier: the transformer in NumPy, the reference the integer tiers are measured by.
 
-Matrices multiply in float32; norm statistics and soft-max are taken in float64, which keeps the
-tier within float32 rounding of other implementations. Shape letters: n new tokens, L context
+Matrices multiply in float32 unless a model is asked for float64; norm statistics and soft-max are
+taken in float64, which keeps the tier within float32 rounding of other implementations. Float32 sums
+depend on the number of BLAS threads, and with them whatever is quantised by what was seen: the
+compiler asks for float64. Results have the type of what comes in. Shape letters: n new tokens, L context
 after them, d width, h heads, e elements per head.
 """
 
@@ -49,22 +51,22 @@ def layer_norm(
 ) -> np.ndarray:
     """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the last axis.
 
-    x ``[n, d]``, weight and bias ``[d]`` -> ``[n, d]`` float32; population variance.
+    x ``[n, d]``, weight and bias ``[d]`` -> ``[n, d]``; population variance.
     """
     wide = x.astype(np.float64)
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
-    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(np.float32)
+    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(_real(x))
 
 
 def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.ndarray:
     """``x / sqrt(mean(x^2) + epsilon) * weight`` over the last axis.
 
-    x ``[n, d]``, weight ``[d]`` -> ``[n, d]`` float32.
+    x ``[n, d]``, weight ``[d]`` -> ``[n, d]``.
     """
     wide = x.astype(np.float64)
     square = np.mean(wide * wide, axis=-1, keepdims=True)
-    return (wide / np.sqrt(square + epsilon) * weight).astype(np.float32)
+    return (wide / np.sqrt(square + epsilon) * weight).astype(_real(x))
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -77,13 +79,13 @@ def gelu(x: np.ndarray) -> np.ndarray:
     # NumPy has no erf.
     scaled = (x.astype(np.float64) * math.sqrt(0.5)).reshape(-1).tolist()
     distribution = np.fromiter(map(math.erf, scaled), np.float64, x.size).reshape(x.shape)
-    return (x * (0.5 + 0.5 * distribution)).astype(np.float32)
+    return (x * (0.5 + 0.5 * distribution)).astype(_real(x))
 
 
 def silu(x: np.ndarray) -> np.ndarray:
     """``x / (1 + exp(-x))``, any shape."""
     wide = x.astype(np.float64)
-    return (wide * (0.5 + 0.5 * np.tanh(0.5 * wide))).astype(np.float32)
+    return (wide * (0.5 + 0.5 * np.tanh(0.5 * wide))).astype(_real(x))
 
 
 def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarray:
@@ -95,13 +97,13 @@ def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarr
 def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Every pair (2i, 2i+1) of every head turned by its angle.
 
-    x ``[n, heads * e]``, angles ``[n, e/2]`` -> ``[n, heads * e]`` float32.
+    x ``[n, heads * e]``, angles ``[n, e/2]`` -> ``[n, heads * e]``.
     """
     pairs = x.reshape(len(x), -1, angles.shape[1], 2)
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
     first, second = pairs[..., 0], pairs[..., 1]
     turned = (first * cosine - second * sine, first * sine + second * cosine)
-    return np.stack(turned, axis=-1).reshape(x.shape).astype(np.float32)
+    return np.stack(turned, axis=-1).reshape(x.shape).astype(_real(x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -117,8 +119,8 @@ def softmax(x: np.ndarray) -> np.ndarray:
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = True) -> np.ndarray:
     """Attention of the last n positions of a context.
 
-    q ``[h, n, e]`` already scaled by ``e**-0.5``, k and v ``[kv_heads, L, e]`` -> ``[n, h * e]``
-    float32. Query row t has the position ``L - n + t`` and sees the keys up to it, or all if not
+    q ``[h, n, e]`` already scaled by ``e**-0.5``, k and v ``[kv_heads, L, e]`` -> ``[n, h * e]``.
+    Query row t has the position ``L - n + t`` and sees the keys up to it, or all if not
     causal. Query head i reads the key/value head ``i * kv_heads // h``.
     """
     heads, rows, head_dim = q.shape
@@ -127,7 +129,7 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = Tru
     scores = q @ np.repeat(k, group, axis=0).transpose(0, 2, 1)
     positions = np.arange(context - rows, context)
     masked = (np.arange(context)[None, :] > positions[:, None]) & causal
-    probabilities = softmax(np.where(masked, -np.inf, scores)).astype(np.float32)
+    probabilities = softmax(np.where(masked, -np.inf, scores)).astype(q.dtype)
     mixed = probabilities @ np.repeat(v, group, axis=0)
     return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
 
@@ -135,19 +137,25 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = Tru
 class FloatCache:
     """Keys and values of the positions seen so far, of all layers.
 
-    keys, values : ``[layers, kv_heads, capacity, head_dim]`` float32, rows from ``length`` on
-    are undefined. ``capacity`` defaults to the model's ``max_positions``.
+    keys, values : ``[layers, kv_heads, capacity, head_dim]`` of the type ``dtype``, rows from
+    ``length`` on are undefined. ``capacity`` defaults to the model's ``max_positions``.
     """
 
-    def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
+    def __init__(
+        self,
+        description: ModelDescription,
+        *,
+        capacity: int | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> None:
         capacity = description.max_positions if capacity is None else capacity
         if not 1 <= capacity <= description.max_positions:
             raise ValueError(
                 f"a cache must hold 1 to {description.max_positions} positions, not {capacity}"
             )
         shape = (description.layers, description.kv_heads, capacity, description.head_dim)
-        self.keys = np.empty(shape, np.float32)
-        self.values = np.empty(shape, np.float32)
+        self.keys = np.empty(shape, dtype)
+        self.values = np.empty(shape, dtype)
         self.length = 0
 
     @property
@@ -166,10 +174,17 @@ class FloatModel:
         returns; names and shapes must be those of ``description.tensor_shapes``. With rotary
         positions the rows of ``q`` and ``k`` hold the two channels of a rotation pair, 2i and
         2i+1 of their head, next to each other.
+    dtype : of matrices and residual, ``np.float32`` or ``np.float64``.
     """
 
-    def __init__(self, description: ModelDescription, tensors: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        description: ModelDescription,
+        tensors: Mapping[str, np.ndarray],
+        dtype: type[np.floating] = np.float32,
+    ) -> None:
         self.description = description
+        self.dtype = dtype
         self.tensors: dict[str, np.ndarray] = {}
         for name, shape in description.tensor_shapes.items():
             if name not in tensors:
@@ -178,7 +193,7 @@ class FloatModel:
                 raise ValueError(
                     f"{name} must have the shape {list(shape)}, not {list(tensors[name].shape)}"
                 )
-            self.tensors[name] = np.asarray(tensors[name], np.float32)
+            self.tensors[name] = np.asarray(tensors[name], dtype)
 
     def forward(
         self,
@@ -187,7 +202,7 @@ class FloatModel:
         *,
         observe: Observer | None = None,
     ) -> np.ndarray:
-        """Logits ``[n, vocabulary]`` float32 of n tokens that follow what the cache holds.
+        """Logits ``[n, vocabulary]`` of n tokens that follow what the cache holds.
 
         A model with the outputs "hidden" returns its last residual rows ``[n, d]``. The cache is
         extended by the n tokens; without one the tokens start at position 0, where those of a
@@ -208,7 +223,7 @@ class FloatModel:
         d = self.description
         ids = self._checked_tokens(tokens)
         if cache is None:
-            cache = FloatCache(d, capacity=min(len(ids), d.max_positions))
+            cache = self.new_cache(min(len(ids), d.max_positions))
         if cache.length + len(ids) > cache.capacity:
             raise ValueError(
                 f"position {cache.length + len(ids) - 1} is beyond the cache's "
@@ -221,31 +236,42 @@ class FloatModel:
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"
             )
 
-        positions = np.arange(cache.length, cache.length + len(ids))
-        x = self.tensors["embed_tokens"][ids]
-        if not d.rotary_base:
-            x = x + self.tensors["embed_positions"][positions + d.position_offset]
+        x = self.embed(ids, np.arange(cache.length, cache.length + len(ids)))
         seen("embedding", x)
-        if d.norm_order == "post":
-            x = self._norm("embedding_norm", x)
-            seen("embedding.residual_norm", x)
         for index in range(d.layers):
-            x = self._layer(index, x, cache, seen)
+            x = self.attention_sublayer(index, x, cache, observe=seen)
+            x = self.mlp_sublayer(index, x, observe=seen)
         cache.length += len(ids)
+        return self.output(x, observe=seen)
 
-        if d.outputs == "hidden":
-            return x
-        x = self._norm("final_norm", x)
-        seen("head_in", x)
-        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
+    def new_cache(self, capacity: int | None = None) -> FloatCache:
+        """An empty cache of the model's type, by default for `max_positions`."""
+        return FloatCache(self.description, capacity=capacity, dtype=self.dtype)
 
-    def _layer(self, index: int, x: np.ndarray, cache: FloatCache, seen: Observer) -> np.ndarray:
-        """One layer: x ``[n, d]`` -> ``[n, d]``; writes the cache's rows."""
-        d = self.description
+    def embed(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Residual rows ``[n, d]`` of tokens at positions, in front of the first sublayer."""
+        x = self.tensors["embed_tokens"][ids]
+        if not self.description.rotary_base:
+            x = x + self.tensors["embed_positions"][positions + self.description.position_offset]
+        return x
+
+    def attention_sublayer(
+        self, index: int, x: np.ndarray, cache: FloatCache, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and attention of layer `index`: x ``[n, d]`` -> x with the attention output added.
+
+        x are the rows at the cache's ``length``, which stays; their keys and values are written. Of
+        a post-norm model x is the sum in front of the norm behind what came before, as is the
+        result: the norm is taken first in every model.
+        """
+        d, seen = self.description, observe if observe is not None else _ignore
         layer = f"layers.{index}"
         rows = slice(cache.length, cache.length + len(x))
 
-        normed = self._norm_before(f"{layer}.attention_norm", x)
+        if d.norm_order == "post":
+            x = normed = self._norm_behind(index, x, seen)
+        else:
+            normed = self._norm(f"{layer}.attention_norm", x)
         seen(f"{layer}.qkv_in", normed)
         q = self._linear(f"{layer}.q", normed)
         k = self._linear(f"{layer}.k", normed)
@@ -261,7 +287,7 @@ class FloatModel:
         cache.keys[index, :, rows] = _split_heads(k, d.kv_heads)
         cache.values[index, :, rows] = _split_heads(v, d.kv_heads)
         mixed = attention(
-            _split_heads(q * np.float32(d.head_dim**-0.5), d.heads),
+            _split_heads(q * q.dtype.type(d.head_dim**-0.5), d.heads),
             cache.keys[index, :, : rows.stop],
             cache.values[index, :, : rows.stop],
             causal=d.causal,
@@ -269,20 +295,39 @@ class FloatModel:
         seen(f"{layer}.o_in", mixed)
         x = x + self._linear(f"{layer}.o", mixed)
         seen(f"{layer}.residual_attention", x)
-        x = self._norm_behind(f"{layer}.attention_norm", x)
-        if d.norm_order == "post":
-            seen(f"{layer}.residual_attention_norm", x)
+        return x
 
-        normed = self._norm_before(f"{layer}.mlp_norm", x)
+    def mlp_sublayer(
+        self, index: int, x: np.ndarray, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and MLP of layer `index`: x ``[n, d]`` -> x with the MLP's output added.
+
+        x and the result are what those of :meth:`attention_sublayer` are.
+        """
+        seen = observe if observe is not None else _ignore
+        layer = f"layers.{index}"
+        if self.description.norm_order == "post":
+            x = normed = self._norm(f"{layer}.attention_norm", x)
+            seen(f"{layer}.residual_attention_norm", x)
+        else:
+            normed = self._norm(f"{layer}.mlp_norm", x)
         seen(f"{layer}.fc1_in", normed)
         inner = self._inner(layer, normed, seen)
         seen(f"{layer}.fc2_in", inner)
         x = x + self._linear(f"{layer}.fc2", inner)
         seen(f"{layer}.residual_mlp", x)
-        x = self._norm_behind(f"{layer}.mlp_norm", x)
-        if d.norm_order == "post":
-            seen(f"{layer}.residual_mlp_norm", x)
         return x
+
+    def output(self, x: np.ndarray, *, observe: Observer | None = None) -> np.ndarray:
+        """What :meth:`forward` returns, from the result ``[n, d]`` of the last sublayer."""
+        d, seen = self.description, observe if observe is not None else _ignore
+        if d.norm_order == "post":
+            x = self._norm_behind(d.layers, x, seen)
+        if d.outputs == "hidden":
+            return x
+        x = self._norm("final_norm", x)
+        seen("head_in", x)
+        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
 
     def _inner(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
         """What the second matrix of the MLP takes in: ``[n, d]`` -> ``[n, hidden]``."""
@@ -308,11 +353,12 @@ class FloatModel:
             return rms_norm(x, weight, d.norm_epsilon)
         return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
 
-    def _norm_before(self, name: str, x: np.ndarray) -> np.ndarray:
-        return self._norm(name, x) if self.description.norm_order == "pre" else x
-
-    def _norm_behind(self, name: str, x: np.ndarray) -> np.ndarray:
-        return self._norm(name, x) if self.description.norm_order == "post" else x
+    def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
+        """The norm of a post-norm model in front of layer `index`, behind what came before."""
+        before = f"layers.{index - 1}."
+        x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)
+        seen(f"{before}residual_mlp_norm" if index else "embedding.residual_norm", x)
+        return x
 
     def _checked_tokens(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
         d = self.description
@@ -350,6 +396,11 @@ def perplexity(
     if count == 0:
         raise ValueError("perplexity needs at least one sequence, not none")
     return float(np.exp(total / count))
+
+
+def _real(x: np.ndarray) -> np.dtype:
+    """float64 of float64, float32 of anything else."""
+    return np.result_type(np.float32, x.dtype)
 
 
 def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:

@@ -11,17 +11,22 @@ follow at once; if the memory leaves a burst unanswered for `watchdog` cycles, i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from meadow.spec.config import AcceleratorConfig
 
 __all__ = [
+    "CONTROL_MEANINGS",
     "COUNTERS",
+    "ERROR_CAUSES",
     "LAST_OFFSET",
     "MAGIC",
+    "OUTPUT_MEANINGS",
     "SEQUENCE_FIELDS",
     "SEQUENCE_TABLE",
+    "STATUS_MEANINGS",
     "STEP_FIELDS",
     "STEP_REGISTERS",
     "VERSION",
@@ -29,6 +34,7 @@ __all__ = [
     "Control",
     "ErrorCode",
     "Register",
+    "RegisterBit",
     "Status",
     "register_map",
     "sequence_offset",
@@ -47,10 +53,10 @@ WATCHDOG_CYCLES = 1 << 22
 class Control(IntFlag):
     """Bits written to `control`; each acts once and reads 0, but INTERRUPT_ENABLE, which holds."""
 
-    START = 1  # doorbell: clears done, error and counters, runs the program; ignored with SLVERR while busy
-    RESET = 2  # soft reset of every unit but this register file
+    START = 1
+    RESET = 2
     INTERRUPT_ENABLE = 4
-    ACKNOWLEDGE = 8  # clears done, error and the interrupt
+    ACKNOWLEDGE = 8
 
 
 class Status(IntFlag):
@@ -60,38 +66,117 @@ class Status(IntFlag):
     DONE = 2
     ERROR = 4
     INTERRUPT = 8
-    STUCK = 16  # an ended program waits for answers of the memory, longer than `watchdog` cycles
+    STUCK = 16
 
 
 class ErrorCode(IntEnum):
     """First error of a program; 0 is none. Done is not set with an error."""
 
     NONE = 0
-    ILLEGAL_COMMAND = 1  # unknown opcode, or a field out of its range (meadow.spec.ranges)
-    WINDOW = (
-        2  # a descriptor without beats, or beyond the DMA window; nothing of it reaches the bus
-    )
-    READ_RESPONSE = 3  # SLVERR or DECERR
-    WRITE_RESPONSE = 4  # SLVERR or DECERR
-    STREAM = 5  # a weight stream that breaks its format or whose CRC-32 differs
-    COMMAND_CHECK = 6  # the CRC-32 of a command differs
-    ACTIVATION = 7  # a word beyond the activation memory
-    WATCHDOG = 8  # no progress for `watchdog` cycles
+    ILLEGAL_COMMAND = 1
+    WINDOW = 2
+    READ_RESPONSE = 3
+    WRITE_RESPONSE = 4
+    STREAM = 5
+    COMMAND_CHECK = 6
+    ACTIVATION = 7
+    WATCHDOG = 8
+
+
+CONTROL_MEANINGS = {
+    Control.START: (
+        "doorbell: clears done, the error registers and all counters, and runs the program. Answered SLVERR while busy and "
+        "where `rows` or `sequences` are out of range; then no bit of the write acts"
+    ),
+    Control.RESET: (
+        "soft reset, also while busy: abandons the program, finishes the bursts under way and resets every unit but this "
+        "register file; done, error, counters and what was written stay. The device is ready when BUSY reads 0"
+    ),
+    Control.INTERRUPT_ENABLE: (
+        "level: every write to `control` sets or clears it, and it reads back. The other bits read 0"
+    ),
+    Control.ACKNOWLEDGE: (
+        "clears DONE, ERROR and all error registers, and so the interrupt; counters and `command_index` stay"
+    ),
+}
+"""What writing 1 to a bit of `control` does."""
+
+STATUS_MEANINGS = {
+    Status.BUSY: "a program runs, or something of it is still on the bus; only `control` takes writes",
+    Status.DONE: "the program has ended without an error; until ACKNOWLEDGE or START",
+    Status.ERROR: "the program has ended, or is ending, with the error in the error registers; until ACKNOWLEDGE or START",
+    Status.INTERRUPT: (
+        "level of the pin `irq`: INTERRUPT_ENABLE, and DONE or ERROR, and either not BUSY or STUCK"
+    ),
+    Status.STUCK: (
+        "an ended program waits for answers of the memory, longer than `watchdog` cycles; back to 0 when they come"
+    ),
+}
+"""What 1 in a bit of `status` says."""
+
+OUTPUT_MEANINGS = {
+    1: ("ARGMAX", "the largest logit of each row asked for, and its token, are stored"),
+    2: (
+        "LOGITS",
+        "all logits of each row asked for are stored (hidden states of a model without LM head)",
+    ),
+    4: ("NARROW", "all query heads of a KV head fit the token groups together; else WIDE is set"),
+    8: ("WIDE", "grouped-query attention in passes; exactly one of NARROW and WIDE is set"),
+}
+"""Name and meaning of the bits of `outputs`, the conditions of commands (`meadow.spec.commands.Outputs`)."""
+
+ERROR_CAUSES = {
+    ErrorCode.NONE: "no error since the last START or ACKNOWLEDGE",
+    ErrorCode.ILLEGAL_COMMAND: "unknown opcode, or a field out of its range (meadow.spec.ranges)",
+    ErrorCode.WINDOW: "a descriptor without beats, or beyond the DMA window; nothing of it reaches the bus",
+    ErrorCode.READ_RESPONSE: "SLVERR or DECERR for a read",
+    ErrorCode.WRITE_RESPONSE: "SLVERR or DECERR for a write",
+    ErrorCode.STREAM: "a weight stream that breaks its format or whose CRC-32 differs",
+    ErrorCode.COMMAND_CHECK: "the CRC-32 of a command differs",
+    ErrorCode.ACTIVATION: "a word beyond the activation memory",
+    ErrorCode.WATCHDOG: "no progress for `watchdog` cycles",
+}
+"""What the device has seen; what to do about it is in `firmware.device.ERROR_MEANINGS`."""
+
+
+@dataclass(frozen=True)
+class RegisterBit:
+    """One bit of a register: its mask, name and meaning."""
+
+    mask: int
+    name: str
+    doc: str
 
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it has."""
+    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it has.
+
+    fields: the single bits that have a name.
+    """
 
     offset: int
     name: str
     access: str
     doc: str
     mask: int = 0xFFFFFFFF
+    fields: tuple[RegisterBit, ...] = ()
+
+
+def _named(meanings: Mapping[Control, str] | Mapping[Status, str]) -> tuple[RegisterBit, ...]:
+    return tuple(RegisterBit(int(bit), bit.name or "", doc) for bit, doc in meanings.items())
+
+
+_FIELDS = {
+    "control": _named(CONTROL_MEANINGS),
+    "status": _named(STATUS_MEANINGS),
+    "outputs": tuple(RegisterBit(bit, name, doc) for bit, (name, doc) in OUTPUT_MEANINGS.items()),
+}
+"""Named bits by register."""
 
 
 COUNTERS: tuple[tuple[str, str], ...] = (
-    ("cycles", "clock cycles from doorbell to done or error"),
+    ("cycles", "clock cycles from START until nothing of the program is left on the bus"),
     ("array_busy", "cycles in which the array accepted tile rows"),
     ("stall_tile", "array idle inside MATMUL/ATTEND: tile not fetched or decoded yet"),
     ("stall_decoder", "of stall_tile: the DRAM is not to blame, data waits at or in the decoders"),
@@ -106,7 +191,8 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("bytes_activations", "DRAM bytes of embeddings in, and logits or arg-max out"),
     ("bytes_commands", "DRAM bytes of commands"),
 )
-"""64-bit counters in register order, low word first, cleared by the doorbell."""
+"""64-bit counters in register order, low word first. START clears them; they count until the program has ended and nothing of it is
+left on the bus, wrap at 2**64, and keep their values until the next START, whatever RESET and ACKNOWLEDGE do."""
 
 STEP_FIELDS = (
     ("rows", 16, "tokens of the chunk"),
@@ -153,8 +239,8 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             Register(0x040 + 4 * index, f"config_{name}", "ro", f"AcceleratorConfig.{name}")
             for index, name in enumerate(config.to_dict())
         ),
-        Register(0x100, "control", "rw", "Control bits", 0xF),
-        Register(0x104, "status", "ro", "Status bits"),
+        Register(0x100, "control", "rw", "Control bits", 0xF, _FIELDS["control"]),
+        Register(0x104, "status", "ro", "Status bits", fields=_FIELDS["status"]),
         Register(0x108, "program", "rw", "beats from the window base to the first command"),
         Register(
             0x10C,
@@ -178,17 +264,34 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
         ),
         Register(0x118, "window_beats", "rw", "DMA window size in 16-byte beats"),
         *(
-            Register(STEP_REGISTERS + 4 * index, name, "rw", doc, (1 << bits) - 1)
+            Register(
+                STEP_REGISTERS + 4 * index,
+                name,
+                "rw",
+                doc,
+                (1 << bits) - 1,
+                _FIELDS.get(name, ()),
+            )
             for index, (name, bits, doc) in enumerate(STEP_FIELDS)
         ),
-        Register(0x12C, "error_code", "ro", "ErrorCode of the first error"),
+        Register(
+            0x12C,
+            "error_code",
+            "ro",
+            "ErrorCode of the first error since START; this and the next four read 0 after ACKNOWLEDGE",
+        ),
         Register(0x130, "error_command", "ro", "index of the command that caused it"),
         Register(
             0x134, "error_address_low", "ro", "byte address of the faulting access, bits 31..0"
         ),
         Register(0x138, "error_address_high", "ro", "bits above 31"),
         Register(0x13C, "error_port", "ro", "AXI port of the faulting access"),
-        Register(0x140, "command_index", "ro", "commands executed so far"),
+        Register(
+            0x140,
+            "command_index",
+            "ro",
+            "commands executed so far, of the last program; START clears it",
+        ),
         Register(
             0x144,
             "watchdog",

@@ -65,33 +65,42 @@ class AttendSchedule(wiring.Component):
         m.submodules.span = self._span = span = AttendSpan(config=config)
         self._command = command = Signal(command_layout(Opcode.ATTEND))
         self._sequence = Signal(8)
-        self._scores_only, self._values_only = Signal(), Signal()
+        self._scores_only = Signal()
+        self._values_only = Signal()
 
         # The pass: a block of keys, and where its groups begin.
         group_shape = self.o_step.payload.shape().members["group"]
-        self._by_value, self._holding = Signal(), Signal()
-        self._block, self._head = Signal(range(config.max_context // config.width + 2)), Signal(6)
+        self._by_value = Signal()
+        self._holding = Signal()
+        self._block = Signal(range(config.max_context // config.width + 2))
+        self._head = Signal(6)
         self._bank = self._block[0]
         self._block_keys = Cat(Const(0, (config.width - 1).bit_length()), self._block)
         blocks = max(1, config.max_head_dim // config.width)
         self._head_base = Signal(range((blocks + 1) * config.groups))
-        self._low, self._low_token = Signal(group_shape), Signal(17)
-        self._low_source, self._low_scores = Signal(20), Signal(20)
+        self._low = Signal(group_shape)
+        self._low_token = Signal(17)
+        self._low_source = Signal(20)
+        self._low_scores = Signal(20)
         self._low_of_bank, self._low_token_of_bank = (
             Array(Signal(shape, name=f"{name}_{bank}") for bank in range(2))
             for name, shape in (("low", group_shape), ("low_token", 17))
         )
         # The group, and the job.
-        self._opens, self._groups_end = Signal(), Signal()
-        self._group, self._token, self._source = Signal(group_shape), Signal(17), Signal(20)
-        self._words, self._cycles = (
-            Signal(lane_range(config)),
-            Signal(range(config.step_cycles + 1)),
-        )
-        self._limit, self._address = Signal(signed(24)), Signal(20)
-        self._job_tokens, self._job_row = Signal(16), Signal(16)
+        self._opens = Signal()
+        self._groups_end = Signal()
+        self._group = Signal(group_shape)
+        self._token = Signal(17)
+        self._source = Signal(20)
+        self._words = Signal(lane_range(config))
+        self._cycles = Signal(range(config.step_cycles + 1))
+        self._limit = Signal(signed(24))
+        self._address = Signal(20)
+        self._job_tokens = Signal(16)
+        self._job_row = Signal(16)
 
-        self._sequence_ends, self._last_step = Signal(), Signal()
+        self._sequence_ends = Signal()
+        self._last_step = Signal()
         self._mask = Signal(config.width // BEAT_BYTES)
         m.d.comb += [
             span.command.eq(command),

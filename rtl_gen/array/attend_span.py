@@ -43,7 +43,7 @@ class AttendSpan(wiring.Component):
                 "position": Out(21),
                 "keys": Out(21),
                 "first_keys": Out(21),
-                "last_block": Out(range(config.max_context // config.width)),
+                "last_block": Out(range(max(2, config.max_context // config.width))),
                 "group_tokens": Out(lane_range(config)),
                 "group_lanes": Out(lane_range(config)),
                 "start": Out(20),
@@ -56,7 +56,8 @@ class AttendSpan(wiring.Component):
         m = Module()
         entry = Signal(self.step.entries.shape().elem_shape)
         index_bits = max(1, (config.sequences - 1).bit_length())
-        first_words, group_words = Signal(20), Signal(20)
+        first_words = Signal(20)
+        group_words = Signal(20)
         start_words = Signal(20)
         m.d.sync += [
             entry.eq(self.step.entries[self.sequence[:index_bits]]),

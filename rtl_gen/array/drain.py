@@ -78,7 +78,8 @@ class Drain(wiring.Component):
         offered = self.i_pass.payload
         current = Signal(drain_pass_layout(config))
         position = Signal(range(cycles))
-        active, last = Signal(), Signal()
+        active = Signal()
+        last = Signal()
         rest = Signal(range(cycles + latency.score_revisit + 1))
         start = Signal()
 
@@ -204,7 +205,9 @@ class Drain(wiring.Component):
         # A finish decided on in cycle y is at the lanes in y + 1, a pass that starts in s drains from s + 1 + D on.
         wait_cycles = max(1, latency.finish - self.ACTIVE_TO_DRAIN - 1)
         hold_cycles = self.ACTIVE_TO_DRAIN + latency.finish_reuse - 1
-        needed, sent, ready = Signal(), Signal(), Signal()
+        needed = Signal()
+        sent = Signal()
+        ready = Signal()
         wait = Signal(range(wait_cycles + 1))
         hold = Signal(range(hold_cycles + 1))
         send = Signal()

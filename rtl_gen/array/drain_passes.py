@@ -51,7 +51,9 @@ class DrainPasses(wiring.Component):
         step_bits = (config.step_cycles - 1).bit_length()
         job = Signal(drain_job_layout(config))
         offered = self.i_job.payload
-        start, parameters_used, offered_matmul = Signal(), Signal(), Signal()
+        start = Signal()
+        parameters_used = Signal()
+        offered_matmul = Signal()
         m.d.comb += [
             offered_matmul.eq(
                 (offered.mode == DrainMode.INT8)
@@ -73,15 +75,19 @@ class DrainPasses(wiring.Component):
         block_base = Signal(
             range(config.max_head_dim // config.width * config.groups + config.groups + 1)
         )
-        address, rotary, row = Signal(20), Signal(20), Signal(16)
+        address = Signal(20)
+        rotary = Signal(20)
+        row = Signal(16)
         limit = Signal(signed(24))
         group_tokens, tokens, high = (
             Signal(range(config.lanes + 1), name=name)
             for name in ("group_tokens", "tokens", "high")
         )
         after = Signal(signed(17))  # tokens in later groups
-        slot, next_slot = Signal(), Signal()
-        blocks_end, groups_end = Signal(), Signal()
+        slot = Signal()
+        next_slot = Signal()
+        blocks_end = Signal()
+        groups_end = Signal()
         m.d.comb += blocks_end.eq(block == job.blocks - 1)
         address_step = self._product(m, group_tokens, job.stride, "address_step")
         rotary_step = self._product(m, group_tokens, job.rotary_stride, "rotary_step")

@@ -63,7 +63,8 @@ class Issue(wiring.Component):
         revisit = LaneLatency.of(config).revisit
         longest = max(config.step_cycles, revisit)
 
-        start, tile_taken = Signal(), Signal()
+        start = Signal()
+        tile_taken = Signal()
         m.d.comb += tile_taken.eq(start & offered.tile_last)
         filled = []
         for port in range(config.ports):
@@ -79,7 +80,8 @@ class Issue(wiring.Component):
         left = Signal(range(config.step_cycles + 1))  # tile reads
         rest = Signal(range(longest + 1))  # cycles before the next start may take effect
         swap = Signal()
-        slot, next_slot = Signal(), Signal()
+        slot = Signal()
+        next_slot = Signal()
         ends = Signal()
         m.d.comb += [
             self.active.eq(left != 0),

@@ -58,12 +58,18 @@ class MatmulSchedule(wiring.Component):
         rows_left = Signal(16)
         group = Signal(self.o_step.payload.shape().members["group"])
         last_group = Signal(group.shape())
-        tile, slice_ = Signal(12), Signal(16)
-        tile_source, group_source, destination = Signal(20), Signal(20), Signal(20)
-        channel, remaining = Signal(20), Signal(signed(22))
+        tile = Signal(12)
+        slice_ = Signal(16)
+        tile_source = Signal(20)
+        group_source = Signal(20)
+        destination = Signal(20)
+        channel = Signal(20)
+        remaining = Signal(signed(22))
         group_stride = Cat(Const(0, lane_bits), command.source_stride)
         all_rows = (command.row_set == RowSet.CHUNK.value) | self.step.head_all
-        group_ends, tiles_end, slices_end = Signal(), Signal(), Signal()
+        group_ends = Signal()
+        tiles_end = Signal()
+        slices_end = Signal()
         rotary_index = Signal(6)  # of the slice's first half
         wide = Signal()
         m.d.comb += [

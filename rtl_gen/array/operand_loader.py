@@ -108,7 +108,8 @@ class OperandLoader(wiring.Component):
         address, token_address, source = (
             Signal(20, name=name) for name in ("address", "token_address", "source")
         )
-        stride, across = Signal(12), Signal(step.head_stride.shape())
+        stride = Signal(12)
+        across = Signal(step.head_stride.shape())
         idle = (left == 0) & ~operands_follow
         m.d.comb += [
             words.i.valid.eq(self.i_read.valid),
@@ -178,11 +179,18 @@ class OperandLoader(wiring.Component):
 
         scores = Signal(range(2 * config.groups + 2))
         position = Signal(range(max(2, config.lanes, config.step_cycles)))  # lane or fetch index
-        begun, totals_moved, upper = Signal(), Signal(), Signal()
-        move, fetch, offer, finish = Signal(), Signal(), Signal(), Signal()
+        begun = Signal()
+        totals_moved = Signal()
+        upper = Signal()
+        move = Signal()
+        fetch = Signal()
+        offer = Signal()
+        finish = Signal()
         begins = Signal()
         used = Signal()
-        total, lane_ends, lanes_end = Signal(), Signal(), Signal()
+        total = Signal()
+        lane_ends = Signal()
+        lanes_end = Signal()
         m.d.comb += [
             begins.eq(~begun & ~self.o_step.valid),
             self.waiting_probabilities.eq(

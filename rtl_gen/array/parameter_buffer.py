@@ -77,7 +77,8 @@ class ParameterBuffer(wiring.Component):
                     attrs={"ram_style": "distributed"},
                 )
                 m.submodules[f"memory_{port}_{part}"] = memory
-                write_port, read_port = memory.write_port(), memory.read_port()
+                write_port = memory.write_port()
+                read_port = memory.read_port()
                 channels = [
                     data.View(_HEADER, write.payload.data[_HEADER.size * i :][: _HEADER.size])
                     for i in range(pair)

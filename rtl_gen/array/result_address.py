@@ -62,7 +62,8 @@ class ResultAddress(wiring.Component):
         ]
         held = Signal(result_context_layout(config))
         word = Signal(8 * config.width)
-        valid, first = Signal(), Signal()
+        valid = Signal()
+        first = Signal()
         m.d.sync += [
             valid.eq(self.i_result.valid),
             word.eq(self.i_result.data),

@@ -152,7 +152,8 @@ class TileBuffer(wiring.Component):
                         shape=8 * rows, depth=2 * depth, init=[], attrs={"ram_style": "distributed"}
                     )
                     m.submodules[f"bank_{port}_{bank}_{r}"] = memory
-                    write_port, read_port = memory.write_port(), memory.read_port()
+                    write_port = memory.write_port()
+                    read_port = memory.read_port()
                     m.d.comb += [
                         write_port.addr.eq(write_address),
                         write_port.data.eq(word),

@@ -214,7 +214,9 @@ class LiteRegisters(wiring.Component):
         address = Signal(LITE_ADDRESS_BITS)
         word = Signal(32)
         full = Signal()
-        address_taken, word_taken, accepted = Signal(), Signal(), Signal()
+        address_taken = Signal()
+        word_taken = Signal()
+        accepted = Signal()
         rows, sequences = self.step.rows, self.step.sequences
         # A register, as the next write takes effect two cycles later at least.
         self._startable = Signal()

@@ -83,8 +83,11 @@ class RowProbabilities(wiring.Component):
         current_valid = Signal()
         maximum = Signal.like(self.i_row.payload.maximum, reset_less=True)
         left = Signal(key_range(config), reset_less=True)
-        part = Signal(range(parts))
-        begins, last_part, step, row_done = Signal(), Signal(), Signal(), Signal()
+        part = Signal(range(max(2, parts)))
+        begins = Signal()
+        last_part = Signal()
+        step = Signal()
+        row_done = Signal()
         m.d.comb += [
             begins.eq(part == 0),
             last_part.eq(part == parts - 1),

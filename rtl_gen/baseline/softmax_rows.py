@@ -71,7 +71,7 @@ class SoftmaxRows(wiring.Component):
         address = Signal(ADDRESS_BITS)
         keys = Signal(key_range(self._config))
         rows_left = Signal(len(command.rows))
-        lane = Signal(range(lanes))
+        lane = Signal(range(max(2, lanes)))
         group_keys = Signal(key_range(self._config))
         words = Signal(ROW_WORDS_BITS)
         m.d.comb += [

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, enum, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -105,7 +105,7 @@ class SoftmaxUnit(wiring.Component):
         # A row is done when its total is written, so queues with an entry per row never overflow.
         m.submodules.rows = rows = SoftmaxRows(config=config)
         m.submodules.keys = keys = fifo.SyncFIFO(
-            width=len(Signal(key_range(config))), depth=ROWS_AHEAD
+            width=Shape.cast(key_range(config)).width, depth=ROWS_AHEAD
         )
         m.submodules.maximum = maximum = RowMaximum(config=config)
         m.submodules.maxima = maxima = fifo.SyncFIFO(
@@ -167,7 +167,9 @@ class SoftmaxUnit(wiring.Component):
         config = self._config
         words, totals = m.submodules.words, m.submodules.totals
         word = data.View(probability_word_layout(config), words.r_data)
-        chosen, held, held_choice = Signal(), Signal(), Signal()
+        chosen = Signal()
+        held = Signal()
+        held_choice = Signal()
         total_written = Signal()
         taken = self.o_write.valid & self.o_write.ready
         m.d.comb += [

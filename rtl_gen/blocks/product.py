@@ -35,7 +35,8 @@ class Product(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        a, b = Signal.like(self.i_a, reset_less=True), Signal.like(self.i_b, reset_less=True)
+        a = Signal.like(self.i_a, reset_less=True)
+        b = Signal.like(self.i_b, reset_less=True)
         m.d.sync += [a.eq(self.i_a), b.eq(self.i_b)]
         partial: list[Value] = []
         for a_low in range(0, len(a), _CHUNK):

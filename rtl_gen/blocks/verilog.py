@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from amaranth.back import verilog
@@ -84,6 +86,25 @@ def fold_initial_values(text: str) -> str:
     return _MODULE.sub(module, text)
 
 
+@contextmanager
+def _own_yosys() -> Iterator[None]:
+    """Have Amaranth run the Yosys that is pinned with it, whatever the environment asks for: the text depends on it.
+
+    It is run as `python -m`, which would look for modules in the working directory first.
+    """
+    own = {"AMARANTH_USE_YOSYS": "builtin", "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def convert_component(
     component: wiring.Component | Elaboratable,
     *,
@@ -94,8 +115,8 @@ def convert_component(
 
     ports: {Verilog name: (signal, None)}; by default the flattened members of the component.
     """
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # the same text on every machine
-    text = verilog.convert(
-        component, name=name, ports=ports, strip_internal_attrs=True, emit_src=False
-    )
+    with _own_yosys():
+        text = verilog.convert(
+            component, name=name, ports=ports, strip_internal_attrs=True, emit_src=False
+        )
     return fold_initial_values(settle_constants(text))

@@ -61,8 +61,11 @@ class CommandCheck(wiring.Component):
 
     def _checksum(self, m: Module) -> Signal:
         """Whether the CRC-32 is right, 3 cycles after the last beat."""
-        share, state = Signal(32), Signal(32)
-        valid, first, sealed = Signal(), Signal(), Signal()
+        share = Signal(32)
+        state = Signal(32)
+        valid = Signal()
+        first = Signal()
+        sealed = Signal()
         m.d.sync += [
             share.eq(crc_network(self.beat.data)),
             valid.eq(self.beat.valid),

@@ -75,7 +75,8 @@ class CommandReader(wiring.Component):
 
     def _request(self, m: Module, failed: Signal) -> None:
         """Ask for commands while there is room for them in both queues."""
-        requested, left = Signal(32), Signal(32)
+        requested = Signal(32)
+        left = Signal(32)
         group = Signal(range(_GROUP + 1))
         pending = Signal()
         place = Signal(35)  # beats from the window base

@@ -210,7 +210,8 @@ class Sequencer(wiring.Component):
 
     def _errors(self, m: Module, settled: Signal, expired: Signal) -> Signal:
         """The first error, if there is one; a read of commands that fails is not one before it is their turn."""
-        fault, error = Signal.like(self.i_error), self.o_error
+        fault = Signal.like(self.i_error)
+        error = self.o_error
         m.d.sync += [fault.eq(self.i_error), fault.valid.eq(self.i_error.valid & self._running)]
         at_command = Signal()
         m.d.comb += [

@@ -56,9 +56,13 @@ class BeatFront(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         job, beat = self.i_job.payload, self.i_beat
-        passing, weights, first = Signal(), Signal(), Signal()
+        passing = Signal()
+        weights = Signal()
+        first = Signal()
         left = Signal(FRONT_JOB["beats"].shape)
-        transfer, final, free = Signal(), Signal(), Signal()
+        transfer = Signal()
+        final = Signal()
+        free = Signal()
         m.d.comb += [
             self.o_beat.payload.eq(beat.payload),
             self.o_beat.valid.eq(beat.valid & passing & ~self.drop),

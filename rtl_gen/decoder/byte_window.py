@@ -70,7 +70,8 @@ class ByteWindow(wiring.Component):
             for index in range(RING_BEATS)
         ]
         held = Signal(range(RING_BEATS + 1))
-        first, tail = Signal(2), Signal(2)
+        first = Signal(2)
+        tail = Signal(2)
         push = Signal()
         after = Signal(7)
         m.d.comb += [

@@ -43,9 +43,14 @@ class StreamChecksum(wiring.Component):
         m = Module()
         share = Signal(32)
         state = Signal(32)
-        expected, checked = Signal(32), Signal(32)  # checked: of the beat whose state is complete
-        valid1, first1, last1, last2 = Signal(), Signal(), Signal(), Signal()
-        counted, register = Signal.like(self.data), Signal(32)
+        expected = Signal(32)
+        checked = Signal(32)  # of the beat whose state is complete
+        valid1 = Signal()
+        first1 = Signal()
+        last1 = Signal()
+        last2 = Signal()
+        counted = Signal.like(self.data)
+        register = Signal(32)
         own = self.data[-32:]
         m.d.comb += [
             counted.eq(Cat(self.data[:-32], Mux(self.first, 0, own))),

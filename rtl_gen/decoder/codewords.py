@@ -53,7 +53,8 @@ class Codewords(wiring.Component):
             self.run.bits[i] & lookup([place >= i for place in range(RUN_BITS)], last)
             for i in range(RUN_BITS)
         ]
-        bits1, behind = Signal(RUN_BITS, reset_less=True), Signal(span, reset_less=True)
+        bits1 = Signal(RUN_BITS, reset_less=True)
+        behind = Signal(span, reset_less=True)
         counts = [
             Signal(range(NIBBLE_BITS + 1), name=f"count{i}", reset_less=True)
             for i in range(span - 1)
@@ -88,7 +89,8 @@ class Codewords(wiring.Component):
             m.d.comb += low.eq(
                 Mux(row[4], Mux(row[2], row[1], row[3]), Mux(row[6], row[5], row[7]))
             )
-            chosen, nibble = Signal(NIBBLE_BITS + 2, reset_less=True), Signal(3, reset_less=True)
+            chosen = Signal(NIBBLE_BITS + 2, reset_less=True)
+            nibble = Signal(3, reset_less=True)
             select = ~Cat(low, middle, row[4])
             m.d.sync += [chosen.eq(_choose(content, select)), nibble.eq(select)]
             place = lookup([_place(entry, number) for entry in range(64)], chosen)

@@ -105,7 +105,8 @@ class Decoder(wiring.Component):
         wiring.connect(m, front.o_beat, window.i_beat)
         wiring.connect(m, parts.o, writer.i_part)
         levels = self._jobs(m, front, reader, writer)
-        failed, wrong = Signal(), Signal()
+        failed = Signal()
+        wrong = Signal()
         broken = Signal()
         m.d.comb += [
             broken.eq(reader.error | steps.underrun | dictionary.bad_index | rice.bad),

@@ -92,11 +92,13 @@ class DictionaryUnpacker(wiring.Component):
         packets = []
         for packet in range(WIDTHS):
             index_bits = INDEX_BITS if packet < half else _BYTE_INDEX_BITS
-            begin = Signal(range(min(packet, half) * INDEX_BITS + 1), name=f"start{packet}")
             bits = Signal(PACKET_IDS * index_bits, name=f"packet{packet}", reset_less=True)
-            m.d.sync += begin.eq(start)
-            # Cycle 1: packets to bit 0.
-            m.d.sync += bits.eq(content >> (begin << 3))
+            # Cycle 1: packets to bit 0, where the first one is.
+            if packet:
+                begin = Signal(range(min(packet, half) * INDEX_BITS + 1), name=f"start{packet}")
+                m.d.sync += [begin.eq(start), bits.eq(content >> (begin << 3))]
+            else:
+                m.d.sync += bits.eq(content)
             start = step.widths[packet] + start if packet else step.widths[0]
             packets.append(bits)
         # Cycle 2: indices.
@@ -136,7 +138,8 @@ class DictionaryUnpacker(wiring.Component):
                 shape=8 * ROW_ENTRIES, depth=depth, init=[], attrs={"ram_style": "distributed"}
             )
             m.submodules[f"bytes{number}"] = memory
-            write, read = memory.write_port(), memory.read_port(domain="comb")
+            write = memory.write_port()
+            read = memory.read_port(domain="comb")
             entries = [self._table.data.word_select(entry, 16)[:8] for entry in range(ROW_ENTRIES)]
             m.d.comb += [
                 write.addr.eq(self._table.row),
@@ -154,7 +157,9 @@ class DictionaryUnpacker(wiring.Component):
         for copy in range(len(indices) // 2):
             memory = Memory(shape=16 * ROW_ENTRIES, depth=depth, init=[])
             m.submodules[f"pairs{copy}"] = memory
-            write, read_a, read_b = memory.write_port(), memory.read_port(), memory.read_port()
+            write = memory.write_port()
+            read_a = memory.read_port()
+            read_b = memory.read_port()
             # One address net for write and read A: a dual-port block RAM instead of two copies.
             address_a = Signal(range(depth), name=f"address_a{copy}")
             index_a, index_b = indices[2 * copy : 2 * copy + 2]

@@ -78,15 +78,15 @@ class ModeWords(wiring.Component):
         left = Signal(self._bits)  # steps
         due = Signal(self._bits)  # words
         position = Signal(max(_STEPS_LOG2.values()))
-        held, spare_held = Signal(), Signal()
-        modes, spare = Signal(_WORD), Signal(_WORD)
-        per_word, words, after, ends, vacant = (
-            Signal.like(position),
-            Signal.like(due),
-            Signal.like(modes),
-            Signal(),
-            Signal(),
-        )
+        held = Signal()
+        spare_held = Signal()
+        modes = Signal(_WORD)
+        spare = Signal(_WORD)
+        per_word = Signal.like(position)
+        words = Signal.like(due)
+        after = Signal.like(modes)
+        ends = Signal()
+        vacant = Signal()
         before = self.steps - 1
         m.d.comb += [
             per_word.eq(self._choose(*((1 << log2) - 1 for log2 in self._logs))),

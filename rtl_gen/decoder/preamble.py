@@ -47,7 +47,9 @@ class PreambleCheck(wiring.Component):
         widths = [preamble[f"width{mode}"] for mode in range(1 << MODE_BITS)]
         bytewise = preamble.chunk == 1
         most = Mux(bytewise, _BYTE_ENTRIES, self.config.dictionary_entries)
-        dictionary, rice, other = Signal(3), Signal(2), Signal(2)
+        dictionary = Signal(3)
+        rice = Signal(2)
+        other = Signal(2)
         codec = Signal.like(preamble.codec)
         m.d.sync += [
             codec.eq(preamble.codec),

@@ -93,7 +93,9 @@ class StreamReader(wiring.Component):
         config, job = self.config, self.i_job.payload
         m.submodules.check = check = PreambleCheck(config=config)
         preamble = Signal(PREAMBLE)
-        beat, pop, skip = Signal(), Signal(), Signal()
+        beat = Signal()
+        pop = Signal()
+        skip = Signal()
         dry = Signal()  # a weight stream has no more bytes
         self._beat, self._pop, self._dry = beat, pop, dry
         self._last_slice = Signal()
@@ -239,7 +241,9 @@ class StreamReader(wiring.Component):
         """Header beats to the parameter buffer, behind what is left of the beat before."""
         config, payload = self.config, self.o_parameter.payload
         credits = Signal(range(SLOTS + 1), init=SLOTS)
-        slot, started, take = Signal(), Signal(), Signal()
+        slot = Signal()
+        started = Signal()
+        take = Signal()
         beat = Signal(range(max(2, config.header_beats)))
         m.d.sync += [
             credits.eq(credits + self.i_parameter_free - (take & ~started)),

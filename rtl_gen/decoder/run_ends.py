@@ -94,7 +94,9 @@ class RunEnds(wiring.Component):
         """Rank of each nibble's first bit in `word`."""
         following = self.word
         # `rank` is at the beginning of the present word, `other` at the end of what the other sub-stream has.
-        rank, other, after = Signal(RANK_BITS), Signal(RANK_BITS), Signal(RANK_BITS)
+        rank = Signal(RANK_BITS)
+        other = Signal(RANK_BITS)
+        after = Signal(RANK_BITS)
         total = prefix_ranks(m, counts, "total")[-1]
         m.d.comb += after.eq(add_narrow(rank, Mux(word.valid, total, 0)))
         m.d.sync += rank.eq(after)

@@ -80,7 +80,9 @@ class StepIssue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.words = words = ModeWords(config=self.config)
-        waiting, present, opening = Signal(), Signal(), Signal()
+        waiting = Signal()
+        present = Signal()
+        opening = Signal()
         m.d.comb += [
             present.eq(self.fixed | (self.available >= WORD_BYTES)),
             opening.eq(waiting & present & ~self.stop),
@@ -95,7 +97,9 @@ class StepIssue(wiring.Component):
         m.d.sync += waiting.eq((self.start | (waiting & ~opening)) & ~self.stop)
 
         # The register of the next step.
-        full, last, literal = Signal(), Signal(), Signal()
+        full = Signal()
+        last = Signal()
+        literal = Signal()
         known_bytes = Signal(range(WORD_BYTES * (LITERAL + 1) + 1))
         sent = Signal(STEP)  # its fields but valid, refill and data
         issued = Signal()
@@ -139,8 +143,10 @@ class StepIssue(wiring.Component):
             m.d.comb += self.take.eq(WORD_BYTES)
 
         # The step goes on when its bytes are there, and a mode word in it comes back.
-        first, second = Signal(STEP), Signal(STEP)
-        word_first, word_second = Signal.like(refills), Signal.like(refills)
+        first = Signal(STEP)
+        second = Signal(STEP)
+        word_first = Signal.like(refills)
+        word_second = Signal.like(refills)
         m.d.sync += [
             first.eq(sent),
             first.valid.eq(issued),

@@ -76,7 +76,8 @@ class SubStreamPair(wiring.Component):
         even, odd = self._ring(m, word)
 
         # Cycle 0. The byte of `last` has no other mark than that of `last` itself.
-        low, high = Signal(_BANKED_WORD), Signal(_BANKED_WORD)
+        low = Signal(_BANKED_WORD)
+        high = Signal(_BANKED_WORD)
         m.d.comb += [low.eq(Mux(word[0], odd, even)), high.eq(Mux(word[0], even, odd))]
         ends = Signal(data.ArrayLayout(END, 2 * WORD_BYTES), reset_less=True)
         m.d.sync += ends.eq(Cat(low.ends, high.ends))
@@ -84,13 +85,15 @@ class SubStreamPair(wiring.Component):
             m.d.sync += ends[byte].any.eq(
                 low.ends[byte].any & lookup([b < byte for b in range(4)], place[3:])
             )
-        both, turn = Signal(2 * _WORD_BITS, reset_less=True), Signal(1 + _PLACE_BITS)
+        both = Signal(2 * _WORD_BITS, reset_less=True)
+        turn = Signal(1 + _PLACE_BITS)
         issued = Signal(ISSUE)
         m.d.sync += [both.eq(Cat(even.data, odd.data)), turn.eq(Cat(place, word[0]))]
         m.d.sync += issued.eq(self.issue)
 
         # Cycle 1.
-        found, end = Signal(), Signal(1 + _PLACE_BITS)
+        found = Signal()
+        end = Signal(1 + _PLACE_BITS)
         m.d.comb += [found.eq(Cat(entry.any for entry in ends).any()), end.eq(_first(ends))]
         finished = (end[:_PLACE_BITS] == _WORD_BITS - 1) | (
             end[_PLACE_BITS] & (turn[:_PLACE_BITS] != _WORD_BITS - 1)
@@ -122,8 +125,11 @@ class SubStreamPair(wiring.Component):
         bits = _shifted(bits[1:], turn[2:4], 4, RUN_BITS + 3)
         middle = Signal(RUN_BITS + 3, reset_less=True)
         m.d.sync += middle.eq(bits)
-        fine, start, stop = Signal(2), Signal(_PLACE_BITS), Signal(1 + _PLACE_BITS)
-        none, taken = Signal(), Signal()
+        fine = Signal(2)
+        start = Signal(_PLACE_BITS)
+        stop = Signal(1 + _PLACE_BITS)
+        none = Signal()
+        taken = Signal()
         m.d.sync += [
             fine.eq(turn[:2]),
             start.eq(turn[:_PLACE_BITS]),
@@ -157,7 +163,8 @@ class SubStreamPair(wiring.Component):
                 shape=_BANKED_WORD, depth=PRIMER_WORDS, init=[], attrs={"ram_style": "distributed"}
             )
             m.submodules[f"bank{bank}"] = memory
-            write, read = memory.write_port(), memory.read_port(domain="comb")
+            write = memory.write_port()
+            read = memory.read_port(domain="comb")
             m.d.comb += [
                 write.addr.eq(Cat(head[1], marked.half)),
                 write.data.data.eq(marked.data),
@@ -171,7 +178,8 @@ class SubStreamPair(wiring.Component):
     def _arrivals(self, m: Module, word: data.View) -> None:
         """Refills, and primer beats word by word."""
         left = Signal(range(PRIMER_WORDS + 1))
-        half, first = Signal(), Signal()
+        half = Signal()
+        first = Signal()
         beat = Signal(8 * BEAT_BYTES, reset_less=True)
         with m.If(self.prime.valid):
             m.d.sync += [

@@ -60,13 +60,20 @@ class TileWriter(wiring.Component):
         config = self.config
         job, part, write = self.i_job.payload, self.i_part, self.o_tile.payload
         credits = Signal(range(SLOTS + 1), init=SLOTS)
-        slot, active = Signal(), Signal()
+        slot = Signal()
+        active = Signal()
         row = Signal(range(config.port_rows))
         column = Signal(range(max(2, config.word_beats)))
         tile = Signal(12)
         piece = Signal(16)
-        empty, allowed, taken, finished = Signal(), Signal(), Signal(), Signal()
-        last_row, last_column, last_tile, last_slice = Signal(), Signal(), Signal(), Signal()
+        empty = Signal()
+        allowed = Signal()
+        taken = Signal()
+        finished = Signal()
+        last_row = Signal()
+        last_column = Signal()
+        last_tile = Signal()
+        last_slice = Signal()
         beats, more, elements = self._portion(m, taken)
         m.d.comb += [
             empty.eq(job.cache & (job.rows == 0)),

@@ -50,7 +50,9 @@ class FetchUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         command = Signal(COMMAND_BITS)
-        active, start, working = Signal(), Signal(), Signal()
+        active = Signal()
+        start = Signal()
+        working = Signal()
         for index in range(self.config.ports):
             port = PortFetch(config=self.config, port=index)
             m.submodules[f"port{index}"] = port

@@ -63,15 +63,22 @@ class _PortAssembler(wiring.Component):
         config = self._config
         m = Module()
         active = Signal()
-        skipped, count = Signal(ROW_BITS), Signal(ROW_BITS)
+        skipped = Signal(ROW_BITS)
+        count = Signal(ROW_BITS)
         skipped_words = Signal(ADDRESS_BITS)
         rows_left = Signal(ROW_BITS)
         word = Signal(ROW_BITS)
         beat = Signal(range(max(2, config.word_beats)))
         row_address = Signal(ADDRESS_BITS)
         address = Signal(ADDRESS_BITS)
-        earlier = Signal(8 * (config.width - BEAT_BYTES))
         completes = beat == config.word_beats - 1
+        taken = self.i.valid & self.i.ready
+        whole = self.i.payload
+        if config.word_beats > 1:
+            earlier = Signal(8 * (config.width - BEAT_BYTES))
+            whole = Cat(earlier, whole)
+            with m.If(taken):
+                m.d.sync += earlier.eq(whole[8 * BEAT_BYTES :])
         m.d.comb += [
             # A beat that completes a word needs the output register, the others do not.
             self.i.ready.eq(active & (~completes | ~self.o.valid | self.o.ready)),
@@ -94,13 +101,13 @@ class _PortAssembler(wiring.Component):
                 row_address.eq(first),
                 address.eq(first),
             ]
-        with m.Elif(self.i.valid & self.i.ready):
-            m.d.sync += [beat.eq(beat + 1), earlier.eq(Cat(earlier, self.i.payload)[128:])]
+        with m.Elif(taken):
+            m.d.sync += beat.eq(beat + 1)
             with m.If(completes):
                 m.d.sync += [
                     beat.eq(0),
                     self.o.valid.eq(1),
-                    self.o.payload.data.eq(Cat(earlier, self.i.payload)),
+                    self.o.payload.data.eq(whole),
                     self.o.payload.address.eq(address),
                     word.eq(word + 1),
                     address.eq(address + 1),
@@ -163,7 +170,8 @@ class Loader(wiring.Component):
         state = Signal(_State)
         command = Signal(command_layout(Opcode.LOAD), reset_less=True)
         rows = Signal(ROW_BITS)
-        to_norm, to_table = Signal(), Signal()
+        to_norm = Signal()
+        to_table = Signal()
         assemblers = []
         for port in range(config.ports):
             m.submodules[f"port{port}"] = assembler = _PortAssembler(config=config, port=port)

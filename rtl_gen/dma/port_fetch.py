@@ -121,8 +121,11 @@ class PortFetch(wiring.Component):
 
     def _load(self, m: Module) -> None:
         command, ports = self._view(Opcode.LOAD), self.config.ports
-        count, rows, factor = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ROW_BITS)
-        partial, product = Signal(40), Signal(40)  # factor * row_beats, two cycles after factor
+        count = Signal(ROW_BITS)
+        rows = Signal(ROW_BITS)
+        factor = Signal(ROW_BITS)
+        partial = Signal(40)
+        product = Signal(40)  # factor * row_beats, two cycles after factor
         far = Signal(9)  # of the offset, what does not fit
         m.d.sync += [partial.eq(factor * command.row_beats), product.eq(partial)]
         with m.State("LOAD"):
@@ -159,9 +162,15 @@ class PortFetch(wiring.Component):
         entry = Signal.like(self.step.entries[0])
         new = Signal(17)  # tokens after those in the cache whose keys are read
         # Two of 32 bits, 63 blocks 2^28 apart and a row of keys: less than 2^35.
-        key_address, value_address, address = Signal(35), Signal(35), Signal(35)
-        key_total, value_total, total = Signal(21), Signal(21), Signal(21)  # keys from the block on
-        value, first = Signal(), Signal()
+        key_address = Signal(35)
+        value_address = Signal(35)
+        address = Signal(35)
+        # Keys from the block on.
+        key_total = Signal(21)
+        value_total = Signal(21)
+        total = Signal(21)
+        value = Signal()
+        first = Signal()
         block = Signal(6)
         keys = Signal(range(port_rows + 1))
         beats = Signal(range(port_rows * config.word_beats + 1))

@@ -79,7 +79,8 @@ class ReadEngine(wiring.Component):
         wiring.connect(m, descriptors.o, splitter.i)
 
         free = Signal(range(config.prefetch_beats + 1), init=config.prefetch_beats)
-        issue, released = Signal(), Signal()
+        issue = Signal()
+        released = Signal()
         burst = splitter.o.payload
         m.d.comb += [
             splitter.window_base.eq(self.window_base),
@@ -110,7 +111,8 @@ class ReadEngine(wiring.Component):
 
         current = flying.o.payload
         taken = Signal(READ_BEAT)
-        taken_valid, failed = Signal(), Signal()
+        taken_valid = Signal()
+        failed = Signal()
         # Of two faults in a cycle one waits: a read of commands may be no error at all, so it must not hide another. The
         # beat of the response is still in the storage when the other is reported, so `idle` need not look.
         response, outside, waiting = (

@@ -59,7 +59,8 @@ class StoreReader(wiring.Component):
         word_log2 = config.word_beats.bit_length() - 1
         m.submodules.words = words = fifo.SyncFIFO(width=8 * config.width, depth=_WORDS)
         m.submodules.places = places = fifo.SyncFIFO(width=max(1, word_log2), depth=_WORDS)
-        requested, finished = Signal(), Signal()
+        requested = Signal()
+        finished = Signal()
         room = Signal(range(_WORDS + 1), init=_WORDS)
         m.d.sync += room.eq(room - requested + finished)
 
@@ -108,7 +109,8 @@ class StoreReader(wiring.Component):
     ) -> Signal:
         """Nested loops over this port's segments, rows and words; returns the first beat's place in its word."""
         command, share = self.command, self.share
-        segments_left, rows_left = Signal(12), Signal(ROW_BITS)
+        segments_left = Signal(12)
+        rows_left = Signal(ROW_BITS)
         word = Signal(12)
         row_address = Signal(ADDRESS_BITS)
         beats = Signal(24)  # from the start of a row to its segment

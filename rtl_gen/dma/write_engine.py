@@ -101,7 +101,9 @@ class WriteEngine(wiring.Component):
 
         current = bursts.o.payload
         sent = Signal.like(current.beats)
-        last, push, register_free = Signal(), Signal(), Signal()
+        last = Signal()
+        push = Signal()
+        register_free = Signal()
         m.d.comb += [
             register_free.eq(~axi.wvalid | axi.wready),
             last.eq(sent + 1 == current.beats),

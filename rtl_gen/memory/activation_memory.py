@@ -97,10 +97,10 @@ class ActivationMemory(wiring.Component):
         self._config = config
         self._black_box = black_box
         # One memory per 16 bytes instead of one with byte enables: each has a single write enable.
-        self.banks = [
-            Memory(shape=8 * BEAT_BYTES, depth=config.activation_words, init=[])
-            for _ in range(0 if black_box else config.word_beats)
-        ]
+        self.banks: list[Memory] = []
+        for _ in range(0 if black_box else config.word_beats):
+            bank = Memory(shape=8 * BEAT_BYTES, depth=config.activation_words, init=[])
+            self.banks.append(bank)
         super().__init__(
             {
                 **{f"i_{name}": In(stream.Signature(ADDRESS_BITS)) for name in READ_CLIENTS},
@@ -156,7 +156,8 @@ class ActivationMemory(wiring.Component):
                 m.submodules[f"bank{index}"] = Instance(BANK_MODULE, i_clk=clock, **ports)
             else:
                 bank = m.submodules[f"bank{index}"] = self.banks[index]
-                read_port, write_port = bank.read_port(), bank.write_port()
+                read_port = bank.read_port()
+                write_port = bank.write_port()
                 m.d.comb += [
                     read_port.en.eq(ports["i_read_enable"]),
                     read_port.addr.eq(ports["i_read_address"]),
@@ -173,7 +174,8 @@ class ActivationMemory(wiring.Component):
 
     def _report(self, m: Module, reads: Value, writes: Value) -> None:
         """o_outside and its command, from one bit per client that is granted a word beyond the end."""
-        read_outside, write_outside = Signal(len(READ_CLIENTS)), Signal(len(WRITE_CLIENTS))
+        read_outside = Signal(len(READ_CLIENTS))
+        write_outside = Signal(len(WRITE_CLIENTS))
         m.d.sync += [read_outside.eq(reads), write_outside.eq(writes)]
         outside = {f"i_{name}": read_outside[i] for i, name in enumerate(READ_CLIENTS)} | {
             f"i_{name}_write": write_outside[i] for i, name in enumerate(WRITE_CLIENTS)

@@ -92,7 +92,10 @@ class RowReader(wiring.Component):
         left = Signal(ROW_WORDS_BITS)
         room = Signal(range(self.depth + 1), init=self.depth)
         ahead = Signal(range(ROWS_AHEAD + 1))
-        read, last_read, popped, next_row = Signal(), Signal(), Signal(), Signal()
+        read = Signal()
+        last_read = Signal()
+        popped = Signal()
+        next_row = Signal()
         m.d.comb += [
             self.o_read.valid.eq(reading & room.any()),
             self.o_read.payload.eq(address),

@@ -68,7 +68,8 @@ class NormOutput(wiring.Component):
 
         # An even admission reserves the words of both. With `residual` the third word of a pair needs a free cycle.
         room = Signal(range(_WORDS + 1), init=_WORDS)
-        odd, pause = Signal(), Signal()
+        odd = Signal()
+        pause = Signal()
         reserved = Signal(2)
         enough = Mux(residual, room >= 3, room.any())
         m.d.comb += [

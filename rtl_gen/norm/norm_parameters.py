@@ -33,7 +33,10 @@ class NormParameters(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._depth = config.norm_channels * 2 // config.width
-        self.banks = [Memory(shape=8 * config.width, depth=self._depth, init=[]) for _ in range(2)]
+        self.banks: list[Memory] = []
+        for _ in range(2):
+            bank = Memory(shape=8 * config.width, depth=self._depth, init=[])
+            self.banks.append(bank)
         super().__init__(
             {
                 "i_write": In(stream.Signature(norm_write_layout(config))),
@@ -49,7 +52,8 @@ class NormParameters(wiring.Component):
         write = self.i_write.payload
         for number, bank in enumerate(self.banks):
             m.submodules[f"bank{number}"] = bank
-            read_port, write_port = bank.read_port(), bank.write_port()
+            read_port = bank.read_port()
+            write_port = bank.write_port()
             word = Signal(read_port.data.shape(), name=f"word{number}", reset_less=True)
             m.d.comb += [
                 read_port.addr.eq(self.index),

@@ -139,7 +139,7 @@ class Softmax(wiring.Component):
         reset = delayed(m, self.i.reset, self.levels + 2, "token_reset")
 
         state = data.StructLayout({"maximum": signed(MAXIMUM_BITS), "used": 1})
-        m.submodules.maxima = maxima = Memory(shape=state, depth=config.groups, init=[])
+        m.submodules.maxima = maxima = Memory(shape=state, depth=max(2, config.groups), init=[])
         read = maxima.read_port()
         m.d.comb += [read.addr.eq(group), read.en.eq(done)]
         group = delayed(m, group, 1, "maximum_group")
@@ -180,7 +180,8 @@ class Softmax(wiring.Component):
         m.submodules.rescales = rescales = Memory(
             shape=unsigned(6), depth=2 * config.groups, init=[]
         )
-        rescale_write, rescale_read = rescales.write_port(), rescales.read_port()
+        rescale_write = rescales.write_port()
+        rescale_read = rescales.read_port()
         m.d.comb += [
             rescale_write.en.eq(delayed(m, store, 1, "store_delta", reset_less=False)),
             rescale_write.addr.eq(
@@ -201,7 +202,8 @@ class Softmax(wiring.Component):
             blocks *= 2
         entry = data.ArrayLayout(_SCORE_BITS + 1, config.rows)
         m.submodules.ring = ring = Memory(shape=entry, depth=blocks * cycles, init=[])
-        write, read = ring.write_port(), ring.read_port()
+        write = ring.write_port()
+        read = ring.read_port()
         block = Signal(range(blocks))
         last = self.i.valid & self.i.last
         with m.If(last):
@@ -248,7 +250,8 @@ class Softmax(wiring.Component):
             depth=2 * config.groups * cycles,
             init=[],
         )
-        probability_write, probability_read = memory.write_port(), memory.read_port()
+        probability_write = memory.write_port()
+        probability_read = memory.read_port()
         location = Cat(job["index"], job["bank"], job["group"])
         m.d.comb += [
             probability_write.en.eq(delayed(m, active, stages, "stored", reset_less=False)),
@@ -279,8 +282,12 @@ class Softmax(wiring.Component):
         total = Signal(config.probability_bits + (config.width - 1).bit_length(), reset_less=True)
         m.d.sync += total.eq(Mux(first, 0, total) + nodes[0])
 
-        m.submodules.sums = sums = Memory(shape=unsigned(bits), depth=config.groups, init=[])
-        write, read, finish = sums.write_port(), sums.read_port(), sums.read_port()
+        m.submodules.sums = sums = Memory(
+            shape=unsigned(bits), depth=max(2, config.groups), init=[]
+        )
+        write = sums.write_port()
+        read = sums.read_port()
+        finish = sums.read_port()
         group = delayed(m, job["group"], stages - 2, "sum_group")
         reset = delayed(m, job["reset"], stages - 1, "sum_reset")
         # _delta is this block's until two cycles after the last cycle of its second pass.

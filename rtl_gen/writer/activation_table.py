@@ -45,9 +45,10 @@ class ActivationTable(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        self.copies = [
-            Memory(shape=16, depth=TABLE_ENTRIES // 2, init=[]) for _ in range(config.width // 4)
-        ]
+        self.copies: list[Memory] = []
+        for _ in range(config.width // 4):
+            copy = Memory(shape=16, depth=TABLE_ENTRIES // 2, init=[])
+            self.copies.append(copy)
         super().__init__(
             {
                 "i_write": In(stream.Signature(table_write_layout(config))),

@@ -91,7 +91,7 @@ class ArgMax(wiring.Component):
         ]
 
         m.submodules.candidates = candidates = Memory(
-            shape=CANDIDATE.size, depth=config.chunk_tokens, init=[]
+            shape=CANDIDATE.size, depth=max(2, config.chunk_tokens), init=[]
         )
         write_port = candidates.write_port()
         own = candidates.read_port()
@@ -100,7 +100,8 @@ class ArgMax(wiring.Component):
         m.d.sync += self.o.as_value().eq(other.data)
 
         # Read, modify, write in three cycles with forwarding of the two results that a read misses.
-        read_valid, read_row = Signal(), Signal(row_bits, reset_less=True)
+        read_valid = Signal()
+        read_row = Signal(row_bits, reset_less=True)
         read_restart = Signal(reset_less=True)
         read_new = Signal(1 + CANDIDATE.size, reset_less=True)
         m.d.sync += [
@@ -109,11 +110,13 @@ class ArgMax(wiring.Component):
             read_restart.eq(restart),
             read_new.eq(Cat(value, index, enabled)),
         ]
-        compare_valid, compare_row = Signal(), Signal(row_bits, reset_less=True)
+        compare_valid = Signal()
+        compare_row = Signal(row_bits, reset_less=True)
         compare_new = Signal(1 + CANDIDATE.size, reset_less=True)
         compare_old = Signal(CANDIDATE.size, reset_less=True)
         result = Signal(CANDIDATE.size)
-        written_valid, written_row = Signal(), Signal(row_bits, reset_less=True)
+        written_valid = Signal()
+        written_row = Signal(row_bits, reset_less=True)
         written = Signal(CANDIDATE.size, reset_less=True)
         old = Mux(
             compare_valid & (compare_row == read_row),

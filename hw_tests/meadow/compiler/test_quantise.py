@@ -118,14 +118,14 @@ def test_scale_parts_refuses(value: float) -> None:
 
 def test_calibration_keeps_maxima(checkpoint: Checkpoint) -> None:
     seen: dict[str, list[np.ndarray]] = {}
-    model = FloatModel(checkpoint.description, checkpoint.tensors)
+    model = FloatModel(checkpoint.description, checkpoint.tensors, np.float64)
     sequences = [RANDOM_TOKENS[0][:9], RANDOM_TOKENS[1][:5]]
     for tokens in sequences:
         model.forward(tokens, observe=lambda site, a: seen.setdefault(site, []).append(a))
     statistics = calibrate(checkpoint, [*sequences, np.array([], np.int64)])
     assert statistics.tokens == 14
     for site, arrays in seen.items():
-        want = np.abs(np.concatenate(arrays)).max(axis=0)
+        want = np.abs(np.concatenate(arrays)).max(axis=0).astype(np.float32)
         assert np.array_equal(statistics.site(site), want)
     residual = ["embedding", "layers.0.residual_attention", "layers.1.residual_mlp"]
     assert statistics.residual >= max(statistics.site(site).max() for site in residual)

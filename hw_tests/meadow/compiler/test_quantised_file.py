@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.test_floors import FLOORS, ROOT, imports
 from meadow.compiler.quantised_file import QuantisedFileError, read_quantised, write_quantised
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.quantised import QuantisedModel
@@ -118,3 +119,17 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(QuantisedFileError, match="holds no quantised model: Bad CRC-32"):
         read_quantised(path)
+
+
+def test_no_source_of_the_product_loads_what_could_run_something() -> None:
+    """pickle and what is built on it; NumPy's loaders unless they are told not to."""
+    found = []
+    for folder in FLOORS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            modules = {name.split(".")[0] for name in imports(path)}
+            found += [
+                f"{path}: {name}" for name in modules & {"pickle", "shelve", "marshal", "dill"}
+            ]
+            if "allow_pickle=True" in path.read_text("utf-8"):
+                found.append(f"{path}: allow_pickle")
+    assert found == []

@@ -360,6 +360,71 @@ def test_counters() -> None:
     simulate(main)
 
 
+def test_values_after_the_reset_pin() -> None:
+    """Everything that can be written is 0, but the watchdog; and so is what the device reports."""
+
+    async def main(ctx, dut):
+        for name, register in MAP.items():
+            if register.access == "rw" or name in ("status", "error_code", "command_index"):
+                assert await get(ctx, dut, name) == (WATCHDOG_CYCLES if name == "watchdog" else 0)
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("bit", [Control.START, Control.RESET, Control.ACKNOWLEDGE])
+def test_what_a_control_bit_clears_and_what_stays(bit: Control) -> None:
+    """As docs/register-map.md says of START, RESET and ACKNOWLEDGE, after an error; then after done."""
+    errors = ("code", "command", "address_low", "address_high", "port")
+    counted = [f"{name}_low" for name, _ in COUNTERS]
+
+    async def main(ctx, dut):
+        await set_step(ctx, dut, 3, 2)
+        await put(ctx, dut, "watchdog", 99)
+        ctx.set(dut.command_index, 5)
+        for name, _ in COUNTERS:
+            ctx.set(getattr(dut, f"increment_{name}"), 7)
+        await ctx.tick()
+        for name, _ in COUNTERS:
+            ctx.set(getattr(dut, f"increment_{name}"), 0)
+        fault = {"valid": 1, "code": 3, "command": 4, "address": 0xAB_0000_1230, "port": 1}
+        for done in (False, True):
+            kept = bit is Control.RESET
+            if done:
+                await put(ctx, dut, "control", int(Control.ACKNOWLEDGE))
+                ctx.set(dut.done_set, 1)
+            else:
+                ctx.set(dut.error_set, fault)
+            await ctx.tick()
+            ctx.set(dut.done_set, 0)
+            ctx.set(dut.error_set.valid, 0)
+            held = [0] * 5 if done else [3, 4, 0x1230, 0xAB, 1]
+            assert [await get(ctx, dut, f"error_{name}") for name in errors] == held
+            ended = Status.DONE if done else Status.ERROR
+            assert await get(ctx, dut, "status") == ended
+            response, seen = await ring(ctx, dut, int(bit))
+            assert response == OKAY
+            pulse = {Control.RESET: "soft_reset"}.get(bit, (bit.name or "").lower())
+            assert seen == {name: int(name == pulse) for name in seen}
+            assert await get(ctx, dut, "status") == (ended if kept else 0)
+            assert [await get(ctx, dut, f"error_{name}") for name in errors] == (
+                held if kept else [0] * 5
+            )
+            values = [await get(ctx, dut, name) for name in counted]
+            assert values == [0 if bit is Control.START else 7] * len(counted)
+            # Neither the index of the sequencer nor what the host wrote is the register file's to clear.
+            for name, value in (
+                ("command_index", 5),
+                ("rows", 3),
+                ("sequences", 2),
+                ("watchdog", 99),
+            ):
+                assert await get(ctx, dut, name) == value
+            # None of these bits reads back, and a write without INTERRUPT_ENABLE clears that one.
+            assert await get(ctx, dut, "control") == 0
+
+    simulate(main)
+
+
 def test_latency() -> None:
     async def main(ctx, dut):
         bus = dut.bus

@@ -46,7 +46,8 @@ class ReadBench(wiring.Component):
         m = Module()
         names = ("first", "stride", "length", "count", "mask")
         settings = {name: Signal(32, name=name) for name in names}
-        start, time = Signal(), Signal(32)
+        start = Signal()
+        time = Signal(32)
         done = Signal(self.config.ports)
         results = {0x18: done}
         for port in range(self.config.ports):

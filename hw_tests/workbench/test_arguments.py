@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bad argument of any command is one line that names rule and value, and nothing was built or written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from workbench.cli import app
+from workbench.models import DEMO_MODEL
+
+# "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo model.
+MODEL = str(DEMO_MODEL)
+SIMULATED = {
+    "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102",
+    "--seed -1": "seed must be ",
+}
+MEMORY = {
+    "--stalls 1": "stalls must be a probability below 1, not 1.0",
+    "--stalls nan": "stalls must be a probability below 1, not nan",
+    "--seed 99999999999999999999": "seed must be 0..2**64 - 1, not 99999999999999999999",
+}
+THROTTLE = {
+    "--bandwidth-gbps 0": "bandwidth must be 0.001..1e6 Gbit/s, not 0.0",
+    "--bandwidth-gbps inf": "bandwidth must be 0.001..1e6 Gbit/s, not inf",
+    "--clock-mhz -1": "clock must be 0.001..1e5 MHz, not -1.0",
+    "--latency-cycles -1": "latency must be 0..1000000 cycles, not -1",
+}
+SOURCE = {
+    "@none": "No such file or directory: ",
+    "@file": " is not a model image: ",
+    "@folder": "a checkpoint must hold config.json; there is none in ",
+}
+BAD: dict[str, dict[str, str]] = {
+    "run": SIMULATED
+    | MEMORY
+    | THROTTLE
+    | SOURCE
+    | {
+        "--device fpga": "unknown device 'fpga': choose from sim, golden",
+        "--max-tokens 0": "max_tokens must be at least 1, not 0",
+        "--max-tokens 1.5": "'--max-tokens': Input should be a valid integer, ",
+        "--chunk 0": "a chunk of this image holds 1..64 tokens, not 0",
+        "--chunk 65": "a chunk of this image holds 1..64 tokens, not 65",
+        "--top-k 0": "top-k must be at least 1, not 0",
+        "--prompt-tokens -3": "a prompt token must be at least 0, not -3",
+        "--prompt-tokens 5,1024": "a token must be in 0..1023, not 1024",
+        "--prompt-tokens 1,,2": "prompt tokens must be numbers like 1,2,3, not '1,,2'",
+        f"--prompt {'a.' * 400}": "tokens, the context of this image holds 256 more of 256",
+        f"--prompt-tokens {','.join(['5'] * 257)}": "the prompt has 257 tokens, the context ",
+        "--prompt a --prompt-tokens 1": "give either --prompt or --prompt-tokens, not both",
+    },
+    "verify": SIMULATED
+    | MEMORY
+    | SOURCE
+    | {
+        "--device x": "unknown device 'x': choose from sim, golden",
+        "--tokens 0": "the prefill chunk must have at least 1 token, not 0",
+        "--tokens 65": "the prefill chunk must have 1..64 tokens, not 65",
+    },
+    f"compile {MODEL}": {
+        "-o @none/x": "cannot write the image: No such file or directory: ",
+        "-o @folder": "cannot write the image: Is a directory: ",
+        "-o @file/x": "cannot write the image: Not a directory: ",
+        "-o @x --config x": "unknown configuration 'x'",
+        "-o @x --codec zip": "codec must be one of auto, dictionary, raw, rice, not 'zip'",
+        "-o @x --granularity row": "granularity must be one of channel, tensor, not 'row'",
+        "-o @x --context 0": "context must be at least 1, not 0",
+        "-o @x --context 257": "context must be at most the model's 256 positions, not 257",
+        "-o @x --context 9999": "context must be at most max_context (512), not 9999",
+        "-o @x --hidden-block 0": "hidden_block must be at least 1, not 0",
+    },
+    "compile @none -o @x": {"": "a checkpoint must be a directory; there is none at "},
+    "bench opt-125m": SIMULATED
+    | MEMORY
+    | THROTTLE
+    | {
+        "--phase x": "phase must be one of prefill, decode, attention, not 'x'",
+        "--tokens 0": "tokens must be at least 1, not 0",
+        "--tokens 9999": "zcu102 attends to 4096 tokens, not 9999",
+        "--context 4096": "zcu102 attends to 4096 tokens, not 4608",
+        "--batch 0": "batch must be at least 1, not 0",
+        "--batch 9": "zcu102 takes 1..8 sequences, not 9",
+        "--batch 8": "a chunk must hold all 512 tokens of 8 sequences, it holds 80 of each",
+        "--layers 13": "opt-125m has 1..12 layers, not 13",
+        "--chunks 2": "chunks must be 0 (all) or 1 (one for all), not 2",
+        "--head-channels 1": "head_channels must be 0 (all) or at least 3",
+        "--dataflow x": "dataflow must be one of tphs, gemm, auto, not 'x'",
+        "--codec x": "codec must be one of auto, dictionary, raw, rice, not 'x'",
+        "--dram x": "dram must be one of ideal, zynqmp, not 'x'",
+        "--trace @none/t.json": "cannot write the timeline: No such file or directory: ",
+        "--trace @folder": "cannot write the timeline: Is a directory: ",
+        "--phase decode --tokens 2": "decode takes in 1 token of each sequence, not 2",
+        "--config tiny": "padded width must be at most norm_channels (512), not 768",
+    },
+    "bench": {
+        "nope": "unknown workload 'nope': choose from opt-125m, ",
+        "minilm --config tiny": "a bidirectional model needs all 512 tokens in one chunk, ",
+        "deit-s --context 5": "deit-s is bidirectional: it has no decode and no context",
+    },
+    "soak": SIMULATED | {"--count 0": "count must be at least 1, not 0"},
+    "torture": SIMULATED
+    | {
+        "--seconds 0": "seconds must be at least 0.1, not 0.0",
+        "--seconds nan": "seconds must be at least 0.1, not nan",
+        "--seconds inf": "seconds must be finite, not inf",
+        "--programs 0": "programs must be at least 1, not 0",
+        "--only -1": "only must be at least 0, not -1",
+    },
+    "corrupt": SIMULATED
+    | {
+        "--runs 0": "runs must be at least 1, not 0",
+        "--codec auto": "codec must be one of raw, dictionary, rice, not 'auto'",
+        "--device x": "unknown device 'x': choose from sim, golden",
+    },
+    f"report {MODEL}": {
+        "--grid x": "grid must be one of w8-tensor, w8-channel, w6-channel, w4-channel, not 'x'",
+        "--codec x": "codec must be one of auto, dictionary, raw, rice, not 'x'",
+        "--config x": "unknown configuration 'x'",
+    },
+    "report": {"@none --plot @pictures": "there is no image file or checkpoint directory "},
+    "ablation": {
+        "--rows 0": "rows must be at least 1",
+        "--columns 3": "columns even and at least 2, not 3072 and 3",
+        "--degrees nan": "degrees must be at least 0.1 and finite, not nan",
+        "--seed -1": "'--seed': Input should be greater than or equal to 0, not '-1'",
+        "--config x": "unknown configuration 'x'",
+    },
+    "generate": {
+        "--out @x --config huge": "unknown configuration 'huge'",
+        "--out @file": "File exists: ",
+    },
+}
+
+
+def cases() -> Iterator[tuple[str, str]]:
+    for command, bad in BAD.items():
+        for arguments, message in bad.items():
+            yield f"{command} {arguments}", message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [pytest.param(*case, id=case[0].replace(MODEL, "MODEL")[:60]) for case in cases()],
+)
+def test_a_bad_argument_is_told_before_anything_is_built(
+    line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, place = tmp_path / "cache", tmp_path / "place"
+    (place / "folder").mkdir(parents=True)
+    (place / "file").write_text("no image")
+    monkeypatch.setenv("MEADOW_CACHE", str(cache))
+    arguments = [word.replace("@", f"{place}/") for word in line.split(" ") if word]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and result.stdout == "", result.output
+    assert result.stderr.startswith("meadow: ") and message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not cache.exists() and sorted(path.name for path in place.iterdir()) == [
+        "file",
+        "folder",
+    ]
+
+
+def test_every_command_is_tried() -> None:
+    tried = {line.split()[0] for line in BAD}
+    assert tried == {command.name for command in app.registered_commands}
