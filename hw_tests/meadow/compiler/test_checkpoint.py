@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from hw_tests.seeds import salted
 from meadow.compiler.checkpoint import CheckpointError, load_checkpoint
 
 CONFIG: dict[str, Any] = {
@@ -52,7 +53,7 @@ def opt_weights() -> dict[str, np.ndarray]:
             shapes[f"{layer}.{module}.bias"] = (outputs,)
         for norm in ("self_attn_layer_norm", "final_layer_norm"):
             shapes[f"{layer}.{norm}.weight"] = shapes[f"{layer}.{norm}.bias"] = (8,)
-    generator = np.random.default_rng(11)
+    generator = np.random.default_rng(salted(11))
     return {
         PREFIX + name: generator.normal(size=shape).astype(np.float16).astype(np.float32)
         for name, shape in shapes.items()
