@@ -21,6 +21,8 @@ from cocotb_tools.check_results import get_results
 from cosim.cache import cache_directory, content_hash, obtain
 from cosim.verilator_tool import Verilator, compiler_identity, find_verilator
 from rtl_gen.blocks.verilog import convert_component
+from hw_tests.seeds import salted
+from rtl_gen.verilog import convert_component
 
 __all__ = ["build_and_test", "generate_verilog"]
 
@@ -78,6 +80,7 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
     Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the cache, whose entries are
     shared between processes.
     """
+    seed = salted(seed)
     directory = _built(source, toplevel)
     level = os.environ.get("COCOTB_LOG_LEVEL", "WARNING")
     with tempfile.TemporaryDirectory() as name, _changed({"COCOTB_LOG_LEVEL": level}):

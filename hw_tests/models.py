@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw_tests.seeds import salted
 from meadow.golden.float_tier import rotary_angles
 from meadow.golden.quantised import (
     QuantisedLayer,
@@ -57,7 +58,7 @@ def family_description(architecture: str, **sizes: object) -> ModelDescription:
 
 def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) -> QuantisedModel:
     """Integers drawn so that every site uses its range and sometimes saturates (width about 16)."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     blocks = hidden_slices(d.hidden, hidden_block)
     post = d.norm_order == "post"
     # Shifts that bring accumulators to 8 and to 16 bits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw_tests.seeds import salted
 from meadow.golden.machine import Machine
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -14,7 +15,7 @@ __all__ = ["machine", "step"]
 
 def machine(config: AcceleratorConfig, dram_bytes: int = 1 << 16) -> Machine:
     """A machine whose memories are full of noise, so that a stray write shows."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(salted(7))
     made = Machine(config, random.integers(0, 256, dram_bytes, np.uint8))
     made.activations[:] = random.integers(0, 256, made.activations.shape, np.uint8)
     made.activation_table[:] = random.integers(0, 256, made.activation_table.shape, np.uint8)

@@ -18,6 +18,7 @@ from cosim.library import DramSettings
 from firmware.device import DeviceError
 from firmware.session import Session
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
@@ -169,7 +170,7 @@ class Bench:
 @cache
 def _model() -> QuantisedModel:
     sizes = dict(layers=2, width=64, heads=2, head_dim=32, hidden=96, vocabulary=60)
-    return synthetic_model(opt_description(**sizes, max_positions=64), seed=4)
+    return synthetic_model(opt_description(**sizes, max_positions=64), seed=salted(4))
 
 
 @cache
@@ -186,13 +187,13 @@ def bench(config_name: str, **settings: object) -> Iterator[Bench]:
     with WatchedDevice(
         config,
         Session.window_bytes(image),
-        settings=DramSettings(**settings),  # pyright: ignore[reportArgumentType]
+        settings=DramSettings(**{"seed": salted(0), **settings}),  # pyright: ignore[reportArgumentType]
         timeout_cycles=2_000_000,
         silence_cycles=200_000,
         guard_bytes=1 << 16,
     ) as device:
         for seed, guard in enumerate(device.guards):
-            guard[:] = np.random.default_rng(seed).integers(0, 256, guard.size)
+            guard[:] = np.random.default_rng(salted(seed)).integers(0, 256, guard.size)
         before = [guard.copy() for guard in device.guards]
         device.simulation.record_bursts()
         yield Bench(device, image, expected)

@@ -13,6 +13,7 @@ import pytest
 from cosim.library import DramSettings, Simulation
 from cosim.verilator_build import build_library
 from hw_tests.cosim.copy_engine import FAULTS, copy_engine_verilog
+from hw_tests.seeds import salted
 
 PORTS = 2
 BASE = 0x1000_0000
@@ -30,7 +31,7 @@ class Copier:
     """A simulation of the copy engine with random bytes in memory."""
 
     def __init__(self, library: Path, settings: DramSettings) -> None:
-        generator = np.random.default_rng(1)
+        generator = np.random.default_rng(salted(1))
         self.memory = generator.integers(0, 256, MEMORY_BYTES, dtype=np.uint8)
         self.simulation = Simulation(library, self.memory, base=BASE, settings=settings)
 
@@ -62,10 +63,10 @@ class Copier:
 
 @pytest.fixture
 def copier(library: Path) -> Callable[..., Copier]:
-    """Copier(**fields of DramSettings); latency 8 unless told otherwise."""
+    """Copier(**fields of DramSettings); latency 8 and a salted seed unless told otherwise."""
 
     def make(**settings: object) -> Copier:
-        chosen = {"latency_cycles": 8, **settings}
+        chosen = {"latency_cycles": 8, "seed": salted(0), **settings}
         return Copier(library, DramSettings(**chosen))  # pyright: ignore[reportArgumentType]
 
     return make

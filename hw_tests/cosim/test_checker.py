@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from cosim.library import ProtocolError
+from hw_tests.seeds import salted
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from cosim.library import ProtocolError
     ],
 )
 def test_a_violation_is_reported_with_its_cycle(copier, fault: str, message: str) -> None:
-    run = copier(stalls=128, seed=2)
+    run = copier(stalls=128, seed=salted(2))
     run.start(512, fault=fault)
     with pytest.raises(ProtocolError, match=rf"(?s)violations of AXI.*cycle \d+: {message}"):
         run.simulation.run(20_000, until_interrupt=True)
@@ -26,7 +27,7 @@ def test_a_violation_is_reported_with_its_cycle(copier, fault: str, message: str
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_correct_design_has_no_violation(copier, seed: int) -> None:
-    copier(stalls=140, seed=seed, rate=(20, 1)).copy(512)
+    copier(stalls=140, seed=salted(seed), rate=(20, 1)).copy(512)
 
 
 def test_a_violation_is_reported_once(copier) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cosim.library import DramSettings, Simulation, SimulationError
+from hw_tests.seeds import salted
 
 PORTS = 2
 BASE = 0x1000_0000
@@ -28,7 +29,7 @@ def copied(memory: np.ndarray, beats: int = BEATS) -> bool:
 
 @pytest.mark.parametrize("stalls", [0, 64, 200])
 def test_memory_is_shared_not_copied(copier, stalls: int) -> None:
-    run = copier(stalls=stalls, seed=5)
+    run = copier(stalls=stalls, seed=salted(5))
     before = run.memory.copy()
     run.copy(BEATS)
     assert copied(run.memory)
@@ -66,7 +67,7 @@ def test_latency_counts_from_handshake_to_data(copier, latency: int) -> None:
 
 
 def test_stalls_repeat_with_the_seed_and_change_with_it(copier) -> None:
-    cycles = [copier(stalls=100, seed=seed).copy(BEATS) for seed in (1, 1, 2)]
+    cycles = [copier(stalls=100, seed=salted(seed)).copy(BEATS) for seed in (1, 1, 2)]
     assert cycles[0] == cycles[1] != cycles[2]
     assert cycles[0] > copier().copy(BEATS)
 

@@ -10,6 +10,7 @@ import pytest
 
 from firmware.device import DeviceError, RegisterError
 from hw_tests.cosim.chip_bench import TOKENS, Bench, bench
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, MatmulOutput, Opcode, Outputs, Unit
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.ranges import field_ranges
@@ -104,7 +105,7 @@ def place(run: Bench, plant: Plant) -> tuple[int, int] | None:
 def test_an_error_is_named_and_the_next_program_runs(
     config: str, stalls: int, plant: Plant, code: ErrorCode, label: str
 ) -> None:
-    with bench(config, stalls=stalls, seed=11) as run:
+    with bench(config, stalls=stalls, seed=salted(11)) as run:
         plant(run)
         error = run.fails(code, label)
         expected = place(run, plant)
@@ -137,7 +138,7 @@ def test_every_field_out_of_its_range_is_refused() -> None:
 
 
 def test_every_flipped_bit_of_a_command_is_found() -> None:
-    random = np.random.default_rng(6)
+    random = np.random.default_rng(salted(6))
     with bench("tiny") as run:
         for label in ("embed", "layers.0.k_store", "layers.1.attend.0", "head.0", "end"):
             for bit in random.choice(512, 6, replace=False):
@@ -235,7 +236,7 @@ def product_fields(run: Bench) -> dict[str, int]:
 def test_of_several_products_under_way_the_culprit_is_named(config: str, name: str) -> None:
     """The array reads for one while results of another are written and more have been handed over. Of the one that is wrong
     only the last word of a slice, or of all results, is outside."""
-    with bench(config, stalls=40, seed=5) as run:
+    with bench(config, stalls=40, seed=salted(5)) as run:
         product = product_fields(run) | dict(destination=run.field("layers.0.k", "destination"))
         words = "tiles" if name == "source" else "slices"
         ahead = (len(TOKENS) - 1) * product[f"{name}_stride"] + product[words] - 1

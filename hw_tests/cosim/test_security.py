@@ -26,6 +26,7 @@ from hw_tests.cosim.hostile_program import (
     accesses,
     streams,
 )
+from hw_tests.seeds import salted
 from meadow.spec.commands import COMMAND_BYTES, Command, Opcode, RowSet
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import ErrorCode
@@ -63,7 +64,7 @@ class Target:
     def __init__(self, device: WatchedDevice, config_name: str) -> None:
         self.config = named_config(config_name)
         self.device, self.registers = device, Registers(device, self.config)
-        random = np.random.default_rng(3)
+        random = np.random.default_rng(salted(3))
         self.device.memory[:] = random.integers(0, 256, device.memory.size)
         for guard in device.guards:
             guard[:] = random.integers(0, 256, guard.size)
@@ -131,7 +132,7 @@ def targets() -> Iterator[dict[str, Target]]:
                 WINDOW_BEATS * BEAT_BYTES,
                 memory_base=base,
                 guard_bytes=GUARD_BYTES,
-                settings=DramSettings(stalls=30, seed=5),
+                settings=DramSettings(stalls=30, seed=salted(5)),
                 timeout_cycles=1_000_000,
                 silence_cycles=200_000,
             )

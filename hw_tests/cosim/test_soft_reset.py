@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hw_tests.cosim.chip_bench import Bench, bench
+from hw_tests.seeds import salted
 
 pytestmark = pytest.mark.sim
 
@@ -36,8 +37,8 @@ def reset_at(run: Bench, cycle: int) -> None:
     ("config", "stalls", "resets"), [("tiny", 0, 12), ("tiny", 90, 12), ("small", 60, 8)]
 )
 def test_a_reset_in_the_middle_of_a_program(config: str, stalls: int, resets: int) -> None:
-    random = np.random.default_rng(resets + stalls)
-    with bench(config, stalls=stalls, seed=9, latency_cycles=25) as run:
+    random = np.random.default_rng(salted(resets + stalls))
+    with bench(config, stalls=stalls, seed=salted(9), latency_cycles=25) as run:
         run.check_recovery()
         assert run.session.last is not None
         cycles = run.session.last.counters["cycles"]
@@ -48,7 +49,7 @@ def test_a_reset_in_the_middle_of_a_program(config: str, stalls: int, resets: in
 
 
 def test_resets_follow_each_other() -> None:
-    with bench("tiny", stalls=40, seed=2) as run:
+    with bench("tiny", stalls=40, seed=salted(2)) as run:
         for cycle in (1, 2, 3, 40, 41, 300):
             reset_at(run, cycle)
             run.session.registers.reset()

@@ -16,6 +16,7 @@ from cosim.library import DramSettings
 from cosim.timeline import TIMELINE_EVENT, Track, write_timeline
 from firmware.session import Session
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
@@ -32,7 +33,7 @@ def _image(config: str) -> Image:
         layers=1, width=48, heads=3, head_dim=16, hidden=80, vocabulary=70, max_positions=64
     )
     return compile_image(
-        synthetic_model(description, seed=5),
+        synthetic_model(description, seed=salted(5)),
         named_config(config),
         config_name=config,
         codec="raw",
@@ -46,7 +47,7 @@ def _run(image: Image, path: Path, **options: Any) -> tuple[dict[str, Any], dict
     with CosimDevice(
         image.manifest.config,
         Session.window_bytes(image),
-        settings=DramSettings(rate=(7, 1), stalls=30, seed=2),
+        settings=DramSettings(rate=(7, 1), stalls=30, seed=salted(2)),
         timeline=path,
         **options,
     ) as device:

@@ -9,6 +9,7 @@ import pytest
 from cosim.library import CHANNELS
 from firmware.device import DeviceError, RegisterError
 from hw_tests.cosim.chip_bench import WATCHDOG, Bench, bench
+from hw_tests.seeds import salted
 from meadow.spec.registers import ErrorCode, Status
 
 pytestmark = pytest.mark.sim
@@ -76,7 +77,7 @@ def test_a_channel_that_answers_before_the_device_is_stuck() -> None:
 
 @pytest.mark.parametrize("limit", [0, 3 * WATCHDOG])
 def test_a_pause_below_the_limit_changes_nothing(limit: int) -> None:
-    with bench("tiny", latency_cycles=200, stalls=128, seed=4) as run:
+    with bench("tiny", latency_cycles=200, stalls=128, seed=salted(4)) as run:
         simulation = run.device.simulation
         run.session.registers.set_watchdog(limit)
 
@@ -94,7 +95,7 @@ def test_a_pause_below_the_limit_changes_nothing(limit: int) -> None:
 
 
 def test_a_slow_memory_is_no_reason() -> None:
-    with bench("small", latency_cycles=WATCHDOG - 400, stalls=128, seed=4) as run:
+    with bench("small", latency_cycles=WATCHDOG - 400, stalls=128, seed=salted(4)) as run:
         assert np.array_equal(run.step(), run.expected)
 
 

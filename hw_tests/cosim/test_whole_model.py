@@ -13,6 +13,7 @@ from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.session import Session
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
@@ -53,7 +54,7 @@ def opened(image: Image, sequences: int = 1, **settings: object) -> tuple[CosimD
     device = CosimDevice(
         image.manifest.config,
         Session.window_bytes(image, sequences),
-        settings=DramSettings(**settings),
+        settings=DramSettings(**{"seed": salted(0), **settings}),
         timeout_cycles=20_000_000,
     )
     return device, Session(device, image, sequences=sequences)
@@ -68,7 +69,7 @@ def test_chunks_of_a_prompt_give_the_same_logits() -> None:
     assert len(tokens) == 48
     expected = BitTrueModel(loaded.quantised, loaded.image.manifest.config).forward(tokens)
     for chunk, stalls in ((1, 0), (3, 40), (4, 90), (48, 40)):
-        device, session = opened(loaded.image, stalls=stalls, seed=chunk)
+        device, session = opened(loaded.image, stalls=stalls, seed=salted(chunk))
         with device:
             logits = [
                 session.step({0: tokens[start : start + chunk]}, outputs=BOTH, head_all=True).logits
@@ -93,14 +94,14 @@ def test_shapes_batches_and_stalls(
     """Prefill, a batch of two sequences of different length, and decode, under random stalls."""
     seed = 100 + sum(sizes.values())
     print(f"seed {seed}")
-    model = synthetic_model(describe(**sizes), hidden_block=hidden_block, seed=seed)
+    model = synthetic_model(describe(**sizes), hidden_block=hidden_block, seed=salted(seed))
     image = compiled(model, config, codec)
     golden = BitTrueModel(model, named_config(config))
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     vocabulary = model.description.vocabulary
     texts = [[chance.randrange(vocabulary) for _ in range(60)] for _ in range(2)]
     expected = [golden.forward(text) for text in texts]
-    device, session = opened(image, 2, stalls=70, seed=seed, latency_cycles=20)
+    device, session = opened(image, 2, stalls=70, seed=salted(seed), latency_cycles=20)
     with device:
         for new in ((37, 0), (2, 29), (1, 1), (5, 3), (0, 1)):
             tokens, rows = {}, []
@@ -118,7 +119,7 @@ def test_shapes_batches_and_stalls(
 @pytest.mark.parametrize("outputs", [Outputs.ARGMAX, Outputs.LOGITS])
 def test_only_embeddings_and_results_leave_the_chip(config: str, outputs: Outputs) -> None:
     """Bytes by class against closed forms, and their sum against what the DRAM model saw."""
-    model = synthetic_model(describe(layers=2), seed=9)
+    model = synthetic_model(describe(layers=2), seed=salted(9))
     image = compiled(model, config)
     width = named_config(config).width
     tokens, position = 21, 30
@@ -126,7 +127,7 @@ def test_only_embeddings_and_results_leave_the_chip(config: str, outputs: Output
     def padded(count: int) -> int:
         return -(-count // width) * width
 
-    device, session = opened(image, seed=3)
+    device, session = opened(image, seed=salted(3))
     with device:
         session.step({0: [1] * position}, outputs=Outputs(0))
         before = device.simulation.counters

@@ -10,6 +10,7 @@ import pytest
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
@@ -29,7 +30,7 @@ def quantised() -> QuantisedModel:
         max_positions=64,
         eos_token=99,
     )
-    return synthetic_model(description, hidden_block=64)
+    return synthetic_model(description, hidden_block=64, seed=salted(0))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from firmware.image import ImageError, read_image
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image, write_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
@@ -37,6 +38,7 @@ MODEL = synthetic_model(
         eos_token=1,
     ),
     hidden_block=64,
+    seed=salted(0),
 )
 IMAGE = compile_image(MODEL, SMALL, config_name="small", tokenizer_json=b'{"x": 1}')
 

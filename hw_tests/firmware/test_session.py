@@ -13,6 +13,7 @@ from firmware.device import DeviceError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import ContractMismatch
 from firmware.session import Session
+from hw_tests.seeds import salted
 from meadow.golden.bit_true import BitTrueModel, KeyValueCache
 from meadow.golden.image import Image
 from meadow.golden.quantised import QuantisedModel
@@ -30,7 +31,7 @@ def golden(quantised: QuantisedModel) -> BitTrueModel:
 
 
 def prompt(count: int, seed: int = 0) -> list[int]:
-    return np.random.default_rng(seed).integers(0, 99, count).tolist()
+    return np.random.default_rng(salted(seed)).integers(0, 99, count).tolist()
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 3, 64])

@@ -14,6 +14,7 @@ from firmware.golden_device import GoldenDevice
 from firmware.image import ImageError, read_image
 from firmware.session import Session
 from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image, write_image
 from meadow.golden.bit_true import BitTrueModel
 from meadow.golden.image import Image
@@ -22,7 +23,7 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
 
 TINY = CONFIGURATIONS["tiny"]
-TOKENS = np.random.default_rng(8).integers(0, 20, 48).tolist()
+TOKENS = np.random.default_rng(salted(8)).integers(0, 20, 48).tolist()
 
 
 def model_of(name: str) -> QuantisedModel:

@@ -8,6 +8,7 @@ import numpy as np
 from hw_tests.mutation.chip import Trial
 from hw_tests.mutation.copies import random_settings, random_step
 from hw_tests.mutation.programs import DATA_BEATS, FAR_BEATS, Program, program_trial, some
+from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.numerics import MAX_SHIFT
@@ -205,7 +206,7 @@ def _step(random: np.random.Generator, config: AcceleratorConfig, bases: list[in
 
 
 def _program(config: AcceleratorConfig, seed: int, *, far: bool) -> Program:
-    random = np.random.default_rng(1000 + seed)
+    random = np.random.default_rng(salted(1000 + seed))
     beats = FAR_BEATS if far else _NEAR_BEATS
     span = (1 << 31) if far else _NEAR_BEATS - DATA_BEATS - (1 << 17)
     bases = [DATA_BEATS + some(random, span, 0) for _ in range(config.sequences)]

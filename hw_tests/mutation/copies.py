@@ -10,6 +10,7 @@ import numpy as np
 from cosim.library import DramSettings
 from hw_tests.mutation.chip import Trial
 from hw_tests.mutation.programs import DATA_BEATS, FAR_BEATS, Program, program_trial, some
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Flag, Opcode, Outputs, RowSet, Space, TrafficClass, Unit
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.ranges import fixed_rows
@@ -49,7 +50,7 @@ def random_settings(random: np.random.Generator, seed: int) -> DramSettings:
         latency_cycles=int(random.integers(1, 90)),
         stalls=stalls,  # pyright: ignore[reportArgumentType]
         rate=(0, 1) if random.random() < 0.7 else (int(random.integers(2, 16)), 1),
-        seed=seed,
+        seed=salted(seed),
     )
 
 
@@ -167,7 +168,7 @@ def _last_place(config: AcceleratorConfig, rows: int, stride: int, row_words: in
 
 def _near(config: AcceleratorConfig, seed: int) -> Program:
     """Everything may be read and written over and over."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     size = _NEAR_BEATS - DATA_BEATS
     bases = [DATA_BEATS + int(random.integers(0, 1 << 14)) for _ in range(config.sequences)]
     step = random_step(random, config, bases, 64)
@@ -199,7 +200,7 @@ def _somewhere(random: np.random.Generator, room: int) -> int:
 
 def _far(config: AcceleratorConfig, seed: int, base: int) -> Program:
     """Places all over a window of nearly 2^32 beats; every bit of an address is 0 and 1 somewhere."""
-    random = np.random.default_rng(100 + seed)
+    random = np.random.default_rng(salted(100 + seed))
     bases = [_somewhere(random, 1 << 20) for _ in range(config.sequences)]
     step = random_step(random, config, bases, config.max_context)
     commands, content, watched = [], [], []
@@ -228,7 +229,7 @@ def _far(config: AcceleratorConfig, seed: int, base: int) -> Program:
         beats=FAR_BEATS,
         content=content,
         watched=watched,
-        settings=DramSettings(latency_cycles=25, stalls=30, seed=seed),
+        settings=DramSettings(latency_cycles=25, stalls=30, seed=salted(seed)),
         base=base,
         seed=seed,
         dumps=False,

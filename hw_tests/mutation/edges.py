@@ -13,6 +13,7 @@ from firmware.device import DeviceError
 from firmware.registers import Registers
 from hw_tests.mutation.chip import Chip, Trial, sparse
 from hw_tests.mutation.programs import some
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet, Space, TrafficClass, VectorFunction
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import SEQUENCE_FIELDS, ErrorCode
@@ -71,7 +72,7 @@ def _run_windows(chip: Chip) -> None:
 
     Half of the windows end with the address space, also where their size says more.
     """
-    random = np.random.default_rng(21)
+    random = np.random.default_rng(salted(21))
     address_bits = chip.config.address_bits
     for number in range(_WINDOWS):
         pages = some(random, (1 << 24) - 1)
@@ -101,7 +102,7 @@ def _run_windows(chip: Chip) -> None:
 
 def _run_programs(chip: Chip) -> None:
     """Programs at places of all lengths in bits."""
-    random = np.random.default_rng(22)
+    random = np.random.default_rng(salted(22))
     memory = sparse(((1 << 32) - _PAGE_BEATS) * BEAT_BYTES)
     registers = _start(chip, memory, 0x33_3333_3000, memory.size // BEAT_BYTES)
     for number in range(24):
@@ -124,7 +125,7 @@ def _run_programs(chip: Chip) -> None:
 
 def _run_caches(chip: Chip) -> None:
     """ATTENDs and cache STOREs of a cache of any length: they leave the window where they do in the design."""
-    random = np.random.default_rng(23)
+    random = np.random.default_rng(salted(23))
     for number in range(_CACHES):
         beats = _PAGE_BEATS * some(random, 8)
         memory = sparse(beats * BEAT_BYTES)

@@ -14,6 +14,7 @@ from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.mutation.chip import Chip, Killed
 from hw_tests.mutation.steps import BOTH, Case, Take, check_step, compiled, noise
+from hw_tests.seeds import salted
 from meadow.golden.image import Image
 from meadow.spec.commands import COMMAND_BYTES, Opcode
 from meadow.spec.config import BEAT_BYTES
@@ -115,7 +116,7 @@ def fault_bench(config_name: str, codec: str) -> FaultBench:
         **{"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "head_dim": 16, "hidden": 48},
         "vocabulary": 40,
     }
-    stalled = DramSettings(latency_cycles=30, stalls=50, seed=2)
+    stalled = DramSettings(latency_cycles=30, stalls=50, seed=salted(2))
     case = Case(
         name=f"faults {codec}",
         architecture="opt",

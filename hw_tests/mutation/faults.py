@@ -11,6 +11,7 @@ import numpy as np
 from hw_tests.mutation.chip import Chip, Trial
 from hw_tests.mutation.fault_bench import FaultBench, fails, fault_bench, require_unpublished
 from hw_tests.mutation.steps import BOTH
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import BEAT_BYTES
 from workbench.corruption import WeightStream, weight_streams
@@ -26,7 +27,7 @@ def _stream_faults(
     stream: WeightStream, data: np.ndarray, seed: int
 ) -> list[tuple[str, np.ndarray]]:
     """Copies of a stream, each with something spoiled: bits of every part of it, or its end."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     places = [8 * byte + int(random.integers(8)) for byte in range(BEAT_BYTES)]
     size = stream.beats * BEAT_BYTES
     places += [int(place) for place in random.integers(8 * BEAT_BYTES, 8 * size, 10)]
@@ -86,7 +87,7 @@ def _run_window(bench: FaultBench, chip: Chip) -> None:
     memory = session.device.memory
     beats = memory.size // BEAT_BYTES
     step = session.prepare({0: bench.tokens}, outputs=BOTH, head_all=True)
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(salted(3))
     for opcode, fields in _OFFSETS.items():
         command = bench.image.command(bench.first(opcode))
         for name in fields[:1] if opcode != Opcode.ATTEND else fields[:2]:
@@ -146,7 +147,7 @@ def _run_bus(bench: FaultBench, chip: Chip) -> None:
     """Error responses at addresses of every kind of access, and beyond the memory."""
     session = bench.open(chip)
     device, simulation = session.device, chip.device.simulation
-    image, random = bench.image, np.random.default_rng(4)
+    image, random = bench.image, np.random.default_rng(salted(4))
     stream = weight_streams(image, "raw")[1]
     cache = image.manifest.cache
     regions = image.manifest.regions

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from cosim.cache import cache_directory, content_hash, obtain
 from cosim.generate import source_hash
+from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 
 __all__ = ["MUTANT_VARIABLE", "UNITS", "Mutant", "Mutants", "mutated_verilog"]
@@ -212,7 +213,7 @@ def _draw(
             good.append(options)
     if len(good) < count:
         raise ValueError(f"{unit} has {len(good)} mutants only, not {count}")
-    return random.Random(f"{unit} {seed}").sample(good, count)
+    return random.Random(salted(f"{unit} {seed}")).sample(good, count)
 
 
 def _changes(values: dict[str, str], bits: dict[int, int | str]) -> bool:

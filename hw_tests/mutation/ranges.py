@@ -18,6 +18,7 @@ import numpy as np
 from firmware.device import DeviceError
 from hw_tests.mutation.chip import Chip, Trial
 from hw_tests.mutation.fault_bench import FaultBench, run_program
+from hw_tests.seeds import salted
 from meadow.spec.commands import (
     CHECK_BYTES,
     COMMAND_BYTES,
@@ -218,7 +219,7 @@ def range_trials(bench: FaultBench) -> list[Trial]:
     """A trial for each opcode, and one for opcodes that do not exist."""
     config, trials = bench.image.manifest.config, []
     for opcode in Opcode:
-        random = np.random.default_rng(int(opcode))
+        random = np.random.default_rng(salted(int(opcode)))
         good: dict[bytes, None] = {}
         bad: dict[bytes, None] = {}
         for _ in range(_WALKS if field_ranges(config, opcode).keys() - _COMMON else 1):
@@ -232,6 +233,6 @@ def range_trials(bench: FaultBench) -> list[Trial]:
             bad |= dict.fromkeys(_encoded(command, random) for command in walk.bad)
         wrong = [(command, int(random.integers(_FENCES))) for command in bad]
         trials.append(Trial(f"ranges of {opcode.name}", partial(_run, bench, [*good], wrong)))
-    random = np.random.default_rng(99)
+    random = np.random.default_rng(salted(99))
     unknown = [(command, 1) for command in _other_opcodes(config, random)]
     return [*trials, Trial("unknown opcodes", partial(_run, bench, [], unknown))]

@@ -14,6 +14,7 @@ from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.models import family_description, random_model
 from hw_tests.mutation.chip import Chip, Trial, sparse
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
@@ -59,7 +60,7 @@ class Case:
 
 def noise(size: int, seed: int = 5) -> np.ndarray:
     """Bytes of a window before anything is put there: what is read before it is written shows."""
-    return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+    return np.random.default_rng(salted(seed)).integers(0, 256, size, np.uint8)
 
 
 def compiled(case: Case, config_name: str) -> Image:
@@ -71,7 +72,7 @@ def compiled(case: Case, config_name: str) -> Image:
     if case.dataflow == "gemm":
         step = (case.positions[0], case.takes[0].tokens[0])
     return compile_image(
-        make(description, hidden_block=block, seed=len(case.name)),
+        make(description, hidden_block=block, seed=salted(len(case.name))),
         named_config(config_name),
         config_name=config_name,
         codec=case.codec,
@@ -91,7 +92,7 @@ class _Expected:
 
 
 def _new(case: Case, image: Image, take: Take, index: int) -> dict[int, list[int]]:
-    random = np.random.default_rng(100 * len(case.name) + index)
+    random = np.random.default_rng(salted(100 * len(case.name) + index))
     vocabulary = image.manifest.model.vocabulary
     return {
         sequence: [int(token) for token in random.integers(0, vocabulary, count)]
@@ -176,7 +177,7 @@ def _trial(case: Case, config_name: str) -> Trial:
 
 
 _SMALL = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "head_dim": 16, "hidden": 48}
-_STALLS = DramSettings(stalls=90, latency_cycles=20, seed=7)
+_STALLS = DramSettings(stalls=90, latency_cycles=20, seed=salted(7))
 
 _CASES = (
     Case(
@@ -292,7 +293,7 @@ _CASES = (
             | {"width": 128, "heads": 4, "kv_heads": 4, "head_dim": 32, "vocabulary": 150}
             | {"hidden": 256},
             codec=codec,
-            settings=DramSettings(latency_cycles=5, stalls=(20, 50, 0, 0, 0), seed=3),
+            settings=DramSettings(latency_cycles=5, stalls=(20, 50, 0, 0, 0), seed=salted(3)),
             takes=(Take(tokens={0: 1}),),
         )
         for codec, architecture in (("rice", "opt"), ("rice", "llama"), ("dictionary", "opt"))

@@ -17,6 +17,7 @@ from hw_tests.mutation.fault_bench import (
     run_program,
 )
 from hw_tests.mutation.steps import BOTH
+from hw_tests.seeds import salted
 from meadow.spec.commands import COMMAND_BYTES, Command, Opcode
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import Control, Status
@@ -56,7 +57,7 @@ def _run_illegal(bench: FaultBench, chip: Chip) -> None:
         chip.require_memory(f"{name}: program", memory[place], planted)
         memory[place] = bench.before[place]
         require_unpublished(chip, bench, memory, name)
-    for bit in np.random.default_rng(6).integers(0, 8 * COMMAND_BYTES, 24):
+    for bit in np.random.default_rng(salted(6)).integers(0, 8 * COMMAND_BYTES, 24):
         memory[:] = bench.before
         session.rewind()
         place = bench.place(int(bit) % (last + 1)) + int(bit) // 8
@@ -75,7 +76,7 @@ def _run_resets(bench: FaultBench, chip: Chip) -> None:
     session = bench.open(chip)
     registers, simulation = session.registers, chip.device.simulation
     program = bench.image.manifest.regions["program"].offset
-    for cycle in np.random.default_rng(8).integers(1, 1500, 12):
+    for cycle in np.random.default_rng(salted(8)).integers(1, 1500, 12):
         session.device.memory[:] = bench.before
         session.rewind()
         session.prepare({0: bench.tokens}, outputs=BOTH, head_all=True)
@@ -147,7 +148,7 @@ def _run_hard_resets(bench: FaultBench, chip: Chip) -> None:
     session = bench.open(chip)
     registers, simulation = session.registers, chip.device.simulation
     program = bench.image.manifest.regions["program"].offset
-    random = np.random.default_rng(9)
+    random = np.random.default_rng(salted(9))
     for cycle in random.integers(1, 1500, _HARD):
         session.device.memory[:] = bench.before
         session.rewind()

@@ -19,6 +19,7 @@ from hw_tests.mutation.equivalence import equivalent_numbers
 from hw_tests.mutation.netlist import UNITS, Mutant
 from hw_tests.mutation.programs import Program, program_trial, some
 from hw_tests.mutation.ranges import Walk
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, Outputs, command_fields
 from meadow.spec.config import named_config
 from meadow.spec.ranges import check_command, field_ranges
@@ -109,7 +110,7 @@ def test_a_sample_of_mutants_is_noticed() -> None:
 @pytest.mark.parametrize("opcode", Opcode)
 def test_a_walk_knows_good_commands_from_others(opcode: Opcode) -> None:
     config = named_config("tiny")
-    walk = Walk(np.random.default_rng(int(opcode)), config, opcode)
+    walk = Walk(np.random.default_rng(salted(int(opcode))), config, opcode)
     walk.choose_kind()
     for _ in range(400):
         walk.step()
@@ -126,7 +127,7 @@ def test_walks_come_to_both_sides_of_every_limit() -> None:
     config = named_config("tiny")
     seen: dict[bool, dict[str, set[int]]] = {True: {}, False: {}}
     for seed in range(40):
-        walk = Walk(np.random.default_rng(seed), config, Opcode.ATTEND)
+        walk = Walk(np.random.default_rng(salted(seed)), config, Opcode.ATTEND)
         walk.choose_kind()
         for _ in range(60):
             walk.step()
@@ -144,7 +145,7 @@ def test_walks_come_to_both_sides_of_every_limit() -> None:
 
 
 def test_numbers_of_random_length() -> None:
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(salted(1))
     drawn = [some(random, 100, 3) for _ in range(2000)]
     assert (min(drawn), max(drawn)) == (3, 100)
     assert {number.bit_length() for number in drawn} == {2, 3, 4, 5, 6, 7}

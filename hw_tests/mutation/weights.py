@@ -19,6 +19,7 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     pack_rice,
     reseal,
 )
+from hw_tests.seeds import salted
 from meadow.spec.commands import MAX_PORTS, Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.layout import unpack_fields
@@ -96,7 +97,7 @@ def _matmul(
 
 def _right(config: AcceleratorConfig, seed: int) -> Program:
     """Streams one behind the other, without a cycle between them if the memory can."""
-    random, numbers = Random(seed), np.random.default_rng(2000 + seed)
+    random, numbers = Random(salted(seed)), np.random.default_rng(salted(2000 + seed))
     step = random_step(numbers, config, [0] * config.sequences, 64)
     while step.rows > _ROWS:
         step = random_step(numbers, config, [0] * config.sequences, 64)
@@ -139,7 +140,7 @@ def _broken(random: Random, data: bytes) -> bytes:
 
 def _wrong(config: AcceleratorConfig, seed: int) -> Program:
     """One that may be wrong after a good stream, before one, or alone."""
-    random, numbers = Random(10_000 + seed), np.random.default_rng(3000 + seed)
+    random, numbers = Random(salted(10_000 + seed)), np.random.default_rng(salted(3000 + seed))
     step = random_step(numbers, config, [0] * config.sequences, 64)
     while step.rows > 2:
         step = random_step(numbers, config, [0] * config.sequences, 64)

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, processors
 
 from hw_tests.models import FAMILIES, family_description
+from hw_tests.seeds import salted
 from workbench.workloads import WORKLOADS
 
 CHARACTERS = string.ascii_letters + string.digits + " .,!?'"
@@ -42,7 +43,7 @@ def write_checkpoint(directory: Path, *, tokenizer: bool = True) -> Path:
         "word_embed_proj_dim": WIDTH,
     }
     (directory / "config.json").write_text(json.dumps(config))
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(salted(3))
 
     def normal(*shape: int) -> np.ndarray:
         return random.normal(0, 0.3, shape).astype(np.float32)

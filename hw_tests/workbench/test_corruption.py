@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import workbench.corruption
 from firmware.device import DeviceError, DeviceTimeout
 from firmware.session import Session
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
@@ -47,7 +48,7 @@ def every_fault_is_reported(report: dict[str, Any], runs: int) -> None:
 @pytest.mark.sim
 @pytest.mark.parametrize("codec", CAMPAIGN_CODECS)
 def test_the_chip_reports_every_fault(codec: str) -> None:
-    values = json.loads(run("--codec", codec, "--runs", 45, "--seed", 5, "--json").stdout)
+    values = json.loads(run("--codec", codec, "--runs", 45, "--seed", salted(5), "--json").stdout)
     every_fault_is_reported(values, 45)
     assert values["codec"] == codec and values["label"] == "simulated"
     assert values["cycles"] > 45 * 1000
@@ -62,7 +63,7 @@ def test_lanes_are_reset_when_the_ports_are_idle(monkeypatch: pytest.MonkeyPatch
         return Fault(last, "flip", (8 * BEAT_BYTES * (last.beats - int(random.integers(1, 40))),))
 
     monkeypatch.setattr(workbench.corruption, "draw_fault", end_of_last)
-    report = campaign("raw", 8, 1)
+    report = campaign("raw", 8, salted(1))
     assert report["first_failure"] is None and report["recoveries"] == 8
 
 
@@ -74,12 +75,14 @@ def test_the_golden_machine_reports_every_fault(codec: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
-    first, again = (campaign("raw", 45, 7, device="golden") for _ in range(2))
+    first, again = (campaign("raw", 45, salted(7), device="golden") for _ in range(2))
     assert first == again
 
 
 def small_image(codec: str) -> Image:
-    model = synthetic_model(workbench.corruption.draw_model(np.random.default_rng(3)), seed=1)
+    model = synthetic_model(
+        workbench.corruption.draw_model(np.random.default_rng(salted(3))), seed=salted(1)
+    )
     return compile_image(
         model, named_config("tiny"), config_name="tiny", codec=codec, tokenizer_json="{}"
     )
@@ -87,9 +90,9 @@ def small_image(codec: str) -> Image:
 
 @pytest.mark.parametrize("codec", CAMPAIGN_CODECS)
 def test_a_fault_changes_its_stream_and_nothing_else(codec: str) -> None:
-    image, random = small_image(codec), np.random.default_rng(4)
+    image, random = small_image(codec), np.random.default_rng(salted(4))
     streams = weight_streams(image, codec)
-    drawn = [draw_fault(np.random.default_rng(seed), image, streams) for seed in (4, 4, 5)]
+    drawn = [draw_fault(np.random.default_rng(salted(seed)), image, streams) for seed in (4, 4, 5)]
     assert drawn[0] == drawn[1] != drawn[2]
     program = image.manifest.regions["program"]
     kinds = set()

@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.compiler.packing import pack_matrix
 from meadow.spec.config import CONFIGURATIONS
 from workbench.dictionary_variants import (
@@ -22,7 +23,7 @@ from workbench.packing_figures import padded_weights
 
 
 def weight(shape: tuple[int, int] = (32, 64), degrees: float = 3, seed: int = 0) -> np.ndarray:
-    drawn = np.random.default_rng(seed).standard_t(degrees, shape)
+    drawn = np.random.default_rng(salted(seed)).standard_t(degrees, shape)
     return np.clip(np.rint(drawn * 2), -127, 127).astype(np.int8)
 
 
@@ -90,7 +91,7 @@ def test_streams_are_those_that_are_packed(config_name: str) -> None:
 
 def test_what_does_not_fit_a_table_is_no_stream() -> None:
     config = CONFIGURATIONS["tiny"]
-    matrix = np.random.default_rng(0).integers(-127, 128, (128, 128)).astype(np.int8)
+    matrix = np.random.default_rng(salted(0)).integers(-127, 128, (128, 128)).astype(np.int8)
     assert unique_chunks(matrix, 2) > config.dictionary_entries
     assert stream_bits(matrix, Variant(2), config) is None
     assert stream_bits(matrix, Variant(1), config) is not None

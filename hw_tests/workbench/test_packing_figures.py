@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.compiler.packing import pack_matrix
 from meadow.spec.config import CONFIGURATIONS
 from workbench.packing_figures import (
@@ -21,7 +22,7 @@ from workbench.packing_figures import (
 
 
 def integers(rows: int, columns: int, levels: int = 5, seed: int = 0) -> np.ndarray:
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     return np.rint(np.clip(random.normal(0, levels / 2, (rows, columns)), -levels, levels)).astype(
         np.int8
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from workbench.report_plots import PlotError, check_plotting, write_plots
 
 needs_matplotlib = pytest.mark.skipif(
@@ -40,7 +41,7 @@ def report(parts: int = 3) -> dict[str, Any]:
 
 
 def counts() -> dict[str, np.ndarray]:
-    drawn = np.random.default_rng(0).normal(0, 20, 5000).round().astype(int)
+    drawn = np.random.default_rng(salted(0)).normal(0, 20, 5000).round().astype(int)
     only_zero = np.zeros(255, np.int64)
     only_zero[127] = 9
     return {"w8-channel": np.bincount(drawn + 127, minlength=255), "w4-channel": only_zero}

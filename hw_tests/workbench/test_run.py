@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from firmware.device import DeviceTimeout
 from firmware.golden_device import GoldenDevice
 from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
+from hw_tests.seeds import salted
 from workbench import reference
 from workbench.cli import app
 
@@ -70,7 +71,9 @@ def test_chunks_and_configurations_of_one_width_do_not_change_the_tokens(checkpo
 
 def test_sampling_follows_the_seed(checkpoint: Path) -> None:
     common = (checkpoint, "--device", "golden", "--prompt", "hello", "--max-tokens", 12)
-    tokens = [report(*common, "--top-k", 20, "--seed", seed)["tokens"] for seed in (1, 1, 2)]
+    tokens = [
+        report(*common, "--top-k", 20, "--seed", salted(seed))["tokens"] for seed in (1, 1, 2)
+    ]
     assert tokens[0] == tokens[1] != tokens[2]
 
 
@@ -260,7 +263,9 @@ def test_a_full_disk_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("stalls", [0, 0.3])
 def test_the_simulated_device_equals_golden(checkpoint: Path, config: str, stalls: float) -> None:
     common = (checkpoint, "--config", config, "--prompt", "hello you", "--max-tokens", 6)
-    values = report(*common, "--device", "sim", "--stalls", stalls, "--seed", 7, "--chunk", 5)
+    values = report(
+        *common, "--device", "sim", "--stalls", stalls, "--seed", salted(7), "--chunk", 5
+    )
     golden = report(*common, "--device", "golden", "--chunk", 5)
     assert values["matches_golden"] and values["label"] == "simulated"
     assert values["tokens"] == golden["tokens"]

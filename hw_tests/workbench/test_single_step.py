@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.models import FAMILIES, family_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
@@ -124,7 +125,7 @@ def test_the_window_is_compared_too(image: Image) -> None:
 def family_image(name: str, **options: object) -> Image:
     description = family_description(name, vocabulary=30)
     return compile_image(
-        synthetic_model(description, seed=4),
+        synthetic_model(description, seed=salted(4)),
         named_config("tiny"),
         config_name="tiny",
         tokenizer_json="{}",
@@ -208,7 +209,7 @@ def test_the_simulated_device_equals_golden_after_every_command(
 
 def test_the_dump_leaves_the_memory_alone(image: Image) -> None:
     device = GoldenDevice(image.manifest.config, Session.window_bytes(image))
-    device.machine.activations[:] = np.random.default_rng(0).integers(
+    device.machine.activations[:] = np.random.default_rng(salted(0)).integers(
         0, 256, device.machine.activations.shape
     )
     kept = device.machine.activations.copy()

@@ -15,6 +15,7 @@ import workbench.torture_bench
 from cosim.device import CosimDevice
 from cosim.library import ProtocolError, Simulation
 from firmware.registers import Registers
+from hw_tests.seeds import salted
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode, Status
 from workbench.cli import app
@@ -40,13 +41,13 @@ def run(*arguments: object, code: int = 0) -> Any:
 
 
 def bench(seed: int = 5) -> TortureBench:
-    made = TortureBench(np.random.default_rng(seed), "tiny", lambda text: None)
+    made = TortureBench(np.random.default_rng(salted(seed)), "tiny", lambda text: None)
     made.good_step(made.prepare(made.draw_plan()))
     return made
 
 
 def test_the_chip_stands_it() -> None:
-    report = json.loads(run("--programs", 12, "--seed", 3, "--json").stdout)
+    report = json.loads(run("--programs", 12, "--seed", salted(3), "--json").stdout)
     assert set(report) == KEYS
     assert report["first_failure"] is None and report["failures"] == []
     assert [report[key] for key in FAILURES] == [0, 0, 0, 0]
@@ -63,7 +64,7 @@ def test_the_chip_stands_it() -> None:
 
 
 def test_two_ports() -> None:
-    report = campaign(1, config_name="small", programs=3)
+    report = campaign(salted(1), config_name="small", programs=3)
     assert report["first_failure"] is None and report["recoveries"] == report["faults"] > 15
 
 
@@ -90,15 +91,18 @@ def only(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
 
 def ends_with(key: str, text: str) -> None:
     """The campaign of one program counts one failure, and says how to see it again."""
-    report = campaign(4, programs=1)
+    seed = salted(4)
+    report = campaign(seed, programs=1)
     assert {name: report[name] for name in FAILURES} == dict.fromkeys(FAILURES, 0) | {key: 1}
-    assert report["first_failure"].startswith("seed 4, program 0, step ")
+    assert report["first_failure"].startswith(f"seed {seed}, program 0, step ")
     assert f": {key}: " in report["first_failure"] and text in report["first_failure"]
-    again = campaign(4, only=0)
+    again = campaign(seed, only=0)
     assert again["first_failure"] == report["first_failure"]
-    result = run("--programs", 1, "--seed", 4, code=1)
+    result = run("--programs", 1, "--seed", seed, code=1)
     last = result.stderr.splitlines()[-1]
-    assert last.startswith(f"meadow: {report['first_failure']} (replay: --seed 4 --config tiny")
+    assert last.startswith(
+        f"meadow: {report['first_failure']} (replay: --seed {seed} --config tiny"
+    )
     assert f"1 {key.replace('_', ' ')}" in result.stdout
 
 

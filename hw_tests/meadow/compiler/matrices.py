@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw_tests.seeds import salted
 from meadow.compiler.packing import PackedMatrix
 from meadow.golden.streams import unpack_stream
 from meadow.spec.config import AcceleratorConfig, named_config
@@ -106,12 +107,12 @@ KINDS: dict[str, Callable[[np.random.Generator, Shape], np.ndarray]] = {
 
 def draw(kind: str, shape: Shape, seed: int) -> np.ndarray:
     """Weights int8 of a shape, of one of KINDS."""
-    return KINDS[kind](np.random.default_rng(seed), shape).reshape(shape).astype(np.int8)
+    return KINDS[kind](np.random.default_rng(salted(seed)), shape).reshape(shape).astype(np.int8)
 
 
 def linear(weight: np.ndarray, seed: int = 0) -> Matrix:
     """A matrix with these weights and random slice headers."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     outputs = len(weight)
     return Matrix(
         weight=weight.astype(np.int8),

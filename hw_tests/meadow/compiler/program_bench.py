@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hw_tests.seeds import salted
 from meadow.compiler.program import Program
 from meadow.golden.bit_true import BitTrueModel
 from meadow.golden.machine import Machine
@@ -31,14 +32,15 @@ class Bench:
         self.caches = [self.reference.new_cache() for _ in range(sequences)]
         window = (program.kv_start + sequences * program.cache.sequence_beats) * 16
         # Noise shows whatever is read before it was written.
-        dram = np.random.default_rng(0).integers(0, 256, window, np.uint8)
+        dram = np.random.default_rng(salted(0)).integers(0, 256, window, np.uint8)
         dram[: len(program.dram)] = program.dram
         self.machine = Machine(program.config, dram)
         self.machine.activations[:] = 0x5A
 
     def preset(self, position: int, seed: int) -> None:
         """Random keys and values for the first `position` tokens of sequence 0."""
-        random, cache, layout = np.random.default_rng(seed), self.caches[0], self.program.cache
+        random = np.random.default_rng(salted(seed))
+        cache, layout = self.caches[0], self.program.cache
         shape = (layout.layers, 2, layout.heads, layout.blocks, layout.rows)
         start = self.program.kv_start * 16
         data = self.machine.dram[start : start + layout.sequence_beats * 16].view(np.int8)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.compiler.bit_fields import mode_carriers, mode_words, pack_octets
 from meadow.golden.stream_parts import unpack_octets
 
 
 @pytest.mark.parametrize("width", range(13))
 def test_octets_are_the_fields_one_behind_the_other(width: int) -> None:
-    fields = np.random.default_rng(width).integers(0, 1 << width, (50, 8)).astype(np.uint16)
+    fields = np.random.default_rng(salted(width)).integers(0, 1 << width, (50, 8)).astype(np.uint16)
     fields[0] = (1 << width) - 1
     packed = pack_octets(fields, width)
     for row, data in zip(fields, packed, strict=True):
@@ -23,7 +24,7 @@ def test_octets_are_the_fields_one_behind_the_other(width: int) -> None:
 
 @pytest.mark.parametrize("groups", [1, 15, 16, 17, 32, 33, 40])
 def test_sixteen_modes_are_a_word_and_missing_ones_zero(groups: int) -> None:
-    modes = np.random.default_rng(groups).integers(0, 4, (3, groups)).astype(np.uint8)
+    modes = np.random.default_rng(salted(groups)).integers(0, 4, (3, groups)).astype(np.uint8)
     words = mode_words(modes)
     for row, found in zip(modes, words, strict=True):
         number = sum(int(mode) << 2 * place for place, mode in enumerate(row))

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 
 from hw_tests.meadow.compiler.matrices import CONFIGS, assert_lossless, draw, linear
+from hw_tests.seeds import salted
 from meadow.compiler.dictionary import plan_dictionary
 from meadow.compiler.packing import pack_matrix
 from meadow.golden.streams import read_preamble
@@ -70,8 +71,8 @@ def test_constant_weights_need_no_index_bits() -> None:
 
 def test_pairs_are_used_where_they_pay_and_only_if_their_table_fits() -> None:
     config = CONFIGS["tiny"]
-    pairs = np.random.default_rng(2).integers(-127, 128, (200, 2))
-    weight = pairs[np.random.default_rng(3).integers(0, 200, 64 * 128)].reshape(64, 256)
+    pairs = np.random.default_rng(salted(2)).integers(-127, 128, (200, 2))
+    weight = pairs[np.random.default_rng(salted(3)).integers(0, 200, 64 * 128)].reshape(64, 256)
     packed = pack_matrix(linear(weight), config, "auto")
     fields = read_preamble(packed.streams[0])
     assert packed.codec == Codec.DICTIONARY and fields["chunk"] == 2 and fields["entries"] == 200

@@ -6,11 +6,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.compiler.grids import GRIDS, Grid, grid_integers
 
 
 def weights(seed: int = 0, shape: tuple[int, int] = (12, 40)) -> np.ndarray:
-    return np.random.default_rng(seed).standard_t(4, shape).astype(np.float32)
+    return np.random.default_rng(salted(seed)).standard_t(4, shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

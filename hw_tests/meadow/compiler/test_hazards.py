@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hw_tests.seeds import salted
 from meadow.compiler.hazards import Footprint, footprints, with_waits
 from meadow.spec.commands import (
     AttendPart,
@@ -128,7 +129,7 @@ def finished_before(commands: list[Command], earlier: int, later: int, register:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_every_conflict_is_waited_for(seed: int) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     commands = with_waits([drawn(chance) for _ in range(30)], CONFIG, TOKENS)
     touched = [footprints(command, CONFIG, TOKENS) for command in commands]
     sets = [

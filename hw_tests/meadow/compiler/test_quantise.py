@@ -11,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.calibrate import CalibrationStatistics, calibrate
 from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.quantise import quantise, scale_parts
@@ -34,11 +35,11 @@ DESCRIPTION = opt_description(
     tied_head=False,
 )
 TINY = named_config("tiny")
-RANDOM_TOKENS = np.random.default_rng(21).integers(0, 200, (12, 64))
+RANDOM_TOKENS = np.random.default_rng(salted(21)).integers(0, 200, (12, 64))
 
 
 def _checkpoint(description: ModelDescription = DESCRIPTION) -> Checkpoint:
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(salted(7))
     tensors = {}
     for name, shape in description.tensor_shapes.items():
         if name.endswith("norm.weight"):
@@ -103,7 +104,7 @@ def test_scale_parts(value: float, multiplier: int, shift: int) -> None:
 
 
 def test_scale_parts_is_normalised_and_close() -> None:
-    values = 2.0 ** np.random.default_rng(0).uniform(-32, 14.9, 5000)
+    values = 2.0 ** np.random.default_rng(salted(0)).uniform(-32, 14.9, 5000)
     multiplier, shift = scale_parts(values, "x")
     assert multiplier.min() >= 1 << 15
     assert shift.min() == 1 and shift.max() == 47
@@ -282,7 +283,7 @@ def demo() -> tuple[Checkpoint, CalibrationStatistics, list[np.ndarray]]:
     """The demo model, its statistics on fresh stories, and 24 of its held-out stories."""
     checkpoint = load_checkpoint(DEMO)
     tokenizer = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
-    stories = generate_stories(seed=77, count=48)
+    stories = generate_stories(seed=salted(77), count=48)
     statistics = calibrate(checkpoint, [tokenizer.encode(story).ids for story in stories])
     lines = (DEMO / "heldout.txt").read_text(encoding="utf-8").splitlines()
     heldout = [np.array(tokenizer.encode(line).ids[:256]) for line in lines[:24]]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hw_tests.meadow.compiler.family_models import describe
+from hw_tests.seeds import salted
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.bit_true import BitTrueModel
 from meadow.golden.quantised import QuantisedLinear, QuantisedModel
@@ -30,9 +31,9 @@ def entropy(matrix: QuantisedLinear) -> float:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_activations_stay_alive(family: str) -> None:
-    model = synthetic_model(small(family), hidden_block=128, seed=4)
+    model = synthetic_model(small(family), hidden_block=128, seed=salted(4))
     seen: dict[str, np.ndarray] = {}
-    tokens = np.random.default_rng(1).integers(0, 90, 60)
+    tokens = np.random.default_rng(salted(1)).integers(0, 90, 60)
     BitTrueModel(model, named_config("tiny")).forward(
         tokens, observe=lambda site, array: seen.setdefault(site, array)
     )
@@ -51,7 +52,7 @@ def test_activations_stay_alive(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_matrix_reaches_127_once_and_has_small_weights(family: str) -> None:
-    for layer in synthetic_model(small(family), hidden_block=128).layers:
+    for layer in synthetic_model(small(family), hidden_block=128, seed=salted(0)).layers:
         fc2 = np.concatenate([block.weight for block in layer.fc2], axis=1)
         assert [block.weight.shape[1] for block in layer.fc2] == [128, 128, 44]
         others = [layer.q, layer.k, layer.v, layer.o, layer.fc1, *([layer.up] if layer.up else [])]
@@ -62,11 +63,11 @@ def test_every_matrix_reaches_127_once_and_has_small_weights(family: str) -> Non
 
 def test_large_matrices_compress_like_trained_ones() -> None:
     d = describe("opt", heads=16, head_dim=64, hidden=4096)
-    layer = synthetic_model(d, hidden_block=4096).layers[0]
+    layer = synthetic_model(d, hidden_block=4096, seed=salted(0)).layers[0]
     for matrix, low, high in (
-        (layer.q, 4.5, 6.5),
-        (layer.v, 3.5, 6.5),
-        (layer.fc1, 4, 6.5),
+        (layer.q, 4.5, 6.8),
+        (layer.v, 3.5, 6.8),
+        (layer.fc1, 4, 6.8),
         (layer.fc2[0], 1.5, 4.8),
     ):
         assert low < entropy(matrix) < high
@@ -74,7 +75,7 @@ def test_large_matrices_compress_like_trained_ones() -> None:
 
 
 def test_rotary_table_and_what_llama_has_none_of() -> None:
-    model = synthetic_model(small("llama"))
+    model = synthetic_model(small("llama"), seed=salted(0))
     assert model.rotary is not None and model.embed_positions is None
     assert (model.rotary[0] == [1 << 14, 0]).all()
     angle = np.arange(150)[:, None] * 10000.0 ** (-np.arange(0, 24, 2) / 24)
@@ -90,6 +91,6 @@ def weights(model: QuantisedModel) -> list[np.ndarray]:
 
 
 def test_seeds() -> None:
-    first, same, other = (synthetic_model(small("opt"), seed=seed) for seed in (1, 1, 2))
+    first, same, other = (synthetic_model(small("opt"), seed=salted(seed)) for seed in (1, 1, 2))
     for a, b, c in zip(weights(first), weights(same), weights(other), strict=True):
         assert (a == b).all() and (a != c).any()

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from hw_tests.scalar_attention import attend_layerwise_row, attend_row
+from hw_tests.seeds import salted
 from meadow.golden.attention import attend, attend_layerwise
 
 
 def _both(
     seed: int, *, rows: int, keys: int, width: int, bits: int, causal: bool, score_shift: int
 ) -> None:
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     query = random.integers(-127, 128, (2, rows, 8)).astype(np.int8)
     key, value = (random.integers(-127, 128, (2, keys, 8)).astype(np.int8) for _ in "kv")
     positions = random.integers(-4, keys, rows)

@@ -10,6 +10,7 @@ import pytest
 
 from hw_tests.models import FAMILIES, family_description, random_model
 from hw_tests.scalar_attention import attend_layerwise_row, attend_row
+from hw_tests.seeds import salted
 from meadow.golden.bit_true import DATAFLOWS, BitTrueModel, KeyValueCache
 from meadow.golden.float_tier import FloatModel
 from meadow.golden.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
@@ -18,11 +19,11 @@ from meadow.spec.config import AcceleratorConfig, named_config
 
 DESCRIPTION = family_description("opt")
 TINY = named_config("tiny")
-TOKENS = np.random.default_rng(5).integers(0, DESCRIPTION.vocabulary, 40)
+TOKENS = np.random.default_rng(salted(5)).integers(0, DESCRIPTION.vocabulary, 40)
 
 
-def _model(architecture: str = "opt") -> QuantisedModel:
-    return random_model(family_description(architecture))
+def _model(architecture: str = "opt", seed: int = 1) -> QuantisedModel:
+    return random_model(family_description(architecture), seed=seed)
 
 
 def _scalar_linear(x: list[int], matrix: QuantisedLinear, bits: int) -> list[int]:
@@ -153,15 +154,20 @@ def test_whole_model_equals_scalar_arithmetic(architecture: str, dataflow: str) 
 
 
 def test_dataflow_per_layer() -> None:
-    model = _model()
-    tiers = [BitTrueModel(model, TINY, names) for names in ("tphs", "gemm", ("gemm", "tphs"))]
-    sites: list[dict[str, np.ndarray]] = [{} for _ in tiers]
-    for tier, seen in zip(tiers, sites, strict=True):
-        tier.forward(TOKENS, observe=seen.__setitem__)
-    tphs, gemm, mixed = (seen["layers.0.o_in"] for seen in sites)
-    assert np.array_equal(mixed, gemm) and not np.array_equal(mixed, tphs)
-    # The two orders round differently, no more than that.
-    assert np.abs(tphs.astype(int) - gemm).max() <= 2
+    # The two orders round differently, by a step or two, in one draw of eight: look until they do.
+    for seed in range(1, 100):
+        model = _model(seed=seed)
+        tiers = [BitTrueModel(model, TINY, names) for names in ("tphs", "gemm", ("gemm", "tphs"))]
+        sites: list[dict[str, np.ndarray]] = [{} for _ in tiers]
+        for tier, seen in zip(tiers, sites, strict=True):
+            tier.forward(TOKENS, observe=seen.__setitem__)
+        tphs, gemm, mixed = (seen["layers.0.o_in"] for seen in sites)
+        assert np.array_equal(mixed, gemm)
+        assert np.abs(tphs.astype(int) - gemm).max() <= 2
+        if not np.array_equal(tphs, gemm):
+            break
+    else:
+        pytest.fail("layer by layer and TPHS gave the same in every draw")
     with pytest.raises(ValueError, match="dataflow must name 2 layers, not 1"):
         BitTrueModel(model, TINY, ["tphs"])
     with pytest.raises(ValueError, match="dataflow must be one of tphs, gemm, not 'auto'"):
@@ -198,7 +204,7 @@ def test_head_rows(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_observed_sites_are_those_of_the_float_tier(architecture: str) -> None:
-    model, random = _model(architecture), np.random.default_rng(3)
+    model, random = _model(architecture), np.random.default_rng(salted(3))
     shapes = model.description.tensor_shapes
     tensors = {name: random.normal(size=shape) for name, shape in shapes.items()}
     sites: list[tuple[str, tuple[int, ...]]] = []

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from hw_tests.models import FAMILIES, family_description
+from hw_tests.seeds import salted
 from meadow.golden.float_tier import FloatCache, FloatModel, gelu, rms_norm, silu
 from meadow.spec.model import ModelDescription
 
-TOKENS = np.random.default_rng(5).integers(0, 20, 9)
+TOKENS = np.random.default_rng(salted(5)).integers(0, 20, 9)
 Tensors = dict[str, np.ndarray]
 
 
 def tensors_of(d: ModelDescription) -> Tensors:
-    random = np.random.default_rng(17)
+    random = np.random.default_rng(salted(17))
     made = {}
     for name, shape in d.tensor_shapes.items():
         scale = 1.0 if "embed" in name or "norm" in name else 1.5 / math.sqrt(shape[-1])

@@ -8,6 +8,7 @@ import pytest
 
 from hw_tests.models import family_description, random_model
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.calibrate import calibrate
 from meadow.compiler.checkpoint import Checkpoint
 from meadow.compiler.quantise import quantise
@@ -28,7 +29,7 @@ def _checkpoint(**sizes: int) -> Checkpoint:
         vocabulary=256,
         max_positions=96,
     )
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(salted(3))
     tensors = {}
     for name, shape in description.tensor_shapes.items():
         if name.endswith("norm.weight"):
@@ -46,12 +47,12 @@ def _checkpoint(**sizes: int) -> Checkpoint:
 @pytest.fixture(scope="module", name="pair")
 def _pair() -> tuple[Checkpoint, QuantisedModel]:
     checkpoint = _checkpoint()
-    random = np.random.default_rng(11)
+    random = np.random.default_rng(salted(11))
     statistics = calibrate(checkpoint, [random.integers(0, 256, 96) for _ in range(12)])
     return checkpoint, quantise(checkpoint, statistics, hidden_block=60)
 
 
-TOKENS = np.random.default_rng(12).integers(0, 256, 90)
+TOKENS = np.random.default_rng(salted(12)).integers(0, 256, 90)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -93,7 +94,7 @@ def test_first_layer_is_within_one_unit_of_the_bit_true_tier(
 
 
 def test_linear_equals_the_bit_true_one() -> None:
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(salted(1))
     matrix = QuantisedLinear(
         weight=random.integers(-127, 128, (30, 2000)).astype(np.int8),
         bias=random.integers(-(2**24), 2**24, 30).astype(np.int32),
@@ -106,7 +107,7 @@ def test_linear_equals_the_bit_true_one() -> None:
 
 
 def test_norm_is_the_rounded_formula() -> None:
-    random = np.random.default_rng(2)
+    random = np.random.default_rng(salted(2))
     channels, fraction = 48, 17
     weight, bias = random.uniform(-1, 1, channels), random.uniform(-1, 1, channels)
     step = 1 / 40
@@ -129,7 +130,7 @@ def test_norm_is_the_rounded_formula() -> None:
 
 @pytest.mark.parametrize("probability_bits", [8, 12])
 def test_attention_is_near_the_float_formula(probability_bits: int) -> None:
-    random = np.random.default_rng(4)
+    random = np.random.default_rng(salted(4))
     query, keys, values = (random.integers(-127, 128, (60, 16)) for _ in range(3))
     got = attention(
         query,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hw_tests.models import family_description, random_model
+from hw_tests.seeds import salted
 from meadow.golden.layer_parts import (
     accumulate,
     add_residual,
@@ -38,7 +39,7 @@ def test_accumulators_are_exact_beyond_the_float32_strip() -> None:
 
 def test_linear_relu_and_types() -> None:
     matrix = OPT.layers[0].q
-    x = np.random.default_rng(4).integers(-127, 128, (5, 16)).astype(np.int8)
+    x = np.random.default_rng(salted(4)).integers(-127, 128, (5, 16)).astype(np.int8)
     plain, rectified = linear(x, matrix), linear(x, matrix, relu=True)
     assert plain.dtype == np.int8 and plain.min() < 0
     assert np.array_equal(rectified, np.maximum(plain, 0))
@@ -51,14 +52,14 @@ def test_add_residual_saturates() -> None:
 
 
 def test_norm_keeps_rows_apart() -> None:
-    rows = np.random.default_rng(9).integers(-30000, 30000, (4, 16)).astype(np.int16)
+    rows = np.random.default_rng(salted(9)).integers(-30000, 30000, (4, 16)).astype(np.int16)
     parameters = OPT.layers[0].mlp_norm
     together = norm(rows, parameters)
     assert np.array_equal(together, np.concatenate([norm(row[None], parameters) for row in rows]))
 
 
 def test_norm_to_16_bits_is_the_same_row_with_another_shift() -> None:
-    rows = np.random.default_rng(9).integers(-30000, 30000, (4, 16)).astype(np.int16)
+    rows = np.random.default_rng(salted(9)).integers(-30000, 30000, (4, 16)).astype(np.int16)
     parameters = BERT.layers[0].mlp_norm
     short, long = norm(rows, parameters), norm(rows, parameters, bits=16)
     assert (short.dtype, long.dtype) == (np.int8, np.int16)
@@ -68,7 +69,7 @@ def test_norm_to_16_bits_is_the_same_row_with_another_shift() -> None:
 
 
 def test_rotation_of_every_pair_of_every_head() -> None:
-    random = np.random.default_rng(6)
+    random = np.random.default_rng(salted(6))
     x = random.integers(-(1 << 15), 1 << 15, (3, 24)).astype(np.int16)
     rotary = random.integers(-(1 << 14), (1 << 14) + 1, (3, 4, 2)).astype(np.int16)
     got = rotate_heads(x, rotary, 22)
@@ -81,6 +82,6 @@ def test_rotation_of_every_pair_of_every_head() -> None:
 
 
 def test_look_up_takes_steps_of_32() -> None:
-    table = np.random.default_rng(2).integers(-127, 128, 2048).astype(np.int8)
+    table = np.random.default_rng(salted(2)).integers(-127, 128, 2048).astype(np.int8)
     x = np.arange(-(1 << 15), 1 << 15).astype(np.int16).reshape(256, 256)
     assert np.array_equal(look_up(x, table).reshape(-1), np.repeat(table, 32))

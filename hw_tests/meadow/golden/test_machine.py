@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hw_tests.noisy_machine import machine, step
+from hw_tests.seeds import salted
 from meadow.compiler.packing import pack_matrix
 from meadow.golden.machine import Machine
 from meadow.golden.machine_state import MachineError
@@ -31,7 +32,7 @@ BOTH = Outputs.ARGMAX | Outputs.LOGITS
 
 
 def noise(config: AcceleratorConfig, slices: int, tiles: int, seed: int = 0) -> QuantisedLinear:
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(salted(seed))
     outputs = slices * config.width
     return QuantisedLinear(
         weight=random.integers(-127, 128, (outputs, tiles * config.width)).astype(np.int8),
@@ -247,7 +248,7 @@ def test_argmax_runs_over_pieces_and_takes_the_lowest_index() -> None:
 def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> None:
     made, padded = machine(config), 2 * config.width
     channels = padded - 5
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(salted(5))
     parameters = random.integers(-(1 << 15), 1 << 15, (padded, 2)).astype("<i2")
     parameters[channels:] = 0
     made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)
@@ -282,7 +283,7 @@ def test_norm_that_replaces_its_source(rms: int) -> None:
     config = CONFIGS[1]
     made, padded = machine(config), 2 * config.width
     channels = padded - 5
-    random = np.random.default_rng(8)
+    random = np.random.default_rng(salted(8))
     parameters = np.zeros((padded, 2), "<i2")
     parameters[:channels] = random.integers(-(1 << 15), 1 << 15, (channels, 2))
     made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)

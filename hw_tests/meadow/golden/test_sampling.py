@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.golden.sampling import greedy, sample_top_k, top_k
 
 
@@ -25,10 +26,10 @@ def test_top_k_of_the_most_negative_integer() -> None:
 
 
 def test_sampling_is_fixed_by_the_seed() -> None:
-    logits = np.random.default_rng(1).normal(size=50)
+    logits = np.random.default_rng(salted(1)).normal(size=50)
 
     def draw(seed: int) -> list[int]:
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(salted(seed))
         return [sample_top_k(logits, k=8, generator=generator) for _ in range(40)]
 
     assert draw(3) == draw(3)
@@ -39,7 +40,7 @@ def test_sampling_is_fixed_by_the_seed() -> None:
 def test_sampling_frequencies() -> None:
     """20000 draws agree with the probabilities to five standard deviations."""
     logits = np.log(np.array([0.5, 0.1, 0.3, 0.1]))
-    generator = np.random.default_rng(7)
+    generator = np.random.default_rng(salted(7))
     draws = [sample_top_k(logits, k=3, generator=generator) for _ in range(20_000)]
     counts = np.bincount(draws, minlength=4) / len(draws)
     expected = np.array([0.5, 0.1, 0.3, 0.0]) / 0.9
@@ -48,14 +49,14 @@ def test_sampling_frequencies() -> None:
 
 
 def test_low_temperature_and_k_1_are_greedy() -> None:
-    logits = np.random.default_rng(2).normal(size=30)
-    generator = np.random.default_rng(0)
+    logits = np.random.default_rng(salted(2)).normal(size=30)
+    generator = np.random.default_rng(salted(0))
     assert sample_top_k(logits, k=30, generator=generator, temperature=1e-6) == greedy(logits)
     assert sample_top_k(logits, k=1, generator=generator) == greedy(logits)
 
 
 def test_wrong_arguments() -> None:
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(salted(0))
     with pytest.raises(ValueError, match="k must be at least 1, not 0"):
         top_k(np.zeros(3), 0)
     with pytest.raises(ValueError, match="temperature must be above 0, not 0"):

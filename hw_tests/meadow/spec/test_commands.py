@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import (
     CHECK_BYTES,
     COMMAND_BYTES,
@@ -23,7 +24,7 @@ from meadow.spec.commands import (
 
 
 def drawn(opcode: Opcode, seed: int) -> Command:
-    source = random.Random(seed)
+    source = random.Random(salted(seed))
     values = {}
     for field in FIELDS[opcode]:
         low = -(1 << (field.bits - 1)) if field.signed else 0

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import TABLE_ENTRIES, gate, rotate, saturate, table_index
@@ -26,7 +27,7 @@ WIDE = dataclasses.replace(
     CONFIGURATIONS["tiny"], width=32, lanes=4, groups=3, ports=2, max_head_dim=64
 )
 SHORT_STEPS = dataclasses.replace(TINY, rows=4)
-TABLE = np.random.default_rng(SEED).integers(-127, 128, TABLE_ENTRIES).tolist()
+TABLE = np.random.default_rng(salted(SEED)).integers(-127, 128, TABLE_ENTRIES).tolist()
 """The writer's activation table."""
 _CAUSES = ("tile", "operand", "drain", "softmax")
 
@@ -80,7 +81,7 @@ class _Bench:
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         self.dut = Array(config=config)
-        self.rng = random.Random(SEED)
+        self.rng = random.Random(salted(SEED))
         self.slots = {"tile": [0] * config.ports, "parameter": [0] * config.ports}
 
     def _chance(self, share: float) -> bool:

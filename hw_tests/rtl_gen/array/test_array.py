@@ -17,6 +17,7 @@ from hw_tests.rtl_gen.array.array_bench import (
     Scenario,
     simulate,
 )
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import gate, requantise, rotate, saturate, table_index
@@ -50,7 +51,7 @@ def _matmul(
     repeats: int = 1,
 ) -> Scenario:
     """`repeats` MATMULs into different places."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(salted(seed))
     width = config.width
     memory = rng.integers(0, 256, (1024, width), np.uint8)
     words = slices * (2 if output in _WORDS16 else 1)
@@ -134,7 +135,7 @@ def _matmul(
 
 def _head_rows(config: AcceleratorConfig) -> Scenario:
     """A MATMUL over one row for each of three sequences."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(salted(SEED))
     width = config.width
     memory = rng.integers(0, 256, (64, width), np.uint8)
     weights = rng.integers(-127, 128, (width, width), np.int8)

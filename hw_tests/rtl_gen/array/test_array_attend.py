@@ -10,6 +10,8 @@ import pytest
 
 from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, simulate
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
+from hw_tests.rtl_gen.attention.online_row import AttentionRow
+from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import output_scale, requantise, softmax_row
@@ -26,7 +28,7 @@ class _Commands:
     def __init__(
         self, config: AcceleratorConfig, *, head_dim: int, column_beats: int, seed: int
     ) -> None:
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(salted(seed))
         self.config, self.head_dim = config, head_dim
         self.blocks, self.segment = max(1, head_dim // config.width), min(config.width, head_dim)
         self.columns = slice(16 * column_beats, 16 * column_beats + self.segment)

@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -104,7 +105,7 @@ class _Bench:
     def __init__(self, config: AcceleratorConfig, tiles: int, slices: int, *, stalls: bool) -> None:
         self.config, self.stalls = config, stalls
         self.tiles, self.slices = tiles, slices
-        self.rng = random.Random(tiles)
+        self.rng = random.Random(salted(tiles))
         self.dut = ArrayControl(config=config)
         self.distances = _Distances(config)
         self.busy: list[int] = []

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -219,7 +220,7 @@ _CASES = {
 @pytest.mark.parametrize("case", _CASES.values(), ids=_CASES.keys())
 def test_steps_and_jobs(case: _Case, causal: int, stalls: bool) -> None:
     seed = 6
-    steps, jobs, gaps = _run(case, causal, random.Random(seed), stalls=stalls)
+    steps, jobs, gaps = _run(case, causal, random.Random(salted(seed)), stalls=stalls)
     want_steps, want_jobs = _expected(case, causal)
     _same(steps, want_steps, seed)
     _same(jobs, want_jobs, seed)
@@ -238,7 +239,7 @@ def test_steps_and_jobs(case: _Case, causal: int, stalls: bool) -> None:
 def test_generation_keeps_ahead_of_the_array() -> None:
     """512 tokens at full size: laying a head out takes well below half of the cycles that its steps take."""
     case = _Case(64, [(0, 512)], config=CONFIGURATIONS["zcu102"])
-    steps, _, gaps = _run(case, 1, random.Random(0), stalls=False)
+    steps, _, gaps = _run(case, 1, random.Random(salted(0)), stalls=False)
     assert sum(gaps) <= 0.2 * sum(step["cycles"] for step in steps)
 
 

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.matmul_schedule import MatmulSchedule
@@ -81,7 +82,7 @@ def test_steps_and_jobs(
     rows: int, head: bool, output: MatmulOutput, rotary_words: int, stalls: bool
 ) -> None:
     seed = 4
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     dut = MatmulSchedule(config=_CONFIG)
     values = dict(source=40, source_stride=7, tiles=3, slices=4, destination=90, output=int(output))
     values |= dict(destination_stride=11, first_channel=64, channels=90, restart=1)

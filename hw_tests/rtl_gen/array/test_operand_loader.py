@@ -10,6 +10,7 @@ from collections import deque
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.issue import Issue
 from rtl_gen.array.operand_loader import OperandLoader
@@ -25,7 +26,7 @@ _START = Issue.START_TO_ISSUE
 
 
 def _data(config: AcceleratorConfig, address: int) -> int:
-    return int.from_bytes(random.Random(address).randbytes(config.width), "little")
+    return int.from_bytes(random.Random(salted(address)).randbytes(config.width), "little")
 
 
 def _words(config: AcceleratorConfig, step: dict[str, int]) -> list[tuple[int, int, int, int]]:
@@ -66,7 +67,7 @@ class _Bench:
     waits: int = 0
 
     def run(self) -> None:
-        self.rng = random.Random(self.seed)
+        self.rng = random.Random(salted(self.seed))
         self.dut = OperandLoader(config=self.config, start_to_issue=_START)
         run(self.dut, self._run)
 
@@ -196,7 +197,7 @@ def _mixture(config: AcceleratorConfig, rng: random.Random, count: int) -> list[
 )
 def test_words_and_fetches(config: AcceleratorConfig, stalls: bool) -> None:
     seed = 11
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     steps = _mixture(config, rng, 25)
     firsts = sum(step.get("fetch_first", 0) for step in steps)
     scores = sorted(rng.sample(range(20, 900), firsts))

@@ -9,6 +9,7 @@ import random
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 
@@ -25,7 +26,7 @@ from rtl_gen.array.parameter_buffer import ParameterBuffer
 )
 def test_channels(config: AcceleratorConfig) -> None:
     seed = 3
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     dut = ParameterBuffer(config=config)
     model = [
         [

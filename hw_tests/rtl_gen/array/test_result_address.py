@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.result_address import ResultAddress
 from rtl_gen.interfaces.result import ResultMode
@@ -13,7 +14,7 @@ from rtl_gen.interfaces.result import ResultMode
 
 def test_words_take_over_their_context() -> None:
     config, seed = CONFIGURATIONS["small"], 9
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     dut = ResultAddress(config=config)
     contexts, words = [], []
     for index in range(30):

@@ -9,6 +9,7 @@ import random
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.tile_buffer import TileBuffer
 
@@ -40,7 +41,7 @@ def _config(width: int, rows: int, ports: int, elements: int = 16) -> Accelerato
 )
 def test_rows_and_columns(config: AcceleratorConfig) -> None:
     seed = 5
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     width, parts = config.width, config.decoder_elements // 16
     dut = TileBuffer(config=config)
     model = [[[0] * width for _ in range(width)] for _ in range(2)]

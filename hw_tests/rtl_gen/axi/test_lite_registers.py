@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
@@ -172,7 +173,7 @@ def test_values(seed: int) -> None:
     masks["window_base_low"] = 0xFFFFF000
 
     async def main(ctx, dut):
-        rng = random.Random(seed)
+        rng = random.Random(salted(seed))
         expected = {}
         names = [n for n, register in MAP.items() if register.access == "rw" and n != "control"]
         rng.shuffle(names)
@@ -336,7 +337,7 @@ def test_interrupt_waits_until_the_device_is_ready() -> None:
 
 def test_counters() -> None:
     async def main(ctx, dut):
-        rng = random.Random(1)
+        rng = random.Random(salted(1))
         totals = dict.fromkeys((name for name, _ in COUNTERS), 0)
         for _ in range(50):
             for name in totals:

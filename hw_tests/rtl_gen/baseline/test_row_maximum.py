@@ -9,6 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import pack, small_config
+from hw_tests.seeds import salted
 from meadow.spec.numerics import block_maximum
 from rtl_gen.baseline.row_maximum import RowMaximum
 
@@ -16,7 +17,7 @@ from rtl_gen.baseline.row_maximum import RowMaximum
 @pytest.mark.parametrize("width", [16, 64])
 @pytest.mark.parametrize("send", [1.0, 0.5])
 def test_maxima_of_rows(width: int, send: float) -> None:
-    rng = random.Random(5)
+    rng = random.Random(salted(5))
     dut = RowMaximum(config=small_config(width))
     half = width // 2
     expected: dict[int, tuple[int, int]] = {}

@@ -9,6 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import pack, small_config
+from hw_tests.seeds import salted
 from meadow.spec.numerics import block_maximum, probability
 from rtl_gen.baseline.row_probabilities import RowProbabilities
 
@@ -16,7 +17,7 @@ from rtl_gen.baseline.row_probabilities import RowProbabilities
 @pytest.mark.parametrize("width", [16, 32, 64])
 @pytest.mark.parametrize("send", [1.0, 0.5])
 def test_rows(width: int, send: float) -> None:
-    rng = random.Random(width)
+    rng = random.Random(salted(width))
     config = small_config(width)
     dut = RowProbabilities(config=config)
     half = width // 2

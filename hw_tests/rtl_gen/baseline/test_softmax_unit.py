@@ -8,6 +8,7 @@ import random
 import pytest
 
 from hw_tests.rtl_gen.vector.vector_bench import STEP, VectorBench, pack, small_config
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import softmax_row
@@ -110,7 +111,7 @@ def test_rows(width: int, stall: float, write_stall: float) -> None:
     # Around the boundaries of half words, blocks and the longest row; rows that do not fill their last group.
     _run(
         small_config(width, lanes=4, words=512),
-        random.Random(seed),
+        random.Random(salted(seed)),
         [
             (rows, keys, causal)
             for rows, keys in ((7, width - 3), (5, width), (6, 2 * width - 1), (3, 4 * width - 2))
@@ -126,7 +127,7 @@ def test_every_length_of_a_short_row(lanes: int) -> None:
     print(f"seed {lanes}")
     _run(
         small_config(16, lanes=lanes, words=512),
-        random.Random(lanes),
+        random.Random(salted(lanes)),
         [
             (rows, keys, causal)
             for rows in (1, 5)
@@ -140,17 +141,17 @@ def test_every_length_of_a_short_row(lanes: int) -> None:
 @pytest.mark.parametrize("bits", [4, 8])
 def test_probability_bits(bits: int) -> None:
     config = small_config(16, words=256, probability_bits=bits)
-    _run(config, random.Random(bits), [(7, 29, True)])
+    _run(config, random.Random(salted(bits)), [(7, 29, True)])
 
 
 def test_many_short_rows_with_a_nearly_blocked_write_port() -> None:
     """Every queue fills up and must hold back what comes before it."""
-    _run(small_config(16, words=512), random.Random(8), [(60, 9, False)], write_stall=0.9)
+    _run(small_config(16, words=512), random.Random(salted(8)), [(60, 9, False)], write_stall=0.9)
 
 
 def test_no_rows() -> None:
     config = small_config(16, words=256)
-    _run(config, random.Random(1), [(0, 5, True), (3, 5, True), (0, 5, False)])
+    _run(config, random.Random(salted(1)), [(0, 5, True), (3, 5, True), (0, 5, False)])
 
 
 @pytest.mark.parametrize("width", [16, 32, 64])
@@ -160,7 +161,7 @@ def test_cycles(width: int) -> None:
     word_cycles = RowProbabilities.word_cycles(config)
     assert word_cycles == (1 if width < 64 else 2)
     cases = [(rows, blocks * width, False) for blocks in (1, 4) for rows in (1, 29)]
-    bench = _run(config, random.Random(2), cases)
+    bench = _run(config, random.Random(salted(2)), cases)
     for words, alone, many in zip((2, 8), *(bench.busy_cycles[n::2] for n in (0, 1)), strict=True):
         assert alone == words * (1 + word_cycles) + SoftmaxUnit.fixed_cycles(config)
         # Alone, the row's total is waited for while the write port is idle; of many rows it is written in between.

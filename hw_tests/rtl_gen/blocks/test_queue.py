@@ -11,6 +11,9 @@ from amaranth.sim import Simulator
 
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
+from hw_tests.seeds import salted
+from rtl_gen.stream.queue import Queue
+from rtl_gen.stream.skid import Skid
 
 PARTS = {
     "queue3": lambda: Queue(shape=16, depth=3),
@@ -23,11 +26,11 @@ PARTS = {
 @pytest.mark.parametrize("name", PARTS)
 def test_order(name: str, producer: float, consumer: float) -> None:
     dut = PARTS[name]()
-    words = [random.Random(1).getrandbits(16) for _ in range(300)]
+    words = [random.Random(salted(1)).getrandbits(16) for _ in range(300)]
     taken, started = [], []
 
     async def feed(ctx):
-        rng = random.Random(2)
+        rng = random.Random(salted(2))
         for word in words:
             while rng.random() < producer:
                 await ctx.tick()
@@ -39,7 +42,7 @@ def test_order(name: str, producer: float, consumer: float) -> None:
             ctx.set(dut.i.valid, 0)
 
     async def take(ctx):
-        rng = random.Random(3)
+        rng = random.Random(salted(3))
         held = None
         cycle = 0
         while len(taken) < len(words):

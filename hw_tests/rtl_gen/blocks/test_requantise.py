@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.numerics import MAX_SHIFT, requantise
 from rtl_gen.blocks.requantise import VALUE_BITS, Requantise
 
@@ -27,7 +28,7 @@ def _cases() -> list[tuple[int, int, int, int, int]]:
             for wide in (0, 1):
                 for relu in (0, 1):
                     cases.append((4 * edge + offset, 1, 2, wide, relu))
-    generator = random.Random(_SEED)
+    generator = random.Random(salted(_SEED))
     for _ in range(1500):
         bits = generator.randint(1, VALUE_BITS)
         value = generator.randrange(-(1 << (bits - 1)), 1 << (bits - 1))

@@ -10,6 +10,7 @@ from typing import Any
 
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, Outputs, Unit
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.ranges import check_command
@@ -85,7 +86,7 @@ class Bench:
 
     def run(self, cycles: int = 6000) -> Sequencer:
         dut = Sequencer(config=CONFIG)
-        chance = random.Random(self.seed)
+        chance = random.Random(salted(self.seed))
 
         async def bench(ctx) -> None:
             busy = {"array": 0, "vector": 0, "loader": 0, "storer": 0, "fetch": 0}

@@ -9,6 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.control.sequencer_bench import CONFIG, numbered, program_of
+from hw_tests.seeds import salted
 from meadow.spec.commands import Opcode
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.control.command_reader import QUEUE_COMMANDS, CommandReader
@@ -17,7 +18,7 @@ from rtl_gen.control.command_reader import QUEUE_COMMANDS, CommandReader
 def run(count: int, taken: float, sent: float, seed: int, program: int = 0, cycles: int = 3000):
     """(reads, entries of both streams with their cycles, cycles of last beats)."""
     print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     dut = CommandReader(config=CONFIG)
     data = program_of([numbered(Opcode.NORM, index) for index in range(count)])
     reads, last_beats = [], []

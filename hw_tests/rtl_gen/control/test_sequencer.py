@@ -16,6 +16,7 @@ from hw_tests.rtl_gen.control.sequencer_bench import (
     numbered,
     program_of,
 )
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Flag, Opcode, Outputs, Unit
 from rtl_gen.control.sequencer import Sequencer
 
@@ -55,7 +56,7 @@ def check(commands: list[Command], outputs: Outputs, seed: int) -> Bench:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_program_order_waits_and_conditions(seed: int) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     commands = []
     for index in range(40):
         opcode = chance.choice([*UNIT_PORT, Opcode.STORE, Opcode.FENCE])

@@ -18,6 +18,7 @@ from hw_tests.rtl_gen.control.sequencer_bench import (
     numbered,
     program_of,
 )
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Flag, Opcode, Outputs, Unit
 from meadow.spec.ranges import check_command
 from meadow.spec.registers import ErrorCode
@@ -286,7 +287,7 @@ def _ends(program: list[bytes]) -> bool:
 @pytest.mark.parametrize("seed", range(25))
 def test_random_programs_end(seed: int) -> None:
     """With the error of the first wrong command, or done; and no unit sees a wrong command or one behind it."""
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     program, wrong = _random_program(chance)
     bench = Bench(b"".join(program), len(program), Outputs.ARGMAX, seed, watchdog=2000)
     bench.run()

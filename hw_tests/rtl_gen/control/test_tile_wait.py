@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 from rtl_gen.control.tile_wait import TileWait
 
@@ -18,7 +19,7 @@ from rtl_gen.control.tile_wait import TileWait
 def test_blame_follows_the_definition(ports: int) -> None:
     config = dataclasses.replace(named_config("tiny"), width=32, ports=ports)
     dut = TileWait(config=config)
-    chance = random.Random(ports)
+    chance = random.Random(salted(ports))
     blamed = [0, 0]
 
     async def bench(ctx: Any) -> None:

@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from rtl_gen.control.watchdog import Watchdog
 
 
@@ -15,7 +16,7 @@ from rtl_gen.control.watchdog import Watchdog
 @pytest.mark.parametrize("seed", range(2))
 def test_against_a_model(limit: int, seed: int) -> None:
     print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     dut = Watchdog()
 
     async def bench(ctx) -> None:

@@ -21,6 +21,7 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     pack_rice,
     reseal,
 )
+from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
@@ -292,7 +293,7 @@ def run(
     outcomes = []
 
     async def trial(ctx: Any, number: int, load: Load) -> Outcome:
-        randoms = [Random(1000 * (seed + 7 * number) + salt) for salt in range(3)]
+        randoms = [Random(salted(1000 * (seed + 7 * number) + salt)) for salt in range(3)]
         commands = [place * _COMMAND_STEP for place in range(len(load.jobs))]
         named = [
             {**job, "command": command} for job, command in zip(load.jobs, commands, strict=True)

@@ -10,6 +10,7 @@ from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check, run
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.streams import LITERAL
 from rtl_gen.decoder.decoder import Decoder
@@ -27,7 +28,7 @@ CODECS = ["raw", "chunk1", "chunk2", "fixed", "rice"]
 
 def load_of(codec: str, config: AcceleratorConfig, seed: int, *, slices: int, tiles: int) -> Load:
     """One stream with all the rare things of its codec: every width, refills at any place, literal groups."""
-    load = Load(config, Random(seed))
+    load = Load(config, Random(salted(seed)))
     if codec == "raw":
         return load.add_raw(slices=slices, tiles=tiles)
     if codec == "rice":
@@ -47,7 +48,7 @@ def load_of(codec: str, config: AcceleratorConfig, seed: int, *, slices: int, ti
 
 
 def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
-    load = Load(config, Random(17), **STALLS[stalls])
+    load = Load(config, Random(salted(17)), **STALLS[stalls])
     beats = config.word_beats
     load.add_raw(slices=2, tiles=2)
     load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=beats - 1)
@@ -79,7 +80,7 @@ def test_mixed_jobs(name: str, stalls: list[str]) -> None:
 def test_random_streams(name: str) -> None:
     loads, config = [], CONFIGS[name]
     for seed in range(3):
-        random = Random(seed)
+        random = Random(salted(seed))
         load = Load(config, random, producer=0.2 * seed, consumer=random.choice([0, 0.6, 0.9]))
         for _ in range(4):
             sizes = {"slices": random.randrange(1, 4), "tiles": random.randrange(1, 5)}
@@ -103,7 +104,7 @@ def test_large_configuration() -> None:
     A beat per cycle or 24 weights, whichever is slower; beside it the table, 4 entries per cycle, and slice ends.
     """
     config = CONFIGURATIONS["zcu102"]
-    mixed = Load(config, Random(1)).add_raw(slices=2, tiles=1)
+    mixed = Load(config, Random(salted(1))).add_raw(slices=2, tiles=1)
     mixed.add_dictionary(slices=2, tiles=1, chunk=2, widths=[3, 6, 9, 12], entries=4096)
     mixed.add_rice(slices=2, tiles=2, widths=[0, 3, 6, LITERAL])
     mixed.add_cache(rows=16, segment_beats=4, column_beats=0)
@@ -111,9 +112,9 @@ def test_large_configuration() -> None:
     mixed.add_dictionary(slices=1, tiles=1, chunk=1, widths=[2, 4, 6, 8], entries=256)
     mixed.add_rice(slices=1, tiles=1, widths=[1, 2, 4, 5])
     sizes = {"slices": 2, "tiles": 3}
-    loads = {"mixed": mixed, "raw": Load(config, Random(3)).add_raw(**sizes)}
+    loads = {"mixed": mixed, "raw": Load(config, Random(salted(3))).add_raw(**sizes)}
     for widths in ([0, 1, 1, 2], [2, 3, 3, 4], [6, LITERAL, LITERAL, LITERAL]):
-        loads[f"rice {widths}"] = Load(config, Random(3)).add_rice(**sizes, widths=widths)
+        loads[f"rice {widths}"] = Load(config, Random(salted(3))).add_rice(**sizes, widths=widths)
     entries = {}
     for chunk, widths in (
         (1, [2, 3, 4, 5]),
@@ -123,7 +124,7 @@ def test_large_configuration() -> None:
     ):
         name = f"dictionary {chunk} {widths}"
         entries[name] = 1 << max(widths)
-        loads[name] = Load(config, Random(3)).add_dictionary(
+        loads[name] = Load(config, Random(salted(3))).add_dictionary(
             **sizes, chunk=chunk, widths=widths, entries=entries[name]
         )
     weights = 6 * config.port_rows * config.width
@@ -137,7 +138,7 @@ def test_large_configuration() -> None:
 
 def test_cache_throughput() -> None:
     """Rows of K/V tiles follow each other without gaps, also from job to job."""
-    load = Load(CONFIGS["small"], Random(4))
+    load = Load(CONFIGS["small"], Random(salted(4)))
     for _ in range(20):
         load.add_cache(rows=load.config.port_rows, segment_beats=1, column_beats=1)
     assert check([load])[0].cycles <= len(load.beats) + Decoder.raw_latency
@@ -186,7 +187,7 @@ def test_index_beyond_the_table() -> None:
     """With one entry less, in the same beats, the last index is one too many; the checksum is right."""
     loads = []
     for chunk in (1, 2):
-        load = Load(CONFIGS["tiny"], Random(9))
+        load = Load(CONFIGS["tiny"], Random(salted(9)))
         load.add_dictionary(slices=1, tiles=1, chunk=chunk, widths=[1, 2, 3, 5], entries=20)
         loads += [load.resealed(entries=19), load]
     outcomes = run(loads)
@@ -198,7 +199,7 @@ def test_index_beyond_the_table() -> None:
 def test_run_without_its_codewords() -> None:
     """A zero in the place of the primer's first word: no 8 codewords in 32 bits; the checksum is right."""
     config = CONFIGS["tiny"]
-    load = Load(config, Random(9)).add_rice(slices=1, tiles=1, widths=[0, 1, 1, 1])
+    load = Load(config, Random(salted(9))).add_rice(slices=1, tiles=1, widths=[0, 1, 1, 1])
     stream = load.stream()
     spoiled = [
         load.spoiled(reseal(stream[: 16 + 16 * sub] + bytes(8) + stream[24 + 16 * sub :]))
@@ -236,7 +237,7 @@ def lost_ends(stream: bytes, random: Random) -> list[bytes]:
 @pytest.mark.parametrize("codec", CODECS)
 def test_spoiled_streams(codec: str) -> None:
     """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset the decoder works."""
-    config, random = CONFIGS["quad"], Random(codec)
+    config, random = CONFIGS["quad"], Random(salted(codec))
     load = load_of(codec, config, 21, slices=2, tiles=3)
     follower = load_of("chunk1", config, 32, slices=1, tiles=1)
     stream = load.stream()
@@ -291,7 +292,9 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
 
 
 def test_latency() -> None:
-    load = Load(CONFIGS["quad"], Random(2)).add_cache(rows=1, segment_beats=1, column_beats=0)
+    load = Load(CONFIGS["quad"], Random(salted(2))).add_cache(
+        rows=1, segment_beats=1, column_beats=0
+    )
     triggers, header = [0], load.config.header_beats
     triggers.append(len(load.beats) + 1 + header)
     load.add_raw(slices=1, tiles=1)

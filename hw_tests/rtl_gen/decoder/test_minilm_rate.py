@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hw_tests.rtl_gen.decoder.decoder_bench import Load, check
+from hw_tests.seeds import salted
 from meadow.compiler.grids import GRIDS, grid_integers
 from meadow.compiler.packing import pack_matrix
 from meadow.golden.quantised import QuantisedLinear
@@ -38,7 +39,7 @@ def stream_load(integers: np.ndarray, codec: str) -> tuple[Load, int]:
     plain = np.zeros(CONFIG.port_rows, [("bias", "<i4"), ("multiplier", "<u2"), ("shift", "<u2")])
     plain["multiplier"] = plain["shift"] = 1
     entries = read_preamble(stream)["entries"] if codec == "dictionary" else 0
-    return Load(CONFIG, Random(0)).add_stream(
+    return Load(CONFIG, Random(salted(0))).add_stream(
         stream, weights, [plain.tobytes()] * SLICES, tiles
     ), entries
 

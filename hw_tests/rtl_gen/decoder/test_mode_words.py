@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.decoder.mode_words import ModeWords
 
@@ -19,7 +20,7 @@ def run(kind: str, counts: list[int], *, seed: int, stall: float, delay: int, fi
     """Slices of `counts` steps; a word arrives `delay` cycles after the step that asks for it was taken. Cycles."""
     print(f"seed={seed}")
     dut = ModeWords(config=CONFIGURATIONS["small"])
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     total = 0
 
     async def bench(ctx):

@@ -12,6 +12,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.decoder.decoder_bench import QUAD
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.layout import pack_fields
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS, STEP_WEIGHTS, Codec
@@ -153,7 +154,7 @@ class Outcome:
 def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int = 0) -> Outcome:
     """Until all jobs are read, or an error has stopped the reader and nothing more leaves it."""
     print(f"seed={seed}")
-    dut, random = StreamReader(config=work.config), Random(seed)
+    dut, random = StreamReader(config=work.config), Random(salted(seed))
     outcome = Outcome()
     events = outcome.events
     outputs = (
@@ -262,7 +263,7 @@ def check(work: Work, **options) -> Outcome:
 
 
 def mixed(config: AcceleratorConfig, seed: int) -> Work:
-    random = Random(seed)
+    random = Random(salted(seed))
     work = Work(config, random)
     for _ in range(12):
         sizes = {"slices": random.randrange(1, 4), "tiles": random.randrange(1, 3)}
@@ -292,15 +293,15 @@ def test_jobs_of_every_kind(name: str, stalls: str, seed: int) -> None:
 
 def test_rate() -> None:
     """A beat per cycle; 3 cycles behind a preamble, 1 or 3 more per table beat, 1 for the end of a stream."""
-    raw = Work(QUAD, Random(1)).add_stream(Codec.RAW, 1, 40)
+    raw = Work(QUAD, Random(salted(1))).add_stream(Codec.RAW, 1, 40)
     assert check(raw).cycles == len(raw.beats[0]) + 3 + 1
-    cache = Work(QUAD, Random(1))
+    cache = Work(QUAD, Random(salted(1)))
     for _ in range(10):
         cache.add_cache(4, 1)
     assert check(cache).cycles == 40
     cycles = []
     for chunk, entries in ((1, 16), (1, 256), (2, 8), (2, 256)):
-        work = Work(QUAD, Random(1)).add_stream(Codec.DICTIONARY, 1, 1, chunk, entries, 1)
+        work = Work(QUAD, Random(salted(1))).add_stream(Codec.DICTIONARY, 1, 1, chunk, entries, 1)
         cycles.append(check(work).cycles)
     assert cycles[1] - cycles[0] == 15 * 4 and cycles[3] - cycles[2] == 31 * 2
 
@@ -308,7 +309,7 @@ def test_rate() -> None:
 def spoiled(codec: Codec, beats: Sequence[bytes] | None = None, cut: int = 0, more: int = 0):
     """A cache job, a stream whose job has fewer or more beats than it needs, and one behind it."""
     chunk = 2 if codec == Codec.DICTIONARY else 0
-    work = Work(QUAD, Random(5)).add_cache(2, 1)
+    work = Work(QUAD, Random(salted(5))).add_cache(2, 1)
     work.add_stream(codec, 2, 1, chunk, 20 * (chunk == 2))
     content = list(beats or work.beats[1])
     work.beats[1] = content[: len(content) - cut] + [bytes(16)] * more

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.streams import LITERAL, PRIMER_WORDS, RUN_BITS, RUN_WEIGHTS, SUBSTREAMS
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.substreams import SubStreamPair
@@ -180,7 +181,7 @@ def expected_parts(matrix: Matrix, issues: list[int]) -> list[tuple[int, int]]:
 def check(seed: int, gap: float, matrices: list[Matrix], *, full_rate: bool = False) -> None:
     """The matrices one after the other: weights, latency and every refill."""
     print(f"seed={seed} gap={gap}")
-    bench = Bench(random.Random(seed), gap=gap)
+    bench = Bench(random.Random(salted(seed)), gap=gap)
     expected: list[tuple[int, int]] = []
 
     async def program(ctx):
@@ -200,13 +201,13 @@ def check(seed: int, gap: float, matrices: list[Matrix], *, full_rate: bool = Fa
 
 @pytest.mark.parametrize("gap", [0.3, 0.7])
 def test_changing_k(gap: float) -> None:
-    rng = random.Random(1)
+    rng = random.Random(salted(1))
     check(2, gap, [random_matrix(rng, 50, tuple(rng.sample(KS, 4))) for _ in range(2)])
 
 
 def test_full_rate() -> None:
     """A step per cycle, of each k and of all mixed."""
-    rng = random.Random(3)
+    rng = random.Random(salted(3))
     matrices = [random_matrix(rng, 12, (k,)) for k in KS]
     check(4, 0.0, [*matrices, random_matrix(rng, 60, KS)], full_rate=True)
 
@@ -217,7 +218,7 @@ def test_words_are_used_at_once(gap: float) -> None:
 
     At full rate that step is issued 4 cycles later.
     """
-    rng = random.Random(5)
+    rng = random.Random(salted(5))
     matrices = []
     for lead in range(8, 33):
         matrix = Matrix()
@@ -239,7 +240,7 @@ def test_long_runs(kind: str) -> None:
 
     A literal group before the last one makes no difference.
     """
-    rng = random.Random(7)
+    rng = random.Random(salted(7))
     bench = Bench(rng, gap=0.2)
     expected: list[int] = []
 

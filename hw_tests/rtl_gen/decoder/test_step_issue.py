@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.step_issue import StepIssue
@@ -97,13 +98,13 @@ def run(slices, *, seed=0, producer=0.0, consumer=0.0, cut=0, limit=6000) -> Out
     print(f"seed={seed} producer={producer} consumer={consumer}")
     dut, outcome = Pair(), Outcome()
     issue = dut.issue
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     stream = b"".join(part.payload for part in slices)
     beats = [stream[start : start + 16] for start in range(0, len(stream), 16)]
     beats = beats[: len(beats) - cut]
 
     async def feed(ctx):
-        local = random.Random(seed + 1)
+        local = random.Random(salted(seed + 1))
         for beat in beats:
             while local.random() < producer:
                 await ctx.tick()
@@ -221,7 +222,7 @@ def mixed(rng: random.Random, count: int) -> list[Slice]:
 @pytest.mark.parametrize(("producer", "consumer"), [(0, 0), (0.4, 0), (0, 0.5), (0.2, 0.3)])
 @pytest.mark.parametrize("seed", range(3))
 def test_slices(seed: int, producer: float, consumer: float) -> None:
-    slices = mixed(random.Random(seed), 10)
+    slices = mixed(random.Random(salted(seed)), 10)
     outcome = run(slices, seed=seed, producer=producer, consumer=consumer)
     assert [len(part) for part in outcome.issues] == [len(part.steps) for part in slices]
     assert not outcome.underrun
@@ -234,11 +235,11 @@ NARROW = {"rice": [0, 1, 2, 2], "chunk1": [0, 1, 2, 3], "chunk2": [0, 2, 4, 6]}
 @pytest.mark.parametrize("kind", NARROW)
 def test_a_step_per_cycle(kind: str, fixed: bool) -> None:
     """Steps of at most four words are issued in every cycle, mode words or not."""
-    part = packed(kind, NARROW[kind], 96, random.Random(1), fixed and kind != "rice")
+    part = packed(kind, NARROW[kind], 96, random.Random(salted(1)), fixed and kind != "rice")
     for step in part.steps:
         assert kind == "rice" or len(step["content"]) <= 16
     if kind == "rice":  # two refills of a step on average
-        part = packed(kind, [0, 1, 0, 1], 96, random.Random(1))
+        part = packed(kind, [0, 1, 0, 1], 96, random.Random(salted(1)))
     (issues,) = run([part]).issues
     assert issues[0] == StepIssue.start_latency
     assert issues == list(range(issues[0], issues[0] + len(issues)))
@@ -247,10 +248,10 @@ def test_a_step_per_cycle(kind: str, fixed: bool) -> None:
 @pytest.mark.parametrize("kind", NARROW)
 @pytest.mark.parametrize("cut", [1, 2, 5])
 def test_underrun(kind: str, cut: int) -> None:
-    part = packed(kind, [3, 4, 5, 6], 40, random.Random(cut))
+    part = packed(kind, [3, 4, 5, 6], 40, random.Random(salted(cut)))
     assert run([part], cut=cut).underrun
 
 
 def test_no_payload_at_all() -> None:
-    part = packed("chunk1", [1, 2, 3, 4], 2, random.Random(1))
+    part = packed("chunk1", [1, 2, 3, 4], 2, random.Random(salted(1)))
     assert run([part], cut=len(part.payload) // 16).underrun

@@ -18,6 +18,7 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     pack_rice,
     reseal,
 )
+from hw_tests.seeds import salted
 from meadow.golden.streams import StreamError, unpack_stream
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 
@@ -43,7 +44,7 @@ def agree(
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("codec", ["raw", "chunk1", "chunk2", "fixed1", "fixed2", "rice"])
 def test_the_golden_unpacker_agrees(codec: str, seed: int, config: str) -> None:
-    random, chosen = Random(f"{codec} {seed}"), CONFIGURATIONS[config]
+    random, chosen = Random(salted(f"{codec} {seed}")), CONFIGURATIONS[config]
     count, tiles = random.randrange(1, 4), random.randrange(1, 4)
     size = tiles * chosen.port_rows * chosen.width
     headers = [draw_header(random, chosen.port_rows) for _ in range(count)]
@@ -78,7 +79,7 @@ def test_a_small_rice_stream_by_hand() -> None:
     """One group of 64 zeros but for its first weight, k = 0: every codeword is a one, the first has three zeros before."""
     config = CONFIGURATIONS["tiny"]
     group = bytes([0xFE]) + bytes(255)  # -2 is z = 3
-    header = draw_header(Random(0), config.port_rows)
+    header = draw_header(Random(salted(0)), config.port_rows)
     stream = pack_rice([group], [header], widths=[0, 8, 8, 8])
     primer, payload = stream[16 : 16 + 128], stream[16 + 128 + 128 :]
     ones = (1 << 32) - 1
@@ -93,7 +94,7 @@ def test_a_small_rice_stream_by_hand() -> None:
 def test_the_order_of_a_rice_payload_by_hand() -> None:
     """20 groups of zeros in mode 1, k = 0: a run is 8 ones, so every fourth group finishes a word of each sub-stream."""
     config = CONFIGURATIONS["tiny"]
-    weights, header = bytes(20 * 64), draw_header(Random(0), config.port_rows)
+    weights, header = bytes(20 * 64), draw_header(Random(salted(0)), config.port_rows)
     stream = pack_rice([weights], [header], widths=[8, 0, 1, 2])
     modes = bytes.fromhex("55555555 55000000")  # of 16 groups, and in the first step of 4 more
     refills = bytes([255]) * 32 + bytes(
@@ -106,7 +107,7 @@ def test_the_order_of_a_rice_payload_by_hand() -> None:
 
 def test_a_field_of_the_preamble_can_be_replaced() -> None:
     config = CONFIGURATIONS["tiny"]
-    random = Random(1)
+    random = Random(salted(1))
     headers, slices = [draw_header(random, 16)], [random.randbytes(256)]
     stream = pack_raw(slices, headers)
     assert reseal(stream) == stream

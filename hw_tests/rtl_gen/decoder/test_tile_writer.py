@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.decoder.tile_writer import SLOTS, TileWriter
 
@@ -77,7 +78,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
     print(f"seed={seed} producer={producer} consumer={consumer}")
 
     async def feed(ctx, port, payloads, salt, taken):
-        rng = random.Random(seed + salt)
+        rng = random.Random(salted(seed + salt))
         cycle = 0
         for payload in payloads:
             while rng.random() < producer:
@@ -99,7 +100,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
         await feed(ctx, dut.i_part, load.parts, 2, outcome.taken)
 
     async def collect(ctx):
-        rng = random.Random(seed)
+        rng = random.Random(salted(seed))
         blank: list[int | None] = [None] * config.width
         slots = [[list(blank) for _ in range(config.port_rows)] for _ in range(SLOTS)]
         credits, held, begun, cycle = SLOTS, 0, False, 0
@@ -143,7 +144,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
 
 
 def mixed(config: AcceleratorConfig) -> Load:
-    load, rng = Load(), random.Random(9)
+    load, rng = Load(), random.Random(salted(9))
     beats = config.word_beats
     load.weights(config, rng, 2, 2, wide=True)
     load.cache(config, rng, rows=0, segment_beats=1, column_beats=0)
@@ -170,7 +171,7 @@ def test_mixed_jobs(name: str, stalls: str) -> None:
 def test_throughput(name: str, wide: bool) -> None:
     """A part per cycle across tiles and jobs; a wide one that is split takes two."""
     config = CONFIGS[name]
-    load, rng = Load(), random.Random(1)
+    load, rng = Load(), random.Random(salted(1))
     load.weights(config, rng, 2, 2, wide=wide)
     load.weights(config, rng, 1, 2, wide=wide)
     outcome = run(config, load, 0.0, 0.0)

@@ -8,6 +8,7 @@ import random
 
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import FIELDS, AttendPart, Command, Opcode, RowSet, TrafficClass
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Step
@@ -164,7 +165,7 @@ def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=Non
                 totals[index] += len(part)
 
     async def feed(ctx):
-        rng = random.Random(seed)
+        rng = random.Random(salted(seed))
         set_step(ctx, dut.step, step)
         for index, command in enumerate(commands):
             while rng.random() < producer:
@@ -179,7 +180,7 @@ def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=Non
 
     def taker(stream, port, result, salt):
         async def take(ctx):
-            rng = random.Random(seed * 100 + salt)
+            rng = random.Random(salted(seed * 100 + salt))
             if port == blocked:
                 await ctx.tick().repeat(600)
                 progress.append([len(part) for part in reads])

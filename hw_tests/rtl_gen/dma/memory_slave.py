@@ -8,6 +8,7 @@ from collections import deque
 
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from rtl_gen.dma.bursts import max_burst_beats
 
 __all__ = ["BASE", "STALLS", "Memory", "send", "start", "word"]
@@ -30,7 +31,7 @@ class Memory:
     def __init__(self, dut, *, latency=4, stall=0.0, seed=0, bad=(), base=BASE, window=1 << 16):
         self.dut, self.latency, self.stall, self.bad = dut, latency, stall, bad
         self.base, self.window = base, window
-        self.rng = random.Random(seed)
+        self.rng = random.Random(salted(seed))
         self.written: dict[int, tuple[int, int]] = {}
         self.read_bursts: list[tuple[int, int]] = []
         self.write_bursts: list[tuple[int, int]] = []

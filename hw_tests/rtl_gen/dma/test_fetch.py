@@ -19,6 +19,7 @@ from hw_tests.rtl_gen.dma.fetch_bench import (
     set_step,
     tile_order,
 )
+from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -97,7 +98,7 @@ STALLS = {
 @pytest.mark.parametrize("seed", range(2))
 def test_against_enumeration(name: str, seed: int, stalls: str) -> None:
     config = CONFIGS[name]
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     step = random_step(rng, config)
     commands = program(rng, config, 8, step.sequences[0].tokens)
     reads, fills, _ = run(config, commands, step, seed=seed, **STALLS[stalls])
@@ -204,7 +205,7 @@ def test_latency() -> None:
     seen = []
 
     async def bench(ctx):
-        command = matmul(random.Random(0))
+        command = matmul(random.Random(salted(0)))
         ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
         ctx.set(dut.i_command.valid, 1)
         for cycle in range(12):
@@ -246,7 +247,7 @@ def test_cycles_per_tile() -> None:
 
 def test_what_a_descriptor_cannot_name() -> None:
     """Offsets and lengths beyond its bits are descriptors of 0 beats, which no port reads; no wrapped address is."""
-    rng = random.Random(3)
+    rng = random.Random(salted(3))
     config = CONFIGS["small"]
     step = Step((Sequence((1 << 32) - 700, 40, 3), Sequence(1000, 5, 2, 3)))
     commands = []

@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet, Space
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -125,7 +126,7 @@ def _run(
 def test_words_reach_their_space(width: int, ports: int, send: float, accept: float) -> None:
     seed = 13 * width + ports
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = _config(width, ports)
     commands = []
     for row_set, rows, space in (
@@ -162,7 +163,7 @@ def test_every_port_takes_a_beat_per_cycle(width: int, ports: int) -> None:
         "rows": 8,
         "space": 0,
     }
-    _, _, cycles = _run(config, [fields], random.Random(1), send=1.0, accept=1.0)
+    _, _, cycles = _run(config, [fields], random.Random(salted(1)), send=1.0, accept=1.0)
     beats = 8 * 20 * config.word_beats // ports
     assert cycles[0] <= beats + 6 + Loader.LATENCY + ports
 
@@ -177,6 +178,6 @@ def test_latency_of_a_word() -> None:
         "rows": 1,
         "space": 0,
     }
-    _, _, cycles = _run(config, [fields], random.Random(1), send=1.0, accept=1.0)
+    _, _, cycles = _run(config, [fields], random.Random(salted(1)), send=1.0, accept=1.0)
     # Command, PREPARE, SHARE, MULTIPLY, START, the beat, LATENCY, and one cycle to notice the end.
     assert cycles[0] == 5 + Loader.LATENCY + 2

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from hw_tests.rtl_gen.dma.memory_slave import STALLS, Memory, send, start, word
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.bursts import BurstSplitter
@@ -33,17 +34,17 @@ def descriptors(rng: random.Random, count: int, largest: int) -> list[dict[str, 
 @pytest.mark.parametrize("name", ["tiny", "zcu102"])
 def test_reads(name: str, stalls: str) -> None:
     producer, consumer = STALLS[stalls]
-    rng = random.Random(7)
+    rng = random.Random(salted(7))
     dut = MemoryPort(config=CONFIGURATIONS[name])
     work = descriptors(rng, 25, 90)
     memory = Memory(dut, stall=producer, seed=1)
     beats = [0] * 8
 
     async def feed(ctx):
-        await send(ctx, dut.i_read, work, random.Random(2), producer)
+        await send(ctx, dut.i_read, work, random.Random(salted(2)), producer)
 
     async def take(ctx):
-        consumer_rng = random.Random(3)
+        consumer_rng = random.Random(salted(3))
         for descriptor in work:
             for beat in range(descriptor["beats"]):
                 while consumer_rng.random() < consumer:
@@ -82,7 +83,7 @@ def test_read_throughput(length: int) -> None:
     memory = Memory(dut, latency=64)
 
     async def feed(ctx):
-        await send(ctx, dut.i_read, work, random.Random(0), 0.0)
+        await send(ctx, dut.i_read, work, random.Random(salted(0)), 0.0)
 
     async def take(ctx):
         ctx.set(dut.o_beat.ready, 1)
@@ -100,7 +101,7 @@ def test_read_throughput(length: int) -> None:
 @pytest.mark.parametrize("stalls", STALLS)
 def test_writes(stalls: str) -> None:
     producer, consumer = STALLS[stalls]
-    rng = random.Random(11)
+    rng = random.Random(salted(11))
     dut = MemoryPort(config=CONFIGURATIONS["small"])
     work = descriptors(rng, 20, 70)
     memory = Memory(dut, stall=consumer, seed=4)
@@ -113,10 +114,10 @@ def test_writes(stalls: str) -> None:
 
     async def feed(ctx):
         plain = [{k: v for k, v in d.items() if k != "route"} for d in work]
-        await send(ctx, dut.i_write, plain, random.Random(5), producer)
+        await send(ctx, dut.i_write, plain, random.Random(salted(5)), producer)
 
     async def feed_data(ctx):
-        await send(ctx, dut.i_write_data, data, random.Random(6), producer)
+        await send(ctx, dut.i_write_data, data, random.Random(salted(6)), producer)
 
     async def wait(ctx):
         while len(counted) < len(data):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from hw_tests.rtl_gen.dma.memory_slave import BASE, STALLS, Memory, send, start, word
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.registers import ErrorCode
 from rtl_gen.blocks.queue import Queue
@@ -45,9 +46,9 @@ def test_window(port: str, offset: int, beats: int) -> None:
     async def main(ctx):
         await ctx.tick()
         good = {"offset": 999, "beats": 1, "command": 3}
-        await send(ctx, dut.i_read, [good], random.Random(0), 0.0)
+        await send(ctx, dut.i_read, [good], random.Random(salted(0)), 0.0)
         wrong = {"offset": offset, "beats": beats, "command": 0xABCDEF}
-        await send(ctx, getattr(dut, port), [wrong], random.Random(0), 0)
+        await send(ctx, getattr(dut, port), [wrong], random.Random(salted(0)), 0)
         await watch(ctx, dut, errors, 40)
 
     start(dut, memory, main=main)
@@ -69,11 +70,11 @@ def test_window_over_the_top_of_the_address_space(config, port: str) -> None:
     async def main(ctx):
         await ctx.tick()
         work = [{"offset": at, "beats": n, "command": i} for i, (at, n) in enumerate(wrong)]
-        await send(ctx, getattr(dut, port), work, random.Random(0), 0.0)
+        await send(ctx, getattr(dut, port), work, random.Random(salted(0)), 0.0)
         await watch(ctx, dut, errors, 60)
         assert not memory.read_bursts and not memory.write_bursts
         inside = [{"offset": 511, "beats": 1}, {"offset": 500, "beats": 12}]
-        await send(ctx, dut.i_read, inside, random.Random(0), 0.0)
+        await send(ctx, dut.i_read, inside, random.Random(salted(0)), 0.0)
         await watch(ctx, dut, errors, 60)
 
     start(dut, memory, main=main)
@@ -92,7 +93,7 @@ def test_whole_address_space() -> None:
         await ctx.tick()
         work = [((1 << 28) - 1, 1), ((1 << 28) - 1, 2), (0, 1), (1 << 28, 1)]
         work = [{"offset": at, "beats": n, "command": n} for at, n in work]
-        await send(ctx, dut.i_read, work, random.Random(0), 0.0)
+        await send(ctx, dut.i_read, work, random.Random(salted(0)), 0.0)
         await watch(ctx, dut, errors, 40)
 
     start(dut, memory, main=main)
@@ -110,7 +111,7 @@ def test_bad_response(write: bool) -> None:
         ctx.set(dut.o_beat.ready, 1)
         port = dut.i_write if write else dut.i_read
         work = [{"offset": 0, "beats": 48, "command": 77}]
-        await send(ctx, port, work, random.Random(0), 0.0)
+        await send(ctx, port, work, random.Random(salted(0)), 0.0)
         ctx.set(dut.i_write_data.valid, 1)
         await watch(ctx, dut, errors, 100)
 
@@ -135,7 +136,7 @@ def cut(offset: int, beats: int) -> list[int]:
 def test_commands_are_named(kind: str, stalls: str) -> None:
     """Many descriptors of many commands at once in both directions; every fault names its own."""
     producer, consumer = STALLS[stalls]
-    rng = random.Random(f"{kind} {stalls}")
+    rng = random.Random(salted(f"{kind} {stalls}"))
     dut = MemoryPort(config=TINY)
     reads, writes, bad, expected = [], [], set(), []
     for index in range(24):
@@ -159,17 +160,17 @@ def test_commands_are_named(kind: str, stalls: str) -> None:
     errors: list[tuple[int, int, int]] = []
 
     async def feed_reads(ctx):
-        await send(ctx, dut.i_read, reads, random.Random(2), producer)
+        await send(ctx, dut.i_read, reads, random.Random(salted(2)), producer)
 
     async def feed_writes(ctx):
-        await send(ctx, dut.i_write, writes, random.Random(5), producer)
+        await send(ctx, dut.i_write, writes, random.Random(salted(5)), producer)
 
     async def collect(ctx):
         await watch(ctx, dut, errors, 1 << 30)
 
     async def main(ctx):
         ctx.set(dut.i_write_data.valid, 1)
-        take = random.Random(4)
+        take = random.Random(salted(4))
         for _ in range(8000):
             ctx.set(dut.o_beat.ready, take.random() >= consumer)
             await ctx.tick()
@@ -286,8 +287,8 @@ def test_data_of_a_write_outside_goes_nowhere(after: int) -> None:
             assert not ctx.get(dut.axi.awvalid)
         assert ctx.get(dut.idle)
         ctx.set(dut.flush, 0)
-        await send(ctx, dut.i_write, [{"offset": 9, "beats": 1}], random.Random(0), 0.0)
-        await send(ctx, dut.i_write_data, [0x600D], random.Random(0), 0.0)
+        await send(ctx, dut.i_write, [{"offset": 9, "beats": 1}], random.Random(salted(0)), 0.0)
+        await send(ctx, dut.i_write_data, [0x600D], random.Random(salted(0)), 0.0)
         await ctx.tick().until(~dut.writes_pending)
 
     start(dut, memory, main=main)
@@ -312,7 +313,7 @@ async def _flushed(ctx, dut, memory: Memory, rng: random.Random) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_flush(seed: int) -> None:
     """At random cycles of any traffic, also with data that never comes and faults: it ends, and the port works."""
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     dut = MemoryPort(config=TINY)
     memory = Memory(dut, latency=12, stall=0.3 * (seed & 1), seed=seed, bad={BASE + 16 * 40})
     counter = itertools.count(1000)

@@ -17,6 +17,7 @@ from cosim.dram_presets import DRAM_PRESETS
 from cosim.library import DramCounters, DramSettings, Simulation
 from cosim.verilator_build import build_library
 from hw_tests.rtl_gen.dma.read_bench import PORT_REGISTERS, read_bench_verilog
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 
 CONFIG = CONFIGURATIONS["zcu102"]
@@ -58,7 +59,7 @@ def library() -> Path:
 
 @pytest.fixture(scope="module")
 def memory() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, 1 << 21, dtype=np.uint8)
+    return np.random.default_rng(salted(1)).integers(0, 256, 1 << 21, dtype=np.uint8)
 
 
 @pytest.fixture

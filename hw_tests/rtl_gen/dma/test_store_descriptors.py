@@ -9,6 +9,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import Opcode
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.step import Sequence, Step
@@ -79,7 +80,7 @@ def draw_step(rng: random.Random) -> Step:
 @pytest.mark.parametrize("stall", [0.0, 0.6])
 @pytest.mark.parametrize("port", range(CONFIG.ports))
 def test_any_values(port: int, stall: float) -> None:
-    rng = random.Random(port)
+    rng = random.Random(salted(port))
     m = Module()
     m.submodules.share = share = StoreShare(config=CONFIG, port=port)
     m.submodules.dut = dut = StoreDescriptors(config=CONFIG)

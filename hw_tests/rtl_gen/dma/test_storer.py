@@ -10,6 +10,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -186,7 +187,7 @@ def test_stores_of_every_kind(
     for head_all in (False, True):
         seed = f"{width} {ports} {accept} {head_all}"
         print(f"seed {seed}")
-        rng = random.Random(seed)
+        rng = random.Random(salted(seed))
         config = _config(width, ports)
         step = Step(_STEP.sequences, head_all=head_all)
         commands = _commands(config, rng)
@@ -218,7 +219,7 @@ def test_contiguous_rows_make_one_descriptor() -> None:
         config,
         [_cache_store(config, 3, 2)],
         _STEP,
-        random.Random(2),
+        random.Random(salted(2)),
         accept=1.0,
         describe=1.0,
         operand=0.0,
@@ -235,7 +236,9 @@ def test_one_table_entry() -> None:
     step = Step((Sequence(7_000, 2, 9, 0),))
     for segments in (1, 3):
         fields = _cache_store(config, segments, 1)
-        run = _Run(config, [fields], step, random.Random(2), accept=1.0, describe=1.0, operand=0.0)
+        run = _Run(
+            config, [fields], step, random.Random(salted(2)), accept=1.0, describe=1.0, operand=0.0
+        )
         assert run.dram == _expected(config, run.content, fields, step)
 
 
@@ -253,7 +256,9 @@ def test_busy_waits_for_requests_that_the_memory_holds_back() -> None:
         "traffic": 2,
     }
     fields |= {"offset": 9, "segment_stride": 0}
-    run = _Run(config, [fields], _STEP, random.Random(2), accept=1.0, describe=1.0, operand=0.97)
+    run = _Run(
+        config, [fields], _STEP, random.Random(salted(2)), accept=1.0, describe=1.0, operand=0.97
+    )
     assert run.dram == _expected(config, run.content, fields, _STEP)
 
 
@@ -262,7 +267,9 @@ def test_every_port_moves_a_beat_per_cycle(width: int, ports: int, segments: int
     config = _config(width, ports)
     step = Step((Sequence(0, 0, 32, 0),))
     fields = _cache_store(config, segments, config.word_beats)
-    run = _Run(config, [fields], step, random.Random(2), accept=1.0, describe=1.0, operand=0.0)
+    run = _Run(
+        config, [fields], step, random.Random(salted(2)), accept=1.0, describe=1.0, operand=0.0
+    )
     beats = 32 * segments * config.word_beats // ports
     assert len(run.dram) == beats * ports
     # Beyond a fixed start-up, only the model's write engine costs: a cycle per descriptor.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
 from rtl_gen.lane.lane import BUNDLES
@@ -171,7 +172,7 @@ def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None
 
     `lanes()`: the Lane objects after elaboration, whose conflict flag must stay 0.
     """
-    generator = random.Random(seed)
+    generator = random.Random(salted(seed))
     found: dict[tuple[int, int], bytes] = {}
 
     async def bench(ctx: Any) -> None:

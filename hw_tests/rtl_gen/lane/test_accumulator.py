@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 from meadow.spec.numerics import rounding_shift
 from rtl_gen.interfaces.lane import Target
@@ -22,7 +23,7 @@ def test_random_updates_and_drains() -> None:
     dut = Accumulator(config=config)
     latency = LaneLatency.of(config)
     assert (latency.accumulate, latency.revisit) == (dut.LATENCY, dut.REVISIT)
-    generator = random.Random(_SEED)
+    generator = random.Random(salted(_SEED))
     limit = (1 << 24) - 1
     model: dict[tuple[Target, int], list[int]] = {}
     shifts: dict[int, int] = {}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 from rtl_gen.lane.dot_product import DotProduct, operand_bits
 
@@ -21,7 +22,7 @@ def test_exact_sums_one_row_per_cycle(width: int, bits: int) -> None:
     config = dataclasses.replace(named_config("tiny"), width=width, probability_bits=bits)
     dut = DotProduct(config=config)
     assert operand_bits(config) == max(8, bits + 1)
-    numbers = np.random.default_rng(_SEED)
+    numbers = np.random.default_rng(salted(_SEED))
     high = (1 << (operand_bits(config) - 1)) - 1
     rows = numbers.integers(-128, 128, (24, width))
     operands = numbers.integers(-high - 1, high + 1, (24, width))

@@ -11,6 +11,7 @@ import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.lane.lane_script import LaneScript, play
+from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 from meadow.spec.numerics import requantise
 from rtl_gen.interfaces.lane import DrainMode, Target
@@ -22,7 +23,7 @@ _SEED = 20
 def test_every_bundle_leaves_one_cycle_later_unchanged() -> None:
     config = named_config("tiny")
     dut = Lane(config=config)
-    generator = random.Random(_SEED)
+    generator = random.Random(salted(_SEED))
 
     async def bench(ctx: Any) -> None:
         for _ in range(40):
@@ -43,7 +44,7 @@ def test_takes_its_own_word_and_emits_at_its_own_time(index: int) -> None:
     """Both words pass by; lane `index` multiplies its own one."""
     config = named_config("tiny")
     dut = Lane(config=config)
-    numbers = np.random.default_rng(_SEED)
+    numbers = np.random.default_rng(salted(_SEED))
     script = LaneScript(config)
     x = numbers.integers(-127, 128, (2, config.width), np.int8)
     weights = numbers.integers(-127, 128, (config.width, config.width), np.int8)

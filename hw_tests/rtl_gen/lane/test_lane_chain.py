@@ -13,6 +13,9 @@ from amaranth.lib import wiring
 
 from hw_tests.rtl_gen.lane.lane_script import LaneScript, play
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
+from hw_tests.rtl_gen.array.lane_script import LaneScript, play
+from hw_tests.rtl_gen.attention.online_row import AttentionRow
+from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.numerics import output_scale, requantise
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
@@ -59,7 +62,7 @@ def test_matmul_in_every_output_mode(name: str) -> None:
     """Slices alternate between the buffers; each is drained while the next one accumulates."""
     config = _CONFIGS[name]
     width, lanes, tiles = config.width, config.lanes, 2
-    numbers, generator = np.random.default_rng(_SEED), random.Random(_SEED)
+    numbers, generator = np.random.default_rng(salted(_SEED)), random.Random(salted(_SEED))
     script = LaneScript(config)
     x = _int8(numbers, config.groups, lanes, tiles, width)
     modes = [DrainMode.INT8, DrainMode.RELU8, DrainMode.INT16, DrainMode.INT8]
@@ -104,7 +107,7 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
     """Tile order K0 K1 V0 K2 V1 V2; rows of the second command start from scratch. Lanes share keys by `heads`."""
     config = _CONFIGS[name]
     width, lanes, groups, blocks = config.width, config.lanes, config.groups, 3
-    numbers = np.random.default_rng(_SEED + causal)
+    numbers = np.random.default_rng(salted(_SEED + causal))
     score = (40000, 17 if width == 16 else 18)
     parameters = [(0, *score), *[(12345, 7, 3)] * (config.rows - 1)] * config.step_cycles
     script = LaneScript(config)
@@ -195,7 +198,7 @@ def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
     """Scores leave as words, masked ones at the bottom; probabilities and totals that come as words make the output."""
     config = _CONFIGS[name]
     width, lanes, groups, half = config.width, config.lanes, config.groups, config.width // 2
-    numbers = np.random.default_rng(_SEED + causal)
+    numbers = np.random.default_rng(salted(_SEED + causal))
     script = LaneScript(config)
     score = (40000, 17)
     query, keys = _int8(numbers, groups, lanes, width), _int8(numbers, width, width)

@@ -13,6 +13,7 @@ import pytest
 from amaranth.hdl import Cat, Elaboratable, EnableInserter, Module, Signal
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig, named_config
 from rtl_gen.interfaces.lane import DrainMode, Target
 from rtl_gen.lane.lane import BUNDLES, Lane
@@ -195,7 +196,7 @@ def _simulate(
     rest: int | None = None,
 ) -> tuple[int, int, int]:
     """Cycles in which the words differ, cycles with a word, cycles with a stopped clock."""
-    chance = random.Random(seed)
+    chance = random.Random(salted(seed))
     script = _Script(config, chance, rest)
     for _ in range(rounds):
         script.round()
@@ -246,7 +247,7 @@ def test_a_clock_that_stops_too_early_is_found(counter: str) -> None:
 def test_the_gate_is_open_while_something_enters_and_as_long_after_it() -> None:
     config = _config("two_lanes")
     activity = LaneActivity(config=config)
-    chance = random.Random(3)
+    chance = random.Random(salted(3))
 
     async def bench(ctx: Any) -> None:
         last = {"array": -1, "drain": -1}  # a reset counts as both

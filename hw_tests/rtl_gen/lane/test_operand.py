@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 from rtl_gen.lane.operand import Operand
 
@@ -18,7 +19,7 @@ _SEED = 17
 def test_follows_a_register_model() -> None:
     config = named_config("tiny")
     dut = Operand(config=config)
-    generator = random.Random(_SEED)
+    generator = random.Random(salted(_SEED))
     width, rows, half = config.width, config.rows, config.width // 2
 
     async def bench(ctx: Any) -> None:

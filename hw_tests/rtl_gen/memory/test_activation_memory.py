@@ -9,6 +9,7 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.commands import Unit
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.interfaces.memory import READ_CLIENTS
@@ -44,7 +45,7 @@ def _config(width: int) -> AcceleratorConfig:
 def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float) -> None:
     seed = 1 + width
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = _config(width)
     dut = ActivationMemory(config=config)
     content = [0] * 256
@@ -125,7 +126,7 @@ _UNIT_OF = {
 def test_words_outside(seed: int) -> None:
     """They name the unit and the array's command, are answered like others, and nothing is written."""
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = _config(16)
     dut = ActivationMemory(config=config)
     outside = [256, 257, 511, 512, 4096, (1 << 20) - 1, (1 << 20) - 256]

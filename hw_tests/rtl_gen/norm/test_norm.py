@@ -8,6 +8,7 @@ import random
 import pytest
 
 from hw_tests.rtl_gen.vector.vector_bench import STEP, VectorBench, pack, small_config
+from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import layer_norm_row
@@ -126,7 +127,7 @@ def _norm_case(
 def test_norm_of_a_chunk(width: int, channels: int, stall: float) -> None:
     seed = f"{width} {channels} {stall}"
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = small_config(width)
     for rms in (False, True):
         _norm_case(config, rng, STEP, RowSet.CHUNK, channels, rms=rms, stall=stall)
@@ -139,7 +140,7 @@ def test_norm_that_replaces_the_residual(
 ) -> None:
     seed = f"residual {width} {channels} {stall} {write_stall}"
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     _norm_case(
         small_config(width),
         rng,
@@ -161,7 +162,7 @@ def test_norm_with_a_nearly_blocked_write_port() -> None:
     for residual in (False, True):
         _norm_case(
             config,
-            random.Random(5),
+            random.Random(salted(5)),
             step,
             RowSet.CHUNK,
             64,
@@ -175,15 +176,17 @@ def test_norm_with_a_nearly_blocked_write_port() -> None:
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_norm_of_head_rows(head_all: bool, stall: float) -> None:
     step = Step(STEP.sequences, head_all=head_all)
-    _norm_case(small_config(16), random.Random(3), step, RowSet.HEAD, 30, rms=False, stall=stall)
+    _norm_case(
+        small_config(16), random.Random(salted(3)), step, RowSet.HEAD, 30, rms=False, stall=stall
+    )
 
 
 def test_norm_with_one_table_entry_and_fixed_rows() -> None:
     step = Step((Sequence(0, 0, 3, 0),))
     config = small_config(16, sequences=1)
-    _norm_case(config, random.Random(1), step, RowSet.HEAD, 16, rms=False)
-    _norm_case(config, random.Random(2), step, RowSet.FIXED, 16, rms=False, fixed=7)
-    _norm_case(config, random.Random(2), step, RowSet.FIXED, 16, rms=False, fixed=0)
+    _norm_case(config, random.Random(salted(1)), step, RowSet.HEAD, 16, rms=False)
+    _norm_case(config, random.Random(salted(2)), step, RowSet.FIXED, 16, rms=False, fixed=7)
+    _norm_case(config, random.Random(salted(2)), step, RowSet.FIXED, 16, rms=False, fixed=0)
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -197,7 +200,13 @@ def test_norm_cycles(channels: int, residual: bool) -> None:
     for rows in (1, 21):
         step = Step((Sequence(0, 0, rows, 0),))
         bench = _norm_case(
-            config, random.Random(4), step, RowSet.CHUNK, channels, rms=False, residual=residual
+            config,
+            random.Random(salted(4)),
+            step,
+            RowSet.CHUNK,
+            channels,
+            rms=False,
+            residual=residual,
         )
         cycles += bench.busy_cycles
     assert cycles[0] == words + written + NormUnit.fixed_cycles(config)

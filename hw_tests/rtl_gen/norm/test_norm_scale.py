@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.numerics import requantise, rsqrt, saturate
 from rtl_gen.norm.norm_scale import MEAN_BITS, NormScale
@@ -22,7 +23,7 @@ def test_scales_of_rows(
     name: str, rms: int, norm_shift: int, mean_shift: int, epsilon: int
 ) -> None:
     config = CONFIGURATIONS[name]
-    rng = random.Random(31 + rms)
+    rng = random.Random(salted(31 + rms))
     dut = NormScale(config=config)
     channels = config.norm_channels - 3
     multiplier = rng.getrandbits(16)

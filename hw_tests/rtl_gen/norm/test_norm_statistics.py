@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.norm.norm_statistics import NormStatistics
 
@@ -16,7 +17,7 @@ from rtl_gen.norm.norm_statistics import NormStatistics
 @pytest.mark.parametrize("send", [1.0, 0.5])
 def test_sums_of_rows(name: str, send: float) -> None:
     config = CONFIGURATIONS[name]
-    rng = random.Random(21)
+    rng = random.Random(salted(21))
     dut = NormStatistics(config=config)
     elements = config.width // 2
     expected: dict[int, tuple[int, int]] = {}

@@ -9,6 +9,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import join, small_config
+from hw_tests.rtl_gen.vector.writer_bench import join, small_config
+from hw_tests.seeds import salted
 from meadow.spec.numerics import TABLE_ENTRIES, table_index
 from rtl_gen.writer.activation_table import ActivationTable
 
@@ -70,7 +72,7 @@ class _Bench:
 @pytest.mark.parametrize("width", [16, 32, 64])
 @pytest.mark.parametrize("stall", [0.0, 0.9])
 def test_every_entry(width: int, stall: float) -> None:
-    rng = random.Random(width)
+    rng = random.Random(salted(width))
     bench = _Bench(width, rng)
     first, second = ([rng.randrange(-128, 128) for _ in range(TABLE_ENTRIES)] for _ in range(2))
     # Both ends of every entry's range, every entry in every copy in the course of things.
@@ -99,7 +101,7 @@ def test_every_entry(width: int, stall: float) -> None:
 
 @pytest.mark.parametrize("width", [16, 64])
 def test_every_copy_sees_a_word_when_busy_falls(width: int) -> None:
-    rng = random.Random(width)
+    rng = random.Random(salted(width))
     bench = _Bench(width, rng)
     table = [rng.choice([-1, 1]) * rng.randrange(1, 128) for _ in range(TABLE_ENTRIES)]
 

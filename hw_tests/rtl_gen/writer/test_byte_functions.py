@@ -9,13 +9,15 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import BYTEWISE, WriterModel, join, small_config
+from hw_tests.rtl_gen.vector.writer_bench import BYTEWISE, WriterModel, join, small_config
+from hw_tests.seeds import salted
 from meadow.spec.numerics import TABLE_ENTRIES
 from rtl_gen.writer.byte_functions import ByteFunctions
 
 
 @pytest.mark.parametrize("width", [16, 32])
 def test_modes_change_every_cycle(width: int) -> None:
-    rng = random.Random(width)
+    rng = random.Random(salted(width))
     dut = ByteFunctions(config=small_config(width, 1))
     table = [rng.randrange(-128, 128) for _ in range(TABLE_ENTRIES)]
     model = WriterModel(width, [rng.getrandbits(8 * width) for _ in range(256)], table)

@@ -15,6 +15,7 @@ from hw_tests.rtl_gen.writer.writer_bench import (
     join,
     small_config,
 )
+from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import TABLE_ENTRIES
 from rtl_gen.interfaces.result import ResultMode
@@ -115,7 +116,7 @@ def test_writes_and_saturating_additions(
 ) -> None:
     seed = 7 + width
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = small_config(width, lanes)
     words = _random_words(rng, config, 250, (ResultMode.WRITE, ResultMode.ADD16))
     _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
@@ -131,7 +132,7 @@ def test_all_modes_mixed(
 ) -> None:
     seed = 90 + width
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = small_config(width, lanes)
     words = _random_words(rng, config, 100 + 2400 // width, tuple(ResultMode))
     retired = _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
@@ -143,7 +144,7 @@ def test_all_modes_mixed(
 @pytest.mark.parametrize("width", [16, 64])
 def test_table_words_wait_for_the_table(width: int) -> None:
     """The first ones arrive while the last word of the table is being written."""
-    rng = random.Random(8)
+    rng = random.Random(salted(8))
     config = small_config(width, 2)
     words = _random_words(rng, config, 8, (ResultMode.TABLE8,))
     retired = _check(config, rng, words, send=1.0, operand=0.0)
@@ -153,7 +154,7 @@ def test_table_words_wait_for_the_table(width: int) -> None:
 
 def test_groups_of_halves_as_the_array_sends_them() -> None:
     """Half 0 of T lanes, then half 1 of the T lanes; the queue of halves is full between them."""
-    rng = random.Random(5)
+    rng = random.Random(salted(5))
     config = small_config(16, 4)
     words = []
     for group in range(20):
@@ -167,7 +168,7 @@ def test_groups_of_halves_as_the_array_sends_them() -> None:
 
 
 def test_a_reset_forgets_waiting_halves() -> None:
-    rng = random.Random(6)
+    rng = random.Random(salted(6))
     config = small_config(16, 2)
     word = {"mode": ResultMode.GATE8, "mask": 1, "shift": 12, "address": 3}
     words = [
@@ -181,7 +182,7 @@ def test_a_reset_forgets_waiting_halves() -> None:
 @pytest.mark.parametrize("mode", list(ResultMode))
 def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
     config = small_config(16, lanes)
-    bench = WriterBench(config, random.Random(3))
+    bench = WriterBench(config, random.Random(salted(3)))
     words = [
         {"address": index // 2 if mode in BYTEWISE else index, "half": index % 2, "mask": 1}
         | {"mode": mode, "shift": 1}
@@ -197,7 +198,7 @@ def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
 def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) -> None:
     seed = 11 + width
     print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(salted(seed))
     config = small_config(width, lanes)
     bench = WriterBench(config, rng)
     expected = [(0, 0)] * config.chunk_tokens

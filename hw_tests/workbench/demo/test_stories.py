@@ -8,12 +8,13 @@ import string
 
 import pytest
 
+from hw_tests.seeds import salted
 from workbench.demo import words
 from workbench.demo.beats import CLOSINGS, OPENINGS
 from workbench.demo.plots import PLOTS
 from workbench.demo.stories import generate_stories, generate_story, indefinite, sentences
 
-STORIES = generate_stories(seed=77, count=4000)
+STORIES = generate_stories(seed=salted(77), count=4000)
 NAMES = frozenset(words.BOYS + words.GIRLS)
 KNOWN_STORY = (
     "Luke was an eager mouse who lived near the stone bridge. He loved to sing songs. One "
@@ -30,9 +31,9 @@ def names_in(story: str) -> list[str]:
 
 
 def test_same_seed_same_stories() -> None:
-    assert generate_stories(seed=77, count=4000) == STORIES
-    assert generate_stories(seed=77, count=10) == STORIES[:10]
-    assert generate_stories(seed=78, count=10) != STORIES[:10]
+    assert generate_stories(seed=salted(77), count=4000) == STORIES
+    assert generate_stories(seed=salted(77), count=10) == STORIES[:10]
+    assert generate_stories(seed=salted(78), count=10) != STORIES[:10]
     assert generate_story(5) == generate_story(5)
 
 
@@ -50,7 +51,7 @@ def test_stories_differ() -> None:
 
 def test_excluded_stories_do_not_appear() -> None:
     known = STORIES[:100]
-    again = generate_stories(seed=77, count=50, exclude=known)
+    again = generate_stories(seed=salted(77), count=50, exclude=known)
     assert again == STORIES[100:150]
 
 
