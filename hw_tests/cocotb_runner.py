@@ -20,9 +20,8 @@ from cocotb_tools.check_results import get_results
 
 from cosim.cache import cache_directory, content_hash, obtain
 from cosim.verilator_tool import Verilator, compiler_identity, find_verilator
-from rtl_gen.blocks.verilog import convert_component
 from hw_tests.seeds import salted
-from rtl_gen.verilog import convert_component
+from rtl_gen.blocks.verilog import convert_component
 
 __all__ = ["build_and_test", "generate_verilog"]
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from firmware.device import DeviceTimeout
 from firmware.golden_device import GoldenDevice
-from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
 from hw_tests.seeds import salted
+from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
 from workbench import reference
 from workbench.cli import app
 

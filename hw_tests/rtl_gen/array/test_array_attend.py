@@ -10,7 +10,6 @@ import pytest
 
 from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, simulate
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
-from hw_tests.rtl_gen.attention.online_row import AttentionRow
 from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import AcceleratorConfig

@@ -9,9 +9,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import small_config
-from rtl_gen.baseline.softmax_rows import SoftmaxRows
 from hw_tests.seeds import salted
-from rtl_gen.vector.softmax_rows import SoftmaxRows
+from rtl_gen.baseline.softmax_rows import SoftmaxRows
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])

@@ -9,9 +9,8 @@ import zlib
 from amaranth.hdl import Const, Module, Signal
 from amaranth.sim import Simulator
 
-from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
 from hw_tests.seeds import salted
-from rtl_gen.stream.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
+from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
 
 
 def test_network_is_zlibs() -> None:

@@ -8,9 +8,8 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from rtl_gen.blocks.merge import StreamMerge
 from hw_tests.seeds import salted
-from rtl_gen.stream.merge import StreamMerge
+from rtl_gen.blocks.merge import StreamMerge
 
 
 @pytest.mark.parametrize(("offer", "take"), [(1.0, 1.0), (0.4, 1.0), (1.0, 0.4), (0.5, 0.5)])

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from rtl_gen.blocks.product import Product
 from hw_tests.seeds import salted
-from rtl_gen.vector.product import Product
+from rtl_gen.blocks.product import Product
 
 
 def _stream(

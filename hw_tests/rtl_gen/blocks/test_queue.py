@@ -9,11 +9,9 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.seeds import salted
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
-from hw_tests.seeds import salted
-from rtl_gen.stream.queue import Queue
-from rtl_gen.stream.skid import Skid
 
 PARTS = {
     "queue3": lambda: Queue(shape=16, depth=3),

@@ -9,7 +9,6 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
-from rtl_gen.decoder.bundles import STEP_BYTES
 from rtl_gen.decoder.byte_window import ANY_BYTE_STEP, RING_BEATS, ByteWindow
 from rtl_gen.interfaces.tile import STEP_BYTES
 

@@ -13,8 +13,6 @@ from amaranth.lib import wiring
 
 from hw_tests.rtl_gen.lane.lane_script import LaneScript, play
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
-from hw_tests.rtl_gen.array.lane_script import LaneScript, play
-from hw_tests.rtl_gen.attention.online_row import AttentionRow
 from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.numerics import output_scale, requantise

@@ -9,11 +9,9 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import small_config
+from hw_tests.seeds import salted
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.memory.row_reader import ROWS_AHEAD, RowReader
-from hw_tests.seeds import salted
-from rtl_gen.vector.activation_memory import ActivationMemory
-from rtl_gen.vector.row_reader import ROWS_AHEAD, RowReader
 
 
 @pytest.mark.parametrize(("grant", "take"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.2), (0.6, 0.6)])

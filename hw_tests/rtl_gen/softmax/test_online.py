@@ -12,7 +12,6 @@ import pytest
 
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.softmax.online_row import OnlineRow
-from hw_tests.rtl_gen.attention.online_row import OnlineRow
 from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig, named_config
 from rtl_gen.interfaces.probability import sum_bits

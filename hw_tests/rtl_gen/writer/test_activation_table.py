@@ -9,7 +9,6 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import join, small_config
-from hw_tests.rtl_gen.vector.writer_bench import join, small_config
 from hw_tests.seeds import salted
 from meadow.spec.numerics import TABLE_ENTRIES, table_index
 from rtl_gen.writer.activation_table import ActivationTable
