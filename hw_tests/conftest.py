@@ -42,7 +42,7 @@ def _seed(text: str) -> int:
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis looks at its own option
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything is collected, as modules draw too, and for processes that tests start."""
-    seed = config.getoption("--seed", 0)
+    seed = config.option.seed
     os.environ[VARIABLE] = str(seed)
     if seed and config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = str(seed)
