@@ -20,7 +20,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 def commands(text: str, name: str) -> list[list[str]]:
     """Words of the commands that begin with `name`, in code blocks and in code spans."""
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)
-    lines = [line for block in blocks for line in block.splitlines()]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
     found = [line.split("#")[0] for line in lines if line.startswith(f"{name} ")]
     return [shlex.split(re.sub(r"[\[\]]", "", line))[name.count(" ") + 1 :] for line in found]

@@ -27,6 +27,7 @@ from hw_tests.cosim.timeline_bench import (
 )
 from hw_tests.models import family_description
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.image import Image
@@ -38,8 +39,8 @@ _STEPS = {"tphs": (11, 19), "gemm": (0, 23)}
 """Cached and new tokens."""
 _SCENES = {
     "plenty": DramSettings(),
-    "scarce": DramSettings(rate=(7, 1), seed=2),
-    "stalling": DramSettings(rate=(12, 1), stalls=60, seed=3),
+    "scarce": DramSettings(rate=(7, 1), seed=salted(2)),
+    "stalling": DramSettings(rate=(12, 1), stalls=60, seed=salted(3)),
 }
 _CASES = [
     (config, program, scene)
@@ -66,7 +67,7 @@ def _image(config: str, program: str) -> Image:
         )
     dataflow = "gemm" if program == "gemm" else "tphs"
     return compile_image(
-        synthetic_model(description, seed=5),
+        synthetic_model(description, seed=salted(5)),
         named_config(config),
         config_name=config,
         codec="raw",

@@ -16,6 +16,7 @@ from safetensors.torch import save_model
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from firmware.tokenizer import load_tokenizer
+from hw_tests.seeds import salted
 from meadow.compiler.checkpoint import CheckpointError, load_checkpoint
 from workbench.demo.stories import generate_stories
 from workbench.tokenizer_files import read_tokenizer
@@ -94,7 +95,7 @@ def test_two_files_encode_as_in_transformers(tmp_path: Path, settings: str) -> N
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    trained.train_from_iterator(generate_stories(seed=1, count=50), trainer)
+    trained.train_from_iterator(generate_stories(seed=salted(1), count=50), trainer)
     trained.model.save(str(tmp_path))
     token = {"content": "</s>", "lstrip": False, "normalized": True, "rstrip": False}
     token |= {"single_word": False}

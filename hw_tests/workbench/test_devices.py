@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from firmware.session import Session
 from hw_tests.models import family_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.spec.config import named_config
@@ -64,7 +65,7 @@ def test_a_device_without_time_has_no_timeline(tmp_path: Path) -> None:
 def test_a_device_with_a_timeline_names_commands_and_units(tmp_path: Path) -> None:
     config = named_config("tiny")
     image = compile_image(
-        synthetic_model(family_description("opt"), seed=1),
+        synthetic_model(family_description("opt"), seed=salted(1)),
         config,
         config_name="tiny",
         codec="raw",

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from hw_tests.seeds import salted
+
 __all__ = ["CONFIG", "PREFIX", "opt_weights", "write", "write_raw"]
 
 
@@ -52,7 +54,7 @@ def opt_weights() -> dict[str, np.ndarray]:
             shapes[f"{layer}.{module}.bias"] = (outputs,)
         for norm in ("self_attn_layer_norm", "final_layer_norm"):
             shapes[f"{layer}.{norm}.weight"] = shapes[f"{layer}.{norm}.bias"] = (8,)
-    generator = np.random.default_rng(11)
+    generator = np.random.default_rng(salted(11))
     return {
         PREFIX + name: generator.normal(size=shape).astype(np.float16).astype(np.float32)
         for name, shape in shapes.items()

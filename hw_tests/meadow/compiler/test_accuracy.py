@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from hw_tests.models import FAMILIES, family_description, random_model
 from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
 from meadow.compiler.accuracy import Accuracy, measure_accuracy
 from meadow.compiler.calibrate import CalibrationStatistics, calibrate
 from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
@@ -29,7 +30,7 @@ TINY = named_config("tiny")
 DESCRIPTION = opt_description(
     layers=3, width=48, heads=3, head_dim=16, hidden=96, vocabulary=200, max_positions=48
 )
-TEXT = np.random.default_rng(21).integers(0, 200, (12, 40))
+TEXT = np.random.default_rng(salted(21)).integers(0, 200, (12, 40))
 
 Tensors = dict[str, np.ndarray]
 Change = Callable[[Tensors], None]
@@ -37,7 +38,7 @@ Change = Callable[[Tensors], None]
 
 def checkpoint(change: Change | None = None) -> Checkpoint:
     """A random decoder with unit activations, after `change` has had its tensors."""
-    random, tensors = np.random.default_rng(7), {}
+    random, tensors = np.random.default_rng(salted(7)), {}
     for name, shape in DESCRIPTION.tensor_shapes.items():
         if name.endswith("norm.weight"):
             array = 1 + 0.2 * random.standard_normal(shape)
@@ -250,7 +251,7 @@ def test_accumulated_figures_are_those_of_the_whole_model(family: str) -> None:
     """
     d = family_description(family)
     quantised = random_model(d)
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(salted(5))
     tensors = {
         name: random.standard_normal(shape).astype(np.float32)
         for name, shape in d.tensor_shapes.items()
@@ -285,7 +286,9 @@ def test_accumulated_figures_are_those_of_the_whole_model(family: str) -> None:
 def test_the_demo_model_stays_silent(granularity: str) -> None:
     model = load_checkpoint(DEMO)
     tokenizer = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
-    text = [np.array(tokenizer.encode(story).ids) for story in generate_stories(seed=5, count=6)]
+    text = [
+        np.array(tokenizer.encode(story).ids) for story in generate_stories(seed=salted(5), count=6)
+    ]
     statistics = calibrate(model, text)
     tier = BitTrueModel(quantise(model, statistics, granularity=granularity), TINY)
     real = FloatModel(model.description, model.tensors, np.float64)

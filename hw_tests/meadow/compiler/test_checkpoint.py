@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hw_tests.meadow.compiler.opt_checkpoint import PREFIX, opt_weights, write
+from hw_tests.seeds import salted
 from meadow.compiler.checkpoint import CheckpointError, checkpoint_files, load_checkpoint
 
 
@@ -75,7 +76,7 @@ def test_only_files_of_the_model_take_part(tmp_path: Path) -> None:
 
 def test_an_import_holds_the_model_once(tmp_path: Path) -> None:
     weights = opt_weights()
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(salted(1))
     embedding = random.normal(size=(60_000, 8)).astype(np.float16)
     weights |= {f"{PREFIX}embed_tokens.weight": embedding, "lm_head.weight": embedding}
     write(tmp_path, weights, vocab_size=60_000)

@@ -6,10 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.seeds import salted
 from meadow.compiler.error_figures import ErrorFigures, Yardstick, far_tokens
 
-ROWS = np.random.default_rng(1).standard_normal((200, 64))
-NOISE = np.random.default_rng(2).standard_normal((200, 64))
+ROWS = np.random.default_rng(salted(1)).standard_normal((200, 64))
+NOISE = np.random.default_rng(salted(2)).standard_normal((200, 64))
 
 
 def plain(want: np.ndarray, got: np.ndarray) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from hw_tests.models import FAMILIES, family_description
+from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.layout import CompileError, choose_hidden_block
 from meadow.compiler.limits import plan_limits
@@ -22,7 +23,7 @@ def test_planned_and_compiled_limits_are_the_same(
     config, description = CONFIGURATIONS[name], family_description(family)
     chosen = choose_hidden_block(description, config) if block is None else block
     image = compile_image(
-        synthetic_model(description, hidden_block=chosen),
+        synthetic_model(description, hidden_block=chosen, seed=salted(0)),
         config,
         config_name=name,
         tokenizer_json=b"",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.seeds import salted
 from hw_tests.test_floors import FLOORS, ROOT, imports
 from meadow.compiler.quantised_file import QuantisedFileError, read_quantised, write_quantised
 from meadow.compiler.synthetic import synthetic_model
@@ -45,7 +46,7 @@ def test_a_model_of_every_family_comes_back_bit_for_bit(
     model: QuantisedModel = (
         random_model(description)
         if source == "random"
-        else synthetic_model(description, hidden_block=10, seed=3)
+        else synthetic_model(description, hidden_block=10, seed=salted(3))
     )
     notes = {"granularity": "channel", "alpha": 0.1, "warnings": ["é", "b"], "none": None}
     model = dataclasses.replace(model, notes=notes, residual_scale=1 / 3)
