@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from os import fsencode
 from pathlib import Path
 from types import TracebackType
@@ -15,19 +15,24 @@ from typing import NoReturn
 import numpy as np
 
 from cosim.bursts import BURST
+from cosim.native import (
+    CHANNELS,
+    DramCounters,
+    NativeDramCounters,
+    NativePortCounters,
+    NativeSettings,
+    PortCounters,
+)
 from cosim.timeline import TIMELINE_EVENT, TIMELINE_TRACK
 from firmware.device import DeviceClosed, register_offset, register_value
 
 __all__ = [
-    "DramCounters",
     "DramSettings",
-    "PortCounters",
     "ProtocolError",
     "Simulation",
     "SimulationError",
 ]
 
-CHANNELS = ("ar", "r", "aw", "w", "b")
 _BURST_PAGE_BYTES = 4096
 """No burst of AXI4 crosses a multiple of this."""
 
@@ -108,65 +113,12 @@ class DramSettings:
         return (self.stalls,) * len(CHANNELS) if isinstance(self.stalls, int) else self.stalls
 
 
-@dataclass(frozen=True)
-class PortCounters:
-    """What one AXI4 port moved since the library was opened: bytes of whole beats, and bursts."""
-
-    bytes_read: int
-    bytes_written: int
-    read_bursts: int
-    write_bursts: int
-
-
-@dataclass(frozen=True)
-class DramCounters:
-    """What the memory did since the library was opened; a cycle without data is counted once.
-
-    cycles: all but those in reset. refresh_cycles, page_miss_cycles: cycles in which no port could move data, by cause.
-    page_hits, page_misses: bursts by whether their row was open; none are counted without `page_miss_cycles`.
-    """
-
-    cycles: int
-    refresh_cycles: int
-    page_miss_cycles: int
-    page_hits: int
-    page_misses: int
-
-
-class _Settings(ctypes.Structure):
-    _fields_ = (
-        ("base", ctypes.c_uint64),
-        ("bytes", ctypes.c_uint64),
-        ("memory", ctypes.c_void_p),
-        ("rate_numerator", ctypes.c_uint64),
-        ("rate_denominator", ctypes.c_uint64),
-        ("latency", ctypes.c_uint64),
-        ("seed", ctypes.c_uint64),
-        ("error_address", ctypes.c_uint64),
-        ("error_kinds", ctypes.c_uint32),
-        ("stall", ctypes.c_uint32 * len(CHANNELS)),
-        ("refresh_interval", ctypes.c_uint64),
-        ("refresh_cycles", ctypes.c_uint64),
-        ("page_miss", ctypes.c_uint64),
-        ("row_bytes", ctypes.c_uint64),
-        ("banks", ctypes.c_uint64),
-    )
-
-
-class _Counters(ctypes.Structure):
-    _fields_ = tuple((field.name, ctypes.c_uint64) for field in fields(PortCounters))
-
-
-class _DramCounters(ctypes.Structure):
-    _fields_ = tuple((field.name, ctypes.c_uint64) for field in fields(DramCounters))
-
-
 _HANDLE = ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_ports": (ctypes.c_uint, ()),
-    "cosim_new": (_HANDLE, (ctypes.POINTER(_Settings),)),
+    "cosim_new": (_HANDLE, (ctypes.POINTER(NativeSettings),)),
     "cosim_delete": (None, (_HANDLE,)),
-    "cosim_configure": (None, (_HANDLE, ctypes.POINTER(_Settings))),
+    "cosim_configure": (None, (_HANDLE, ctypes.POINTER(NativeSettings))),
     "cosim_reset": (ctypes.c_int64, (_HANDLE, ctypes.c_uint)),
     "cosim_run": (ctypes.c_int64, (_HANDLE, ctypes.c_uint64, ctypes.c_int)),
     "cosim_write": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.c_uint32)),
@@ -174,8 +126,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_interrupt": (ctypes.c_int, (_HANDLE,)),
     "cosim_quiet": (ctypes.c_int, (_HANDLE,)),
     "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
-    "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(_Counters))),
-    "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(_DramCounters))),
+    "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(NativePortCounters))),
+    "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(NativeDramCounters))),
     "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "cosim_timeline": (
         None,
@@ -265,13 +217,13 @@ class Simulation:
             raise DeviceClosed("the device is closed: its simulation has ended")
         return self._native_handle
 
-    def _native(self) -> _Settings:
+    def _native(self) -> NativeSettings:
         settings = self.settings
         self._used = self.memory  # the library has a pointer into it until the next call
         kinds = 0
         if settings.error_address is not None:
             kinds = settings.error_reads + 2 * settings.error_writes
-        return _Settings(
+        return NativeSettings(
             self.base,
             self.memory.size,
             self.memory.ctypes.data,
@@ -379,19 +331,19 @@ class Simulation:
         result = []
         handle = self._handle
         for port in range(self._library.cosim_ports()):
-            native = _Counters()
+            native = NativePortCounters()
             self._library.cosim_counters(handle, port, ctypes.byref(native))
             result.append(
-                PortCounters(*(getattr(native, field[0]) for field in _Counters._fields_))
+                PortCounters(*(getattr(native, field[0]) for field in NativePortCounters._fields_))
             )
         return tuple(result)
 
     @property
     def dram_counters(self) -> DramCounters:
         """What refresh and page misses took from the ports."""
-        native = _DramCounters()
+        native = NativeDramCounters()
         self._library.cosim_dram_counters(self._handle, ctypes.byref(native))
-        return DramCounters(*(getattr(native, field[0]) for field in _DramCounters._fields_))
+        return DramCounters(*(getattr(native, field[0]) for field in NativeDramCounters._fields_))
 
     def close(self) -> None:
         """End the simulation; nothing happens if it has ended already."""

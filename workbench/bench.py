@@ -96,13 +96,13 @@ def bench_command(
     if as_json:
         print_json(report)
     else:
-        _print_table(report)
+        _print_table(report, throttle.limit_text)
     if not report["matches_golden"]:
         say(f"meadow: differs from the golden model: {report['first_difference']}", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)
 
 
-def _print_table(report: dict[str, Any]) -> None:
+def _print_table(report: dict[str, Any], limit_text: str) -> None:
     title = f"{report['workload']} {report['phase']} on {report['config']} ({report['label']})"
     table = Table(title=title, show_header=False)
     table.add_column()
@@ -119,7 +119,7 @@ def _print_table(report: dict[str, Any]) -> None:
         ),
         ("cycles" + (" (scaled)" if scaled else ""), f"{report['cycles']:,}"),
         (f"time at {report['clock_mhz']:g} MHz", f"{report['time_ms']:,.2f} ms"),
-        (f"tokens per second, {report['dram_limit']}", f"{report['tokens_per_second']:,.1f}"),
+        (f"tokens per second, {limit_text}", f"{report['tokens_per_s']:,.1f}"),
         ("array utilisation", f"{report['array_utilisation']:.1%}"),
         (
             f"bandwidth utilisation of {report['bytes_per_cycle_offered']:.3g} B per cycle",

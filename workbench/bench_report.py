@@ -103,7 +103,5 @@ def figures(
         "array_busy": totals["array_busy"],
         "stalls": stall_cycles(totals),
         "time_ms": 1e3 * seconds,
-        "tokens_per_s": tokens / seconds,  # its first name, which stored reports have
-        "tokens_per_second": tokens / seconds,
-        "dram_limit": throttle.limit_text,
+        "tokens_per_s": tokens / seconds,
     }

@@ -15,7 +15,7 @@ from workbench.console import print_json, say, show
 from workbench.packing_figures import PACKINGS
 from workbench.progress import log
 from workbench.report_build import ReportOptions, check_source, measure
-from workbench.report_plots import check_plotting, write_plots
+from workbench.report_plots import check_matplotlib, check_plotting, write_plots
 
 __all__ = ["report_command"]
 
@@ -53,6 +53,8 @@ def report_command(
 ) -> None:
     """Bits per weight by matrix, codec and grid, tables, modes, preambles and padding included."""
     options = ReportOptions(grid=grid, codec=codec, config_name=config)
+    if plot is not None:
+        check_matplotlib()
     check_source(source)
     if plot is not None:
         check_plotting(plot)

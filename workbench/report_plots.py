@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PlotError", "check_plotting", "write_plots"]
+__all__ = ["PlotError", "check_matplotlib", "check_plotting", "write_plots"]
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 _COLOURS = {"raw": "#999999", "dictionary": "#0072B2", "rice": "#D55E00", "auto": "#009E73"}
@@ -42,13 +42,18 @@ class PlotError(ValueError):
     """Pictures cannot be drawn; the message says what is missing."""
 
 
-def check_plotting(directory: Path) -> None:
-    """Before the work that is to be drawn: PlotError without matplotlib (naming the extra), OSError for a directory that
-    cannot be made or written to."""
+def check_matplotlib() -> None:
+    """PlotError without matplotlib, naming the extra."""
     if importlib.util.find_spec("matplotlib") is None:
         raise PlotError(
             "pictures need matplotlib: it is the extra `plot`, pip install --editable '.[plot]'"
         )
+
+
+def check_plotting(directory: Path) -> None:
+    """Before the work that is to be drawn: PlotError without matplotlib (naming the extra), OSError for a directory that
+    cannot be made or written to."""
+    check_matplotlib()
     directory.mkdir(parents=True, exist_ok=True)
     check_replaceable(directory / "bits.svg", "the picture")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosim.library import CHANNELS
+from cosim.native import CHANNELS
 from firmware.device import DeviceError, RegisterError
 from hw_tests.cosim.chip_bench import WATCHDOG, Bench, bench
 from hw_tests.seeds import salted

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from cosim.library import CHANNELS
+from cosim.native import CHANNELS
 from firmware.device import DeviceError
 from hw_tests.mutation.chip import Chip, Killed, Trial
 from hw_tests.mutation.fault_bench import FaultBench

@@ -153,6 +153,9 @@ def test_the_table_shows_the_figures() -> None:
     result = run("opt", "--tokens", 6)
     for text in ("opt prefill on tiny (simulated)", "1 of 2 layers", "cycles (scaled)", "softmax"):
         assert text in result.stdout
+    assert "tokens per second, DRAM unlimited" in result.stdout
+    limited = run("opt", "--tokens", 6, "--bandwidth-gbps", 8).stdout
+    assert "tokens per second, DRAM 8 Gbit/s" in limited and "time at 250 MHz" in limited
 
 
 def test_progress_is_not_on_stdout() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from cosim.dram_presets import DRAM_PRESETS
-from cosim.library import DramCounters, DramSettings, Simulation
+from cosim.library import DramSettings, Simulation
+from cosim.native import DramCounters
 from cosim.verilator_build import build_library
 from hw_tests.rtl_gen.dma.read_bench import PORT_REGISTERS, read_bench_verilog
 from hw_tests.seeds import salted
