@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -295,17 +294,3 @@ def test_the_demo_model_stays_silent(granularity: str) -> None:
     found = measure_accuracy(real, tier, text, statistics)
     assert found.warnings == () and found.sinks == 0
     assert found.layers[-1].figures.cosine_worst > 0.99
-
-
-def test_float_cache_and_outputs_have_the_type_that_was_asked_for() -> None:
-    model = checkpoint()
-    for dtype in (np.float32, np.float64):
-        real = FloatModel(DESCRIPTION, model.tensors, dtype)
-        assert real.forward(TEXT[0]).dtype == dtype
-        assert real.new_cache(3).keys.dtype == dtype
-    difference = dataclasses.replace(model, tensors=model.tensors)
-    assert np.allclose(
-        FloatModel(DESCRIPTION, difference.tensors).forward(TEXT[0]),
-        FloatModel(DESCRIPTION, difference.tensors, np.float64).forward(TEXT[0]),
-        atol=1e-4,
-    )

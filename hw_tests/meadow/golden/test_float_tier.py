@@ -62,6 +62,18 @@ def test_logits_are_those_of_transformers(recorded: Recorded) -> None:
     np.testing.assert_allclose(found, logits, rtol=0, atol=1e-4)
 
 
+def test_double_precision_goes_through_the_whole_model(recorded: Recorded) -> None:
+    model, tokens, logits = recorded
+    double = FloatModel(model.description, model.tensors, np.float64)
+    cache = double.new_cache(len(tokens))
+    seen: list[np.dtype] = []
+    found = double.forward(tokens, cache, observe=lambda site, array: seen.append(array.dtype))
+    assert set(seen) == {found.dtype} == {cache.keys.dtype} == {np.dtype(np.float64)}
+    np.testing.assert_allclose(found, logits, rtol=0, atol=1e-4)
+    halves = [double.forward(part) for part in (tokens[:1], tokens)]
+    np.testing.assert_allclose(halves[0][0], halves[1][0], rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("cuts", [(1,), (5, 6, 7, 20), tuple(range(1, 24))])
 def test_chunks_give_the_whole(recorded: Recorded, cuts: tuple[int, ...]) -> None:
     model, tokens, logits = recorded
