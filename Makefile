@@ -11,10 +11,10 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run verify test test-rest test-all test-full test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | verify | test | test-rest | test-all | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -41,8 +41,17 @@ run: setup
 verify: setup
 	$(MEADOW) verify --device sim --config $(CONFIG)
 
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and (quick or not formal)"
+
+test-rest: setup
+	$(PYTEST) -m "slow and not formal"
+
+test-all: test test-rest
+
+test-full: test-all formal mutation
 
 test-pythons: setup
 	$(BIN)/python -m hw_tests.rtl_gen.pythons

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cosim.cache import lend_tools_a_cache
+from hw_tests.marks import LARGE_CONFIGURATIONS
 from hw_tests.seeds import VARIABLE, chosen_seed
 
 # Two BLAS threads on two busy cores wait for each other: a prefill of the golden model took 50 times as long.
@@ -46,6 +47,16 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[VARIABLE] = str(seed)
     if seed and config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = str(seed)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A simulation of a larger configuration is slow, see hw_tests.marks."""
+    for item in items:
+        values = getattr(getattr(item, "callspec", None), "params", {}).values()
+        if item.get_closest_marker("sim") and any(
+            value in LARGE_CONFIGURATIONS for value in values if isinstance(value, str)
+        ):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_report_header() -> str:

@@ -41,7 +41,7 @@ def _compiled_once(directory: Path, options: CompileOptions, log: Log) -> Loaded
         write_image(loaded.image, scratch / "model.meadow")
         write_quantised(loaded.quantised, scratch / "quantised.npz")
 
-    made = obtain(cache_directory() / "models" / _compile_key(directory, options), build)
+    made = obtain(cache_directory() / "models" / _compile_key(directory, options), build, log=log)
     return Loaded(read_image(made / "model.meadow"), read_quantised(made / "quantised.npz"))
 
 

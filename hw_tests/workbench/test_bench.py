@@ -236,6 +236,7 @@ def test_an_unknown_configuration_is_one_line() -> None:
     assert result.stderr.startswith("meadow: unknown configuration 'huge'")
 
 
+@pytest.mark.slow
 def test_a_published_workload_on_a_larger_configuration() -> None:
     arguments = ["bench", "opt-125m", "--config", "small", "--tokens", "20", "--json"]
     result = CliRunner().invoke(app, [*arguments, "--head-channels", "64"])

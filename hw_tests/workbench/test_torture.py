@@ -46,6 +46,7 @@ def bench(seed: int = 5) -> TortureBench:
     return made
 
 
+@pytest.mark.slow
 def test_the_chip_stands_it() -> None:
     report = json.loads(run("--programs", 12, "--seed", salted(3), "--json").stdout)
     assert set(report) == KEYS
@@ -63,6 +64,7 @@ def test_the_chip_stands_it() -> None:
         assert report["by_code"][code] > 0
 
 
+@pytest.mark.slow
 def test_two_ports() -> None:
     report = campaign(salted(1), config_name="small", programs=3)
     assert report["first_failure"] is None and report["recoveries"] == report["faults"] > 15

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.meadow.compiler.family_models import describe
 from hw_tests.meadow.compiler.program_bench import Bench
 from hw_tests.seeds import salted
@@ -19,7 +20,7 @@ from meadow.golden.quantised import QuantisedLayer, QuantisedModel
 from meadow.spec.commands import Command, Flag, MatmulOutput, Opcode, Outputs, RowSet, Space, Unit
 from meadow.spec.config import named_config
 
-NAMES = ("tiny", "small", "zcu102")
+NAMES = ("tiny", slow("small"), slow("zcu102"))
 
 # What a decoder has: heads, KV heads, head dim, and what else differs from a small one; hidden block.
 DECODERS: dict[str, tuple[dict[str, Any], int | None]] = {

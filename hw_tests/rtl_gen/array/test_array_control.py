@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.simulation import run, set_step
 from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, MatmulOutput, Opcode, RowSet
@@ -265,7 +266,7 @@ def _part(config: AcceleratorConfig, part: AttendPart, step: Step) -> tuple[Comm
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
 @pytest.mark.parametrize(
     "config",
-    [_SMALL, _SHORT_STEPS, _ONE_LANE, _FULL],
+    [_SMALL, slow(_SHORT_STEPS), _ONE_LANE, slow(_FULL)],
     ids=["small", "short_steps", "one_lane", "full"],
 )
 def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
@@ -297,7 +298,9 @@ def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
 @pytest.mark.parametrize(
-    "config", [_SMALL, _SHORT_STEPS, _ONE_LANE], ids=["small", "short_steps", "one_lane"]
+    "config",
+    [_SMALL, slow(_SHORT_STEPS), slow(_ONE_LANE)],
+    ids=["small", "short_steps", "one_lane"],
 )
 def test_distances_of_parts(config: AcceleratorConfig, stalls: bool) -> None:
     """Totals of a command neither replace those of the one before nor meet the sums of a whole attention."""
@@ -321,7 +324,7 @@ def _share(bench: _Bench) -> float:
     return sum(bench.busy) / (last - first)
 
 
-@pytest.mark.parametrize("config", [_SMALL, _FULL], ids=["small", "full"])
+@pytest.mark.parametrize("config", [_SMALL, slow(_FULL)], ids=["small", "full"])
 @pytest.mark.parametrize("output", [MatmulOutput.INT8, MatmulOutput.RESIDUAL16])
 def test_matmul_issues_in_every_cycle(config: AcceleratorConfig, output: MatmulOutput) -> None:
     command, words = _matmul(config.chunk_tokens, 3, 2, output)
@@ -331,7 +334,7 @@ def test_matmul_issues_in_every_cycle(config: AcceleratorConfig, output: MatmulO
     assert _share(bench) == 1.0
 
 
-@pytest.mark.parametrize("config", [_SMALL, _FULL], ids=["small", "full"])
+@pytest.mark.parametrize("config", [_SMALL, slow(_FULL)], ids=["small", "full"])
 def test_attention_issues_in_every_cycle(config: AcceleratorConfig) -> None:
     step = Step((Sequence(0, 4 * config.width, config.chunk_tokens),))
     command, tiles, _ = _attend(config, config.width, step, False)

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.vector.vector_bench import STEP, VectorBench, pack, small_config
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode
@@ -103,7 +104,7 @@ def _run(
     return bench
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("width", [16, slow(32), slow(64)])
 @pytest.mark.parametrize(("stall", "write_stall"), [(0.0, 0.0), (0.6, 0.0), (0.3, 0.7)])
 def test_rows(width: int, stall: float, write_stall: float) -> None:
     seed = f"{width} {stall} {write_stall}"
@@ -122,7 +123,7 @@ def test_rows(width: int, stall: float, write_stall: float) -> None:
     )
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("lanes", [1, slow(2), 4])
 def test_every_length_of_a_short_row(lanes: int) -> None:
     print(f"seed {lanes}")
     _run(
@@ -154,7 +155,7 @@ def test_no_rows() -> None:
     _run(config, random.Random(salted(1)), [(0, 5, True), (3, 5, True), (0, 5, False)])
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("width", [16, slow(32), slow(64)])
 def test_cycles(width: int) -> None:
     """One row alone, and rows as fast as their exponentials or the write port allow."""
     config = small_config(width, lanes=4, words=512)

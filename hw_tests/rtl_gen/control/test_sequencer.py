@@ -8,6 +8,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.control.sequencer_bench import (
     CONFIG,
     FETCHED,
@@ -54,7 +55,7 @@ def check(commands: list[Command], outputs: Outputs, seed: int) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(4), *map(slow, range(4, 12))])
 def test_program_order_waits_and_conditions(seed: int) -> None:
     chance = random.Random(salted(seed))
     commands = []
@@ -73,7 +74,7 @@ def test_program_order_waits_and_conditions(seed: int) -> None:
 
 
 @pytest.mark.parametrize("outputs", [Outputs.NARROW, Outputs.WIDE])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
 def test_variants_of_attention(seed: int, outputs: Outputs) -> None:
     """Of two variants one runs; held commands and STOREs of the other neither run nor keep anything waiting."""
     commands: list[Command] = []

@@ -9,6 +9,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.dma.fetch_bench import (
     CONFIGS,
     INDEX_STEP,
@@ -173,7 +174,7 @@ def starved(commands: list[Command], step: Step) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("part", AttendPart)
-@pytest.mark.parametrize("segment_beats", [1, 2, 4])
+@pytest.mark.parametrize("segment_beats", [1, slow(2), slow(4)])
 def test_attention_of_one_token_never_waits_for_descriptors(
     segment_beats: int, part: AttendPart
 ) -> None:

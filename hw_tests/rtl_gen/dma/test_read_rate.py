@@ -21,6 +21,8 @@ from hw_tests.rtl_gen.dma.read_bench import PORT_REGISTERS, read_bench_verilog
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
 
+pytestmark = pytest.mark.slow
+
 CONFIG = CONFIGURATIONS["zcu102"]
 PORTS = CONFIG.ports
 BASE = 0x1000_0000

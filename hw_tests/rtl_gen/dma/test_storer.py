@@ -10,6 +10,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
+from hw_tests.marks import slow
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
@@ -177,7 +178,7 @@ def _commands(config: AcceleratorConfig, rng: random.Random) -> list[dict[str, i
     return commands
 
 
-@pytest.mark.parametrize(("width", "ports"), [(16, 1), (16, 4), (32, 2), (64, 4)])
+@pytest.mark.parametrize(("width", "ports"), [(16, 1), (16, 4), slow(32, 2), slow(64, 4)])
 @pytest.mark.parametrize(
     ("accept", "describe", "operand"), [(1.0, 1.0, 0.0), (0.5, 0.2, 0.0), (0.8, 1.0, 0.7)]
 )

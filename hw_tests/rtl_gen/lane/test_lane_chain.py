@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from amaranth.lib import wiring
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.lane.lane_script import LaneScript, play
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
 from hw_tests.seeds import salted
@@ -35,6 +36,7 @@ _CONFIGS = {
     "wide": _config(32, 2, 2, 1),
     "one_lane": _config(16, 1, 8, 4),
 }
+_NAMES = ["two_lanes", slow("four_lanes"), slow("four_rows"), slow("wide"), "one_lane"]
 
 
 def _play(config: AcceleratorConfig, script: LaneScript) -> None:
@@ -55,7 +57,7 @@ def _int8(numbers: np.random.Generator, *shape: int) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("name", _CONFIGS)
+@pytest.mark.parametrize("name", _NAMES)
 def test_matmul_in_every_output_mode(name: str) -> None:
     """Slices alternate between the buffers; each is drained while the next one accumulates."""
     config = _CONFIGS[name]
@@ -100,7 +102,7 @@ def test_matmul_in_every_output_mode(name: str) -> None:
 
 
 @pytest.mark.parametrize("causal", [0, 1])
-@pytest.mark.parametrize("name", _CONFIGS)
+@pytest.mark.parametrize("name", _NAMES)
 def test_attention_of_two_commands(name: str, causal: int) -> None:
     """Tile order K0 K1 V0 K2 V1 V2; rows of the second command start from scratch. Lanes share keys by `heads`."""
     config = _CONFIGS[name]
@@ -191,7 +193,7 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
 
 
 @pytest.mark.parametrize("causal", [0, 1])
-@pytest.mark.parametrize("name", _CONFIGS)
+@pytest.mark.parametrize("name", _NAMES)
 def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
     """Scores leave as words, masked ones at the bottom; probabilities and totals that come as words make the output."""
     config = _CONFIGS[name]

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.vector.vector_bench import STEP, VectorBench, pack, small_config
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
@@ -122,7 +123,7 @@ def _norm_case(
     return bench
 
 
-@pytest.mark.parametrize(("width", "channels"), [(16, 16), (16, 41), (16, 64), (32, 50)])
+@pytest.mark.parametrize(("width", "channels"), [(16, 16), (16, 41), slow(16, 64), slow(32, 50)])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_norm_of_a_chunk(width: int, channels: int, stall: float) -> None:
     seed = f"{width} {channels} {stall}"
@@ -133,7 +134,7 @@ def test_norm_of_a_chunk(width: int, channels: int, stall: float) -> None:
         _norm_case(config, rng, STEP, RowSet.CHUNK, channels, rms=rms, stall=stall)
 
 
-@pytest.mark.parametrize(("width", "channels"), [(16, 50), (32, 50)])
+@pytest.mark.parametrize(("width", "channels"), [(16, 50), slow(32, 50)])
 @pytest.mark.parametrize(("stall", "write_stall"), [(0.0, 0.0), (0.5, 0.0), (0.3, 0.6)])
 def test_norm_that_replaces_the_residual(
     width: int, channels: int, stall: float, write_stall: float
@@ -155,6 +156,7 @@ def test_norm_that_replaces_the_residual(
     )
 
 
+@pytest.mark.slow
 def test_norm_with_a_nearly_blocked_write_port() -> None:
     """Row buffer and output queue fill up and must hold the reads back."""
     config = small_config(16)
@@ -190,7 +192,7 @@ def test_norm_with_one_table_entry_and_fixed_rows() -> None:
 
 
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("channels", [16, 128])
+@pytest.mark.parametrize("channels", [16, slow(128)])
 def test_norm_cycles(channels: int, residual: bool) -> None:
     """One row alone, and one word per cycle: read words, or with `residual` written ones."""
     config = small_config(16, norm_channels=128)

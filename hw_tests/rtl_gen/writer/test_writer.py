@@ -8,6 +8,7 @@ from collections import deque
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.writer.writer_bench import (
     BYTEWISE,
     WriterBench,
@@ -106,7 +107,7 @@ def _check(
     return retired
 
 
-@pytest.mark.parametrize(("width", "lanes"), [(16, 4), (32, 1)])
+@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(32, 1)])
 @pytest.mark.parametrize(
     ("send", "operand", "write_stall"),
     [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), (1.0, 0.8, 0.0), (1.0, 0.0, 0.8)],
@@ -122,7 +123,7 @@ def test_writes_and_saturating_additions(
     _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
 
 
-@pytest.mark.parametrize(("width", "lanes"), [(16, 2), (32, 4), (64, 1)])
+@pytest.mark.parametrize(("width", "lanes"), [(16, 2), slow(32, 4), slow(64, 1)])
 @pytest.mark.parametrize(
     ("send", "operand", "write_stall"),
     [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), (1.0, 0.8, 0.0), (1.0, 0.0, 0.8)],
@@ -193,7 +194,7 @@ def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
     assert retired == list(range(retired[0], retired[0] + 100))
 
 
-@pytest.mark.parametrize(("width", "lanes"), [(16, 4), (32, 2)])
+@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(32, 2)])
 @pytest.mark.parametrize(("send", "operand"), [(1.0, 0.0), (0.5, 0.6)])
 def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) -> None:
     seed = 11 + width
