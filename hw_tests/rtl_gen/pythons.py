@@ -36,10 +36,14 @@ print(json.dumps([sys.version_info[:2], {name: version(name) for name in sys.arg
 """
 
 
+def _package(requirement: str) -> str:
+    return re.split(r"[^\w-]", requirement)[0]
+
+
 def _requirements() -> list[str]:
     """What the generator needs, as pyproject.toml pins it."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return [line for line in project["dependencies"] if re.split(r"\W", line)[0] in _NEEDED]
+    return [line for line in project["dependencies"] if _package(line) in _NEEDED]
 
 
 def _ask(python: Path) -> tuple[tuple[int, int], dict[str, str | None]] | None:
@@ -84,7 +88,7 @@ def other_pythons() -> dict[str, Path]:
     """
     named = [Path(name) for name in os.environ.get("MEADOW_PYTHONS", "").split(":") if name]
     made = sorted(_ROOT.glob(".venv-python*/bin/python"))
-    pinned = {re.split(r"\W", line)[0]: line.rpartition("==")[2] for line in _requirements()}
+    pinned = {_package(line): line.rpartition("==")[2] for line in _requirements()}
     usable = {}
     for version, (path, packages) in _others(named or [*made, *_installed()]).items():
         if packages == pinned:
