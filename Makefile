@@ -11,7 +11,7 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test test-rest test-all test-full test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run verify test test-rest test-all test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
 	@echo "make setup | run | verify | test | test-rest | test-all | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
@@ -53,8 +53,10 @@ test-all: test test-rest
 
 test-full: test-all formal mutation
 
-test-pythons: setup
+pythons: setup
 	$(BIN)/python -m hw_tests.rtl_gen.pythons
+
+test-pythons: pythons
 	$(BIN)/python -m pytest -q -rs hw_tests/rtl_gen/test_pythons.py
 
 cocotb: setup

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Fragment
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.given_names import taken_names, unnamed_calls
 from meadow.spec.config import named_config
 from rtl_gen.top import Accelerator
@@ -15,7 +16,7 @@ from rtl_gen.top import Accelerator
 _ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("config", ["tiny", "small"])
+@pytest.mark.parametrize("config", ["tiny", slow("small")])
 def test_amaranth_finds_no_name_that_depends_on_the_python(
     config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

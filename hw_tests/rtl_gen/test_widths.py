@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from amaranth.hdl import Fragment, Signal
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.configurations import EDGE_CONFIGURATIONS
 from rtl_gen.top import Accelerator
 
 
-@pytest.mark.parametrize("name", EDGE_CONFIGURATIONS)
+@pytest.mark.parametrize(
+    "name", ["least", *(slow(name) for name in EDGE_CONFIGURATIONS if name != "least")]
+)
 def test_no_signal_has_zero_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     empty: list[str] = []
     original = Signal.__init__
