@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.verilog import convert_component
-from rtl_gen.interfaces.activity import activity_items
+from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import axi_ports
 from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
@@ -41,6 +41,10 @@ _PINS: dict[str, dict[str, object]] = {
         "interface": "debug",
         "polarity": "active high, one cycle for each cycle in which it happens",
         "role": "what the chip is doing, for a logic analyser; may be left open",
+    },
+    "unit_command": {
+        "interface": "debug",
+        "role": "index of the command that each unit works on, for a logic analyser; may be left open",
     },
     "command_index": {
         "interface": "debug",
@@ -114,7 +118,8 @@ def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
     """Every port of `meadow_top` in order, for the manifest.
 
     name, width and direction ("input" or "output"); interface: "clock", "reset", "interrupt", "debug", or the prefix of an AXI
-    interface, `s_axi` or `m_axi<p>`; role: what it is for; polarity, where there is one; bits of `activity`: names from bit 0 on.
+    interface, `s_axi` or `m_axi<p>`; role: what it is for; polarity, where there is one; bits of `activity` and fields of
+    `unit_command`: names from bit 0 on, all of one width.
     """
     top = Accelerator(config=config, black_box=True)
     top._MustUse__silence = True  # only its ports are wanted
@@ -128,9 +133,11 @@ def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
             "width": len(port),
             "direction": "input" if flows[id(port)] == In else "output",
         }
-        described.append(entry | (_PINS[name] if name in _PINS else _axi_role(name)))
+        described.append(entry | (_axi_role(name) if "axi" in name else _PINS[name]))
         if name == "activity":
             described[-1]["bits"] = list(activity_items(config))
+        elif name == "unit_command":
+            described[-1]["fields"] = [unit.name for unit in activity_units(config)]
     return described
 
 

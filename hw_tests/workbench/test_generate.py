@@ -15,7 +15,8 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import Control, ErrorCode, Status, register_map
-from rtl_gen.interfaces.activity import activity_items
+from rtl_gen.interfaces.activity import activity_items, activity_units
+from rtl_gen.interfaces.command import INDEX_BITS
 from workbench import generate
 from workbench.cli import app
 
@@ -73,6 +74,9 @@ def test_the_manifest_says_what_every_port_and_bit_is(config: str) -> None:
         assert ports[name]["role"] == role
     assert ports["activity"]["bits"] == list(activity_items(chosen))
     assert len(ports["activity"]["bits"]) == ports["activity"]["width"]
+    units = [unit.name for unit in activity_units(chosen)]
+    assert ports["unit_command"]["fields"] == units
+    assert INDEX_BITS * len(units) == ports["unit_command"]["width"]
     for name, register in ((r["name"], r) for r in manifest["registers"]):
         bits = {bit["name"]: bit["mask"] for bit in register["fields"]}
         assert all(bit["description"] for bit in register["fields"])
