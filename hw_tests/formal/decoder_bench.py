@@ -107,9 +107,10 @@ def open_decoder(old: str = "", new: str = "", **parts: Any) -> type:
 
 
 def _late(bench: Bench, value: ValueLike, cycles: int) -> Value:
+    late = Value.cast(value)
     for _ in range(cycles):
-        value = bench.past(value)
-    return Value.cast(value)
+        late = bench.past(late)
+    return late
 
 
 def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
