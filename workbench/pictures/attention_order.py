@@ -12,9 +12,10 @@ _HEIGHT, _GAP = 34, 50
 
 
 def tile_order(blocks: int) -> list[tuple[str, int]]:
-    """Tiles of an ATTEND over `blocks` key blocks: ("K" or "V", block), as `AttendSchedule` and `PortFetch` walk them.
+    """Tiles of an ATTEND over `blocks` key blocks, each ("K" or "V", block).
 
-    A key tile is next unless its block is more than one ahead of the values: K0 K1 V0 K2 V1 ... V_last.
+    `AttendSchedule` and `PortFetch` walk them in this order: a key tile is next unless its block
+    is more than one ahead of the values, so K0 K1 V0 K2 V1 ... V_last.
     """
     order, key, value = [], 0, 0
     while value < blocks:
@@ -66,14 +67,15 @@ def attention_order_picture(blocks: int = 4) -> str:
         Words(_LEFT, axis + 18, "time, not to scale", "note", "start"),
     ]
     title = (
-        f"Tiles come in the order {' '.join(f'{tile}{block}' for tile, block in order)}. The softmax of each key block begins when "
-        "its scores are there, and its probabilities are used by the value tile of the same block."
+        f"Tiles come in the order {' '.join(f'{tile}{block}' for tile, block in order)}. "
+        "The softmax of each key block begins when its scores are there, and its probabilities "
+        "are used by the value tile of the same block."
     )
     return svg(end + _SLOT + 24, axis + 38, title, parts)
 
 
 def _softmax(x: float, block: int, y: float, value: float) -> list[Part]:
-    """The softmax beneath a key tile at x: scores come in, and its probabilities go to the value tile at `value`."""
+    """The softmax beneath a key tile at x; its probabilities go to the value tile at `value`."""
     below, leave, start, end = _TOP + _HEIGHT, x + _SLOT - 20, x + _SLOT + 48, value + 14
     parts: list[Part] = [
         Cell(x + _SLOT, y, _SLOT - 34, _HEIGHT, f"softmax {block}", "amber"),

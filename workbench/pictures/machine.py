@@ -9,14 +9,14 @@ from workbench.pictures.svg import Arrow, Box, Words, svg
 __all__ = ["machine_picture"]
 
 _TITLE = (
-    "The host driver writes registers and a DMA window. Packed weights, keys and values stream from DRAM through "
-    "memory ports and decoders into a tile buffer; its tiles are broadcast to a chain of lanes, whose operands and "
-    "results stay in the activation memory on the chip."
+    "The host driver writes registers and a DMA window. Packed weights, keys and values stream "
+    "from DRAM through memory ports and decoders into a tile buffer; its tiles are broadcast to a "
+    "chain of lanes, whose operands and results stay in the activation memory on the chip."
 )
 
 
 def machine_picture(config: AcceleratorConfig, name: str) -> str:
-    """SVG text of the machine that `config` describes; `name` is what the configuration is called."""
+    """SVG text of the machine that `config` describes; `name` is what it is called."""
     memory_kib = config.activation_words * config.width >> 10
     frame = f"accelerator, configuration {name}: {config.macs} INT8 multiply-accumulates per cycle"
     return svg(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of the two command pointers, with HOLD_FETCH: three moments of the attention part of a layer."""
+"""The picture of the two command pointers with HOLD_FETCH, at three moments of a layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMANDS = (
     *("k", "k_store", "v", "v_store", "q", "attend.0", "attend.1", "o"),
     *("mlp_norm", "fc1.0", "fc2.0"),
 )
-"""Commands of a layer in program order, by their labels; those that load norm parameters are left out."""
+"""Labels of a layer's commands in program order, without the loads of norm parameters."""
 _HELD = COMMANDS.index("attend.0")
 _LEFT, _TOP, _SLOT, _MOMENT = 20, 66, 84, 124
 _HEIGHT = 32
@@ -21,7 +21,7 @@ _HEIGHT = 32
 
 @dataclass(frozen=True)
 class Moment:
-    """Where the pointers are: indices of the commands that they hand over next, and why the fetch pointer is there."""
+    """Which command (index) each pointer hands over next, and why the fetch pointer is there."""
 
     execute: int
     fetch: int
@@ -32,17 +32,17 @@ MOMENTS = (
     Moment(
         3,
         _HELD,
-        "held: the STOREs before it are not all in DRAM; v is being computed, the weights of q arrive",
+        "held: not all STOREs before it are in DRAM; v is being computed, weights of q arrive",
     ),
     Moment(
         5,
         _HELD + 2,
-        "released: both STOREs have been executed and answered; keys arrive while q is being computed",
+        "released: both STOREs are executed and answered; keys arrive while q is computed",
     ),
     Moment(
         6,
         10,
-        "ahead again: the weights of o and fc1.0 wait in FIFOs and tile buffer, as far as there is room",
+        "ahead again: weights of o and fc1.0 wait in FIFOs and tile buffer if there is room",
     ),
 )
 
@@ -53,7 +53,7 @@ def pointers_picture() -> str:
     x = 300
     for kind, text, width in (
         ("grey", "handed over for execution", 190),
-        ("blue", "fetched ahead", 120),
+        ("blue", "passed by the fetch pointer", 200),
         ("amber", "HOLD_FETCH, held", 130),
     ):
         parts += [Cell(x, 17, 14, 14, "", kind), Words(x + 20, 28, text, "line", "start")]
@@ -76,8 +76,9 @@ def pointers_picture() -> str:
             ]
         parts.append(Words(_LEFT, y + 12, f"{number + 1}. Fetch {moment.why}", "note", "start"))
     title = (
-        "The execute pointer hands commands to their units; the fetch pointer runs ahead and asks DRAM for their data. At the first "
-        "ATTEND with HOLD_FETCH it waits until the new keys and values have been stored."
+        "The execute pointer hands commands to their units; the fetch pointer runs ahead and asks "
+        "DRAM for their data. At the first ATTEND with HOLD_FETCH it waits until the new keys and "
+        "values have been stored."
     )
     return svg(
         _LEFT * 2 + len(COMMANDS) * _SLOT - 6, _TOP + len(MOMENTS) * _MOMENT - 16, title, parts

@@ -141,8 +141,9 @@ def svg(width: int, height: int, title: str, parts: Sequence[Part]) -> str:
         f'viewBox="0 0 {width} {height}" role="img">',
         f"  <title>{escape(title)}</title>",
         f"  <style>\n{_STYLES}\n  </style>",
-        '  <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" fill="#424a53"/></marker></defs>',
+        '  <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto-start-reverse">'
+        '<path d="M0 0 L8 4 L0 8 z" fill="#424a53"/></marker></defs>',
         f'  <rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10" fill="#f6f8fa" '
         'stroke="#d0d7de"/>',
     ]

@@ -16,7 +16,9 @@ _KINDS = ("blue", "green", "violet", "grey")
 
 
 def wavefront_picture(config: AcceleratorConfig, name: str) -> str:
-    """SVG text for the lanes of `config`, which is called `name`: token groups above, the drain of the slice before below.
+    """SVG text for the lanes of `config`, which is called `name`.
+
+    Each lane multiplies for token groups above, and drains the slice before below.
 
     Latencies inside a lane are the same for all lanes; they are left out.
     """
@@ -35,7 +37,8 @@ def wavefront_picture(config: AcceleratorConfig, name: str) -> str:
             *(
                 20,
                 48,
-                f"a tile operation takes W/R = {cycles} cycles; every lane is one cycle behind the lane before it",
+                f"a tile operation takes W/R = {cycles} cycles; "
+                "every lane is one cycle behind the lane before it",
             ),
             *("note", "start"),
         ),
@@ -65,12 +68,14 @@ def wavefront_picture(config: AcceleratorConfig, name: str) -> str:
         Cell(_LEFT, axis + 34, 8, _DRAIN, "", "amber"),
         Words(
             *(_LEFT + 16, axis + 46),
-            "an 8-bit result word leaves its lane, one cycle after that of the lane before: on the way back words never meet",
+            "an 8-bit result word leaves its lane, one cycle after that of the lane before: "
+            "on the way back words never meet",
             *("note", "start"),
         ),
     ]
     title = (
-        f"{lanes} lanes work on the same tile, one token of each group per lane. Lane t begins every tile operation and every "
-        "drain t cycles after lane 0, so that result words leave the lanes one after the other."
+        f"{lanes} lanes work on the same tile, one token of each group per lane. Lane t begins "
+        "every tile operation and every drain t cycles after lane 0, so that result words leave "
+        "the lanes one after the other."
     )
     return svg(right + 36, int(axis + 66), title, parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of the machine: its numbers are the configuration's, its labels the rooms of `rtl_gen`."""
+"""The picture of the machine: numbers of the configuration, labels of the rooms of `rtl_gen`."""
 
 from __future__ import annotations
 
