@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of rooms in docs/architecture.md says what `rtl_gen` looks like, and the walk names its rooms."""
+"""The table of rooms in docs/architecture.md is that of `rtl_gen`; the walk names its rooms."""
 
 from __future__ import annotations
 
