@@ -91,7 +91,7 @@ torture: setup
 	$(MEADOW) torture --config $(CONFIG) --seconds $(SECONDS) --seed $(SEED)
 
 docs: setup
-	$(BIN)/python -m workbench.register_map
+	$(BIN)/python -m workbench.documents.register_map
 
 clean:
 	rm -rf build .venv .venv-parity .venv-python* .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -14,7 +14,7 @@ from cosim.library import DramSettings, Simulation
 from cosim.timeline import native_tracks, timeline_tracks, write_timeline
 from cosim.verilator_build import build_library
 from firmware.device import Device, DeviceTimeout, RegisterError
-from meadow.compiler.replace import check_replaceable
+from meadow.atomic_write import check_replaceable
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.activity import activity_items
 

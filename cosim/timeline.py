@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meadow.compiler.replace import replacing
+from meadow.atomic_write import replacing
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.command import NO_COMMAND

@@ -9,7 +9,7 @@ A step over all sequences reads every weight once, so that its DRAM bytes hardly
 from cosim.device import CosimDevice
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
-from workbench.models import CompileOptions, load_model
+from workbench.models.cached import CompileOptions, load_model
 
 PROMPTS = ("Once upon a time", "One day, a little dog", "The sun was")
 TOKENS = 8

@@ -9,7 +9,7 @@ from firmware.device import DeviceError
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
 from meadow.spec.config import BEAT_BYTES
-from workbench.models import CompileOptions, load_model
+from workbench.models.cached import CompileOptions, load_model
 
 TOKENS = 4
 

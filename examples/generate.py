@@ -12,7 +12,7 @@ from pathlib import Path
 from cosim.device import CosimDevice
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
-from workbench.models import CompileOptions, load_model
+from workbench.models.cached import CompileOptions, load_model
 
 TOKENS = 16
 

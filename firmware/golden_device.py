@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from firmware.device import Device, RegisterError
-from meadow.golden.machine import Machine, MachineError
+from meadow.golden.machine.machine import Machine, MachineError
 from meadow.spec.commands import Outputs, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
@@ -35,7 +35,7 @@ _ERROR_REGISTERS = (
 
 
 class GoldenDevice(Device):
-    """`config` as meadow.golden.machine executes it, at once when the doorbell is rung.
+    """`config` as meadow.golden.machine.machine executes it, at once when the doorbell is rung.
 
     Counters: bytes_* from the machine's traffic; cycles and stalls stay 0. `memory_bytes` is rounded up to 4 KiB.
     Without time there is no watchdog, and error_address and error_port stay 0.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.contract import contract_hash as hash_of
 from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY, TENSOR_TYPES, Manifest
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from firmware.device import Device, DeviceError
 from firmware.registers import Registers
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec import step as spec_step
 from meadow.spec.commands import (
     COMMAND_BYTES,
@@ -75,7 +75,7 @@ class Session:
     Parameters
     ----------
     device : its window must hold `window_bytes(image, sequences)` bytes.
-    image : see meadow.golden.image; what firmware.image.read_image returns.
+    image : see meadow.model.image; what firmware.image.read_image returns.
     sequences : KV caches to allocate, at most the configuration's.
     timeout_s : of one step, None waits for ever.
 

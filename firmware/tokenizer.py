@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meadow.golden.image import Image
+from meadow.model.image import Image
 
 __all__ = ["TextTokenizer", "TokenizerMissing", "load_tokenizer"]
 

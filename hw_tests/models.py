@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from hw_tests.seeds import salted
-from meadow.golden.float_tier import rotary_angles
-from meadow.golden.quantised import (
+from meadow.golden.tiers.float_tier import rotary_angles
+from meadow.model.quantised import (
     QuantisedLayer,
     QuantisedLinear,
     QuantisedModel,

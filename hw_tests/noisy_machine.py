@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw_tests.seeds import salted
-from meadow.golden.machine import Machine
+from meadow.golden.machine.machine import Machine
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
 

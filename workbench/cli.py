@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import typer
 
-from workbench.ablation import ablation_command
-from workbench.bench import bench_command
-from workbench.compile import compile_command
+from workbench.bench.command import bench_command
+from workbench.campaigns.corruption import corrupt_command
+from workbench.campaigns.soak import soak_command
+from workbench.campaigns.torture import torture_command
 from workbench.console import ReportingGroup
-from workbench.corruption import corrupt_command
 from workbench.generate import generate_command
-from workbench.report import report_command
-from workbench.run import run_command
-from workbench.soak import soak_command
-from workbench.torture import torture_command
-from workbench.verify import verify_command
+from workbench.models.command import compile_command
+from workbench.packing.ablation import ablation_command
+from workbench.packing.report import report_command
+from workbench.run.command import run_command
+from workbench.run.verify import verify_command
 
 __all__ = ["app", "main"]
 

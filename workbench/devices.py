@@ -13,7 +13,7 @@ from cosim.dram_presets import DRAM_PRESETS, DramPreset
 from cosim.library import DramSettings
 from firmware.device import Device
 from firmware.golden_device import GoldenDevice
-from meadow.compiler.replace import check_replaceable
+from meadow.atomic_write import check_replaceable
 from meadow.spec.config import AcceleratorConfig
 
 __all__ = ["DEVICES", "LABELS", "Throttle", "check_device", "check_timeline", "open_device"]

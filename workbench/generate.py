@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cosim.generate import generated_verilog
-from meadow.compiler.replace import check_replaceable, replacing
+from meadow.atomic_write import check_replaceable, replacing
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import ERROR_CAUSES, VERSION, register_map

@@ -21,11 +21,11 @@ from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.image import Image
-from meadow.golden.machine import Machine
-from meadow.golden.machine_state import MachineError
-from meadow.golden.quantised import QuantisedModel
+from meadow.golden.machine.machine import Machine
+from meadow.golden.machine.state import MachineError
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import CHECK_BYTES, COMMAND_BYTES, Outputs
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig, named_config
 from meadow.spec.registers import ErrorCode, Status

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meadow.compiler.packing import pack_matrix
-from meadow.golden.quantised import QuantisedLinear
+from meadow.compiler.packing.packing import pack_matrix
+from meadow.model.quantised import QuantisedLinear
 from meadow.spec.commands import Command, Opcode, RowSet, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.step import Sequence, Step

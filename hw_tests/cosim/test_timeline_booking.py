@@ -30,7 +30,7 @@ from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.commands import UNIT_OF, Opcode, Unit
 from meadow.spec.config import BEAT_BYTES, named_config
 from rtl_gen.interfaces.command import NO_COMMAND

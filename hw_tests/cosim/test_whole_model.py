@@ -16,13 +16,13 @@ from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
-from workbench.models import DEMO_MODEL, CompileOptions, load_model
+from workbench.models.cached import DEMO_MODEL, CompileOptions, load_model
 
 pytestmark = pytest.mark.sim
 

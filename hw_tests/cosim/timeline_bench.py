@@ -14,7 +14,7 @@ from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from cosim.timeline import timeline_tracks
 from firmware.session import Session
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.commands import COMMAND_BYTES, AttendPart, Command, Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.step import Step

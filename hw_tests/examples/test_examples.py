@@ -16,9 +16,9 @@ from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
 from meadow.compiler.image import write_image
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.config import BEAT_BYTES
-from workbench.models import CompileOptions, load_model
+from workbench.models.cached import CompileOptions, load_model
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "Once upon a time"

@@ -13,8 +13,8 @@ from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import CONFIGURATIONS
 
 

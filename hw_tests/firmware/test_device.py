@@ -13,7 +13,7 @@ from firmware.device import ERROR_MEANINGS, STUCK, DeviceClosed, DeviceError, Re
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
 from firmware.session import Session
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.registers import WATCHDOG_CYCLES, ErrorCode
 

@@ -16,8 +16,8 @@ from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image, write_image
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.machine import Machine
+from meadow.golden.machine.machine import Machine
+from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash

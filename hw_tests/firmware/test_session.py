@@ -14,9 +14,9 @@ from firmware.golden_device import GoldenDevice
 from firmware.registers import ContractMismatch
 from firmware.session import Session
 from hw_tests.seeds import salted
-from meadow.golden.bit_true import BitTrueModel, KeyValueCache
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.golden.tiers.bit_true import BitTrueModel, KeyValueCache
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import COMMAND_BYTES, Outputs
 from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
 from meadow.spec.registers import ErrorCode

@@ -16,9 +16,9 @@ from firmware.session import Session
 from hw_tests.models import FAMILIES, family_description, random_model
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image, write_image
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
 

@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from firmware.tokenizer import TextTokenizer, TokenizerMissing, load_tokenizer
-from meadow.golden.image import Image
+from meadow.model.image import Image
 
 
 def with_tokenizer(image: Image) -> Image:

@@ -16,7 +16,7 @@ from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.session import Session
 from hw_tests.mutation.netlist import MUTANT_VARIABLE
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.config import AcceleratorConfig
 
 __all__ = ["Chip", "Killed", "Reference", "Trial", "sparse"]

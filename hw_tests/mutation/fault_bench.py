@@ -15,7 +15,7 @@ from firmware.session import Session
 from hw_tests.mutation.chip import Chip, Killed
 from hw_tests.mutation.steps import BOTH, Case, Take, check_step, compiled, noise
 from hw_tests.seeds import salted
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.commands import COMMAND_BYTES, Opcode
 from meadow.spec.config import BEAT_BYTES
 

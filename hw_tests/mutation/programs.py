@@ -15,7 +15,7 @@ from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
 from hw_tests.mutation.chip import Chip, Trial, sparse
 from hw_tests.mutation.steps import noise
-from meadow.golden.machine import Machine
+from meadow.golden.machine.machine import Machine
 from meadow.spec.commands import Command, Flag, Opcode, RowSet, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.step import Step

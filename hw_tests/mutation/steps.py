@@ -17,7 +17,7 @@ from hw_tests.mutation.chip import Chip, Trial, sparse
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.image import Image
+from meadow.model.image import Image
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.step import Step

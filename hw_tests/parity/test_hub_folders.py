@@ -17,9 +17,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from firmware.tokenizer import load_tokenizer
 from hw_tests.seeds import salted
-from meadow.compiler.checkpoint import CheckpointError, load_checkpoint
+from meadow.compiler.importers.checkpoint import CheckpointError, load_checkpoint
 from workbench.demo.stories import generate_stories
-from workbench.tokenizer_files import read_tokenizer
+from workbench.models.tokenizer_files import read_tokenizer
 
 WORDS = 600
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meadow.compiler.checkpoint import load_checkpoint
+from meadow.compiler.importers.checkpoint import load_checkpoint
 from workbench.demo import train
 
 

@@ -16,8 +16,8 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
-from meadow.compiler.checkpoint import load_checkpoint
-from meadow.golden.float_tier import FloatCache, FloatModel
+from meadow.compiler.importers.checkpoint import load_checkpoint
+from meadow.golden.tiers.float_tier import FloatCache, FloatModel
 
 ROOT = Path(__file__).parents[2]
 VECTORS = sorted((ROOT / "hw_tests" / "parity" / "vectors").glob("opt_*.npz"))

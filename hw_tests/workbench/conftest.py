@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, processors
 
 from hw_tests.models import FAMILIES, family_description
 from hw_tests.seeds import salted
-from workbench.workloads import WORKLOADS
+from workbench.bench.workloads import WORKLOADS
 
 CHARACTERS = string.ascii_letters + string.digits + " .,!?'"
 WIDTH, HIDDEN, HEADS, LAYERS, POSITIONS = 32, 64, 2, 2, 64

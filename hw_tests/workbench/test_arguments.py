@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from workbench.cli import app
-from workbench.models import DEMO_MODEL
+from workbench.models.cached import DEMO_MODEL
 
 # "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo model.
 MODEL = str(DEMO_MODEL)

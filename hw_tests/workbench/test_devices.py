@@ -26,8 +26,8 @@ def _never(*arguments: object, **options: object) -> None:
 
 @pytest.fixture(autouse=True)
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.bench.bench", _never)
-    monkeypatch.setattr("workbench.run.load_model", _never)
+    monkeypatch.setattr("workbench.bench.command.bench", _never)
+    monkeypatch.setattr("workbench.run.command.load_model", _never)
 
 
 @pytest.mark.parametrize("command", [["bench", "opt-125m"], ["run"]], ids=["bench", "run"])

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import workbench.verify
+import workbench.run.verify
 from cosim.device import CosimDevice
 from cosim.generate import generated_verilog
 from firmware.device import Device
 from firmware.image import read_image
 from firmware.session import Session
 from meadow.compiler.image import write_image
-from meadow.golden.image import Image
-from meadow.golden.streams import stream_checksum
+from meadow.golden.streams.decode import stream_checksum
+from meadow.model.image import Image
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import Control, register_map
 from meadow.spec.streams import HEADER_BYTES
 from rtl_gen.lane.lane_chain import LANE_MODULE
 from workbench.cli import app
-from workbench.models import CompileOptions, load_model
+from workbench.models.cached import CompileOptions, load_model
 
 pytestmark = pytest.mark.sim
 
@@ -101,7 +101,7 @@ def raw_image(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def verify(
     monkeypatch: pytest.MonkeyPatch, file: Path, opened: Callable[..., Device]
 ) -> dict[str, object]:
-    monkeypatch.setattr(workbench.verify, "open_device", opened)
+    monkeypatch.setattr(workbench.run.verify, "open_device", opened)
     arguments = ["verify", str(file), "--config", CONFIG, "--json"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1, result.output

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from workbench.measurements import command_line, load
+from workbench.documents.measurements import command_line, load
 
 SIMULATED = (
     *("demo-tiny", "demo-small", "demo-story", "memory-minilm-tiny"),
@@ -55,10 +55,14 @@ def differences(name: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIMULATED)
 def test_a_simulated_figure_is_what_the_command_prints(name: str) -> None:
-    assert differences(name) == [], f"python -m workbench.measurements run {name}, then tables"
+    assert differences(name) == [], (
+        f"python -m workbench.documents.measurements run {name}, then tables"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTED)
 def test_a_counted_figure_is_what_the_command_prints(name: str) -> None:
-    assert differences(name) == [], f"python -m workbench.measurements run {name}, then tables"
+    assert differences(name) == [], (
+        f"python -m workbench.documents.measurements run {name}, then tables"
+    )

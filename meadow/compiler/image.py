@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from meadow.compiler.program import Program, compile_program
-from meadow.compiler.replace import replacing
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.atomic_write import replacing
+from meadow.compiler.lowering.program import Program, compile_program
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.contract import contract_hash
 from meadow.spec.image import TENSOR_TYPES, CacheFacts, Manifest, Region, encode_header

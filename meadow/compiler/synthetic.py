@@ -13,10 +13,10 @@ import math
 
 import numpy as np
 
-from meadow.compiler.activation import activation_table
-from meadow.compiler.quantise import scale_parts
-from meadow.golden.float_tier import rotary_angles
-from meadow.golden.quantised import (
+from meadow.compiler.lowering.activation import activation_table
+from meadow.compiler.quantise.quantise import scale_parts
+from meadow.golden.tiers.float_tier import rotary_angles
+from meadow.model.quantised import (
     QuantisedLayer,
     QuantisedLinear,
     QuantisedModel,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
-from meadow.golden.float_tier import FloatCache, FloatModel, perplexity
+from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
 from meadow.golden.sampling import greedy, sample_top_k
+from meadow.golden.tiers.float_tier import FloatCache, FloatModel, perplexity
 from workbench.demo import words
 
 __all__ = [

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from meadow.compiler.replace import replacing
+from meadow.atomic_write import replacing
 from meadow.spec.config import named_config
 from workbench.pictures.attention_order import attention_order_picture
 from workbench.pictures.machine import machine_picture

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw_tests.seeds import salted
-from meadow.compiler.packing import PackedMatrix
-from meadow.golden.streams import unpack_stream
+from meadow.compiler.packing.packing import PackedMatrix
+from meadow.golden.streams.decode import unpack_stream
 from meadow.spec.config import AcceleratorConfig, named_config
 
 __all__ = ["CONFIGS", "KINDS", "Matrix", "assert_lossless", "draw", "linear"]

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from hw_tests.seeds import salted
-from meadow.compiler.program import Program
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.machine import Machine
-from meadow.golden.quantised import QuantisedModel
+from meadow.compiler.lowering.program import Program
+from meadow.golden.machine.machine import Machine
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Opcode, Outputs, TrafficClass
 from meadow.spec.numerics import TABLE_ENTRIES
 from meadow.spec.step import Sequence, Step

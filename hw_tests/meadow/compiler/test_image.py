@@ -16,10 +16,10 @@ from hw_tests.meadow.compiler.family_models import describe
 from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image, write_image
-from meadow.compiler.program import compile_program
+from meadow.compiler.lowering.program import compile_program
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.image import Image
-from meadow.golden.quantised import QuantisedModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.image import DATA_ALIGNMENT, TENSOR_TYPES

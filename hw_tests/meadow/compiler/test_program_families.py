@@ -13,10 +13,10 @@ from hw_tests.marks import slow
 from hw_tests.meadow.compiler.family_models import describe
 from hw_tests.meadow.compiler.program_bench import Bench
 from hw_tests.seeds import salted
-from meadow.compiler.layout import CompileError
-from meadow.compiler.program import Program, compile_program
+from meadow.compiler.lowering.layout import CompileError
+from meadow.compiler.lowering.program import Program, compile_program
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.quantised import QuantisedLayer, QuantisedModel
+from meadow.model.quantised import QuantisedLayer, QuantisedModel
 from meadow.spec.commands import Command, Flag, MatmulOutput, Opcode, Outputs, RowSet, Space, Unit
 from meadow.spec.config import named_config
 

@@ -9,8 +9,8 @@ import pytest
 from hw_tests.meadow.compiler.family_models import describe
 from hw_tests.seeds import salted
 from meadow.compiler.synthetic import synthetic_model
-from meadow.golden.bit_true import BitTrueModel
-from meadow.golden.quantised import QuantisedLinear, QuantisedModel
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.quantised import QuantisedLinear, QuantisedModel
 from meadow.spec.config import named_config
 from meadow.spec.model import ModelDescription
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hw_tests.models import FAMILIES, family_description, random_model
-from meadow.compiler.program import compile_program
+from meadow.compiler.lowering.program import compile_program
 from meadow.spec.commands import (
     AttendPart,
     Command,

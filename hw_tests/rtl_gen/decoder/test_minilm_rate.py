@@ -10,12 +10,12 @@ import pytest
 
 from hw_tests.rtl_gen.decoder.decoder_bench import Load, check
 from hw_tests.seeds import salted
-from meadow.compiler.grids import GRIDS, grid_integers
-from meadow.compiler.packing import pack_matrix
-from meadow.golden.quantised import QuantisedLinear
-from meadow.golden.streams import read_preamble
+from meadow.compiler.packing.packing import pack_matrix
+from meadow.golden.streams.decode import read_preamble
+from meadow.model.quantised import QuantisedLinear
 from meadow.spec.config import CONFIGURATIONS
-from workbench.minilm import load_minilm, minilm_path
+from workbench.packing.grids import GRIDS, grid_integers
+from workbench.packing.minilm import load_minilm, minilm_path
 
 CONFIG = CONFIGURATIONS["zcu102"]
 MATRICES = ("layer.0.attention.self.query", "layer.3.output.dense")

@@ -19,7 +19,7 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     reseal,
 )
 from hw_tests.seeds import salted
-from meadow.golden.streams import StreamError, unpack_stream
+from meadow.golden.streams.decode import StreamError, unpack_stream
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 
 CONFIGS = ["tiny", "small", "zcu102"]

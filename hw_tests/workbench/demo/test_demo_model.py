@@ -11,8 +11,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from hw_tests.seeds import recorded, salted
-from meadow.compiler.checkpoint import Checkpoint, load_checkpoint
-from meadow.golden.float_tier import FloatModel, perplexity
+from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
+from meadow.golden.tiers.float_tier import FloatModel, perplexity
 from workbench.demo.model_card import (
     heldout_sequences,
     heldout_text,

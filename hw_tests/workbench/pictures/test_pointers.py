@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hw_tests.meadow.compiler import family_models
 from hw_tests.seeds import salted
-from meadow.compiler.program import compile_program
+from meadow.compiler.lowering.program import compile_program
 from meadow.compiler.synthetic import synthetic_model
 from meadow.spec.commands import Flag, Opcode
 from meadow.spec.config import named_config

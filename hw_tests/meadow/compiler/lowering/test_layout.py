@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Padded sizes, hidden blocks and chunks of models that MEADOW is meant for, and of small odd ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hw_tests.meadow.compiler.family_models import describe
+from meadow.compiler.lowering.layout import choose_hidden_block, plan_activations, plan_sizes
+from meadow.spec.config import named_config
+
+ZCU102 = named_config("zcu102")
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "block", "tokens"),
+    [
+        ("opt", dict(heads=12, head_dim=64, hidden=3072), 768, 640),
+        ("opt", dict(heads=32, head_dim=64, hidden=8192), 2048, 256),
+        ("llama", dict(heads=32, kv_heads=4, head_dim=64, hidden=5632), 1920, 240),
+        ("vit", dict(heads=6, head_dim=64, hidden=1536), 1536, 640),
+        ("bert", dict(heads=12, head_dim=32, hidden=1536), 1536, 640),
+    ],
+    ids=("opt-125m", "opt-1.3b", "tinyllama", "deit-s", "minilm"),
+)
+def test_chunks_of_real_models(family: str, sizes: dict[str, Any], block: int, tokens: int) -> None:
+    d = describe(family, **sizes)
+    assert choose_hidden_block(d, ZCU102) == block
+    assert plan_activations(plan_sizes(d, block, ZCU102), ZCU102).tokens == tokens
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "zcu102"])
+@pytest.mark.parametrize("hidden", [1, 33, 500, 5000])
+@pytest.mark.parametrize("words", [1, 4])
+def test_a_chosen_block_leaves_as_much_room_as_any_of_its_size(
+    name: str, hidden: int, words: int
+) -> None:
+    config = named_config(name)
+    config = replace(config, activation_words=config.activation_words // words)
+    d = describe("opt", heads=5, head_dim=20, hidden=hidden)
+    block = choose_hidden_block(d, config)
+    assert 1 <= block <= hidden and (block == hidden or block % config.width == 0)
+    tokens = plan_activations(plan_sizes(d, block, config), config).tokens
+    most = plan_activations(plan_sizes(d, config.width, config), config).tokens
+    assert tokens == most or block <= 512
+    blocks = -(-hidden // block)
+    assert blocks == 1 or hidden - (blocks - 1) * block > block - blocks * config.width
+
+
+def test_a_block_of_512_is_given_up_where_it_leaves_no_room() -> None:
+    config = replace(named_config("tiny"), activation_words=256)
+    d = describe("opt", heads=8, head_dim=64, hidden=2048)
+    assert choose_hidden_block(d, config) == 512
+    config = replace(config, norm_channels=1024)
+    d = describe("opt", heads=16, head_dim=36, hidden=2048)
+    assert d.width == 576
+    # 108 words of a token besides the block, 48 of Q, whose heads are padded to 48.
+    assert choose_hidden_block(d, config) == 688
+
+
+def test_rotary_words_are_room_of_their_own() -> None:
+    config = named_config("tiny")
+    llama = describe("llama", heads=2, head_dim=16)
+    plan = plan_activations(plan_sizes(llama, 64, config), config)
+    assert plan.rotary.stride == 2
+    assert plan.rotary.base + plan.tokens * 2 == plan.words
+    assert plan.hidden.base + plan.tokens * plan.hidden.stride == plan.rotary.base
+    opt = plan_sizes(describe("opt", heads=2, head_dim=16), 64, config)
+    assert opt.rotary == 0 and plan_sizes(llama, 64, config).row == opt.row + 32
+
+
+def test_sizes_without_a_head_have_no_vocabulary() -> None:
+    config = named_config("tiny")
+    assert plan_sizes(describe("bert", heads=2, head_dim=16), 64, config).vocabulary == 0
+    assert plan_sizes(describe("vit", heads=2, head_dim=16), 64, config).vocabulary == 64

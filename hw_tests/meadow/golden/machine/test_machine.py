@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command of the architectural machine against plain Python on `meadow.spec.numerics`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hw_tests.noisy_machine import machine, step
+from hw_tests.seeds import salted
+from meadow.compiler.packing.packing import pack_matrix
+from meadow.golden.machine.machine import Machine
+from meadow.golden.machine.state import MachineError
+from meadow.model.quantised import QuantisedLinear
+from meadow.spec import numerics
+from meadow.spec.commands import (
+    Command,
+    MatmulOutput,
+    Opcode,
+    Outputs,
+    RowSet,
+    Space,
+    TrafficClass,
+    VectorFunction,
+)
+from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.registers import ErrorCode
+from meadow.spec.step import Sequence, Step
+
+CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
+BOTH = Outputs.ARGMAX | Outputs.LOGITS
+
+
+def noise(config: AcceleratorConfig, slices: int, tiles: int, seed: int = 0) -> QuantisedLinear:
+    random = np.random.default_rng(salted(seed))
+    outputs = slices * config.width
+    return QuantisedLinear(
+        weight=random.integers(-127, 128, (outputs, tiles * config.width)).astype(np.int8),
+        bias=random.integers(-(1 << 18), 1 << 18, outputs).astype(np.int32),
+        multiplier=random.integers(1 << 12, 1 << 16, outputs).astype(np.uint16),
+        shift=random.integers(20, 31, outputs).astype(np.uint8),
+    )
+
+
+def matmul(made: Machine, matrix: QuantisedLinear, **values: int) -> tuple[Command, int]:
+    """Put the streams of a matrix at beat 64 and describe them; also their bytes."""
+    config, place, fields = made.config, 64, dict(values)
+    for port, stream in enumerate(pack_matrix(matrix, config, "auto").streams):
+        made.dram[place * 16 : place * 16 + len(stream)] = np.frombuffer(stream, np.uint8)
+        fields[f"offset{port}"], fields[f"beats{port}"] = place, len(stream) // 16
+        place += len(stream) // 16
+    fields["slices"] = matrix.outputs // config.width
+    fields["tiles"] = matrix.inputs // config.width
+    return Command(Opcode.MATMUL, fields), (place - 64) * 16
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+def test_load_strides_rows_and_leaves_the_rest(config: AcceleratorConfig) -> None:
+    made = machine(config)
+    before, beats = made.activations.copy(), config.word_beats
+    fields = dict(destination=9, destination_stride=5, offset=3, row_beats=2 * beats)
+    fields |= dict(row_set=RowSet.CHUNK, traffic=TrafficClass.ACTIVATIONS)
+    made.execute(Command(Opcode.LOAD, fields), step(2, 1))
+    expected = before.copy()
+    for row in range(3):
+        start = 48 + row * 2 * config.width
+        data = made.dram[start : start + 2 * config.width]
+        expected[9 + 5 * row : 11 + 5 * row] = data.reshape(2, -1)
+    assert (made.activations == expected).all()
+    assert made.traffic[TrafficClass.ACTIVATIONS] == 3 * 2 * config.width
+
+
+@pytest.mark.parametrize("opcode", [Opcode.LOAD, Opcode.STORE])
+def test_no_rows_move_nothing_wherever_they_are(opcode: Opcode) -> None:
+    made = machine(CONFIGS[0])
+    before = made.dram.copy(), made.activations.copy()
+    sizes = dict(row_beats=1) if opcode == Opcode.LOAD else dict(segments=1, segment_beats=1)
+    made.execute(Command(opcode, sizes | dict(offset=(1 << 32) - 1, rows=0)), step(1))
+    assert (made.dram == before[0]).all() and (made.activations == before[1]).all()
+    assert not any(made.traffic.values())
+
+
+def test_load_fills_norm_parameters() -> None:
+    made = machine(CONFIGS[0])
+    fields = dict(destination=2, space=Space.NORM, offset=1, row_beats=4, rows=1)
+    made.execute(Command(Opcode.LOAD, fields), step(1))
+    assert (made.norm_parameters[2:6].reshape(-1) == made.dram[16:80]).all()
+    assert not made.norm_parameters[6:].any() and not made.norm_parameters[:2].any()
+    assert made.traffic[TrafficClass.WEIGHTS] == 64
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+def test_load_fills_the_activation_table(config: AcceleratorConfig) -> None:
+    made = machine(config)
+    before, words = made.activation_table.copy(), 2048 // config.width
+    fields = dict(space=Space.TABLE, offset=9, row_beats=128, rows=1, traffic=TrafficClass.WEIGHTS)
+    made.execute(Command(Opcode.LOAD, fields), step(1))
+    assert (made.activation_table.reshape(-1) == made.dram[144 : 144 + 2048]).all()
+    assert made.activation_table.shape == before.shape == (words, config.width)
+    fields |= dict(destination=words - 1, row_beats=2 * config.word_beats)
+    with pytest.raises(MachineError, match=f"LOAD to TABLE must be .*, below word {words}"):
+        made.execute(Command(Opcode.LOAD, fields), step(1))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+def test_store_of_segments_smaller_and_larger_than_a_word(config: AcceleratorConfig) -> None:
+    for beats, segments in ((1, 3), (config.word_beats, 2), (3 * config.word_beats, 2)):
+        made = machine(config)
+        before, size = made.dram.copy(), beats * 16
+        fields = dict(source=20, source_stride=7, offset=5, segments=segments)
+        fields |= dict(segment_beats=beats, segment_stride=500, row_set=RowSet.CHUNK)
+        fields |= dict(traffic=TrafficClass.ACTIVATIONS)
+        made.execute(Command(Opcode.STORE, fields), step(3))
+        for row in range(3):
+            data = made.activations[20 + 7 * row : 27 + 7 * row].reshape(-1)
+            for segment in range(segments):
+                start = (5 + 500 * segment + row * beats) * 16
+                before[start : start + size] = data[segment * size : (segment + 1) * size]
+        assert (made.dram == before).all()
+        assert made.traffic[TrafficClass.ACTIVATIONS] == 3 * segments * size
+
+
+def test_store_to_the_cache_goes_to_every_sequence_at_its_position() -> None:
+    made = machine(CONFIGS[1], 1 << 17)
+    before = made.dram.copy()
+    fields = dict(source=0, source_stride=4, offset=10, segments=2, segment_beats=1)
+    fields |= dict(segment_stride=100, row_set=RowSet.CHUNK, cache=1, traffic=TrafficClass.KV_WRITE)
+    sequences = (Sequence(1000, 6, 2, 0), Sequence(3000, 0, 3, 2))
+    made.execute(Command(Opcode.STORE, fields), Step(sequences))
+    for base, position, first, tokens in ((1000, 6, 0, 2), (3000, 0, 2, 3)):
+        for token in range(tokens):
+            for segment in range(2):
+                start = 16 * (base + 10 + 100 * segment + position + token)
+                data = made.activations[4 * (first + token)][16 * segment : 16 * segment + 16]
+                before[start : start + 16] = data
+    assert (made.dram == before).all()
+    assert made.traffic[TrafficClass.KV_WRITE] == 5 * 2 * 16
+    fields["row_set"] = RowSet.HEAD
+    with pytest.raises(MachineError, match="must have row_set CHUNK"):
+        made.execute(Command(Opcode.STORE, fields), Step(sequences))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("output", list(MatmulOutput))
+def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None:
+    made, width = machine(config), config.width
+    matrix = noise(config, 2, 3)
+    wide = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
+    fields = dict(source=10, source_stride=3, destination=100, destination_stride=5)
+    fields |= dict(output=output, row_set=RowSet.CHUNK, channels=2 * width, restart=1)
+    fields |= dict(rotary=200, rotary_stride=4, rotary_words=2, post_shift=20)
+    command, size = matmul(made, matrix, **fields)
+    before = made.activations.copy()
+    made.execute(command, step(3, 2))
+    for row in range(5):
+        x = before[10 + 3 * row : 13 + 3 * row].reshape(-1).view(np.int8).astype(int)
+        words = slice(100 + 5 * row, 100 + 5 * row + 2 * (1 + wide))
+        old = before[words].reshape(-1).view("<i2" if wide else np.int8)
+        bits = 8 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 16
+        results = []
+        for channel in range(matrix.outputs):
+            total = int(x @ matrix.weight[channel].astype(int)) + int(matrix.bias[channel])
+            multiplier, shift = int(matrix.multiplier[channel]), int(matrix.shift[channel])
+            results.append(numerics.requantise(total, multiplier, shift, bits))
+        rotary = before[200 + 4 * row : 202 + 4 * row].reshape(-1).view("<i2").tolist()
+        expected = finished(output, results, old.tolist(), rotary, made.activation_table)
+        before[words].reshape(-1).view(old.dtype)[:] = expected
+    assert (made.activations == before).all()
+    assert made.traffic[TrafficClass.WEIGHTS] == size
+    made.execute(command, step(3, 2))
+    assert made.traffic[TrafficClass.WEIGHTS] == 2 * size
+
+
+def finished(
+    output: MatmulOutput, results: list[int], old: list[int], rotary: list[int], table: np.ndarray
+) -> list[int]:
+    """What a row of requantised results becomes; post_shift is 20, two rotary words."""
+    if output == MatmulOutput.RELU8:
+        return [max(0, value) for value in results]
+    if output == MatmulOutput.RESIDUAL16:
+        return [numerics.saturate(a + b, 16) for a, b in zip(results, old, strict=True)]
+    if output == MatmulOutput.TABLE8:
+        entries = table.reshape(-1).view(np.int8).tolist()
+        return [entries[numerics.table_index(value)] for value in results]
+    if output == MatmulOutput.GATE8:
+        return [numerics.gate(a, b, 20) for a, b in zip(old, results, strict=True)]
+    if output == MatmulOutput.ROTATE8:
+        turned = []
+        for first in range(0, len(results), 2):
+            cosine, sine = (rotary[(first + i) % len(rotary)] for i in range(2))
+            turned += numerics.rotate(results[first], results[first + 1], cosine, sine, 20)
+        return turned
+    return results
+
+
+@pytest.mark.parametrize("words", [1, 2, 4])
+def test_rotary_words_repeat_after_their_number(words: int) -> None:
+    """Heads of W/2, W and 2*W channels: every head of a row is turned by the same angles."""
+    config = CONFIGS[1]
+    made = machine(config)
+    matrix = noise(config, 4, 1)
+    half = matrix.outputs // 8
+    same = np.tile(np.arange(words * half), 8 // words)
+    matrix = QuantisedLinear(
+        weight=matrix.weight[same],
+        bias=matrix.bias[same],
+        multiplier=matrix.multiplier[same],
+        shift=matrix.shift[same],
+    )
+    fields = dict(source=0, source_stride=1, destination=100, destination_stride=4)
+    fields |= dict(output=MatmulOutput.ROTATE8, row_set=RowSet.CHUNK, post_shift=22)
+    fields |= dict(rotary=300, rotary_stride=words, rotary_words=words)
+    command, _ = matmul(made, matrix, **fields)
+    made.execute(command, step(3))
+    rows = made.activations[100:112].reshape(3, 8 // words, -1)
+    assert (rows == rows[:, :1]).all() and len(np.unique(rows)) > 8
+
+
+def test_argmax_runs_over_pieces_and_takes_the_lowest_index() -> None:
+    config = CONFIGS[0]
+    made = machine(config)
+    made.activations[0:2] = 1
+    winners = ((3, 500), (9, 500), (14, 900))  # the last lies in the padding
+    for first, restart in ((0, 1), (16, 0), (32, 0)):
+        bias = np.full(16, -40, np.int32)
+        for channel, value in winners:
+            bias[channel] = value + (first >= 16 and channel == 9)
+        matrix = QuantisedLinear(
+            weight=np.zeros((16, 16), np.int8),
+            bias=bias,
+            multiplier=np.full(16, 2, np.uint16),
+            shift=np.ones(16, np.uint8),
+        )
+        fields = dict(source=0, source_stride=1, destination=50, destination_stride=2)
+        fields |= dict(output=MatmulOutput.LOGITS16, row_set=RowSet.HEAD, channels=12)
+        command, _ = matmul(made, matrix, first_channel=first, restart=restart, **fields)
+        made.execute(command, step(5, 1))
+    vector = dict(function=VectorFunction.ARGMAX, destination=80, destination_stride=3)
+    made.execute(Command(Opcode.VECTOR, vector | dict(row_set=RowSet.HEAD)), step(5, 1))
+    for row in range(2):
+        assert made.activations[80 + 3 * row].view("<i4").tolist() == [25, 501, 0, 0]
+    made.forget_candidates()
+    assert made.best_index[0] == 0 and made.best_value[0] == -(1 << 15)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("rms", [0, 1])
+def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> None:
+    made, padded = machine(config), 2 * config.width
+    channels = padded - 5
+    random = np.random.default_rng(salted(5))
+    parameters = random.integers(-(1 << 15), 1 << 15, (padded, 2)).astype("<i2")
+    parameters[channels:] = 0
+    made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)
+    rows = np.zeros((6, padded), "<i2")
+    rows[:, :channels] = random.integers(-3000, 3000, (6, channels))
+    for row in range(6):
+        made.activations[40 + 5 * row : 44 + 5 * row] = rows[row].view(np.uint8).reshape(4, -1)
+    fields = dict(epsilon=77, mean_multiplier=int(16 / channels * 2**16), mean_shift=16)
+    fields |= dict(norm_shift=2, offset_shift=3, output_shift=21, rms=rms)
+    for row_set, chosen in ((RowSet.CHUNK, range(6)), (RowSet.HEAD, (3, 5))):
+        before = made.activations.copy()
+        place = dict(source=40, source_stride=5, destination=90, destination_stride=3, words=4)
+        command = Command(
+            Opcode.NORM, {**fields, **place, "channels": channels, "row_set": row_set}
+        )
+        made.execute(command, step(4, 2))
+        for index, row in enumerate(chosen):
+            expected = numerics.layer_norm_row(
+                rows[row].tolist(),
+                parameters[:, 0].tolist(),
+                parameters[:, 1].tolist(),
+                channels=channels,
+                **{**fields, "rms": bool(rms)},
+            )
+            words = np.array(expected, np.int8).view(np.uint8).reshape(2, -1)
+            before[90 + 3 * index : 92 + 3 * index] = words
+        assert (made.activations == before).all()
+
+
+@pytest.mark.parametrize("rms", [0, 1])
+def test_norm_that_replaces_its_source(rms: int) -> None:
+    config = CONFIGS[1]
+    made, padded = machine(config), 2 * config.width
+    channels = padded - 5
+    random = np.random.default_rng(salted(8))
+    parameters = np.zeros((padded, 2), "<i2")
+    parameters[:channels] = random.integers(-(1 << 15), 1 << 15, (channels, 2))
+    made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)
+    rows = np.zeros((3, padded), "<i2")
+    rows[:, :channels] = random.integers(-3000, 3000, (3, channels))
+    for row in range(3):
+        made.activations[40 + 5 * row : 44 + 5 * row] = rows[row].view(np.uint8).reshape(4, -1)
+    fields = dict(epsilon=77, mean_multiplier=int(16 / channels * 2**16), mean_shift=16)
+    fields |= dict(norm_shift=2, offset_shift=3, rms=rms)
+    place = dict(source=40, source_stride=5, destination=90, destination_stride=3, words=4)
+    place |= dict(channels=channels, row_set=RowSet.CHUNK)
+    place |= dict(residual=1, residual_shift=15, output_shift=21)
+    expected = made.activations.copy()
+    for row in range(3):
+        short, long = (
+            numerics.layer_norm_row(
+                rows[row].tolist(),
+                parameters[:, 0].tolist(),
+                parameters[:, 1].tolist(),
+                channels=channels,
+                **{**fields, "rms": bool(rms)},
+                output_shift=shift,
+                output_bits=bits,
+            )
+            for shift, bits in ((21, 8), (15, 16))
+        )
+        target, source = slice(90 + 3 * row, 92 + 3 * row), slice(40 + 5 * row, 44 + 5 * row)
+        expected[target] = np.array(short, np.int8).view(np.uint8).reshape(2, -1)
+        expected[source] = np.array(long, "<i2").view(np.uint8).reshape(4, -1)
+    made.execute(Command(Opcode.NORM, fields | place), step(2, 1))
+    assert (made.activations == expected).all()
+
+
+def test_condition_decides_on_effect_and_traffic() -> None:
+    made = machine(CONFIGS[0])
+    before = made.activations.copy()
+    fields = dict(offset=0, row_beats=1, row_set=RowSet.CHUNK, traffic=TrafficClass.ACTIVATIONS)
+    command = Command(Opcode.LOAD, fields, condition=Outputs.LOGITS)
+    made.execute(command, step(1, outputs=Outputs.ARGMAX))
+    assert (made.activations == before).all() and not any(made.traffic.values())
+    made.execute(command, step(1, outputs=BOTH))
+    assert not (made.activations == before).all()
+
+
+def test_run_stops_at_end_or_length_and_counts_commands() -> None:
+    made = machine(CONFIGS[0])
+    program = b"".join(Command(code).encode() for code in (Opcode.FENCE, Opcode.FENCE, Opcode.END))
+    made.dram[160 : 160 + len(program)] = np.frombuffer(program, np.uint8)
+    assert made.run(10, 100, step(1)) == 3
+    assert made.traffic[TrafficClass.COMMANDS] == 192
+    made.clear_traffic()
+    assert made.run(10, 2, step(1)) == 2
+    assert made.traffic[TrafficClass.COMMANDS] == 128
+    with pytest.raises(ValueError, match="a chunk holds 64 tokens, not 65"):
+        made.run(10, 2, step(65))
+
+
+def test_corrupt_stream_is_reported_every_time() -> None:
+    made = machine(CONFIGS[0])
+    fields = dict(
+        source=0, source_stride=1, destination=90, destination_stride=2, row_set=RowSet.CHUNK
+    )
+    command, _ = matmul(made, noise(CONFIGS[0], 1, 1), **fields)
+    made.execute(command, step(1))
+    made.dram[64 * 16 + 40] ^= 1
+    with pytest.raises(MachineError, match="MATMUL stream checksum") as caught:
+        made.execute(command, step(1))
+    assert caught.value.code == ErrorCode.STREAM

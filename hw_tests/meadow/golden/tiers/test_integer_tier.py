@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer tier: its parts against float formulas, the whole against the bit-true tier."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hw_tests.models import family_description, random_model
+from hw_tests.opt_models import opt_description
+from hw_tests.seeds import salted
+from meadow.compiler.importers.checkpoint import Checkpoint
+from meadow.compiler.quantise.calibrate import calibrate
+from meadow.compiler.quantise.quantise import quantise
+from meadow.golden.tiers import bit_true, float_tier
+from meadow.golden.tiers.float_tier import FloatModel
+from meadow.golden.tiers.integer_tier import IntegerModel, attention, linear, norm
+from meadow.model.quantised import QuantisedLinear, QuantisedModel, QuantisedNorm
+from meadow.spec.config import named_config
+
+TINY = named_config("tiny")
+
+
+def _checkpoint(**sizes: int) -> Checkpoint:
+    """A random decoder of OPT's form with unit activations and heavy-tailed weights."""
+    values = {"layers": 2, "width": 64, "heads": 4, "kv_heads": 4, "head_dim": 16, "hidden": 160}
+    description = opt_description(
+        **(values | sizes),
+        vocabulary=256,
+        max_positions=96,
+    )
+    random = np.random.default_rng(salted(3))
+    tensors = {}
+    for name, shape in description.tensor_shapes.items():
+        if name.endswith("norm.weight"):
+            array = 1 + 0.2 * random.standard_normal(shape)
+        elif name.endswith("bias"):
+            array = 0.1 * random.standard_normal(shape)
+        elif name.startswith("embed"):
+            array = 0.5 * random.standard_normal(shape)
+        else:
+            array = random.standard_t(6, shape) / np.sqrt(shape[1])
+        tensors[name] = array.astype(np.float32)
+    return Checkpoint(description=description, tensors=tensors, tokenizer_json=None)
+
+
+@pytest.fixture(scope="module", name="pair")
+def _pair() -> tuple[Checkpoint, QuantisedModel]:
+    checkpoint = _checkpoint()
+    random = np.random.default_rng(salted(11))
+    statistics = calibrate(checkpoint, [random.integers(0, 256, 96) for _ in range(12)])
+    return checkpoint, quantise(checkpoint, statistics, hidden_block=60)
+
+
+TOKENS = np.random.default_rng(salted(12)).integers(0, 256, 90)
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Relative Frobenius distance of a from b."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def test_tiers_agree(pair: tuple[Checkpoint, QuantisedModel]) -> None:
+    checkpoint, model = pair
+    real = FloatModel(checkpoint.description, checkpoint.tensors).forward(TOKENS)
+    integer = IntegerModel(model).forward(TOKENS)
+    hardware = bit_true.BitTrueModel(model, TINY).forward(TOKENS)
+    assert integer.dtype == np.int16
+    assert _distance(hardware, integer) < 0.05
+    assert _distance(integer * model.logits_scale, real) < 0.06
+    assert _distance(hardware * model.logits_scale, real) < 0.06
+    agreement = np.mean(hardware.argmax(axis=1) == integer.argmax(axis=1))
+    assert agreement >= 0.9
+
+
+def test_first_layer_is_within_one_unit_of_the_bit_true_tier(
+    pair: tuple[Checkpoint, QuantisedModel],
+) -> None:
+    """Before rounding differences spread, the two tiers' INT8 sites differ by at most one unit."""
+    _, model = pair
+    integer: dict[str, np.ndarray] = {}
+    hardware: dict[str, np.ndarray] = {}
+    IntegerModel(model).forward(TOKENS, observe=integer.__setitem__)
+    bit_true.BitTrueModel(model, TINY).forward(TOKENS, observe=hardware.__setitem__)
+    assert list(integer) == list(hardware)
+    assert np.array_equal(integer["embedding"], hardware["embedding"])
+    for site in ("qkv_in", "q_out", "k_out", "v_out"):
+        name = f"layers.0.{site}"
+        difference = np.abs(integer[name] - hardware[name].astype(np.int64))
+        assert difference.max() <= 1, name
+        assert difference.mean() < 0.05, name
+        assert len(np.unique(hardware[name])) > 100, name
+
+
+def test_linear_equals_the_bit_true_one() -> None:
+    random = np.random.default_rng(salted(1))
+    matrix = QuantisedLinear(
+        weight=random.integers(-127, 128, (30, 2000)).astype(np.int8),
+        bias=random.integers(-(2**24), 2**24, 30).astype(np.int32),
+        multiplier=random.integers(0, 1 << 16, 30).astype(np.uint16),
+        shift=random.integers(22, 34, 30).astype(np.uint8),
+    )
+    x = random.integers(-127, 128, (7, 2000)).astype(np.int8)
+    for bits in (8, 16):
+        assert np.array_equal(linear(x, matrix, bits), bit_true.linear(x, matrix, bits=bits))
+
+
+def test_norm_is_the_rounded_formula() -> None:
+    random = np.random.default_rng(salted(2))
+    channels, fraction = 48, 17
+    weight, bias = random.uniform(-1, 1, channels), random.uniform(-1, 1, channels)
+    step = 1 / 40
+    parameters = QuantisedNorm(
+        gain=np.rint(weight / step * channels / 2**fraction * 2**20).astype(np.int16),
+        offset=np.rint(bias / step * 2**8).astype(np.int16),
+        epsilon=channels**2 * 4,
+        mean_multiplier=round(16 / channels * 2**17),
+        mean_shift=17,
+        norm_shift=19 - fraction,
+        offset_shift=12,
+        output_shift=20,
+    )
+    rows = random.integers(-20000, 20000, (20, channels)).astype(np.int16)
+    want = float_tier.layer_norm(rows, weight, bias, epsilon=4.0) / step
+    assert np.abs(norm(rows, parameters) - np.clip(want, -127, 127)).max() < 0.52
+    difference = norm(rows, parameters) - bit_true.norm(rows, parameters).astype(np.int64)
+    assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.02
+
+
+@pytest.mark.parametrize("probability_bits", [8, 12])
+def test_attention_is_near_the_float_formula(probability_bits: int) -> None:
+    random = np.random.default_rng(salted(4))
+    query, keys, values = (random.integers(-127, 128, (60, 16)) for _ in range(3))
+    got = attention(
+        query,
+        keys,
+        values,
+        probability_bits=probability_bits,
+        score_multiplier=1 << 15,
+        score_shift=19,
+        output_multiplier=1 << 15,
+        output_shift=14,
+    )
+    scores = np.log(2) / 256 / 16
+    want = float_tier.attention(query[None] * scores, keys[None], values[None])
+    assert _distance(got, want) < {8: 0.03, 12: 0.015}[probability_bits]
+
+
+def test_refused_probability_bits(pair: tuple[Checkpoint, QuantisedModel]) -> None:
+    with pytest.raises(ValueError, match="probability_bits must be 1 to 16, not 0"):
+        IntegerModel(pair[1], probability_bits=0)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "vit", "bert"])
+def test_other_architectures_are_refused(architecture: str) -> None:
+    with pytest.raises(ValueError, match=f"knows the architecture opt, not '{architecture}'"):
+        IntegerModel(random_model(family_description(architecture)))

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An output file is whole or what it was before, and devices and links stay devices and links."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from meadow.atomic_write import OutputError, check_replaceable, replacing
+
+
+def test_the_file_appears_at_the_end_as_readable_as_any_other(tmp_path: Path) -> None:
+    target, other = tmp_path / "file", tmp_path / "other"
+    other.touch()
+    with replacing(target, "it") as file:
+        file.write(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode == other.stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "other"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("x"), OSError(28, "No space")])
+def test_whatever_ends_the_block_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with pytest.raises((KeyboardInterrupt, ValueError, OutputError)):
+        with replacing(target, "it") as file:
+            file.write(b"half")
+            raise error
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_keeps_its_name(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with replacing(link, "it") as file:
+        file.write(b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_what_cannot_be_written_is_named_before_and_after_the_work(tmp_path: Path) -> None:
+    fifo, file, folder = tmp_path / "fifo", tmp_path / "file", tmp_path / "folder"
+    os.mkfifo(fifo)
+    file.touch()
+    folder.mkdir()
+    for target, message in (
+        (fifo, "Not a regular file"),
+        (folder, "Is a directory"),
+        (tmp_path / "missing" / "x", "No such file or directory"),
+        (file / "x", "Not a directory"),
+    ):
+        with pytest.raises(OutputError, match=f"cannot write it: {message}.*{target}"):
+            check_replaceable(target, "it")
+        with pytest.raises(OutputError, match=f"cannot write it: {message}.*{target}"):
+            with replacing(target, "it"):
+                pass
+    assert fifo.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "file", "folder"]
+
+
+def test_the_error_of_an_inner_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write inner: .*missing"):
+        with replacing(tmp_path / "a", "outer"), replacing(tmp_path / "missing" / "b", "inner"):
+            pass
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow soak`: what it draws fits, runs equal golden, and a difference or a hang ends it with its combination."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import workbench.campaigns.soak
+from firmware.device import DeviceTimeout
+from hw_tests.seeds import salted
+from meadow.compiler.lowering.layout import plan_activations, plan_cache, plan_sizes
+from meadow.spec.config import CONFIGURATIONS, named_config
+from workbench.bench.step import Check
+from workbench.campaigns.soak import SoakCase, draw_case, run_case
+from workbench.cli import app
+
+FAMILIES = {"opt", "llama", "vit", "bert"}
+KEYS = {
+    *("config", "seed", "cases", "checked", "matches_golden", "first_difference"),
+    *("combinations", "label"),
+}
+
+
+def draw(config: str, count: int, seed: int = 0) -> list[SoakCase]:
+    random = np.random.default_rng(salted(seed))
+    return [
+        draw_case(random, named_config(config), int(random.integers(0, 1 << 31)))
+        for _ in range(count)
+    ]
+
+
+def run(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["soak", "--config", "tiny", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_every_case_that_is_drawn_fits(config: str) -> None:
+    settings, cases = named_config(config), draw(config, 200)
+    for case in cases:
+        plan = plan_activations(plan_sizes(case.description, case.hidden_block, settings), settings)
+        assert sum(case.tokens) <= plan.tokens
+        plan_cache(case.description, settings, case.description.max_positions)
+        assert len(case.tokens) == len(case.positions) <= settings.sequences
+    assert {case.description.architecture for case in cases} == FAMILIES
+    assert {case.codec for case in cases} == {"raw", "dictionary", "rice", "auto"}
+    assert any(d.heads > d.kv_heads > 1 for d in (case.description for case in cases))
+    assert any(len(case.tokens) > 1 and any(case.positions) for case in cases)
+    assert any(case.throttle.stalls for case in cases)
+
+
+def test_the_seed_decides_what_is_drawn() -> None:
+    first, again, other = (draw("small", 5, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    json.dumps([case.to_dict() for case in first], allow_nan=False)
+
+
+@pytest.mark.sim
+@pytest.mark.slow
+def test_three_cases_of_every_family_equal_golden() -> None:
+    """Smallest first of what seed 8 draws, so that each takes about a second."""
+    cases = sorted(
+        draw("tiny", 80, seed=8), key=lambda case: max(case.positions) + sum(case.tokens)
+    )
+    for family in sorted(FAMILIES):
+        chosen = [case for case in cases if case.description.architecture == family][1:4]
+        assert len(chosen) == 3
+        for case in chosen:
+            check = run_case(case, "tiny")
+            assert check.difference is None, f"{check.difference}: {case}"
+            assert check.total > 0
+
+
+@pytest.mark.sim
+def test_equal_runs_are_reported() -> None:
+    result = run("--count", 2, "--seed", salted(3), "--json")
+    values = json.loads(result.stdout)
+    assert set(values) == KEYS and values["label"] == "simulated"
+    assert (values["config"], values["seed"], values["cases"]) == ("tiny", salted(3), 2)
+    assert values["matches_golden"] is True and values["first_difference"] is None
+    assert values["checked"] > 0 and len(values["combinations"]) == 2
+    assert "case 2 of 2" in result.stderr
+
+
+def difference(case: SoakCase, config_name: str) -> Check:
+    """The second case of the seed differs."""
+    check = Check()
+    expected = [1, 3] if case == draw("tiny", 2)[1] else [1, 2]
+    check.compare("logits", np.array([1, 2]), np.array(expected))
+    return check
+
+
+def test_the_first_difference_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbench.campaigns.soak, "run_case", difference)
+    seed = salted(0)
+    result = run("--count", 3, "--seed", seed, "--json", code=1)
+    values = json.loads(result.stdout)
+    assert (values["cases"], values["checked"], values["matches_golden"]) == (2, 4, False)
+    assert values["first_difference"] == "logits [1]: 2, golden 3, 1 of 2 differ"
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"meadow: case 2 differs from golden: {values['first_difference']}: ")
+    assert str(values["combinations"][1]) in last
+    assert "2 combinations on tiny, 4 values" in run("--count", 3, "--seed", seed, code=1).stdout
+
+
+def test_a_run_that_does_not_end_is_told_with_its_combination(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hang(case: SoakCase, config_name: str) -> Check:
+        raise DeviceTimeout("no interrupt within 7 cycles")
+
+    monkeypatch.setattr(workbench.campaigns.soak, "run_case", hang)
+    result = run("--count", 3, code=1)
+    last = result.stderr.splitlines()[-1]
+    assert "case 1 differs from golden: DeviceTimeout: no interrupt within 7 cycles: {" in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--count", "0"], "count must be at least 1, not 0"),
+        (["--seed", "-1"], "seed must be at least 0, not -1"),
+        (["--config", "huge"], "unknown configuration 'huge': choose from"),
+        (["--count", "x"], "'--count': Input should be a valid integer"),
+    ],
+)
+def test_a_bad_option_is_one_line(arguments: list[str], message: str) -> None:
+    result = run(*arguments, code=2)
+    assert result.stdout == "" and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("meadow: ") and message in result.stderr

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow run`: its JSON, its text, its errors; on the golden device, and marked `sim` on the simulated one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from firmware.device import DeviceTimeout
+from firmware.golden_device import GoldenDevice
+from hw_tests.seeds import salted
+from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
+from workbench.cli import app
+from workbench.run import reference
+
+KEYS = [
+    *("text", "tokens", "device", "config", "contract_hash", "clock_mhz", "matches_golden"),
+    *("prefill", "decode"),
+]
+PHASE_KEYS = [
+    *("tokens", "cycles", "cycles_per_token", "array_utilisation", "bandwidth_utilisation"),
+    *("dram_bytes", "tokens_per_second"),
+]
+DRAM_KEYS = ["weights", "kv_read", "kv_write", "activations", "commands"]
+
+
+def run(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["run", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def report(*arguments: object) -> dict[str, Any]:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_json_has_exactly_these_keys_first(checkpoint: Path) -> None:
+    values = report(checkpoint, "--device", "golden", "--prompt", "abc", "--max-tokens", 5)
+    assert list(values)[: len(KEYS)] == KEYS
+    for phase in ("prefill", "decode"):
+        assert list(values[phase]) == PHASE_KEYS
+        assert list(values[phase]["dram_bytes"]) == DRAM_KEYS
+    assert values["matches_golden"] is True
+    assert values["golden"] == "bit_true"
+    assert values["prompt_tokens"] == [2, 3, 4, 5]
+    assert values["prefill"]["tokens"] == 4
+    assert values["decode"]["tokens"] == len(values["tokens"]) - 1
+    assert values["decode"]["cycles"] == 0
+    assert values["decode"]["array_utilisation"] is None
+    assert values["decode"]["tokens_per_second"] is None
+    assert values["dram_limit"] == "DRAM unlimited"
+    assert values["label"] == "golden model, without time"
+    assert all(values["decode"]["dram_bytes"][key] > 0 for key in DRAM_KEYS)
+
+
+def test_chunks_and_configurations_of_one_width_do_not_change_the_tokens(checkpoint: Path) -> None:
+    common = (checkpoint, "--device", "golden", "--prompt", "hello you", "--max-tokens", 12)
+    whole = report(*common)
+    assert report(*common, "--chunk", 3)["tokens"] == whole["tokens"]
+    assert report(*common, "--chunk", 1)["prefill"]["dram_bytes"]["weights"] > (
+        5 * whole["prefill"]["dram_bytes"]["weights"]
+    )
+
+
+def test_sampling_follows_the_seed(checkpoint: Path) -> None:
+    common = (checkpoint, "--device", "golden", "--prompt", "hello", "--max-tokens", 12)
+    tokens = [
+        report(*common, "--top-k", 20, "--seed", salted(seed))["tokens"] for seed in (1, 1, 2)
+    ]
+    assert tokens[0] == tokens[1] != tokens[2]
+
+
+def test_text_is_streamed_and_a_table_follows(checkpoint: Path) -> None:
+    result = run(checkpoint, "--device", "golden", "--prompt", "abc", "--max-tokens", 5)
+    text = report(checkpoint, "--device", "golden", "--prompt", "abc", "--max-tokens", 5)["text"]
+    assert result.stdout.startswith("abc" + text)
+    assert "every one equal to golden" in result.stdout
+    assert "DRAM bytes, weights" in result.stdout
+
+
+def test_a_model_without_tokenizer_runs_on_token_numbers(silent_checkpoint: Path) -> None:
+    values = report(
+        silent_checkpoint, "--device", "golden", "--prompt-tokens", "2,7,9", "--max-tokens", 4
+    )
+    assert values["text"] is None and values["prompt_tokens"] == [2, 7, 9]
+
+
+def test_an_image_file_is_compared_with_the_golden_machine(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "model.meadow"
+    made = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image)])
+    assert made.exit_code == 0, made.output
+    common = ("--device", "golden", "--prompt", "abc", "--max-tokens", 4)
+    values = report(image, *common)
+    assert values["golden"] == "machine" and values["matches_golden"]
+    assert values["tokens"] == report(checkpoint, *common)["tokens"]
+
+
+def test_a_difference_ends_with_exit_code_1(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = reference._BitTrue.follow
+    calls = []
+
+    def wrong(self: Any, tokens: list[int]) -> np.ndarray:
+        calls.append(tokens)
+        return follow(self, tokens) + (1 if len(calls) == 3 else 0)
+
+    monkeypatch.setattr(reference._BitTrue, "follow", wrong)
+    result = run(
+        *(checkpoint, "--device", "golden", "--prompt", "abc", "--max-tokens", 6, "--json"), code=1
+    )
+    values = json.loads(result.stdout)
+    assert values["matches_golden"] is False
+    assert values["first_difference"].startswith("generated token 2: arg-max is token")
+    assert "differs from the golden model at generated token 2" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "huge"], "unknown configuration 'huge': choose from tiny, small, zcu102"),
+        (["--device", "fpga"], "unknown device 'fpga': choose from sim, golden"),
+        (["--prompt-tokens", "1,x"], "prompt tokens must be numbers like 1,2,3, not '1,x'"),
+        (["--prompt-tokens", "9999"], "a token must be in 0..70, not 9999"),
+        (["--prompt", "a", "--prompt-tokens", "1"], "give either --prompt or --prompt-tokens"),
+        (["--prompt", "a" * 99], "the prompt has 100 tokens, the context of this image holds 64"),
+        (["--chunk", "0"], "a chunk of this image holds 1..64 tokens, not 0"),
+        (["--max-tokens", "0"], "max_tokens must be at least 1, not 0"),
+        (["--top-k", "0"], "top-k must be at least 1, not 0"),
+        (["--bandwidth-gbps", "0"], "bandwidth must be 0.001..1e6 Gbit/s, not 0.0"),
+        (["--clock-mhz", "-1"], "clock must be 0.001..1e5 MHz, not -1.0"),
+        (["--seed", "-1"], "seed must be 0..2**64 - 1, not -1"),
+        (["--prompt-tokens", "9" * 30], "a token must be in 0..70, not 99999"),
+        (["--prompt", "\udcff"], "a prompt must be UTF-8 text"),
+        (["--prompt-tokens", ""], "prompt tokens must be numbers like 1,2,3, not ''"),
+        (["--bandwidth-gbps", "nan"], "bandwidth must be 0.001..1e6 Gbit/s, not nan"),
+        (["--latency-cycles", "-1"], "latency must be 0..1000000 cycles, not -1"),
+        (["--max-tokens", "x"], "'--max-tokens': Input should be a valid integer"),
+        (["--max-tokens", "x"], "not 'x' (see --help)"),
+        (["--bogus"], "No such option: --bogus (see --help)"),
+        (["extra"], "(extra) (see --help)"),
+        (["--stalls", "1"], "stalls must be a probability below 1, not 1.0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    checkpoint: Path, arguments: list[str], message: str
+) -> None:
+    given = arguments if "--device" in arguments else ["--device", "golden", *arguments]
+    result = run(checkpoint, *given, "--json", code=2)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("meadow: ")]
+    assert len(lines) == 1 and message in lines[0]
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.meadow", "--device", "golden", code=2)
+    assert result.stderr == f"meadow: No such file or directory: {tmp_path / 'none.meadow'}\n"
+
+
+def test_text_without_tokenizer_says_what_to_do(silent_checkpoint: Path) -> None:
+    result = run(silent_checkpoint, "--device", "golden", "--prompt", "a", code=2)
+    assert "the image has no tokenizer" in result.stderr and "--prompt-tokens" in result.stderr
+
+
+def test_an_image_of_another_configuration_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    image = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image), "--config", "small"])
+    result = run(image, "--device", "golden", "--config", "tiny", code=2)
+    assert result.stderr == (
+        f"meadow: {image} was compiled for configuration 'small', not 'tiny': "
+        "leave --config out or give --config small\n"
+    )
+
+
+def test_an_image_brings_its_configuration(checkpoint: Path, tmp_path: Path) -> None:
+    image = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image), "--config", "small"])
+    common = ("--device", "golden", "--prompt", "abc", "--max-tokens", 2)
+    own, named = report(image, *common), report(image, *common, "--config", "small")
+    assert own == named and own["config"] == "small" and own["matches_golden"]
+    verified = CliRunner().invoke(
+        app, ["verify", str(image), "--device", "golden", "--tokens", "2", "--json"]
+    )
+    assert verified.exit_code == 0, verified.output
+    assert json.loads(verified.stdout)["config"] == "small"
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"contract_hash": "0" * 64}, "gives .* for the same configuration: compile it again"),
+        ({"format_version": 1}, "the image format version must be 2, not 1: compile it again"),
+    ],
+)
+def test_an_image_of_another_version_is_to_be_compiled_again(
+    checkpoint: Path, tmp_path: Path, command: str, change: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(path)])
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    manifest = json.loads(header["__metadata__"][MANIFEST_KEY]) | change
+    text = json.dumps(manifest)
+    header["__metadata__"] = {
+        MANIFEST_KEY: text,
+        DIGEST_KEY: hashlib.sha256(text.encode()).hexdigest(),
+    }
+    data = json.dumps(header).encode()
+    rest = path.read_bytes()[8 + length :]
+    path.write_bytes(len(data).to_bytes(8, "little") + data + rest)
+    result = CliRunner().invoke(app, [command, str(path), "--device", "golden"])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert re.search(message, result.stderr)
+
+
+def test_a_corrupt_image_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    image = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(image)])
+    data = bytearray(image.read_bytes())
+    data[-1] ^= 1
+    image.write_bytes(data)
+    result = run(image, "--device", "golden", "--json", code=2)
+    assert result.stderr == f"meadow: {image} is corrupt: wrong checksum of tensor tokenizer\n"
+    image.write_bytes(data[:-1])
+    result = run(image, "--device", "golden", "--json", code=2)
+    assert result.stderr.startswith(f"meadow: {image} is truncated: tensor tokenizer ends at byte")
+
+
+def test_a_device_that_never_finishes_is_one_line(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(self: GoldenDevice, timeout_s: float | None = None) -> None:
+        raise DeviceTimeout("no interrupt within 5000 cycles")
+
+    monkeypatch.setattr(GoldenDevice, "wait", wait)
+    result = run(checkpoint, "--device", "golden", "--json", code=2)
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == "meadow: no interrupt within 5000 cycles"
+
+
+def test_a_full_disk_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workbench.run.command.print_json", full)
+    result = run(checkpoint, "--device", "golden", "--max-tokens", 1, "--json", code=2)
+    assert result.stderr.splitlines()[-1] == "meadow: No space left on device"
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("config", ["tiny", "small"])
+@pytest.mark.parametrize("stalls", [0, 0.3])
+def test_the_simulated_device_equals_golden(checkpoint: Path, config: str, stalls: float) -> None:
+    common = (checkpoint, "--config", config, "--prompt", "hello you", "--max-tokens", 6)
+    values = report(
+        *common, "--device", "sim", "--stalls", stalls, "--seed", salted(7), "--chunk", 5
+    )
+    golden = report(*common, "--device", "golden", "--chunk", 5)
+    assert values["matches_golden"] and values["label"] == "simulated"
+    assert values["tokens"] == golden["tokens"]
+    for phase in ("prefill", "decode"):
+        assert values[phase]["cycles"] > 0
+        assert 0 < values[phase]["array_utilisation"] <= 1
+        assert values[phase]["dram_bytes"] == golden[phase]["dram_bytes"]
+
+
+@pytest.mark.sim
+def test_a_bandwidth_limit_is_used_and_kept(checkpoint: Path) -> None:
+    common = (checkpoint, "--device", "sim", "--prompt", "abc", "--max-tokens", 4)
+    free = report(*common)
+    limited = report(*common, "--bandwidth-gbps", 2, "--clock-mhz", 250)
+    table = run(*common, "--bandwidth-gbps", 2, "--clock-mhz", 250).stdout
+    assert "tokens per second, DRAM 2 Gbit/s" in table and "at 250 MHz" in table
+    for values, limit in ((free, "DRAM unlimited"), (limited, "DRAM 2 Gbit/s")):
+        assert values["dram_limit"] == limit
+        for phase in (values["prefill"], values["decode"]):
+            seconds = phase["cycles"] / 250e6
+            assert phase["tokens_per_second"] == pytest.approx(phase["tokens"] / seconds)
+    assert limited["bytes_per_cycle"] == 1.0
+    assert 0.5 < limited["decode"]["bandwidth_utilisation"] <= 1
+    assert limited["decode"]["cycles"] > 1.5 * free["decode"]["cycles"]
+    assert limited["tokens"] == free["tokens"]

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bit-true tier: a quantised transformer in the order of the hardware, equal to it bit for bit.
+
+Results depend on the tile width W, the probability bits, the hidden block H and the dataflow of
+each layer's attention, and on nothing else: not on lanes, rows, groups or ports, and not on how a
+prompt was cut into chunks.
+
+Shape letters: n new tokens, L keys, d width, e elements per head, W tile width, H hidden block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from meadow.golden.numerics import gate
+from meadow.golden.tiers.attention import attend, attend_layerwise
+from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
+from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
+from meadow.spec.config import AcceleratorConfig
+from meadow.spec.model import ModelDescription
+
+__all__ = ["DATAFLOWS", "BitTrueModel", "KeyValueCache", "Observer"]
+
+DATAFLOWS = ("tphs", "gemm")
+"""Orders of attention: on-chip with online softmax, and the layer-by-layer baseline."""
+
+Observer = Callable[[str, np.ndarray], None]
+
+# Scores of so many elements are held at once; more heads are then taken one after another.
+_SCORE_ELEMENTS = 1 << 22
+
+
+class KeyValueCache:
+    """INT8 keys and values of the positions seen so far.
+
+    keys, values: int8 [layers, kv_heads, capacity, e], zeros from row `length` on. `capacity`
+    defaults to the model's `max_positions`.
+    """
+
+    def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
+        capacity = description.max_positions if capacity is None else capacity
+        if not 1 <= capacity <= description.max_positions:
+            raise ValueError(
+                f"a cache must hold 1 to {description.max_positions} positions, not {capacity}"
+            )
+        shape = (description.layers, description.kv_heads, capacity, description.head_dim)
+        self.keys = np.zeros(shape, np.int8)
+        self.values = np.zeros(shape, np.int8)
+        self.length = 0
+
+    @property
+    def capacity(self) -> int:
+        """Positions there is room for."""
+        return self.keys.shape[2]
+
+
+class BitTrueModel:
+    """A quantised transformer as the accelerator computes it.
+
+    Parameters
+    ----------
+    model: the quantised transformer.
+    config: of which `width`, `probability_bits` and the limits `max_context`, `max_head_dim`
+        matter.
+    dataflow: one of DATAFLOWS for all layers, or one name per layer.
+
+    Raises ValueError if the head dimension exceeds the configuration's, or for an unknown dataflow.
+    """
+
+    def __init__(
+        self,
+        model: QuantisedModel,
+        config: AcceleratorConfig,
+        dataflow: str | Sequence[str] = "tphs",
+    ) -> None:
+        d = model.description
+        if d.head_dim > config.max_head_dim:
+            raise ValueError(
+                f"head_dim must be at most max_head_dim ({config.max_head_dim}), not {d.head_dim}"
+            )
+        names = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
+        if len(names) != d.layers:
+            raise ValueError(f"dataflow must name {d.layers} layers, not {len(names)}")
+        for name in names:
+            if name not in DATAFLOWS:
+                raise ValueError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {name!r}")
+        self.model = model
+        self.config = config
+        self.dataflow = names
+
+    def new_cache(self) -> KeyValueCache:
+        """An empty cache for as many positions as model and configuration allow."""
+        d = self.model.description
+        return KeyValueCache(d, capacity=min(d.max_positions, self.config.max_context))
+
+    def forward(
+        self,
+        tokens: Sequence[int] | np.ndarray,
+        cache: KeyValueCache | None = None,
+        *,
+        head_rows: Sequence[int] | np.ndarray | None = None,
+        observe: Observer | None = None,
+    ) -> np.ndarray:
+        """Logits int16 [rows, vocabulary] of n tokens that follow what the cache holds.
+
+        A model with the outputs "hidden" returns its residual int16 [rows, d]. The cache is
+        extended by the n tokens; without one the tokens start at position 0, where those of a
+        model that is not causal must start. `head_rows` are the rows of the chunk to return, all
+        by default. The real value of a logit is `model.logits_scale` times it, that of a residual
+        `model.residual_scale` times it. `observe(site, array)` is called with the integers at the
+        float tier's sites, in order of execution; `head_in` has the head rows only. ValueError for
+        a token or a position that the model does not have.
+        """
+        model = self.model
+        cache = self.new_cache() if cache is None else cache
+        ids = self._checked(tokens, cache)
+        seen: Observer = observe if observe is not None else _ignore
+
+        x = model.embed(ids, np.arange(cache.length, cache.length + len(ids)))
+        seen("embedding", x)
+        for index in range(len(model.layers)):
+            x = self.attention_sublayer(index, x, cache, observe=seen)
+            x = self.mlp_sublayer(index, x, observe=seen)
+        cache.length += len(ids)
+        return self.output(x, head_rows=head_rows, observe=seen)
+
+    def _checked(self, tokens: Sequence[int] | np.ndarray, cache: KeyValueCache) -> np.ndarray:
+        """The tokens as an array, once they and their positions are known to be possible."""
+        d, ids = self.model.description, np.asarray(tokens)
+        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"tokens must be a vector of at least one integer, not {ids.dtype} "
+                f"of shape {list(ids.shape)}"
+            )
+        if ids.min() < 0 or ids.max() >= d.vocabulary:
+            wrong = ids[(ids < 0) | (ids >= d.vocabulary)][0]
+            raise ValueError(f"a token must be 0 to {d.vocabulary - 1}, not {wrong}")
+        if cache.length + len(ids) > min(cache.capacity, self.config.max_context):
+            raise ValueError(
+                f"position {cache.length + len(ids) - 1} is beyond the "
+                f"{min(cache.capacity, self.config.max_context)} positions there are"
+            )
+        if not d.causal and cache.length:
+            raise ValueError(
+                f"tokens of a model that is not causal must start at position 0, not {cache.length}"
+            )
+        return ids
+
+    def attention_sublayer(
+        self, index: int, x: np.ndarray, cache: KeyValueCache, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and attention of layer `index`: x int16 [n, d] -> x with the attention output added.
+
+        x are the rows at the cache's `length`, which stays; their keys and values are written. Of
+        a post-norm model x is the sum in front of the norm behind what came before, as is the
+        result: the norm is taken first in every model.
+        """
+        layer, name = self.model.layers[index], f"layers.{index}."
+        seen: Observer = observe if observe is not None else _ignore
+        if self.model.description.norm_order == "post":
+            normed, x = self._norm_behind(index, x, seen)
+        else:
+            normed = norm(x, layer.attention_norm)
+        seen(name + "qkv_in", normed)
+        positions = np.arange(cache.length, cache.length + len(x))
+        mixed = self._mixed(index, normed, positions, cache, seen)
+        seen(name + "o_in", mixed)
+        x = add_residual(x, linear(mixed, layer.o, bits=16))
+        seen(name + "residual_attention", x)
+        return x
+
+    def mlp_sublayer(
+        self, index: int, x: np.ndarray, *, observe: Observer | None = None
+    ) -> np.ndarray:
+        """Norm and MLP of layer `index`: x int16 [n, d] -> x with the MLP's output added.
+
+        x and the result are what those of `attention_sublayer` are.
+        """
+        layer, name = self.model.layers[index], f"layers.{index}."
+        seen: Observer = observe if observe is not None else _ignore
+        if self.model.description.norm_order == "post":
+            normed, x = _norm_both(x, layer.attention_norm)
+            seen(name + "residual_attention_norm", x)
+        else:
+            normed = norm(x, layer.mlp_norm)
+        seen(name + "fc1_in", normed)
+        inner = self._inner(name, layer, normed, seen)
+        seen(name + "fc2_in", inner)
+        for matrix, block in zip(layer.fc2, self.model.blocks, strict=True):
+            x = add_residual(x, linear(inner[:, block], matrix, bits=16))
+        seen(name + "residual_mlp", x)
+        return x
+
+    def output(
+        self,
+        x: np.ndarray,
+        *,
+        head_rows: Sequence[int] | np.ndarray | None = None,
+        observe: Observer | None = None,
+    ) -> np.ndarray:
+        """What `forward` returns, from the result int16 [n, d] of the last sublayer."""
+        model = self.model
+        seen: Observer = observe if observe is not None else _ignore
+        if model.description.norm_order == "post":
+            _, x = self._norm_behind(len(model.layers), x, seen)
+        if head_rows is not None:
+            x = x[np.asarray(head_rows, np.int64)]
+        if model.final_norm is None or model.head is None:
+            return x
+        normed = norm(x, model.final_norm)
+        seen("head_in", normed)
+        return linear(normed, model.head, bits=16)
+
+    def _norm_behind(
+        self, index: int, x: np.ndarray, seen: Observer
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The norm of a post-norm model in front of layer `index`, behind what came before."""
+        if index:
+            parameters = self.model.layers[index - 1].mlp_norm
+            site = f"layers.{index - 1}.residual_mlp_norm"
+        else:
+            assert self.model.embedding_norm is not None
+            parameters, site = self.model.embedding_norm, "embedding.residual_norm"
+        normed, x = _norm_both(x, parameters)
+        seen(site, x)
+        return normed, x
+
+    def _inner(
+        self, name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer
+    ) -> np.ndarray:
+        """The MLP up to fc2: int8 [n, d] -> int8 [n, hidden]."""
+        if layer.activation_table is None:
+            return linear(normed, layer.fc1, relu=True)
+        inner = linear(normed, layer.fc1, bits=16)
+        seen(name + "fc1_out", inner)
+        inner = look_up(inner, layer.activation_table)
+        if layer.up is None:
+            return inner
+        seen(name + "activation", inner)
+        up = linear(normed, layer.up, bits=16)
+        seen(name + "up_out", up)
+        return gate(inner, up, layer.gate_shift).astype(np.int8)
+
+    def _mixed(
+        self,
+        index: int,
+        normed: np.ndarray,
+        positions: np.ndarray,
+        cache: KeyValueCache,
+        seen: Observer,
+    ) -> np.ndarray:
+        """From the normalised rows int8 [n, d] to what o takes in, int8 [n, heads*e]."""
+        d, layer = self.model.description, self.model.layers[index]
+        name = f"layers.{index}."
+        if self.model.rotary is None:
+            q, k = linear(normed, layer.q), linear(normed, layer.k)
+        else:
+            q, k = (linear(normed, matrix, bits=16) for matrix in (layer.q, layer.k))
+            seen(name + "q_linear", q)
+            seen(name + "k_linear", k)
+            rotary = self.model.rotary[positions]
+            q, k = (rotate_heads(rows, rotary, layer.rotary_shift) for rows in (q, k))
+        v = linear(normed, layer.v)
+        seen(name + "q_out", q)
+        seen(name + "k_out", k)
+        seen(name + "v_out", v)
+        shape = (len(q), d.kv_heads, d.head_dim)
+        rows = slice(int(positions[0]), int(positions[-1]) + 1)
+        cache.keys[index, :, rows] = k.reshape(shape).swapaxes(0, 1)
+        cache.values[index, :, rows] = v.reshape(shape).swapaxes(0, 1)
+        return self.attention(
+            index,
+            q,
+            cache.keys[index, :, : rows.stop],
+            cache.values[index, :, : rows.stop],
+            positions,
+        )
+
+    def attention(
+        self,
+        index: int,
+        q: np.ndarray,
+        keys: np.ndarray,
+        values: np.ndarray,
+        positions: np.ndarray,
+    ) -> np.ndarray:
+        """All heads of layer `index`, in its dataflow.
+
+        q: int8 [n, heads*e], rotated; keys, values: int8 [kv_heads, L, e], row j is position j;
+        positions: [n], of the rows. Returns int8 [n, heads*e].
+        """
+        d, layer = self.model.description, self.model.layers[index]
+        group = d.group_heads
+        # The query heads of a KV head are further rows of its attention.
+        query = q.reshape(len(q), d.kv_heads, group, d.head_dim).transpose(1, 2, 0, 3)
+        query = query.reshape(d.kv_heads, group * len(q), d.head_dim)
+        at_once = max(1, _SCORE_ELEMENTS // (query.shape[1] * keys.shape[1]))
+        outputs = []
+        for part in (slice(s, s + at_once) for s in range(0, d.kv_heads, at_once)):
+            operands = query[part], keys[part], values[part]
+            common = {
+                "positions": np.tile(positions, group),
+                "probability_bits": self.config.probability_bits,
+                "score_multiplier": np.array(layer.score_multiplier[part]),
+                "score_shift": np.array(layer.score_shift[part]),
+                "output_multiplier": np.array(layer.output_multiplier[part]),
+                "output_shift": np.array(layer.output_shift[part]),
+                "causal": d.causal,
+            }
+            if self.dataflow[index] == "gemm":
+                outputs.append(attend_layerwise(*operands, **common))
+            else:
+                outputs.append(attend(*operands, width=self.config.width, **common))
+        mixed = np.concatenate(outputs).reshape(d.kv_heads, group, len(q), d.head_dim)
+        return mixed.transpose(2, 0, 1, 3).reshape(len(q), d.heads * d.head_dim)
+
+
+def _norm_both(x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:
+    """A NORM that also replaces the residual: its INT8 result and the new residual."""
+    return norm(x, parameters), norm(x, parameters, bits=16)
+
+
+def _ignore(site: str, array: np.ndarray) -> None:
+    """The observer of a run that nobody observes."""

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow soak`: random models and steps on the simulated chip under random stalls, each compared with golden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from cosim.library import SimulationError
+from firmware.device import DeviceError, DeviceTimeout
+from meadow.compiler.image import compile_image
+from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.synthetic import synthetic_model
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.spec.commands import Outputs
+from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.model import ModelDescription
+from workbench.bench.step import Check, run_step
+from workbench.campaigns.random_models import SOAK_SIZES, draw_description
+from workbench.console import EXIT_DIFFERENCE, print_json, say
+from workbench.devices import Throttle
+from workbench.progress import log
+
+__all__ = ["SoakCase", "draw_case", "run_case", "soak_command"]
+
+_ROWS = 160
+"""New tokens of a step at most, so that a case takes seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakCase:
+    """One random combination: a model of one layer, what is cached, what comes in, and how the DRAM behaves."""
+
+    description: ModelDescription
+    hidden_block: int
+    codec: str
+    dataflow: str
+    positions: tuple[int, ...]
+    tokens: tuple[int, ...]
+    throttle: Throttle
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready fields, enough to see what was tried."""
+        d = self.description
+        return {
+            "architecture": d.architecture,
+            "width": d.width,
+            "heads": d.heads,
+            "kv_heads": d.kv_heads,
+            "head_dim": d.head_dim,
+            "hidden": d.hidden,
+            "hidden_block": self.hidden_block,
+            "causal": d.causal,
+            "codec": self.codec,
+            "dataflow": self.dataflow,
+            "positions": list(self.positions),
+            "tokens": list(self.tokens),
+            "stalls": self.throttle.stalls,
+            "latency_cycles": self.throttle.latency_cycles,
+            "bandwidth_gbps": self.throttle.bandwidth_gbps,
+            "seed": self.seed,
+        }
+
+
+def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int) -> SoakCase:
+    """A random combination that the configuration can hold."""
+    architecture = str(random.choice(["opt", "llama", "llama", "vit", "bert"]))
+    description = draw_description(random, architecture, config, SOAK_SIZES)
+    hidden = description.hidden
+    blocks = int(random.integers(1, 4))
+    count = int(random.integers(1, config.sequences + 1)) if random.random() < 0.5 else 1
+    rows = min(_ROWS, config.chunk_tokens // 2)
+    tokens = tuple(int(t) for t in random.integers(1, max(2, rows // count + 1), count))
+    if random.random() < 0.3:
+        tokens = (1,) * count
+    positions = (0,) * count
+    if description.causal:
+        room = config.max_context - max(tokens)
+        reach = room if random.random() < 0.25 else min(room, 300)
+        positions = tuple(int(p) for p in random.integers(0, reach + 1, count))
+    throttle = Throttle(
+        stalls=float(random.choice([0.1, 0.3, 0.5])),
+        latency_cycles=int(random.integers(1, 100)),
+        bandwidth_gbps=None if random.random() < 0.7 else float(random.integers(16, 100)),
+        seed=seed,
+    )
+    return SoakCase(
+        description=replace(
+            description, max_positions=max(p + t for p, t in zip(positions, tokens, strict=True))
+        ),
+        hidden_block=-(-hidden // blocks),
+        codec=str(random.choice(CODECS)),
+        dataflow="gemm" if count == 1 and random.random() < 0.25 else "tphs",
+        positions=positions,
+        tokens=tokens,
+        throttle=throttle,
+        seed=seed,
+    )
+
+
+def run_case(case: SoakCase, config_name: str) -> Check:
+    """Simulate a case; what was compared and the first difference."""
+    config = named_config(config_name)
+    model = synthetic_model(case.description, hidden_block=case.hidden_block, seed=case.seed)
+    image = compile_image(
+        model,
+        config,
+        config_name=config_name,
+        codec=case.codec,
+        tokenizer_json="{}",
+        context=case.description.max_positions,
+        dataflow=case.dataflow,
+        step=(case.positions[0], case.tokens[0]),
+    )
+    check = Check()
+    tokens = case.description.outputs == "tokens"
+    run_step(
+        image,
+        model,
+        BitTrueModel(model, config, dataflow=case.dataflow),
+        positions=case.positions,
+        tokens=case.tokens,
+        outputs=Outputs.LOGITS | Outputs.ARGMAX if tokens else Outputs.LOGITS,
+        whole=bool(case.seed % 2),
+        throttle=case.throttle,
+        seed=case.seed,
+        check=check,
+        log=lambda text: None,
+    )
+    return check
+
+
+def soak_command(
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    count: Annotated[int, typer.Option(help="Combinations to try.")] = 50,
+    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "zcu102",
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Random models, contexts, sequences and stalls on the simulated chip; every result compared with golden.
+
+    Exit code 1 at the first difference, or run that does not end, which is printed with its combination.
+    """
+    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    random = np.random.default_rng(seed)
+    settings = named_config(config)
+    values, cases, difference = 0, [], None
+    for index in range(count):
+        case = draw_case(random, settings, int(random.integers(0, 1 << 31)))
+        cases.append(case.to_dict())
+        log(f"case {index + 1} of {count}: {case.to_dict()}")
+        try:
+            check = run_case(case, config)
+            values, difference = values + check.total, check.difference
+        except (DeviceError, DeviceTimeout, SimulationError) as error:
+            difference = f"{type(error).__name__}: {error}"
+        if difference is not None:
+            break
+    report = {
+        "config": config,
+        "seed": seed,
+        "cases": len(cases),
+        "checked": values,
+        "matches_golden": difference is None,
+        "first_difference": difference,
+        "combinations": cases,
+        "label": "simulated",
+    }
+    if as_json:
+        print_json(report)
+    else:
+        say(f"{len(cases)} combinations on {config}, {values:,} values compared with golden")
+    if difference is not None:
+        say(f"meadow: case {len(cases)} differs from golden: {difference}: {cases[-1]}", err=True)
+        raise typer.Exit(EXIT_DIFFERENCE)

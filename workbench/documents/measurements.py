@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published figures: every run of README, docs/performance.md, docs/packing.md and docs/memory-system.md by name, its JSON in
+docs/measurements/, the tables. A report says in `commit` which sources it was made with.
+
+python -m workbench.documents.measurements run [NAME ...]     (again; all that are missing without names)
+python -m workbench.documents.measurements tables             (into the documents, between their markers)
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from meadow.atomic_write import replacing
+from workbench.documents.first_screen import FIRST_SCREEN_TABLES
+from workbench.documents.measurement_tables import (
+    DECODE_CODECS,
+    DECODE_RATES,
+    TABLES,
+    Load,
+    Table,
+    markdown,
+)
+from workbench.documents.memory_tables import MEMORY_RATES, MEMORY_TABLES
+from workbench.documents.packing_tables import PACKING_TABLES
+
+__all__ = [
+    "DEMO_RUNS",
+    "DOCUMENTS",
+    "PACKING_RUNS",
+    "RUNS",
+    "checkout_commit",
+    "command_line",
+    "load",
+    "main",
+]
+
+FOLDER = Path(__file__).parents[2] / "docs" / "measurements"
+PACKING_RUNS = {
+    "packing-minilm": "report minilm",
+    "packing-steps": "ablation",
+    "packing-student-4": "ablation --rows 2048 --columns 8192 --degrees 4",
+}
+"""Name -> arguments of `meadow`; they simulate nothing."""
+
+DEMO_RUNS = {
+    "demo-tiny": "run --config tiny --max-tokens 32",
+    "demo-small": "run --config small --max-tokens 32",
+    "demo-story": "run --config tiny",
+}
+"""Name -> arguments of `meadow`; the demo model, simulated whole."""
+
+_PARALLEL = 2
+_SOURCES = ("meadow", "rtl_gen", "firmware", "cosim", "workbench", "pyproject.toml")
+
+
+def _runs() -> dict[str, str]:
+    """Name -> arguments of `meadow bench`."""
+    runs = {
+        "prefill-opt-125m": "opt-125m",
+        "prefill-opt-1.3b": "opt-1.3b --head-channels 1024",
+        "prefill-tinyllama": "tinyllama --head-channels 1024",
+        "prefill-deit-s": "deit-s",
+        "prefill-deit-b": "deit-b",
+        "prefill-minilm": "minilm --tokens 128",
+        "attention-512": "opt-125m --phase attention --tokens 512",
+        "attention-2048": "opt-125m --phase attention --tokens 2048",
+        "attention-4096": "opt-125m --phase attention --tokens 512 --context 3584",
+        "decode-64": "opt-125m --phase decode --context 64 --layers 0 --head-channels 0",
+        "decode-1024": "opt-125m --phase decode --context 1024 --layers 0 --head-channels 0",
+        "decode-tinyllama": "tinyllama --phase decode --context 512",
+        "batch-1": "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
+        "--bandwidth-gbps 12",
+        "batch-8": "opt-125m --phase decode --context 64 --batch 8 --layers 0 --head-channels 0 "
+        "--bandwidth-gbps 12",
+        "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
+        "meadow-decode": "opt-1.3b --phase decode --context 512 --bandwidth-gbps 12 --clock-mhz 100 "
+        "--codec rice --head-channels 1024",
+    }
+    for rate in DECODE_RATES:
+        for codec in DECODE_CODECS:
+            runs[f"decode-{rate}-{codec}"] = (
+                f"opt-125m --phase decode --context 64 --bandwidth-gbps {rate} --codec {codec}"
+            )
+    for rate in MEMORY_RATES:
+        for dram in ("ideal", "zynqmp"):
+            runs[f"memory-{rate}-{dram}"] = (
+                "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
+                f"--bandwidth-gbps {rate} --dram {dram}"
+            )
+    runs["memory-3-zynqmp-layer"] = (
+        "opt-125m --phase decode --context 64 --layers 1 --head-channels 2048 "
+        "--bandwidth-gbps 3 --dram zynqmp"
+    )
+    runs["memory-minilm-tiny"] = "minilm --config tiny --tokens 4 --dram zynqmp"
+    for rate in (1, 3, 6, 12):
+        for dataflow in ("tphs", "gemm"):
+            for codec in ("raw", "auto"):
+                limits = f"--bandwidth-gbps {rate} --clock-mhz 100"
+                runs[f"ttft-opt-125m-{rate}-{dataflow}-{codec}"] = (
+                    f"opt-125m {limits} --dataflow {dataflow} --codec {codec} --head-channels 2048"
+                )
+                if rate in (1, 12):
+                    runs[f"ttft-opt-1.3b-{rate}-{dataflow}-{codec}"] = (
+                        f"opt-1.3b {limits} --dataflow {dataflow} --codec {codec} "
+                        "--chunks 1 --head-channels 1024"
+                    )
+    return runs
+
+
+RUNS = _runs()
+
+
+def _commits(kept: Callable[[str], bool]) -> Table:
+    """Which commit the stored runs were made with whose names are `kept`."""
+
+    def table(load: Load) -> str:
+        runs: dict[str, list[str]] = {}
+        for name in filter(kept, (*RUNS, *DEMO_RUNS, *PACKING_RUNS)):
+            report = load(name)
+            if report is not None:
+                runs.setdefault(report["commit"], []).append(f"`{name}`")
+        return markdown(
+            ("made with commit", "runs"),
+            [[f"`{commit}`", ", ".join(names)] for commit, names in sorted(runs.items())],
+        )
+
+    return table
+
+
+def _is_memory(name: str) -> bool:
+    return name.startswith("memory-")
+
+
+DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
+    "performance.md": {
+        **TABLES,
+        "commits": _commits(lambda name: name not in PACKING_RUNS and not _is_memory(name)),
+    },
+    "packing.md": {**PACKING_TABLES, "commits": _commits(PACKING_RUNS.__contains__)},
+    "memory-system.md": {**MEMORY_TABLES, "commits": _commits(_is_memory)},
+    "../README.md": FIRST_SCREEN_TABLES,
+}
+"""Documents as seen from docs -> their markers and tables."""
+
+
+def command_line(name: str) -> str:
+    """The command whose report is stored under `name`."""
+    others = PACKING_RUNS | DEMO_RUNS
+    return f"meadow {others[name] if name in others else f'bench {RUNS[name]}'} --json"
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """The stored report of a run, or None."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def checkout_commit() -> str:
+    """Short hash of the checkout's commit, with "-dirty" behind it if sources were changed since.
+
+    ValueError outside a git checkout: a figure without its commit cannot be repeated.
+    """
+    here = ["git", "-C", str(Path(__file__).parents[2])]
+    try:
+        commit, changes = (
+            subprocess.run([*here, *arguments], capture_output=True, text=True, check=True).stdout
+            for arguments in (
+                ["rev-parse", "--short=7", "HEAD"],
+                ["status", "--porcelain", "--", *_SOURCES],
+            )
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(
+            f"figures are stored in a git checkout, to name its commit: {error}"
+        ) from None
+    return commit.strip() + ("-dirty" if changes.strip() else "")
+
+
+def _run(name: str, commit: str) -> bool:
+    """Run and store; False (and what was there stays) if the run failed or differed from golden."""
+    begin = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *shlex.split(command_line(name))[1:]],
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        print(f"{name}: exit {result.returncode}: {result.stderr.strip()[-500:]}", file=sys.stderr)
+        return False
+    report = {"commit": commit, **json.loads(result.stdout)}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with replacing(FOLDER / f"{name}.json", "the report") as file:
+        file.write((json.dumps(report, indent=1) + "\n").encode())
+    figures = ""
+    if name in RUNS:
+        figures = (
+            f"{report['cycles']:,} cycles, array {report['array_utilisation']:.3f}, "
+            f"bandwidth {report['bandwidth_utilisation']:.3f}, "
+        )
+    print(f"{name}: {figures}{time.monotonic() - begin:.0f} s", file=sys.stderr)
+    return True
+
+
+def _replace_between(text: str, document: str, name: str, content: str) -> str:
+    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if text.count(first) != 1 or text.count(last) != 1:
+        raise ValueError(f"{document} must have the markers {first} and {last} once")
+    start, end = text.index(first) + len(first), text.index(last)
+    return f"{text[:start]}\n{content}\n{text[end:]}"
+
+
+def _tables() -> None:
+    for document, tables in DOCUMENTS.items():
+        path = FOLDER.parent / document
+        text = path.read_text("utf-8")
+        for name, table in tables.items():
+            text = _replace_between(text, document, name, table(load))
+        with replacing(path, "the document") as file:
+            file.write(text.encode())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`run` or `tables`; exit code 1 if a run failed, 2 for wrong usage or a document without markers."""
+    match list(arguments):
+        case ["tables"]:
+            try:
+                _tables()
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                return 2
+            return 0
+        case ["run", *names]:
+            known = (*RUNS, *PACKING_RUNS, *DEMO_RUNS)
+            unknown = [name for name in names if name not in known]
+            if unknown:
+                print(
+                    f"unknown runs {', '.join(unknown)}; there are {', '.join(known)}",
+                    file=sys.stderr,
+                )
+                return 2
+            chosen = names or [name for name in known if load(name) is None]
+            try:
+                commit = checkout_commit()
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                return 2
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                return 0 if all(list(pool.map(lambda name: _run(name, commit), chosen))) else 1
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a checkpoint directory to an image: import, calibration, quantisation, layout."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from firmware.tokenizer import load_tokenizer
+from meadow.compiler.image import compile_image
+from meadow.compiler.importers.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
+from meadow.compiler.importers.checkpoint_folder import file_of
+from meadow.compiler.lowering.layout import choose_hidden_block
+from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.quantise.accuracy import measure_accuracy
+from meadow.compiler.quantise.calibrate import calibrate
+from meadow.compiler.quantise.quantise import GRANULARITIES, quantise
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.golden.tiers.float_tier import FloatModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
+from meadow.spec.config import named_config
+from workbench.demo.stories import generate_stories
+from workbench.models.accuracy_report import accuracy_warnings
+from workbench.models.tokenizer_files import read_tokenizer, tokenizer_files
+
+__all__ = [
+    "CompileOptions",
+    "Loaded",
+    "calibration_text",
+    "compile_directory",
+    "image_warnings",
+    "model_files",
+]
+
+_CALIBRATION_FILE = "calibration.txt"
+_STORIES = 24
+_STORY_SEED = 20_250_301
+_RANDOM_SEQUENCES = 8
+_SEQUENCE_TOKENS = 256
+_WARNINGS = "warnings"
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """How a checkpoint becomes an image; ValueError names the choices.
+
+    hidden_block: hidden channels per pass of the MLP, None chooses the largest that leaves room for chunks.
+    """
+
+    config_name: str
+    codec: str = "auto"
+    granularity: str = "channel"
+    hidden_block: int | None = None
+    context: int | None = None
+
+    def __post_init__(self) -> None:
+        named_config(self.config_name)
+        for name, choices in (("codec", CODECS), ("granularity", GRANULARITIES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
+                )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image, and the quantised model it was compiled from where that is known."""
+
+    image: Image
+    quantised: QuantisedModel | None
+
+    @property
+    def warnings(self) -> list[str]:
+        """See `image_warnings`."""
+        return image_warnings(self.image)
+
+
+def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.ndarray], str]:
+    """Token sequences to calibrate with, and where they are from.
+
+    `calibration.txt` of the directory (a text per line) if there is one; else, with a tokenizer, stories of the demo
+    model's generator; else seeded random tokens.
+    """
+    d = checkpoint.description
+    limit = min(_SEQUENCE_TOKENS, d.max_positions)
+    file = file_of(directory, _CALIBRATION_FILE)
+    if checkpoint.tokenizer_json is None:
+        if file is not None:
+            raise ValueError(f"{file} needs a tokenizer.json beside it")
+        generator = np.random.default_rng(0)
+        sequences = [
+            np.concatenate([[d.bos_token], generator.integers(0, d.vocabulary, limit - 1)])
+            for _ in range(_RANDOM_SEQUENCES)
+        ]
+        return sequences, f"{_RANDOM_SEQUENCES} sequences of seeded random tokens"
+    tokenizer = load_tokenizer(checkpoint.tokenizer_json)
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if largest >= d.vocabulary:
+        raise ValueError(
+            f"tokens of tokenizer.json must be below the model's vocabulary of {d.vocabulary}, "
+            f"not {largest}"
+        )
+    if file is not None:
+        try:
+            lines = file.read_text("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} must be UTF-8 text: {error}") from None
+        texts = [line for line in lines if line.strip()]
+        if not texts:
+            raise ValueError(f"{file} must hold at least one line of text")
+        source = f"{len(texts)} lines of {_CALIBRATION_FILE}"
+    else:
+        texts = generate_stories(seed=_STORY_SEED, count=_STORIES)
+        source = f"{_STORIES} stories of the demo generator"
+    return [np.array(tokenizer.encode(text).ids[:limit], np.int64) for text in texts], source
+
+
+def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loaded:
+    """Import, calibrate, quantise and compile a checkpoint. Raises the ValueErrors of these packages."""
+    config = named_config(options.config_name)
+    tokenizer_json = read_tokenizer(directory)
+    checkpoint = dataclasses.replace(load_checkpoint(directory), tokenizer_json=tokenizer_json)
+    sequences, source = calibration_text(directory, checkpoint)
+    warnings = [*checkpoint.remarks]
+    if tokenizer_json is None:
+        warnings.append(
+            "the model has no tokenizer (neither tokenizer.json nor vocab.json and merges.txt): "
+            "it was calibrated with random tokens, so quantised ranges do not fit real text"
+        )
+    log(f"calibrating with {source}")
+    statistics = calibrate(checkpoint, sequences)
+    block = options.hidden_block
+    if block is None:
+        block = choose_hidden_block(checkpoint.description, config)
+    model = quantise(checkpoint, statistics, granularity=options.granularity, hidden_block=block)
+    notes = {**model.notes, "calibration": source} | ({_WARNINGS: warnings} if warnings else {})
+    model = dataclasses.replace(model, notes=notes)
+    log(f"compiling for configuration {options.config_name}")
+    image = compile_image(
+        model,
+        config,
+        config_name=options.config_name,
+        codec=options.codec,
+        tokenizer_json=checkpoint.tokenizer_json or b"",
+        context=options.context,
+    )
+    log("measuring how far the integers are from float")
+    accuracy = measure_accuracy(
+        FloatModel(checkpoint.description, checkpoint.tensors, np.float64),
+        BitTrueModel(model, config),
+        sequences,
+        statistics,
+        context=image.manifest.context,
+    )
+    notes = {**model.notes, "accuracy": accuracy.to_dict()}
+    manifest = dataclasses.replace(image.manifest, notes=notes)
+    return Loaded(
+        dataclasses.replace(image, manifest=manifest), dataclasses.replace(model, notes=notes)
+    )
+
+
+def image_warnings(image: Image) -> list[str]:
+    """What a user of the image must know, a sentence each; usually nothing."""
+    noted = image.manifest.notes.get(_WARNINGS)
+    warnings = [str(warning) for warning in noted] if isinstance(noted, list) else []
+    return warnings + accuracy_warnings(image.manifest)
+
+
+def model_files(directory: Path) -> list[Path]:
+    """The files that `compile_directory` reads, as far as they are there, by name; CheckpointError as it raises."""
+    calibration = file_of(directory, _CALIBRATION_FILE)
+    found = [*checkpoint_files(directory), *tokenizer_files(directory)]
+    files = {path.name: path for path in [*found, *([calibration] if calibration else [])]}
+    return [files[name] for name in sorted(files)]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model as `run` and `verify` are given it: what is known of it before it is compiled, and the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware.image import read_image
+from meadow.compiler.importers.checkpoint import read_description
+from meadow.compiler.lowering.limits import plan_limits
+from meadow.model.image import Image
+from meadow.spec.config import named_config
+from meadow.spec.contract import contract_hash
+from meadow.spec.limits import Limits
+from workbench.models.cached import DEMO_MODEL, CompileOptions, Loaded, load_model
+from workbench.models.tokenizer_files import read_tokenizer
+from workbench.warning import warn
+
+__all__ = ["DEFAULT_CONFIG", "NamedModel", "find_model"]
+
+DEFAULT_CONFIG = "tiny"
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """limits: what requests must fit; step: (position, tokens) of the only step an image serves, None for any;
+    tokenizer_json: bytes, empty without one; make: what `load` calls."""
+
+    limits: Limits
+    step: tuple[int, int] | None
+    tokenizer_json: bytes
+    make: Callable[[Log], Loaded]
+
+    def load(self, log: Log) -> Loaded:
+        """The image, compiled where that is needed; its warnings are said on stderr. `log` is told what takes long."""
+        loaded = self.make(log)
+        for warning in loaded.warnings:
+            warn(warning)
+        return loaded
+
+
+def find_model(source: Path | None, config_name: str | None) -> NamedModel:
+    """The model that a command line names: None is the demo model, a directory a checkpoint, a file an image.
+
+    config_name: of the configurations, None is an image's own and DEFAULT_CONFIG for what must be compiled. Nothing is
+    compiled yet. ValueError for an unknown configuration, an image of another one, a model that it cannot hold; what
+    reading raises.
+    """
+    if config_name is not None:
+        named_config(config_name)
+    if source is not None and not source.is_dir():
+        image = read_image(source)
+        _check_config(source, image, config_name)
+        manifest = image.manifest
+        return NamedModel(
+            manifest.limits, manifest.step, image.tokenizer.tobytes(), lambda _: Loaded(image, None)
+        )
+    directory = DEMO_MODEL if source is None else source
+    options = CompileOptions(config_name=config_name or DEFAULT_CONFIG)
+    limits = plan_limits(read_description(directory), named_config(options.config_name))
+    return NamedModel(
+        limits,
+        None,
+        read_tokenizer(directory) or b"",
+        lambda log: load_model(directory, options, log),
+    )
+
+
+def _check_config(source: Path, image: Image, config_name: str | None) -> None:
+    """ValueError if the image was compiled for another configuration than the one asked for."""
+    if config_name is None:
+        return
+    manifest = image.manifest
+    if contract_hash(named_config(config_name)) == manifest.contract_hash:
+        return
+    own = manifest.config_name
+    if own == config_name:
+        raise ValueError(
+            f"{source} was compiled for contract {manifest.contract_hash[:12]}, when configuration {own!r} was another: "
+            "leave --config out, or compile it again"
+        )
+    raise ValueError(
+        f"{source} was compiled for configuration {own!r}, not {config_name!r}: "
+        f"leave --config out or give --config {own}"
+    )

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meadow verify`: run a program command by command on a device and on the golden machine, and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from firmware.session import Session
+from workbench.console import EXIT_DIFFERENCE, print_json, say
+from workbench.devices import LABELS, Throttle, check_device, open_device
+from workbench.models.named import DEFAULT_CONFIG, find_model
+from workbench.progress import log, tick
+from workbench.run.single_step import plan_steps, single_step
+
+__all__ = ["verify_command"]
+
+
+def verify_command(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help=f"tiny, small or zcu102; an image's own, or {DEFAULT_CONFIG}, if left out."
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of the prefill chunk; 64, or what chunk and context hold, if left out."
+        ),
+    ] = None,
+    stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of stalls and tokens.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Single-step one prefill chunk and two decode steps and compare the activation memory after every command.
+
+    Exit code 1 at the first difference, which is named by layer, command, token and element.
+    """
+    throttle = Throttle(stalls=stalls, seed=seed)
+    check_device(device)
+    if tokens is not None and tokens < 1:
+        raise ValueError(f"the prefill chunk must have at least 1 token, not {tokens}")
+    found_model = find_model(model, config)
+    plan_steps(found_model.limits, found_model.step, tokens)
+    loaded = found_model.load(log)
+    manifest = loaded.image.manifest
+    window = Session.window_bytes(loaded.image)
+    with open_device(device, manifest.config, window, throttle, log) as opened:
+        commands, found = single_step(
+            opened, loaded.image, tokens=tokens, seed=seed, log=log, tick=tick
+        )
+    report: dict[str, Any] = {
+        "device": device,
+        "config": manifest.config_name,
+        "contract_hash": manifest.contract_hash,
+        "label": LABELS[device],
+        "commands_compared": commands,
+        "matches_golden": found is None,
+        "difference": None if found is None else found.to_dict(),
+        "warnings": loaded.warnings,
+    }
+    if as_json:
+        print_json(report)
+    elif found is None:
+        say(f"{commands} commands on {device} ({LABELS[device]}), every one equal to golden")
+    if found is not None:
+        say(f"meadow: {found}", err=True)
+        raise typer.Exit(EXIT_DIFFERENCE)
