@@ -147,7 +147,7 @@ def test_every_folder_of_sources_has_a_rule() -> None:
         (
             "firmware/a.py",
             "from meadow.compiler import program",
-            "meadow.compiler.lowering.program",
+            "meadow.compiler.program",
         ),
         ("cosim/a.py", "import workbench.cli", "workbench.cli"),
         ("boards/zcu102/a.py", "import cosim", "cosim"),
