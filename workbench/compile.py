@@ -12,11 +12,16 @@ from meadow.compiler.checkpoint import read_description
 from meadow.compiler.image import write_image
 from meadow.compiler.limits import plan_limits
 from meadow.compiler.packing import CODECS
-from meadow.compiler.replace import check_replaceable
+from meadow.compiler.replace import check_apart, check_replaceable
 from meadow.golden.image import Image
 from meadow.spec.config import named_config
 from workbench.accuracy_report import accuracy_lines
-from workbench.compile_model import CompileOptions, compile_directory, image_warnings
+from workbench.compile_model import (
+    CompileOptions,
+    compile_directory,
+    image_warnings,
+    model_files,
+)
 from workbench.console import print_json, say
 from workbench.progress import log
 from workbench.warning import warn
@@ -91,6 +96,7 @@ def compile_command(
         hidden_block=hidden_block,
         context=context,
     )
+    check_apart(output, model_files(model_dir), "the image")
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)

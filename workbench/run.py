@@ -12,7 +12,9 @@ import typer
 
 from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
+from meadow.compiler.replace import check_apart
 from meadow.golden.sampling import sample_top_k
+from workbench.compile_model import model_files
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.measure import phase_report
@@ -222,6 +224,8 @@ def run_command(
     )
     check_timeline(trace, device)
     found = find_model(model, config)
+    if trace is not None and model is not None:
+        check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
     tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
     loaded = found.load(log)

@@ -291,3 +291,16 @@ def test_a_bandwidth_limit_is_used_and_kept(checkpoint: Path) -> None:
     assert 0.5 < limited["decode"]["bandwidth_utilisation"] <= 1
     assert limited["decode"]["cycles"] > 1.5 * free["decode"]["cycles"]
     assert limited["tokens"] == free["tokens"]
+
+
+def test_a_timeline_does_not_replace_the_model(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.meadow"
+    result = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    for model, timeline in ((output, output), (checkpoint, checkpoint / "config.json")):
+        before = timeline.read_bytes()
+        result = CliRunner().invoke(app, ["run", str(model), "--trace", str(timeline)])
+        assert result.exit_code == 2
+        expected = f"meadow: cannot write the timeline: It is made from this file: {timeline}\n"
+        assert result.stderr == expected
+        assert timeline.read_bytes() == before

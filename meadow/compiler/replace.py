@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["OutputError", "check_replaceable", "replacing"]
+__all__ = ["OutputError", "check_apart", "check_replaceable", "replacing"]
 
 
 class OutputError(OSError):
@@ -57,6 +57,13 @@ def check_replaceable(path: str | os.PathLike[str], what: str) -> None:
             pass
     except OSError as error:
         raise _named(error, path, what) from error
+
+
+def check_apart(path: str | os.PathLike[str], inputs: Iterable[Path], what: str) -> None:
+    """OutputError if the output `what` would replace one of the files that it is made from, links followed."""
+    target = _target(path, what)
+    if target.exists() and any(target.samefile(file) for file in inputs):
+        raise _named(OSError(errno.EINVAL, "It is made from this file"), path, what)
 
 
 def _target(path: str | os.PathLike[str], what: str) -> Path:

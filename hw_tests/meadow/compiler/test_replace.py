@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meadow.compiler.replace import OutputError, check_replaceable, replacing
+from meadow.compiler.replace import OutputError, check_apart, check_replaceable, replacing
 
 
 def test_the_file_appears_at_the_end_as_readable_as_any_other(tmp_path: Path) -> None:
@@ -67,3 +67,15 @@ def test_the_error_of_an_inner_file_keeps_its_name(tmp_path: Path) -> None:
         with replacing(tmp_path / "a", "outer"), replacing(tmp_path / "missing" / "b", "inner"):
             pass
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_one_of_its_inputs_is_named(tmp_path: Path) -> None:
+    weights, link, hard = tmp_path / "weights", tmp_path / "link", tmp_path / "hard"
+    weights.write_bytes(b"old")
+    link.symlink_to(weights)
+    hard.hardlink_to(weights)
+    for target in (weights, link, hard):
+        with pytest.raises(OutputError, match=f"cannot write it: It is made from this.*{target}"):
+            check_apart(target, [tmp_path, weights], "it")
+    check_apart(tmp_path / "new", [weights], "it")
+    check_apart(weights, [], "it")
