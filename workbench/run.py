@@ -59,6 +59,7 @@ def run_model(
     """
     image = loaded.image
     manifest = image.manifest
+    _check_only_step(manifest.step, prompt, max_tokens, chunk)
     manifest.limits.check_generation(prompt, max_tokens, chunk=chunk)
     reference = reference_for(loaded)
     first_difference = None
@@ -148,6 +149,19 @@ def _check_arguments(
         parse_tokens(prompt_tokens)
 
 
+def _check_only_step(
+    only: tuple[int, int] | None, prompt: list[int], max_tokens: int, chunk: int | None
+) -> None:
+    """ValueError if an image that serves the step `only` (position, tokens; None for any) cannot generate that."""
+    one_step = max_tokens == 1 and (chunk is None or chunk >= len(prompt))
+    if only is not None and not (one_step and tuple(only) == (0, len(prompt))):
+        position, tokens = only
+        raise ValueError(
+            f"this image was compiled for one step of {tokens} tokens from position {position} on: it cannot take in "
+            f"{len(prompt)} tokens and generate {max_tokens}; compile the model for any step"
+        )
+
+
 def _prompt(
     model: NamedModel, text: str | None, numbers: str | None
 ) -> tuple[list[int], TextTokenizer | None]:
@@ -223,6 +237,7 @@ def run_command(
     check_timeline(trace, device)
     found = find_model(model, config)
     tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
+    _check_only_step(found.step, tokens, max_tokens, chunk)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
     loaded = found.load(log)
     stream = TextStream(tokenizer, tokens)
