@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosim.library import DramSettings, Simulation, SimulationError
+from cosim.library import Simulation, SimulationError
 from firmware.device import DeviceClosed
 from hw_tests.seeds import salted
 
