@@ -61,6 +61,7 @@ def run_model(
     """
     image = loaded.image
     manifest = image.manifest
+    _check_only_step(manifest.step, prompt, max_tokens, chunk)
     manifest.limits.check_generation(prompt, max_tokens, chunk=chunk)
     reference = reference_for(loaded)
     first_difference = None
@@ -150,6 +151,19 @@ def _check_arguments(
         parse_tokens(prompt_tokens)
 
 
+def _check_only_step(
+    only: tuple[int, int] | None, prompt: list[int], max_tokens: int, chunk: int | None
+) -> None:
+    """ValueError if an image that serves the step `only` (position, tokens; None for any) cannot generate that."""
+    one_step = max_tokens == 1 and (chunk is None or chunk >= len(prompt))
+    if only is not None and not (one_step and tuple(only) == (0, len(prompt))):
+        position, tokens = only
+        raise ValueError(
+            f"this image was compiled for one step of {tokens} tokens from position {position} on: it cannot take in "
+            f"{len(prompt)} tokens and generate {max_tokens}; compile the model for any step"
+        )
+
+
 def _prompt(
     model: NamedModel, text: str | None, numbers: str | None
 ) -> tuple[list[int], TextTokenizer | None]:
@@ -227,6 +241,7 @@ def run_command(
     if trace is not None and model is not None:
         check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
     tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
+    _check_only_step(found.step, tokens, max_tokens, chunk)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
     loaded = found.load(log)
     stream = TextStream(tokenizer, tokens)
