@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cosim.cache_trust import distrust
 
@@ -63,6 +63,8 @@ def flaw(folder: Path, name: str) -> str | None:
             found = _description(path)
             if found != expected:
                 return _difference(relative, expected, found)
+    except ValueError:  # a name that no file can have
+        return f"{LIST_NAME} is damaged"
     except FileNotFoundError as error:
         return f"{Path(error.filename or folder).name} is missing"
     except OSError as error:
@@ -78,9 +80,13 @@ def _contents(folder: Path) -> list[Path]:
 
 def _listed(folder: Path, name: str) -> dict[str, Any] | str:
     """The files of the list, or why it is none."""
+    file = _opened(folder / LIST_NAME)
+    if file is None:
+        return f"{LIST_NAME} is no file"
     try:
-        read = json.loads((folder / LIST_NAME).read_text("utf-8"))
-    except ValueError:
+        with file:
+            read = json.loads(file.read().decode("utf-8"))
+    except (ValueError, RecursionError):
         return f"{LIST_NAME} is damaged"
     match read:
         case {"format": 1, "entry": str(entry), "files": dict(files)} if files:
@@ -89,21 +95,32 @@ def _listed(folder: Path, name: str) -> dict[str, Any] | str:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file, or where a symbolic link leads. OSError for anything else."""
+    """Size and SHA-256 of a file, or where a symbolic link leads; no size for anything else."""
     if path.is_symlink():
         return {"link": os.readlink(path)}
     digest, size = hashlib.sha256(), 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return {"bytes": None}
+    file = _opened(path)
+    if file is None:
+        return {"bytes": None}
+    with file:
         while piece := file.read(_PIECE_BYTES):
             digest.update(piece)
             size += len(piece)
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
+def _opened(path: Path) -> IO[bytes] | None:
+    """The regular file at `path`, None for anything else; a pipe is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None
+
+
 def _difference(relative: str, expected: Any, found: dict[str, Any]) -> str:
-    if isinstance(expected, dict) and expected.get("bytes") != found.get("bytes"):
+    if found.get("bytes", 0) is None:
+        return f"{relative} is no file"
+    if isinstance(expected, dict) and expected.get("bytes") != found.get("bytes", -1) >= 0:
         return f"{relative} has {found.get('bytes')} bytes, not {expected.get('bytes')}"
     return f"{relative} is not what was built"

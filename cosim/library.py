@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import fsencode
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from cosim.bursts import BURST
+from cosim.dram_settings import DramSettings, is_integer
 from cosim.native import (
     CHANNELS,
     DramCounters,
@@ -33,9 +34,6 @@ __all__ = [
     "SimulationError",
 ]
 
-_BURST_PAGE_BYTES = 4096
-"""No burst of AXI4 crosses a multiple of this."""
-
 
 class SimulationError(RuntimeError):
     """The design stopped the simulation (assertion) or did not answer a register access."""
@@ -43,74 +41,6 @@ class SimulationError(RuntimeError):
 
 class ProtocolError(SimulationError):
     """The design broke a rule of AXI; the message lists the first violations with their cycles."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DramSettings:
-    """Behaviour of the DRAM model.
-
-    Parameters
-    ----------
-    rate: (numerator, denominator) bytes per cycle shared by all ports; (0, 1) is unlimited.
-    latency_cycles: from the handshake of an address to the first beat of its data, and from the last beat of a
-        write to its response; at least 1.
-    stalls: chance in 1/256 that a channel rests in a cycle, one number for all or one for each of ar, r, aw, w, b; 256 is
-        a channel that does not answer.
-    seed: of the stalls; the same seed gives the same run, cycle by cycle.
-    error_address: byte address whose beat is answered SLVERR, or None.
-    error_reads, error_writes: which accesses `error_address` concerns.
-    refresh_interval_cycles, refresh_cycles: the last `refresh_cycles` of every interval no port moves data; 0, 0: never.
-    page_miss_cycles: a burst whose row is not open in its bank stops the data of all ports for so long before its first
-        beat; 0: every row is open.
-    banks, row_bytes: powers of two; addresses run through a row, then through the banks, then to the next row. Every bank
-        keeps open the row used last; at first none is.
-
-    Raises ValueError for numbers out of range.
-    """
-
-    rate: tuple[int, int] = (0, 1)
-    latency_cycles: int = 32
-    stalls: int | tuple[int, int, int, int, int] = 0
-    seed: int = 0
-    error_address: int | None = None
-    error_reads: bool = True
-    error_writes: bool = True
-    refresh_interval_cycles: int = 0
-    refresh_cycles: int = 0
-    page_miss_cycles: int = 0
-    banks: int = 16
-    row_bytes: int = 8192
-
-    def __post_init__(self) -> None:
-        numerator, denominator = self.rate
-        if not (0 <= numerator < 1 << 40 and 0 < denominator < 1 << 40):
-            raise ValueError(f"rate must be (0.., 1..) below 2**40, not {self.rate}")
-        if self.latency_cycles < 0:
-            raise ValueError(f"latency_cycles must be at least 0, not {self.latency_cycles}")
-        if any(not 0 <= stall <= 256 for stall in self.channel_stalls):
-            raise ValueError(f"stalls must be 0..256 of 256, not {self.stalls}")
-        interval, duration = self.refresh_interval_cycles, self.refresh_cycles
-        if (interval, duration) != (0, 0) and not 0 < duration < interval < 1 << 40:
-            raise ValueError(
-                "refresh must be 0 < refresh_cycles < refresh_interval_cycles < 2**40, or 0 and 0 for none, "
-                f"not {duration} and {interval}"
-            )
-        if not 0 <= self.page_miss_cycles < 1 << 20:
-            raise ValueError(f"page_miss_cycles must be 0..2**20 - 1, not {self.page_miss_cycles}")
-        if not 1 <= self.banks <= 1024 or self.banks & (self.banks - 1):
-            raise ValueError(f"banks must be a power of two up to 1024, not {self.banks}")
-        if not _BURST_PAGE_BYTES <= self.row_bytes < 1 << 40 or self.row_bytes & (
-            self.row_bytes - 1
-        ):
-            raise ValueError(
-                f"row_bytes must be a power of two of at least {_BURST_PAGE_BYTES}, so that a burst has one row, "
-                f"not {self.row_bytes}"
-            )
-
-    @property
-    def channel_stalls(self) -> tuple[int, ...]:
-        """Chance in 1/256 of each channel, in the order ar, r, aw, w, b."""
-        return (self.stalls,) * len(CHANNELS) if isinstance(self.stalls, int) else self.stalls
 
 
 _HANDLE = ctypes.c_void_p
@@ -162,7 +92,7 @@ class Simulation:
     closed : whether it was closed, or its constructor did not succeed.
 
     Raises ValueError for an unusable array or a library without tracing; DeviceClosed for whatever needs the library after
-    `close`. A simulation has one owner: it cannot be copied.
+    `close`. A simulation has one owner: it cannot be copied. Threads that share one take turns, call by call.
     """
 
     _end: weakref.finalize | None = None
@@ -186,6 +116,7 @@ class Simulation:
             raise ValueError(
                 f"memory must be a writable contiguous uint8 vector, not {memory.dtype} {memory.shape}"
             )
+        self._turn = threading.RLock()
         self._library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(self._library, name)
@@ -198,7 +129,7 @@ class Simulation:
         self._end = weakref.finalize(self, self._library.cosim_delete, self._native_handle)
         self._end.atexit = False
         try:
-            if trace is not None and not self._library.cosim_trace(self._handle, fsencode(trace)):
+            if trace is not None and not self._call("cosim_trace", fsencode(trace)):
                 raise ValueError("this library was built without tracing: build it with trace=True")
             self.reset()
         except BaseException:
@@ -245,18 +176,19 @@ class Simulation:
 
         Bursts under way go on: what a response says was settled when the memory took its address or its data.
         """
-        handle = self._handle
-        self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
-        self._library.cosim_configure(handle, ctypes.byref(self._native()))
+        with self._turn:
+            _ = self._handle
+            self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
+            self._call("cosim_configure", ctypes.byref(self._native()))
 
     def reset(self, cycles: int = 4) -> None:
         """Hold `rst` for some cycles and forget the bursts under way."""
-        self._checked(self._library.cosim_reset(self._handle, _count("cycles", cycles, 32)))
+        self._checked(self._call("cosim_reset", _count("cycles", cycles, 32)))
 
     def run(self, cycles: int, *, until_interrupt: bool = False) -> int:
         """Clock the design for `cycles`, or until `irq` is high; returns the cycles run. ProtocolError, SimulationError."""
         count = _count("cycles", cycles, 63)
-        done = self._checked(self._library.cosim_run(self._handle, count, until_interrupt))
+        done = self._checked(self._call("cosim_run", count, until_interrupt))
         self.check_protocol()
         return done
 
@@ -267,7 +199,7 @@ class Simulation:
         """
         offset = register_offset(offset)
         value = register_value(value, offset=offset)
-        return self._checked(self._library.cosim_write(self._handle, offset, value))
+        return self._checked(self._call("cosim_write", offset, value))
 
     def read(self, offset: int) -> tuple[int, int]:
         """Read a register through AXI4-Lite; returns the value and the response.
@@ -276,9 +208,7 @@ class Simulation:
         """
         offset = register_offset(offset)
         value = ctypes.c_uint32()
-        response = self._checked(
-            self._library.cosim_read(self._handle, offset, ctypes.byref(value))
-        )
+        response = self._checked(self._call("cosim_read", offset, ctypes.byref(value)))
         return value.value, response
 
     def start_timeline(self, tracks: np.ndarray, gap_cycles: int, *, restart: int) -> None:
@@ -287,52 +217,50 @@ class Simulation:
         Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity` rises: then a program starts.
         """
         tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
-        self._library.cosim_timeline(
-            self._handle, tracks.ctypes.data, len(tracks), gap_cycles, restart
-        )
+        self._call("cosim_timeline", tracks.ctypes.data, len(tracks), gap_cycles, restart)
 
     def take_timeline(self) -> np.ndarray:
         """TIMELINE_EVENT since the start or the last call, unsorted; what goes on is cut here."""
-        return self._taken(self._library.cosim_timeline_take, TIMELINE_EVENT)
+        return self._taken("cosim_timeline_take", TIMELINE_EVENT)
 
     def record_bursts(self, on: bool = True) -> None:
         """Keep every burst that a port shows to the memory from here on, or stop."""
-        self._library.cosim_bursts(self._handle, on)
+        self._call("cosim_bursts", on)
 
     def take_bursts(self) -> np.ndarray:
         """BURST of all ports since `record_bursts` or the last call, by cycle."""
-        return self._taken(self._library.cosim_bursts_take, BURST)
+        return self._taken("cosim_bursts_take", BURST)
 
     def check_protocol(self) -> None:
         """Raise ProtocolError, once, for the violations found since the last call."""
         text = ctypes.create_string_buffer(4096)
-        count = self._library.cosim_violations(self._handle, text, len(text), 1)
+        count = self._call("cosim_violations", text, len(text), 1)
         if count:
             raise ProtocolError(f"{count} violations of AXI:\n{text.value.decode()}")
 
     @property
     def interrupt(self) -> bool:
         """Level of `irq`."""
-        return bool(self._library.cosim_interrupt(self._handle))
+        return bool(self._call("cosim_interrupt"))
 
     @property
     def quiet(self) -> bool:
         """Whether no port asks for a burst or has one under way."""
-        return bool(self._library.cosim_quiet(self._handle))
+        return bool(self._call("cosim_quiet"))
 
     @property
     def cycle(self) -> int:
         """Clock cycles since the library was opened."""
-        return int(self._library.cosim_cycle(self._handle))
+        return int(self._call("cosim_cycle"))
 
     @property
     def counters(self) -> tuple[PortCounters, ...]:
         """Traffic of each port, counted by the memory, not by the design."""
         result = []
-        handle = self._handle
+        _ = self._handle
         for port in range(self._library.cosim_ports()):
             native = NativePortCounters()
-            self._library.cosim_counters(handle, port, ctypes.byref(native))
+            self._call("cosim_counters", port, ctypes.byref(native))
             result.append(
                 PortCounters(*(getattr(native, field[0]) for field in NativePortCounters._fields_))
             )
@@ -342,13 +270,14 @@ class Simulation:
     def dram_counters(self) -> DramCounters:
         """What refresh and page misses took from the ports."""
         native = NativeDramCounters()
-        self._library.cosim_dram_counters(self._handle, ctypes.byref(native))
+        self._call("cosim_dram_counters", ctypes.byref(native))
         return DramCounters(*(getattr(native, field[0]) for field in NativeDramCounters._fields_))
 
     def close(self) -> None:
-        """End the simulation; nothing happens if it has ended already."""
+        """End the simulation; nothing happens if it has ended already. What another thread has begun ends first."""
         if self._end is not None:
-            self._end()
+            with self._turn:
+                self._end()
 
     def __reduce__(self) -> NoReturn:
         # Copies would share the library's object, and the second `close` would free it again.
@@ -366,21 +295,28 @@ class Simulation:
     ) -> None:
         self.close()
 
-    def _taken(self, take: Callable[..., int], kind: np.dtype) -> np.ndarray:
+    def _call(self, name: str, *arguments: object) -> Any:
+        """What the function `name` of the library returns for this simulation; one thread at a time, so that none is
+        inside while another closes it."""
+        with self._turn:
+            return getattr(self._library, name)(self._handle, *arguments)
+
+    def _taken(self, take: str, kind: np.dtype) -> np.ndarray:
         """Copy of the records that a function of the library points to."""
         records = ctypes.c_void_p()
-        count = take(self._handle, ctypes.byref(records))
-        data = ctypes.string_at(records, count * kind.itemsize) if count else b""
+        with self._turn:
+            count = self._call(take, ctypes.byref(records))
+            data = ctypes.string_at(records, count * kind.itemsize) if count else b""
         return np.frombuffer(data, kind)
 
     def _checked(self, result: int) -> int:
         if result < 0:
-            raise SimulationError(self._library.cosim_error(self._handle).decode())
+            raise SimulationError(self._call("cosim_error").decode())
         return result
 
 
 def _count(name: str, value: int, bits: int) -> int:
-    """`value`; ValueError for one that ctypes would wrap."""
-    if not 0 <= value < 1 << bits:
-        raise ValueError(f"{name} must be 0..2**{bits} - 1, not {value}")
-    return value
+    """`value`; ValueError for one that ctypes would wrap or not take."""
+    if not (is_integer(value) and 0 <= value < 1 << bits):
+        raise ValueError(f"{name} must be an integer 0..2**{bits} - 1, not {value!r}")
+    return int(value)

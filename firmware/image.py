@@ -21,6 +21,7 @@ from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY, TENSOR_TYPES, Manifest
 __all__ = ["ImageError", "read_image"]
 
 _LENGTH_BYTES = 8
+_LFS_START = b"version https://git-lfs.github.com/spec/"
 _MAX_HEADER = 1 << 27
 _REGIONS = {"program", "embeddings", "logits", "dump"}
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -70,6 +71,8 @@ def _header(data: np.ndarray, name: str) -> tuple[dict[str, Any], int]:
     """The safetensors header and the byte behind it."""
     length = int.from_bytes(data[:_LENGTH_BYTES].tobytes(), "little")
     start = _LENGTH_BYTES + length
+    if data[: len(_LFS_START)].tobytes() == _LFS_START:
+        raise ImageError(f"{name} is a pointer of Git LFS, not the image itself: git lfs pull")
     if length > _MAX_HEADER or (len(data) > _LENGTH_BYTES and data[_LENGTH_BYTES] != ord("{")):
         raise ImageError(f"{name} is not a model image: it does not start like a safetensors file")
     if start > len(data):

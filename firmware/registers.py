@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from firmware.device import (
     STUCK,
     Device,
@@ -21,6 +23,7 @@ from meadow.spec.registers import (
     VERSION,
     Control,
     ErrorCode,
+    Register,
     Status,
     register_map,
 )
@@ -44,17 +47,17 @@ class Registers:
         self._registers = {entry.name: entry for entry in register_map(config)}
 
     def offset(self, name: str) -> int:
-        """Byte offset of a register; KeyError lists nothing, the map is in docs/register-map.md."""
-        return self._registers[name].offset
+        """Byte offset of a register; RegisterError if there is none of that name."""
+        return self._named(name).offset
 
     def read(self, name: str) -> int:
-        """Unsigned 32-bit value of the register `name`."""
-        return self.device.read(self._registers[name].offset)
+        """Unsigned 32-bit value of the register `name`; RegisterError if there is none."""
+        return self.device.read(self.offset(name))
 
     def write(self, name: str, value: int) -> None:
         """Write the register `name`. RegisterError says so if the device refused because it is busy, or the value has bits
-        that the register does not have."""
-        register = self._registers[name]
+        that the register does not have, or if there is no such register."""
+        register = self._named(name)
         try:
             self.device.write(register.offset, value)
         except RegisterArgumentError:
@@ -72,6 +75,15 @@ class Registers:
             raise RegisterError(
                 f"the device refused {value:#x} for register {name}: {why}", offset=error.offset
             ) from error
+
+    def _named(self, name: str) -> Register:
+        if name in self._registers:
+            return self._registers[name]
+        near = get_close_matches(name, self._registers) if isinstance(name, str) else []
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise RegisterArgumentError(
+            f"there is no register {name!r:.60}: {meant}docs/register-map.md lists them", offset=-1
+        )
 
     def read_wide(self, name: str) -> int:
         """64-bit value of the pair `name`_low, `name`_high, consistent also while it counts."""

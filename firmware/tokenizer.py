@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meadow.model.image import Image
@@ -24,7 +25,8 @@ def load_tokenizer(data: bytes) -> Any:
     What training left switched on in the file is switched off: padding and truncation, which fit a text to a batch, and
     dropout and sampling, which choose among its encodings by chance.
 
-    TokenizerMissing if the package is lacking; ValueError if the bytes are no tokenizer.
+    TokenizerMissing if the package is lacking; ValueError if the bytes are no tokenizer, or if the package would give an added
+    token another number than the file does, which the model would take for another token.
     """
     try:
         from tokenizers import Tokenizer
@@ -34,15 +36,29 @@ def load_tokenizer(data: bytes) -> Any:
             "or give the prompt as token numbers (--prompt-tokens)"
         ) from None
     try:
-        tokenizer = Tokenizer.from_str(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the package raises plain Exception
         raise ValueError(f"tokenizer.json must hold a tokenizer: {error}") from None
+    _check_added(tokenizer, json.loads(text).get("added_tokens") or [])
     tokenizer.no_padding()
     tokenizer.no_truncation()
     for setting in _CHANCE:
         if getattr(tokenizer.model, setting, None) is not None:
             setattr(tokenizer.model, setting, None)
     return tokenizer
+
+
+def _check_added(tokenizer: Any, entries: Sequence[Mapping[str, Any]]) -> None:
+    """The package counts added tokens on from the vocabulary in the order of the file, whatever stands beside them."""
+    for entry in entries:
+        token, number = entry["content"], entry["id"]
+        given = tokenizer.token_to_id(token)
+        if given != number:
+            raise ValueError(
+                f"added tokens of tokenizer.json must number on from its vocabulary: {token!r:.40} must be {given}, "
+                f"not {number}"
+            )
 
 
 class TextTokenizer:

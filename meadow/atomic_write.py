@@ -6,12 +6,19 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["OutputError", "check_replaceable", "replacing"]
+__all__ = [
+    "OutputError",
+    "check_apart",
+    "check_folder",
+    "check_replaceable",
+    "made_folder",
+    "replacing",
+]
 
 
 class OutputError(OSError):
@@ -57,6 +64,48 @@ def check_replaceable(path: str | os.PathLike[str], what: str) -> None:
             pass
     except OSError as error:
         raise _named(error, path, what) from error
+
+
+def check_apart(path: str | os.PathLike[str], inputs: Iterable[Path], what: str) -> None:
+    """OutputError if the output `what` would replace one of the files that it is made from, links followed."""
+    target = _target(path, what)
+    if target.exists() and any(target.samefile(file) for file in inputs):
+        raise _named(OSError(errno.EINVAL, "It is made from this file"), path, what)
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """OutputError unless files can be made in `folder`, which need not be there yet and is not made."""
+    there = folder
+    try:
+        while not _is_there(there):
+            there = there.parent
+        with tempfile.TemporaryDirectory(dir=there, prefix=".meadow."):
+            pass
+    except OSError as error:
+        raise _named(error, there, what) from error
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """`folder` and what lies above it, made where they are missing; if the block raises, those that were made are gone."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that is not empty stays, and those above it
+            for path in missing:
+                path.rmdir()
+        raise
+
+
+def _is_there(path: Path) -> bool:
+    """As os.path.lexists, but a name that no folder takes is an error."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _target(path: str | os.PathLike[str], what: str) -> Path:

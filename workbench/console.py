@@ -57,6 +57,12 @@ class ReportingGroup(TyperGroup):
         except OSError:  # not even the error could be told
             _drop_output()
             sys.exit(EXIT_ERROR)
+        except SystemExit as ended:
+            # rich, which writes the help, answers a reader that has gone with an exit of its own.
+            if not isinstance(ended.__context__, BrokenPipeError):
+                raise
+            _drop_output()
+            sys.exit(EXIT_NO_READER)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Options before the command; without any argument the help is shown."""

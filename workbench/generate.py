@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cosim.generate import generated_verilog
-from meadow.atomic_write import check_replaceable, replacing
+from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import ERROR_CAUSES, VERSION, register_map
@@ -72,14 +72,15 @@ def generate_command(
 ) -> None:
     """Write the Verilog of a configuration and its manifest."""
     chosen = named_config(config)
-    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out, VERILOG_NAME)
     paths = [out / VERILOG_NAME, out / MANIFEST_NAME]
-    for path in paths:
-        check_replaceable(path, path.name)
+    if out.is_dir():
+        for path in paths:
+            check_replaceable(path, path.name)
     verilog = generated_verilog(chosen, log=log)
     log("describing it")
     manifest = verilog_manifest(config, chosen, verilog)
-    with replacing(paths[0], VERILOG_NAME) as verilog_file:
+    with made_folder(out), replacing(paths[0], VERILOG_NAME) as verilog_file:
         verilog_file.write(verilog.encode())
         verilog_file.flush()
         # Written while the first is not in its place yet, so that the two stay a pair.

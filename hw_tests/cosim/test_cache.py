@@ -148,6 +148,25 @@ def _swap(entry: Path) -> None:
     (entry / "file").symlink_to("other")
 
 
+def _pipe(entry: Path) -> None:
+    (entry / "file").unlink()
+    os.mkfifo(entry / "file")
+
+
+def _pipe_list(entry: Path) -> None:
+    (entry / "entry.json").unlink()
+    os.mkfifo(entry / "entry.json")
+
+
+def _nest(entry: Path) -> None:
+    (entry / "entry.json").write_text("[" * 200_000)
+
+
+def _misname(entry: Path) -> None:
+    files = '{"format": 1, "entry": "%s/thing", "files": {"a\\u0000b": {}}}'
+    (entry / "entry.json").write_text(files % entry.parent.name)
+
+
 def _stand_in(entry: Path) -> None:
     """Another whole entry in its place."""
     other = obtain(entry.with_name("other"), write)
@@ -165,7 +184,11 @@ def _stand_in(entry: Path) -> None:
         (_unlist, "entry.json is missing"),
         (_tear, "entry.json is damaged"),
         (_renew, "entry.json is of another version"),
-        (_swap, "file has None bytes, not 4"),
+        (_swap, "file is not what was built"),
+        (_pipe, "file is no file"),
+        (_pipe_list, "entry.json is no file"),
+        (_nest, "entry.json is damaged"),
+        (_misname, "entry.json is damaged"),
         (_stand_in, "it is {folder}/other"),
     ],
 )

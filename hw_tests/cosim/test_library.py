@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cosim.library import DramSettings, Simulation, SimulationError
+from cosim.library import Simulation, SimulationError
+from firmware.device import DeviceClosed
 from hw_tests.seeds import salted
 
 PORTS = 2
@@ -161,14 +164,40 @@ def test_tracing_needs_a_library_built_for_it(library: Path, tmp_path: Path) -> 
         Simulation(library, np.zeros(64, np.uint8), base=0, trace=tmp_path / "x.vcd")
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"rate": (1, 0)}, "rate"),
-        ({"latency_cycles": -1}, "latency_cycles must be at least 0, not -1"),
-        ({"stalls": 257}, "stalls must be 0..256 of 256, not 257"),
-    ],
-)
-def test_settings_out_of_range_are_refused(fields: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        DramSettings(**fields)
+def test_settings_that_are_refused_change_nothing(copier) -> None:
+    simulation = copier().simulation
+    before = simulation.settings
+    with pytest.raises(ValueError, match="latency_cycles must be an integer, not 1.5"):
+        simulation.configure(latency_cycles=1.5)
+    assert simulation.settings == before
+    simulation.configure(latency_cycles=np.int64(5))
+    assert simulation.settings.latency_cycles == 5
+
+
+@pytest.mark.parametrize("cycles", [1.5, "1", None, -1, 1 << 64, float("nan")])
+def test_a_number_of_cycles_is_an_integer(copier, cycles) -> None:
+    simulation = copier().simulation
+    for call in (simulation.run, simulation.reset):
+        with pytest.raises(ValueError, match="cycles must be an integer 0"):
+            call(cycles)
+
+
+def test_a_close_waits_for_what_another_thread_has_begun(copier) -> None:
+    simulation = copier().simulation
+    ended: list[object] = []
+
+    def work() -> None:
+        try:
+            while True:
+                simulation.run(100_000)
+        except DeviceClosed as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    simulation.close()
+    for thread in threads:
+        thread.join(60)
+    assert simulation.closed and len(ended) == 2

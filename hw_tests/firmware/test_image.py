@@ -207,3 +207,12 @@ def test_malformed_entries_are_corrupt(path: Path) -> None:
         path.write_bytes(len(text).to_bytes(8, "little") + text + data[start:])
         with pytest.raises(ImageError, match="corrupt: malformed entry of tensor dram"):
             read_image(path)
+
+
+def test_a_pointer_instead_of_an_image_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "i.meadow"
+    path.write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614\nsize 12345\n"
+    )
+    with pytest.raises(ImageError, match=r"i\.meadow is a pointer of Git LFS.*git lfs pull"):
+        read_image(path)

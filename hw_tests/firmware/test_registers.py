@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,22 @@ def test_unmapped_offsets_are_refused(registers: Registers, offset: int) -> None
         registers.device.read(offset)
     with pytest.raises(RegisterError):
         registers.device.write(offset, 0)
+
+
+@pytest.mark.parametrize("name", ["statsu", "", "x" * 5000, "contract_hash8", None, 4])
+def test_a_name_that_no_register_has_is_told(registers: Registers, name: object) -> None:
+    wrong: Any = name
+    for access in (
+        lambda: registers.read(wrong),
+        lambda: registers.write(wrong, 0),
+        lambda: registers.offset(wrong),
+        lambda: registers.read_wide(wrong),
+        lambda: registers.write_wide(wrong, 0),
+    ):
+        with pytest.raises(RegisterError, match=r"^there is no register .*docs/register-map\.md"):
+            access()
+    with pytest.raises(RegisterError, match="no register 'statsu': did you mean status"):
+        registers.read("statsu")
 
 
 def test_read_only_registers_are_not_written(registers: Registers) -> None:

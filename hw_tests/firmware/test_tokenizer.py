@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from typing import Any
 
@@ -121,10 +122,31 @@ def test_a_unigram_model_does_not_sample(monkeypatch: pytest.MonkeyPatch) -> Non
     made.model.alpha, made.model.nbest_size = 0.1, 4
     assert len({tuple(made.encode("abab" * 8).ids) for _ in range(20)}) > 1
     monkeypatch.setattr(Tokenizer, "from_str", staticmethod(lambda text: made))
-    calm = load_tokenizer(b"")
+    calm = load_tokenizer(b"{}")
     assert len({tuple(calm.encode("abab" * 8).ids) for _ in range(20)}) == 1
 
 
 def test_a_byte_order_mark_is_no_damage() -> None:
     data = b"\xef\xbb\xbf" + byte_level().to_str().encode()
     assert load_tokenizer(data).encode("a").ids[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ([("<a>", 300)], r"'<a>' must be 259, not 300"),
+        ([("<a>", 260), ("<b>", 259)], r"'<a>' must be 259, not 260"),
+        ([("<a>", 259), ("a", 260)], r"'a' must be \d+, not 260"),
+    ],
+)
+def test_an_added_token_keeps_its_number_or_is_named(
+    added: list[tuple[str, int]], message: str
+) -> None:
+    """The package would number them anew without a word, and the prompt would be another one."""
+    stored = json.loads(byte_level().to_str())
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    stored["added_tokens"] += [{"content": token, "id": number} | flags for token, number in added]
+    with pytest.raises(ValueError, match=f"must number on from its vocabulary: {message}"):
+        load_tokenizer(json.dumps(stored).encode())
+    stored["added_tokens"] = stored["added_tokens"][:2] + [{"content": "<a>", "id": 259} | flags]
+    assert load_tokenizer(json.dumps(stored).encode()).encode("<a>").ids == [1, 259]

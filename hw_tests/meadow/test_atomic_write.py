@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from meadow.atomic_write import OutputError, check_replaceable, replacing
+from meadow.atomic_write import (
+    OutputError,
+    check_apart,
+    check_folder,
+    check_replaceable,
+    made_folder,
+    replacing,
+)
 
 
 def test_the_file_appears_at_the_end_as_readable_as_any_other(tmp_path: Path) -> None:
@@ -67,3 +74,53 @@ def test_the_error_of_an_inner_file_keeps_its_name(tmp_path: Path) -> None:
         with replacing(tmp_path / "a", "outer"), replacing(tmp_path / "missing" / "b", "inner"):
             pass
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_one_of_its_inputs_is_named(tmp_path: Path) -> None:
+    weights, link, hard = tmp_path / "weights", tmp_path / "link", tmp_path / "hard"
+    weights.write_bytes(b"old")
+    link.symlink_to(weights)
+    hard.hardlink_to(weights)
+    for target in (weights, link, hard):
+        with pytest.raises(OutputError, match=f"cannot write it: It is made from this.*{target}"):
+            check_apart(target, [tmp_path, weights], "it")
+    check_apart(tmp_path / "new", [weights], "it")
+    check_apart(weights, [], "it")
+
+
+def test_a_folder_is_checked_without_being_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b b"):
+        check_folder(folder, "it")
+    for folder, message in (
+        (tmp_path / "file", f"Not a directory.*{tmp_path}/file"),
+        (tmp_path / "file" / "in", f"Not a directory.*{tmp_path}/file/in"),
+        (tmp_path / "dangling" / "in", f"No such file.*{tmp_path}/dangling"),
+        (tmp_path / ("x" * 300), "File name too long"),
+        (Path("/proc/nowhere"), "cannot write it: .*/proc"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            check_folder(folder, "it")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file"]
+
+
+def test_folders_that_were_made_go_when_the_work_fails(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with pytest.raises(KeyboardInterrupt), made_folder(tmp_path / "old" / "a" / "b"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.rglob("*")) == [tmp_path / "old"]
+    with pytest.raises(ValueError, match="x"), made_folder(tmp_path / "old"):
+        raise ValueError("x")
+    assert (tmp_path / "old").is_dir()
+    with pytest.raises(ValueError, match="x"), made_folder(tmp_path / "new" / "a"):
+        (tmp_path / "new" / "kept").touch()
+        raise ValueError("x")
+    assert sorted(tmp_path.rglob("*")) == [
+        tmp_path / "new",
+        tmp_path / "new" / "kept",
+        tmp_path / "old",
+    ]
+    with made_folder(tmp_path / "c" / "d"):
+        pass
+    assert (tmp_path / "c" / "d").is_dir()

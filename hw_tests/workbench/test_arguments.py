@@ -131,7 +131,7 @@ BAD: dict[str, dict[str, str]] = {
     },
     "generate": {
         "--out @x --config huge": "unknown configuration 'huge'",
-        "--out @file": "File exists: ",
+        "--out @file": "cannot write meadow.v: Not a directory: ",
     },
 }
 

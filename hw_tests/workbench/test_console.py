@@ -73,6 +73,13 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(stream: str) -> None:
     assert b"Exception ignored" not in result.stderr
 
 
+@pytest.mark.parametrize("arguments", ["--help", "run --help", ""])
+@pytest.mark.parametrize("stream", ["", "2>&1"])
+def test_help_whose_reader_goes_away_ends_as_quietly(arguments: str, stream: str) -> None:
+    result = shell(f"{stream} | true; exit ${{PIPESTATUS[0]}}", arguments=arguments)
+    assert (result.returncode, result.stderr) == (EXIT_NO_READER, b"")
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_not_end_a_run(closed: str) -> None:
     result = shell(closed)

@@ -93,12 +93,27 @@ def test_what_cannot_be_written_is_said_before_the_work(
     (tmp_path / "file").touch()
     (tmp_path / "out" / "meadow.v").mkdir(parents=True)
     for out, message in (
-        ("file", f"File exists: {tmp_path / 'file'}"),
-        ("file/in", f"Not a directory: {tmp_path / 'file' / 'in'}"),
+        ("file", f"cannot write meadow.v: Not a directory: {tmp_path / 'file'}"),
+        ("file/in", f"cannot write meadow.v: Not a directory: {tmp_path / 'file' / 'in'}"),
         ("out", f"cannot write meadow.v: Is a directory: {tmp_path / 'out' / 'meadow.v'}"),
     ):
         result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path / out)])
         assert (result.exit_code, result.stderr) == (2, f"meadow: {message}\n")
+
+
+@pytest.mark.parametrize("step", ["generated_verilog", "verilog_manifest"])
+def test_a_folder_that_was_not_there_is_not_there_after_a_failure(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
+
+    def fail(*_: object, **__: object) -> None:
+        assert list(tmp_path.iterdir()) == []
+        raise ValueError("no")
+
+    monkeypatch.setattr(generate, step, fail)
+    result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path / "new" / "out")])
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
 
 
 def test_a_failed_write_keeps_the_old_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from meadow.atomic_write import check_replaceable
+from meadow.atomic_write import check_apart, check_replaceable
 from meadow.compiler.image import write_image
 from meadow.compiler.importers.checkpoint import read_description
 from meadow.compiler.lowering.limits import plan_limits
@@ -17,7 +17,12 @@ from meadow.model.image import Image
 from meadow.spec.config import named_config
 from workbench.console import print_json, say
 from workbench.models.accuracy_report import accuracy_lines
-from workbench.models.compile_model import CompileOptions, compile_directory, image_warnings
+from workbench.models.compile_model import (
+    CompileOptions,
+    compile_directory,
+    image_warnings,
+    model_files,
+)
 from workbench.progress import log
 from workbench.warning import warn
 
@@ -91,6 +96,7 @@ def compile_command(
         hidden_block=hidden_block,
         context=context,
     )
+    check_apart(output, model_files(model_dir), "the image")
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ _STORIES = 24
 _STORY_SEED = 20_250_301
 _RANDOM_SEQUENCES = 8
 _SEQUENCE_TOKENS = 256
+_CHARACTERS_PER_TOKEN = 16
 _WARNINGS = "warnings"
 
 Log = Callable[[str], None]
@@ -119,7 +121,18 @@ def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.n
     else:
         texts = generate_stories(seed=_STORY_SEED, count=_STORIES)
         source = f"{_STORIES} stories of the demo generator"
-    return [np.array(tokenizer.encode(text).ids[:limit], np.int64) for text in texts], source
+    return [np.array(_start(tokenizer, text, limit), np.int64) for text in texts], source
+
+
+def _start(tokenizer: Any, text: str, limit: int) -> list[int]:
+    """The first `limit` tokens of a text, of which no more is encoded than they need: a line may be a whole book."""
+    size = _CHARACTERS_PER_TOKEN * limit
+    while True:
+        ids = tokenizer.encode(text[:size]).ids
+        # Twice as many: what opens and ends a text counts too, and words are not cut near the last one.
+        if len(text) <= size or len(ids) >= 2 * limit:
+            return ids[:limit]
+        size *= 4
 
 
 def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loaded:

@@ -8,6 +8,7 @@ second counts before the first. Without them a text opens with </s>, as OPT was 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,10 @@ def read_tokenizer(directory: Path) -> bytes | None:
         return None
     if files[0].name == _WHOLE:
         return read_bytes(directory, _WHOLE)
-    vocabulary = read_json(directory, _VOCABULARY) or {}
+    vocabulary, merges = _vocabulary(directory), _merges(directory)
     settings = (read_json(directory, _SETTINGS) or {}) | (read_json(directory, _SPECIAL) or {})
     try:
-        model = models.BPE(vocabulary, _merges(directory))
+        model = models.BPE(vocabulary, merges)
     except Exception as error:  # the package raises plain Exception
         raise CheckpointError(f"{_VOCABULARY} and {_MERGES} must fit each other: {error}") from None
     tokenizer = Tokenizer(model)
@@ -87,17 +88,36 @@ def read_tokenizer(directory: Path) -> bytes | None:
     return tokenizer.to_str().encode()
 
 
+def _vocabulary(directory: Path) -> dict[str, int]:
+    """vocab.json; CheckpointError unless each token has a number of its own."""
+    vocabulary = read_json(directory, _VOCABULARY) or {}
+    tokens: dict[int, str] = {}
+    for token, number in vocabulary.items():
+        if type(number) is not int or not 0 <= number < 1 << 32:
+            raise CheckpointError(
+                f"a number in {_VOCABULARY} must be whole and in 0..2**32 - 1, not {number!r:.40} "
+                f"(token {token!r:.40})"
+            )
+        if number in tokens:
+            raise CheckpointError(
+                f"a number in {_VOCABULARY} must be of one token, not {number} of "
+                f"{tokens[number]!r:.40} and {token!r:.40}"
+            )
+        tokens[number] = token
+    return vocabulary
+
+
 def _merges(directory: Path) -> list[tuple[str, str]]:
     content = read_bytes(directory, _MERGES) or b""
     try:
-        lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        lines = re.split("\r\n|\r|\n", content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{_MERGES} must be UTF-8 text: {error}") from None
     merges = []
     for number, line in enumerate(lines, start=1):
-        if line.startswith("#version") or not line:
+        if line.startswith("#version") or not line.strip():
             continue
-        pair = line.split(" ")
+        pair = line.split()  # no token of bytes holds a space of any kind
         if len(pair) != 2:
             raise CheckpointError(
                 f"a line of {_MERGES} must be two tokens, not {line!r:.40} (line {number})"
@@ -112,7 +132,13 @@ def _add_tokens(
     """Tokens beside the vocabulary in the order of their numbers, and the special ones among all tokens."""
     further = settings.get("added_tokens_decoder")
     entries = further if isinstance(further, dict) else {}
-    added = {token: number for token, number in numbers.items() if isinstance(number, int)}
+    added: dict[str, int] = {}
+    for token, number in numbers.items():
+        if type(number) is not int:
+            raise CheckpointError(
+                f"a number in {_ADDED} must be whole, not {number!r:.40} (token {token!r:.40})"
+            )
+        added[token] = number
     described: dict[str, Any] = {}
     for number, entry in entries.items():
         if _content(entry) and str(number).isdecimal():

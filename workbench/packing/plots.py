@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meadow.atomic_write import check_replaceable, replacing
+from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
 from workbench.packing.figures import PACKINGS
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = ["PlotError", "check_matplotlib", "check_plotting", "write_plots"]
 _COLOURS = {"raw": "#999999", "dictionary": "#0072B2", "rice": "#D55E00", "auto": "#009E73"}
 _INK = "#222222"
 _LEVELS = 127
+_NAMES = ("bits.svg", "weights.svg", "matrices.svg")
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "meadow",  # the same report gives the same file
     "svg.fonttype": "none",
@@ -51,31 +52,29 @@ def check_matplotlib() -> None:
 
 
 def check_plotting(directory: Path) -> None:
-    """Before the work that is to be drawn: PlotError without matplotlib (naming the extra), OSError for a directory that
-    cannot be made or written to."""
+    """Before the work that is to be drawn: PlotError without matplotlib (naming the extra), OutputError for a directory that
+    cannot be made or written to, or a picture in it that cannot be replaced. Nothing is made yet."""
     check_matplotlib()
-    directory.mkdir(parents=True, exist_ok=True)
-    check_replaceable(directory / "bits.svg", "the picture")
+    check_folder(directory, "the pictures")
+    if directory.is_dir():
+        for name in _NAMES:
+            check_replaceable(directory / name, "the picture")
 
 
 def write_plots(
     report: Mapping[str, Any], counts: Mapping[str, np.ndarray], directory: Path
 ) -> list[Path]:
-    """Write bits.svg, weights.svg and matrices.svg into `directory`; returns their paths.
+    """Write bits.svg, weights.svg and matrices.svg into `directory`, which is made; returns their paths.
 
     bits: bits per weight by codec and grid, the entropy as a line across; weights: how often each integer of `counts`
     (int64 [255] by grid, -127..127) occurs; matrices: bits per weight and entropy of each matrix of the report.
     """
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
-        pictures = {
-            "bits.svg": _bits(report),
-            "weights.svg": _weights(report, counts),
-            "matrices.svg": _matrices(report),
-        }
+    with made_folder(directory), matplotlib.rc_context(_STYLE):
+        figures = (_bits(report), _weights(report, counts), _matrices(report))
         paths = []
-        for name, figure in pictures.items():
+        for name, figure in zip(_NAMES, figures, strict=True):
             content = BytesIO()
             # Without the date, which would make every file another one.
             figure.savefig(content, format="svg", bbox_inches="tight", metadata={"Date": None})

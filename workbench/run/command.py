@@ -12,10 +12,12 @@ import typer
 
 from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
+from meadow.atomic_write import check_apart
 from meadow.golden.sampling import sample_top_k
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded
+from workbench.models.compile_model import model_files
 from workbench.models.named import DEFAULT_CONFIG, NamedModel, find_model
 from workbench.progress import log, tick
 from workbench.run.measure import phase_report
@@ -59,6 +61,7 @@ def run_model(
     """
     image = loaded.image
     manifest = image.manifest
+    _check_only_step(manifest.step, prompt, max_tokens, chunk)
     manifest.limits.check_generation(prompt, max_tokens, chunk=chunk)
     reference = reference_for(loaded)
     first_difference = None
@@ -148,6 +151,19 @@ def _check_arguments(
         parse_tokens(prompt_tokens)
 
 
+def _check_only_step(
+    only: tuple[int, int] | None, prompt: list[int], max_tokens: int, chunk: int | None
+) -> None:
+    """ValueError if an image that serves the step `only` (position, tokens; None for any) cannot generate that."""
+    one_step = max_tokens == 1 and (chunk is None or chunk >= len(prompt))
+    if only is not None and not (one_step and tuple(only) == (0, len(prompt))):
+        position, tokens = only
+        raise ValueError(
+            f"this image was compiled for one step of {tokens} tokens from position {position} on: it cannot take in "
+            f"{len(prompt)} tokens and generate {max_tokens}; compile the model for any step"
+        )
+
+
 def _prompt(
     model: NamedModel, text: str | None, numbers: str | None
 ) -> tuple[list[int], TextTokenizer | None]:
@@ -222,7 +238,10 @@ def run_command(
     )
     check_timeline(trace, device)
     found = find_model(model, config)
+    if trace is not None and model is not None:
+        check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
     tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
+    _check_only_step(found.step, tokens, max_tokens, chunk)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
     loaded = found.load(log)
     stream = TextStream(tokenizer, tokens)

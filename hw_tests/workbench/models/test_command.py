@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from firmware.image import read_image
+from firmware.tokenizer import load_tokenizer
 from hw_tests.workbench import conftest
+from meadow.compiler.importers.checkpoint import load_checkpoint
 from workbench.cli import app
+from workbench.models.compile_model import calibration_text
 
 
 def compile_json(directory: Path, output: Path, *arguments: str) -> dict[str, Any]:
@@ -191,3 +195,31 @@ def test_calibration_text_that_is_none(
     silent = damage(silent_checkpoint, tmp_path / "silent", {})
     (silent / "calibration.txt").write_text("a")
     assert refused(silent, tmp_path / "out").endswith("needs a tokenizer.json beside it")
+
+
+def test_an_image_does_not_replace_what_it_is_made_from(checkpoint: Path, tmp_path: Path) -> None:
+    own = damage(checkpoint, tmp_path / "own", {})
+    (tmp_path / "link").symlink_to(own / "config.json")
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    for output in (own / "model.safetensors", own / "tokenizer.json", tmp_path / "link"):
+        result = CliRunner().invoke(app, ["compile", str(own), "-o", str(output)])
+        assert result.exit_code == 2
+        expected = f"meadow: cannot write the image: It is made from this file: {output}\n"
+        assert result.stderr == expected
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+
+
+def test_no_more_of_a_line_is_encoded_than_calibration_needs(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    read = load_checkpoint(checkpoint)
+    own = damage(checkpoint, tmp_path / "own", {})
+    text = "It was a book, once. " * 200
+    tokenizer = load_tokenizer(read.tokenizer_json or b"")
+    expected = tokenizer.encode(text).ids[: read.description.max_positions]
+    (own / "calibration.txt").write_text(text * 500)  # 2 MB, which take seconds as a whole
+    start = time.process_time()
+    sequences, source = calibration_text(own, read)
+    assert time.process_time() - start < 0.5
+    assert source == "1 lines of calibration.txt"
+    assert [sequence.tolist() for sequence in sequences] == [expected]

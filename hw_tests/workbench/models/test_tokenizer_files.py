@@ -99,6 +99,11 @@ def test_added_tokens_keep_their_numbers(tmp_path: Path) -> None:
 
 def test_line_ends_and_byte_order_marks_of_another_system_are_no_damage(tmp_path: Path) -> None:
     expected = ids(write(tmp_path), "hello wo")
+    merges = (tmp_path / "merges.txt").read_bytes()
+    for other in (merges.replace(b"\n", b"\r"), merges.replace(b"\n", b" \n"), merges.rstrip()):
+        (tmp_path / "merges.txt").write_bytes(other)
+        assert ids(tmp_path, "hello wo") == expected
+    (tmp_path / "merges.txt").write_bytes(merges)
     for name in ("vocab.json", "merges.txt"):
         path = tmp_path / name
         content = path.read_bytes().replace(b"\n", b"\r\n")
@@ -121,20 +126,31 @@ def test_one_file_counts_before_two(tmp_path: Path) -> None:
         ("merges.txt", None, "vocab.json must have merges.txt beside it; there is none in"),
         ("vocab.json", None, "merges.txt must have vocab.json beside it; there is none in"),
         ("vocab.json", "{", "vocab.json must be valid JSON"),
-        ("vocab.json", '{"a": "b"}', "vocab.json and merges.txt must fit each other: "),
+        ("vocab.json", '{"a": "b"}', "must be whole and in 0.*, not 'b'"),
         ("merges.txt", "x y\n", "vocab.json and merges.txt must fit each other: "),
         ("merges.txt", "#version: 0.2\nh e l\n", r"must be two tokens, not 'h e l' \(line 2\)"),
+        ("merges.txt", b"h \xe9\n", "^merges.txt must be UTF-8 text: "),
+        ("vocab.json", '{"h": 1, "e": 1}', "must be of one token, not 1 of 'h' and 'e'"),
+        ("vocab.json", '{"h": -1}', r"must be whole and in 0..2\*\*32 - 1, not -1 \(token 'h'\)"),
+        ("vocab.json", '{"h": 1.0}', "must be whole and in 0.*, not 1.0"),
+        ("vocab.json", '{"h": null}', "must be whole and in 0.*, not None"),
+        ("vocab.json", '{"h": true}', "must be whole and in 0.*, not True"),
+        ("vocab.json", f'{{"h": {10**30}}}', "must be whole and in 0.*, not 1000000"),
+        ("vocab.json", '{"\\uD83D": 1}', r"vocab.json must be valid JSON: .*'\\ud83d'"),
+        ("added_tokens.json", '{"<a>": "267"}', r"must be whole, not '267' \(token '<a>'\)"),
+        ("added_tokens.json", '{"<a>": true}', r"added_tokens.json must be whole, not True"),
+        ("special_tokens_map.json", '{"bos_token": "\\ud83d"}', "map.json must be valid JSON"),
         ("merges.txt", "version https://git-lfs.github.com/spec/v1\n", "merges.txt is a pointer"),
         ("vocab.json", '{"h": 0, "e": 1, "he": 2}', "must"),
     ],
 )
 def test_files_that_do_not_fit_are_named(
-    tmp_path: Path, name: str, content: str | None, message: str
+    tmp_path: Path, name: str, content: str | bytes | None, message: str
 ) -> None:
     path = write(tmp_path) / name
-    path.unlink()
+    path.unlink(missing_ok=True)
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(CheckpointError, match=message):
         read_tokenizer(tmp_path)
 

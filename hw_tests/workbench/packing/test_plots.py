@@ -76,9 +76,12 @@ def test_the_same_report_gives_the_same_files(tmp_path: Path) -> None:
 
 
 @needs_matplotlib
-def test_the_directory_is_made(tmp_path: Path) -> None:
+def test_the_directory_is_checked_and_not_made_before_the_work(tmp_path: Path) -> None:
     check_plotting(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "pictures" / "weights.svg").mkdir(parents=True)
+    with pytest.raises(OSError, match="weights.svg"):
+        check_plotting(tmp_path / "pictures")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         check_plotting(tmp_path / "file")

@@ -18,7 +18,7 @@ from firmware.golden_device import GoldenDevice
 from hw_tests.seeds import salted
 from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
 from workbench.cli import app
-from workbench.run import reference
+from workbench.run.command import reference
 
 KEYS = [
     *("text", "tokens", "device", "config", "contract_hash", "clock_mhz", "matches_golden"),
@@ -39,6 +39,21 @@ def run(*arguments: object, code: int = 0) -> Any:
 
 def report(*arguments: object) -> dict[str, Any]:
     return json.loads(run(*arguments, "--json").stdout)
+
+
+def change_manifest(path: Path, change: dict[str, Any]) -> None:
+    """Other values in the manifest of an image, with the digest that belongs to them."""
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    manifest = json.loads(header["__metadata__"][MANIFEST_KEY]) | change
+    text = json.dumps(manifest)
+    header["__metadata__"] = {
+        MANIFEST_KEY: text,
+        DIGEST_KEY: hashlib.sha256(text.encode()).hexdigest(),
+    }
+    data = json.dumps(header).encode()
+    rest = path.read_bytes()[8 + length :]
+    path.write_bytes(len(data).to_bytes(8, "little") + data + rest)
 
 
 def test_json_has_exactly_these_keys_first(checkpoint: Path) -> None:
@@ -208,20 +223,30 @@ def test_an_image_of_another_version_is_to_be_compiled_again(
 ) -> None:
     path = tmp_path / "model.meadow"
     CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(path)])
-    length = int.from_bytes(path.read_bytes()[:8], "little")
-    header = json.loads(path.read_bytes()[8 : 8 + length])
-    manifest = json.loads(header["__metadata__"][MANIFEST_KEY]) | change
-    text = json.dumps(manifest)
-    header["__metadata__"] = {
-        MANIFEST_KEY: text,
-        DIGEST_KEY: hashlib.sha256(text.encode()).hexdigest(),
-    }
-    data = json.dumps(header).encode()
-    rest = path.read_bytes()[8 + length :]
-    path.write_bytes(len(data).to_bytes(8, "little") + data + rest)
+    change_manifest(path, change)
     result = CliRunner().invoke(app, [command, str(path), "--device", "golden"])
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
     assert re.search(message, result.stderr)
+
+
+def test_an_image_of_a_single_step_is_refused_before_a_device_is_opened(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.run.open_device", lambda *_, **__: pytest.fail("too early"))
+    path = tmp_path / "model.meadow"
+    CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(path)])
+    for step, arguments in (
+        ([0, 3], ("--prompt-tokens", "1,2,3", "--max-tokens", 2)),
+        ([0, 3], ("--prompt-tokens", "1,2", "--max-tokens", 1)),
+        ([4, 2], ("--prompt-tokens", "1,2", "--max-tokens", 1)),
+        ([0, 2], ("--prompt-tokens", "1,2", "--max-tokens", 1, "--chunk", 1)),
+    ):
+        change_manifest(path, {"step": step})
+        message = run(path, *arguments, code=2).stderr
+        assert message.startswith(
+            f"meadow: this image was compiled for one step of {step[1]} tokens from position {step[0]} on: "
+        )
+        assert message.count("\n") == 1
 
 
 def test_a_corrupt_image_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
@@ -291,3 +316,16 @@ def test_a_bandwidth_limit_is_used_and_kept(checkpoint: Path) -> None:
     assert 0.5 < limited["decode"]["bandwidth_utilisation"] <= 1
     assert limited["decode"]["cycles"] > 1.5 * free["decode"]["cycles"]
     assert limited["tokens"] == free["tokens"]
+
+
+def test_a_timeline_does_not_replace_the_model(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.meadow"
+    result = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    for model, timeline in ((output, output), (checkpoint, checkpoint / "config.json")):
+        before = timeline.read_bytes()
+        result = CliRunner().invoke(app, ["run", str(model), "--trace", str(timeline)])
+        assert result.exit_code == 2
+        expected = f"meadow: cannot write the timeline: It is made from this file: {timeline}\n"
+        assert result.stderr == expected
+        assert timeline.read_bytes() == before

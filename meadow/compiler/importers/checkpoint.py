@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ from meadow.compiler.importers.checkpoint_folder import (
     read_json,
     weight_files,
 )
-from meadow.compiler.importers.opt import canonical_tensors, describe_opt
+from meadow.compiler.importers.opt import canonical_tensors, describe_opt, tensor_sources
 from meadow.compiler.importers.stored_tensors import StoredTensors
 from meadow.spec.model import ModelDescription
 
@@ -78,28 +77,35 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
         project does not run.
     """
     directory = Path(directory)
-    config, description, remarks = _described(directory)
-    stored = StoredTensors(*weight_files(directory))
+    description, remarks, stored, sources = _opened(directory)
     return Checkpoint(
         description=description,
-        tensors=canonical_tensors(stored, description, config),
+        tensors=canonical_tensors(stored, description, sources),
         tokenizer_json=read_bytes(directory, _TOKENIZER),
         remarks=remarks,
     )
 
 
 def read_description(directory: str | Path) -> ModelDescription:
-    """Sizes and rules of the model in a checkpoint directory, without its weights; CheckpointError as `load_checkpoint`."""
-    return _described(Path(directory))[1]
+    """Sizes and rules of the model in a checkpoint directory; CheckpointError as `load_checkpoint`.
+
+    Of the weights names and shapes are looked at, so that the sizes are those of a model that is there: nobody needs to
+    plan for whatever number stands in a file.
+    """
+    return _opened(Path(directory))[0]
 
 
-def _described(directory: Path) -> tuple[dict[str, Any], ModelDescription, tuple[str, ...]]:
-    """config.json, what it says, and the remarks on it."""
+def _opened(
+    directory: Path,
+) -> tuple[ModelDescription, tuple[str, ...], StoredTensors, dict[str, str]]:
+    """What config.json says, the remarks on it, the weights that fit it, and `tensor_sources`."""
     if not directory.is_dir():
         raise CheckpointError(f"a checkpoint must be a directory; there is none at {directory}")
     config = read_json(directory, _config_file(directory).name)
     assert config is not None
-    return config, *describe_opt(config, read_json(directory, _GENERATION) or {})
+    description, remarks = describe_opt(config, read_json(directory, _GENERATION) or {})
+    stored = StoredTensors(*weight_files(directory))
+    return description, remarks, stored, tensor_sources(stored, description, config)
 
 
 def checkpoint_files(directory: Path) -> list[Path]:

@@ -82,6 +82,9 @@ def read_json(directory: Path, name: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(content.decode("utf-8-sig"))
+        if b"\\ud" in content.lower():
+            # Half of a pair of surrogates is no character, and no text that holds one can be passed on.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} must be valid JSON: {error}") from error
     if not isinstance(value, dict):

@@ -3,7 +3,8 @@
 
 Variants: ``enable_bias: false`` becomes zero biases and ``layer_norm_elementwise_affine: false`` becomes norm weights of
 one; post-norm models, projected embeddings, other activations and a removed final norm are refused. A tied head is stored
-as ``embed_tokens.weight``, as ``lm_head.weight``, or as both if they are equal.
+as ``embed_tokens.weight``, as ``lm_head.weight``, or as both if they are equal but for
+rounding, of which the finer one counts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from meadow.compiler.importers.stored_tensors import StoredTensors
 from meadow.spec.model import ModelDescription
 
-__all__ = ["canonical_tensors", "describe_opt"]
+__all__ = ["canonical_tensors", "describe_opt", "tensor_sources"]
 
 _MODULES = {
     "q": "self_attn.q_proj",
@@ -93,10 +94,14 @@ def describe_opt(
     return description, remarks
 
 
-def canonical_tensors(
+def tensor_sources(
     stored: StoredTensors, description: ModelDescription, config: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
-    """The description's tensors, float32, each read once."""
+) -> dict[str, str]:
+    """Canonical name -> stored name of all tensors but those that the configuration leaves out.
+
+    CheckpointError if one is not there or has another shape, or if the weights hold anything else. Values are not read, but
+    for those of a tied head that is stored twice.
+    """
     has_bias = _flag(config, "enable_bias", default=True)
     has_affine = _flag(config, "layer_norm_elementwise_affine", default=True)
     if description.layers > len(stored):
@@ -105,25 +110,30 @@ def canonical_tensors(
             f"the weights must hold tensors of {description.layers} layers, "
             f"not {len(stored)} tensors in all"
         )
-    filled, sources = set(), {}
+    sources = {}
     for name in description.tensor_shapes:
         is_norm = "norm." in name
         no_bias = not has_bias and not is_norm and name.endswith(".bias")
-        if no_bias or (is_norm and not has_affine):
-            filled.add(name)
-        else:
+        if not no_bias and (has_affine or not is_norm):
             sources[name] = _stored_name(name)
     if description.tied_head and _HEAD in stored:
-        if _EMBEDDING not in stored:
-            sources["embed_tokens"] = _HEAD
-        elif not stored.equal(_HEAD, _EMBEDDING):
+        finer = _HEAD if _EMBEDDING not in stored else stored.finer(_EMBEDDING, _HEAD)
+        if finer is None:
             raise CheckpointError(
                 f"{_HEAD} must equal {_EMBEDDING} where tie_word_embeddings is true; it differs"
             )
+        sources["embed_tokens"] = finer
     _check_names(stored, description, sources)
+    return sources
+
+
+def canonical_tensors(
+    stored: StoredTensors, description: ModelDescription, sources: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """The description's tensors, float32, each read once; sources: of `tensor_sources`."""
     tensors: dict[str, np.ndarray] = {}
     for name, shape in description.tensor_shapes.items():
-        if name in filled:
+        if name not in sources:
             fill = 1.0 if name.endswith(".weight") else 0.0
             tensors[name] = np.full(shape, fill, np.float32)
             continue
@@ -149,7 +159,7 @@ def _check_names(
             raise CheckpointError(
                 f"{source} must have the shape {list(shape)}, not {list(stored.shape(source))}"
             )
-    known = {*sources.values(), _MARKER, *([_HEAD] if description.tied_head else [])}
+    known = {*sources.values(), _MARKER, *((_EMBEDDING, _HEAD) if description.tied_head else ())}
     unknown = [name for name in stored if name not in known and name.split(".")[-1] != _MARKER]
     if unknown:
         name = min(unknown)

@@ -21,6 +21,9 @@ __all__ = ["SafetensorsFile"]
 _HEADER_LENGTH_BYTES = 8
 _ELEMENT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _MAX_DIMENSIONS = 8
+_MAX_HEADER_BYTES = (
+    100_000_000  # as in the reference reader: more is no header, and is not taken into memory
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class SafetensorsFile:
         data_start = _HEADER_LENGTH_BYTES + int.from_bytes(
             raw[:_HEADER_LENGTH_BYTES].tobytes(), "little"
         )
+        if data_start > _MAX_HEADER_BYTES:
+            raise CheckpointError(
+                f"{path.name} is corrupt: its header must have at most {_MAX_HEADER_BYTES} bytes, "
+                f"not {data_start - _HEADER_LENGTH_BYTES}"
+            )
         if data_start > size_bytes:
             raise CheckpointError(
                 f"{path.name} is truncated or corrupt: its header ends at byte {data_start} "
@@ -60,6 +68,10 @@ class SafetensorsFile:
         self._data = raw[data_start:]
         self._check()
         self.shapes = {name: entry.shape for name, entry in self._entries.items()}
+
+    def dtype(self, name: str) -> str:
+        """How the tensor is stored: F32, F16 or BF16."""
+        return self._entries[name].dtype
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as float32, a copy of its own."""

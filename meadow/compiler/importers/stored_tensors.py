@@ -19,6 +19,11 @@ from meadow.compiler.importers.safetensors_file import SafetensorsFile
 
 __all__ = ["StoredTensors", "model_name"]
 
+_Place = tuple[SafetensorsFile, str]
+"""A file, and what the tensor is called there."""
+
+_PIECE = 1 << 16
+
 _MODEL_NAME = re.compile(r"(?:^|\.)(layers\.\d+\..+|[^.]+\.[^.]+)$")
 
 
@@ -34,6 +39,7 @@ class StoredTensors:
 
     files: of the weights; index: stored name -> file name, as far as an index tells.
 
+    A tensor may be there twice, in two types too if the coarser one is the finer one rounded; then the finer one counts.
     CheckpointError for a damaged file, for an index that names a tensor which its file lacks, and for a tensor that is there
     twice with different values.
     """
@@ -43,16 +49,20 @@ class StoredTensors:
         for stored, file in index.items():
             if stored not in opened[file].shapes:
                 raise CheckpointError(f"the index places {stored:.80} in {file}, which lacks it")
-        self._places: dict[str, tuple[SafetensorsFile, str]] = {}
+        self._places: dict[str, _Place] = {}
         for file in opened.values():
             for stored in file.shapes:
                 name = model_name(stored)
                 place = self._places.setdefault(name, (file, stored))
-                if place != (file, stored) and not _equal(place, (file, stored)):
+                if place == (file, stored):
+                    continue
+                finer = _finer(place, (file, stored))
+                if finer is None:
                     raise CheckpointError(
                         f"the weights must hold {name} once, not twice with different values "
                         f"({place[1]:.80} and {stored:.80})"
                     )
+                self._places[name] = finer
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
@@ -77,13 +87,38 @@ class StoredTensors:
         file, stored = self._places[name]
         return file.read(stored)
 
-    def equal(self, first: str, second: str) -> bool:
-        """True if two tensors have one shape and the same values."""
-        return _equal(self._places[first], self._places[second])
+    def finer(self, first: str, second: str) -> str | None:
+        """Which of two tensors with the same values, but for their types' rounding, holds more of them; None if they differ."""
+        place = _finer(self._places[first], self._places[second])
+        return None if place is None else first if place == self._places[first] else second
 
 
-def _equal(first: tuple[SafetensorsFile, str], second: tuple[SafetensorsFile, str]) -> bool:
+def _finer(first: _Place, second: _Place) -> _Place | None:
     (one, name), (other, twin) = first, second
     if one.shapes[name] != other.shapes[twin]:
-        return False
-    return np.array_equal(one.read(name), other.read(twin))
+        return None
+    values, others = one.read(name), other.read(twin)
+    if _rounds_to(values, others, other.dtype(twin)):
+        return first
+    return second if _rounds_to(others, values, one.dtype(name)) else None
+
+
+def _rounds_to(fine: np.ndarray, coarse: np.ndarray, dtype: str) -> bool:
+    """True if `coarse` is what is left of `fine` in a type of the file; in pieces, since tables are large."""
+    pairs = (
+        (fine.reshape(-1)[at : at + _PIECE], coarse.reshape(-1)[at : at + _PIECE])
+        for at in range(0, fine.size, _PIECE)
+    )
+    return all(np.array_equal(_rounded(one, dtype), two, equal_nan=True) for one, two in pairs)
+
+
+def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 values as a type of the file holds them, to the nearest, ties to even."""
+    if dtype == "F16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    if dtype == "BF16":
+        bits = values.view(np.uint32).astype(np.uint64)
+        nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+        return np.where(np.isfinite(values), nearest.astype(np.uint32).view(np.float32), values)
+    return values

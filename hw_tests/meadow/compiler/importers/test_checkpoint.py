@@ -12,7 +12,12 @@ import pytest
 
 from hw_tests.meadow.compiler.opt_checkpoint import PREFIX, opt_weights, write
 from hw_tests.seeds import salted
-from meadow.compiler.importers.checkpoint import CheckpointError, checkpoint_files, load_checkpoint
+from meadow.compiler.importers.checkpoint import (
+    CheckpointError,
+    checkpoint_files,
+    load_checkpoint,
+    read_description,
+)
 
 
 def test_description_and_names(tmp_path: Path) -> None:
@@ -87,3 +92,23 @@ def test_an_import_holds_the_model_once(tmp_path: Path) -> None:
     # Two copies while they are compared; nothing of the second stays.
     assert found.tensors["embed_tokens"].nbytes == 60_000 * 8 * 4
     assert peak < 3 * found.tensors["embed_tokens"].nbytes
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("ffn_dim", 10**15, r"layers\.0\.fc1\.weight must have the shape \[1000000000000000, 8\]"),
+        ("num_hidden_layers", 10**9, "must hold tensors of 1000000000 layers, not 36"),
+        (
+            "max_position_embeddings",
+            10**12,
+            r"embed_positions\.weight must have the shape \[1000000000002",
+        ),
+        ("vocab_size", 10**30, r"embed_tokens\.weight must have the shape \[1000000"),
+    ],
+)
+def test_sizes_are_those_of_the_weights_before_anybody_plans_for_them(
+    tmp_path: Path, key: str, value: int, message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        read_description(write(tmp_path, **{key: value}))

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from hw_tests.meadow.compiler.opt_checkpoint import opt_weights, write
 from meadow.compiler.importers.checkpoint import CheckpointError, load_checkpoint
+from meadow.compiler.importers.checkpoint_folder import read_json
 
 
 def test_shards(tmp_path: Path) -> None:
@@ -188,3 +189,12 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "tokenizer.json").mkdir()
     assert refusal(tmp_path) == f"tokenizer.json must be a regular file, not so in {tmp_path}"
+
+
+def test_half_a_character_is_no_text_and_a_whole_one_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"a": "\\uD83D\\uDE00"}')
+    assert read_json(tmp_path, "x.json") == {"a": "\N{GRINNING FACE}"}
+    path.write_text('{"a": "\\uD83D"}')
+    with pytest.raises(CheckpointError, match=r"x\.json must be valid JSON: .*surrogates"):
+        read_json(tmp_path, "x.json")

@@ -93,3 +93,12 @@ def test_a_byte_too_many_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(CheckpointError, match="is corrupt: its tensors end at data byte"):
         load_checkpoint(tmp_path)
+
+
+def test_a_header_longer_than_any_is_not_taken_into_memory(tmp_path: Path) -> None:
+    path = write(tmp_path) / "model.safetensors"
+    with path.open("wb") as file:
+        file.write((4 << 30).to_bytes(8, "little"))
+        file.truncate(5 << 30)  # a hole, which takes no room
+    with pytest.raises(CheckpointError, match="header must have at most 100000000 bytes, not 4294"):
+        load_checkpoint(tmp_path)
