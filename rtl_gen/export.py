@@ -40,11 +40,12 @@ _PINS: dict[str, dict[str, object]] = {
     "activity": {
         "interface": "debug",
         "polarity": "active high, one cycle for each cycle in which it happens",
-        "role": "what the chip is doing, for a logic analyser; may be left open",
+        "role": "what the chip is doing, for a logic analyser: `bits` from bit 0 on; may be left open",
     },
     "unit_command": {
         "interface": "debug",
-        "role": "index of the command that each unit works on, for a logic analyser; may be left open",
+        "role": "index of the command that each unit works on, for a logic analyser: `fields` of equal width from bit 0 on; may be "
+        "left open",
     },
     "command_index": {
         "interface": "debug",

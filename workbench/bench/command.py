@@ -93,6 +93,8 @@ def bench_command(
     )
     check_timeline(trace)
     report = bench(options, throttle, log=log, timeline=trace)
+    if trace is not None:
+        log(f"wrote the timeline {trace}")
     if as_json:
         print_json(report)
     else:

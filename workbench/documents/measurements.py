@@ -3,6 +3,7 @@
 docs/measurements/, the tables. A report says in `commit` which sources it was made with.
 
 python -m workbench.documents.measurements run [NAME ...]     (again; all that are missing without names)
+python -m workbench.documents.measurements list               (every run and its command)
 python -m workbench.documents.measurements tables             (into the documents, between their markers)
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from meadow.atomic_write import replacing
-from workbench.documents.first_screen import FIRST_SCREEN_TABLES
+from workbench.documents.first_screen import FIRST_SCREEN_RUNS, FIRST_SCREEN_TABLES
 from workbench.documents.measurement_tables import (
     DECODE_CODECS,
     DECODE_RATES,
@@ -135,6 +136,24 @@ def _commits(kept: Callable[[str], bool]) -> Table:
     return table
 
 
+def _first_screen(load: Load) -> str:
+    """What stands behind README's first lines."""
+    rows = []
+    for line, names in FIRST_SCREEN_RUNS.items():
+        for name in names:
+            report = load(name)
+            if report is None:
+                continue
+            simulated = (
+                f"{report['layers_simulated']} of {report['layers_total']} layers, "
+                f"{report['head_channels_simulated']} of {report['head_channels_total']} head channels"
+            )
+            rows.append(
+                [line, f"`{name}`", f"`{command_line(name)}`", simulated, f"`{report['commit']}`"]
+            )
+    return markdown(("README's line", "run", "command", "simulated", "commit"), rows)
+
+
 def _is_memory(name: str) -> bool:
     return name.startswith("memory-")
 
@@ -142,6 +161,7 @@ def _is_memory(name: str) -> bool:
 DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
     "performance.md": {
         **TABLES,
+        "first-screen": _first_screen,
         "commits": _commits(lambda name: name not in PACKING_RUNS and not _is_memory(name)),
     },
     "packing.md": {**PACKING_TABLES, "commits": _commits(PACKING_RUNS.__contains__)},
@@ -228,7 +248,7 @@ def _tables() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`run` or `tables`; exit code 1 if a run failed, 2 for wrong usage or a document without markers."""
+    """`run`, `list` or `tables`; exit code 1 if a run failed, 2 for wrong usage or a document without markers."""
     match list(arguments):
         case ["tables"]:
             try:
@@ -236,6 +256,10 @@ def main(arguments: Sequence[str]) -> int:
             except ValueError as error:
                 print(error, file=sys.stderr)
                 return 2
+            return 0
+        case ["list"]:
+            for name in (*RUNS, *PACKING_RUNS, *DEMO_RUNS):
+                print(f"{name:<28} {command_line(name)}")
             return 0
         case ["run", *names]:
             known = (*RUNS, *PACKING_RUNS, *DEMO_RUNS)

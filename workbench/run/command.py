@@ -263,6 +263,8 @@ def run_command(
     else:
         stream.finish()
         print_table(report)
+    if trace is not None:
+        log(f"wrote the timeline {trace}")
     if not report["matches_golden"]:
         say(f"meadow: differs from the golden model at {report['first_difference']}", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)
