@@ -23,14 +23,16 @@ def _on_stderr(text: str) -> None:
 
 
 class Announcer:
-    """Called with what begins, it says so, and again with the elapsed time while nothing else begins.
+    """Called with what begins, it says so, and again with the elapsed time while nothing else
+    begins.
 
     Parameters
     ----------
     say: told each line; by default it is written to stderr.
     interval_s: seconds between the lines about the same work.
 
-    The lines with the time come from a thread of their own, so that work that never returns to Python has them too.
+    The lines with the time come from a thread of their own, so that work that never returns to
+    Python has them too.
     """
 
     def __init__(
@@ -71,7 +73,8 @@ class Announcer:
 
 @contextmanager
 def announced(log: Callable[[str], None] | None) -> Iterator[Callable[[str], None]]:
-    """What to tell about a piece of work: `log`, or without one an Announcer on stderr that ends with the block.
+    """What to tell about a piece of work: `log`, or without one an Announcer on stderr that ends
+    with the block.
 
     A caller's `log` shows elapsed time in its own way.
     """

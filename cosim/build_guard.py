@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """No compiler outlives the process that builds with it, however that process ends.
 
-A build starts make, which starts g++, which starts cc1plus; a generator starts Yosys. When their parent is killed, nobody
-tells them. So while something is built, this file runs as a second process. It holds the end of a pipe that closes when
-the first process ends a build or dies, SIGKILL included, and then it ends every process that still carries the build's mark in
-its environment. Needs /proc; where there is none, programs run to their end.
+A build starts make, which starts g++, which starts cc1plus; a generator starts Yosys. When their
+parent is killed, nobody tells them. So while something is built, this file runs as a second
+process. It holds the end of a pipe that closes when the first process ends a build or dies, SIGKILL
+included, and then it ends every process that still carries the build's mark in its environment.
+Needs /proc; where there is none, programs run to their end.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _turn = threading.RLock()
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Whatever programs the block starts have ended when it is left, or soon after this process has died.
+    """Whatever programs the block starts have ended when it is left, or soon after this process has
+    died.
 
     Blocks may be nested. Programs must inherit `MEADOW_BUILD`.
     """

@@ -12,7 +12,9 @@ __all__ = ["BURST", "outside"]
 BURST = np.dtype(
     [("cycle", "u8"), ("address", "u8"), ("beats", "u4"), ("port", "u2"), ("write", "u2")]
 )
-"""A burst: cycle in which its address was first valid, byte address, beats, AXI port, 1 for a write and 0 for a read."""
+"""A burst: cycle in which its address was first valid, byte address, beats, AXI port, 1 for a write
+and 0 for a read.
+"""
 
 
 def outside(bursts: np.ndarray, base: int, size: int) -> np.ndarray:

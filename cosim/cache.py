@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where built things are kept, how two processes build one thing once, and how it is seen that a thing is whole."""
+"""Where built things are kept, how two processes build one thing once, and how it is seen that a
+thing is whole.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,9 @@ class CacheError(ValueError):
 def cache_directory() -> Path:
     """The folder that built things are kept in.
 
-    `$MEADOW_CACHE` if it is set; else `build` beside the sources of a checkout, and where that cannot be written, `meadow`
-    in `$XDG_CACHE_HOME` or `~/.cache`. CacheError if there is no such folder, or if others could put programs into it
-    (`cosim.cache_trust`).
+    `$MEADOW_CACHE` if it is set; else `build` beside the sources of a checkout, and where that
+    cannot be written, `meadow` in `$XDG_CACHE_HOME` or `~/.cache`. CacheError if there is no such
+    folder, or if others could put programs into it (`cosim.cache_trust`).
     """
     chosen = os.environ.get("MEADOW_CACHE")
     if chosen:
@@ -59,7 +61,9 @@ def cache_directory() -> Path:
 
 
 def lend_tools_a_cache() -> None:
-    """Let tools keep their own caches in ours where the user's cannot be written; Yosys does not start without one."""
+    """Let tools keep their own caches in ours where the user's cannot be written; Yosys does not
+    start without one.
+    """
     home = _user_cache()
     try:
         if home is not None:
@@ -88,12 +92,14 @@ def obtain(
 ) -> Path:
     """The directory `target`, made by `build(scratch)` if it does not exist or is not whole.
 
-    `build` fills an empty scratch directory, which becomes `target` when it returns: nothing half-built is ever found
-    there, and of several processes one builds while the others wait. An entry that was damaged, cut or put there by
-    somebody else is built again. Whatever `build` raises is raised, and nothing is left of it; of a process that was
-    killed, the next call in the same folder removes what is left. Programs that `build` started do not outlive it.
+    `build` fills an empty scratch directory, which becomes `target` when it returns: nothing
+    half-built is ever found there, and of several processes one builds while the others wait. An
+    entry that was damaged, cut or put there by somebody else is built again. Whatever `build`
+    raises is raised, and nothing is left of it; of a process that was killed, the next call in the
+    same folder removes what is left. Programs that `build` started do not outlive it.
 
-    log: told of a damaged entry and of a wait for another process; without it they are said on stderr.
+    log: told of a damaged entry and of a wait for another process; without it they are said on
+        stderr.
 
     Raises CacheError if the folder cannot be written, is full, or could be written by others.
     """
@@ -147,7 +153,9 @@ def _beside(target: Path) -> Path:
 
 
 def _discard(target: Path) -> None:
-    """Out of the way first: what belongs to somebody else can perhaps be renamed and not removed."""
+    """Out of the way first: what belongs to somebody else can perhaps be renamed and not
+    removed.
+    """
     aside = _beside(target)
     target.rename(aside)
     if aside.is_dir() and not aside.is_symlink():
@@ -157,7 +165,9 @@ def _discard(target: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the scratch directories and lock files of processes that were killed: nobody holds their locks."""
+    """Remove the scratch directories and lock files of processes that were killed: nobody holds
+    their locks.
+    """
     names = set()
     for name in os.listdir(folder):
         if name.endswith(_LOCK):
@@ -222,11 +232,14 @@ def _unusable(folder: Path, *, writable: bool) -> str | None:
 
 
 def _explained(error: OSError, folder: Path) -> CacheError | None:
-    """The error with its place and what to do, if it is about the cache's folder; None if it is the builder's own."""
+    """The error with its place and what to do, if it is about the cache's folder; None if it is the
+    builder's own.
+    """
     place = str(error.filename) if error.filename is not None else str(folder)
     if error.errno in _NO_ROOM:
         return CacheError(
-            f"{error.strerror}: {place}; make room there, or set MEADOW_CACHE to a folder that has it"
+            f"{error.strerror}: {place}; make room there, or set MEADOW_CACHE to a folder that "
+            f"has it"
         )
     if error.filename is None or Path(place).is_relative_to(folder):
         return CacheError(f"cannot build in the cache: {error.strerror}: {place}; {_REMEDY}")
@@ -241,7 +254,9 @@ class _Ended(BaseException):
 
 @contextmanager
 def _ends_by_exception() -> Iterator[None]:
-    """SIGTERM and SIGHUP leave the block like any exception, so that it cleans up, and end the process after it."""
+    """SIGTERM and SIGHUP leave the block like any exception, so that it cleans up, and end the
+    process after it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One entry of the cache: a folder of files and a list of them, by which it is seen whether it is whole."""
+"""One entry of the cache: a folder of files and a list of them, by which it is seen whether it is
+whole.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,12 @@ _PIECE_BYTES = 1 << 20
 
 
 def seal(folder: Path, name: str) -> None:
-    """Make `folder` the entry `name`: no group and no other user may write it, and `entry.json` lists what it holds.
+    """Make `folder` the entry `name`: no group and no other user may write it, and `entry.json`
+    lists what it holds.
 
-    The list is written last. It has the name, so that an entry is not believed in the place of another, and per file its
-    size and SHA-256; of a symbolic link, where it leads. RuntimeError if there is no file or an empty one: what a build
-    makes is never empty.
+    The list is written last. It has the name, so that an entry is not believed in the place of
+    another, and per file its size and SHA-256; of a symbolic link, where it leads. RuntimeError if
+    there is no file or an empty one: what a build makes is never empty.
     """
     listed = {}
     for path in _contents(folder):
@@ -45,7 +48,8 @@ def seal(folder: Path, name: str) -> None:
 
 
 def flaw(folder: Path, name: str) -> str | None:
-    """What is wrong with the entry `name` in `folder`, as a piece of a sentence; None if it is whole and to be trusted.
+    """What is wrong with the entry `name` in `folder`, as a piece of a sentence; None if it is
+    whole and to be trusted.
 
     Files are read in pieces of 1 MiB. Files that the list does not name do not matter.
     """

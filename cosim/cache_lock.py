@@ -18,11 +18,12 @@ _ATTEMPT_SECONDS = 0.05
 
 @contextmanager
 def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path` among all processes and threads of this machine; it is released when a process dies.
+    """Hold the lock file `path` among all processes and threads of this machine; it is released
+    when a process dies.
 
-    waiting: told once who holds it, if it is not free after a second. The file is removed by its holder, while it is
-    held. Who gets a lock on a file that is no longer the one at `path` has nothing and tries again, so that there is
-    never a second holder.
+    waiting: told once who holds it, if it is not free after a second. The file is removed by its
+    holder, while it is held. Who gets a lock on a file that is no longer the one at `path` has
+    nothing and tries again, so that there is never a second holder.
     """
     descriptor = None
     while descriptor is None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom the cache believes.
 
-A simulator is code that is loaded into this process, so whoever can write the cache can run programs as its user. The rule:
-nobody may be able to write the cache who could not change MEADOW's own sources as well. A folder or file is trusted if it
-belongs to the user who runs, to root or to the owner of the sources, and if its group and all others may write it only
-where they may write the sources. (Most people's files belong to a group of one, and some machines let a group write
-everything: that is no more than the sources already allow.) A folder with the sticky bit, such as /tmp, is trusted although others may write
+A simulator is code that is loaded into this process, so whoever can write the cache can run
+programs as its user. The rule: nobody may be able to write the cache who could not change MEADOW's
+own sources as well. A folder or file is trusted if it belongs to the user who runs, to root or to
+the owner of the sources, and if its group and all others may write it only where they may write the
+sources. (Most people's files belong to a group of one, and some machines let a group write
+everything: that is no more than the sources already allow.) A folder with the sticky bit, such as
+    /tmp, is trusted although others may write
 it: they can neither replace nor remove what is not theirs.
 """
 
@@ -22,7 +24,9 @@ _SOURCES = (Path(__file__).parent, Path(__file__))
 
 
 def distrust(path: Path) -> str | None:
-    """Why `path` is not to be trusted, as a piece of a sentence with the path; None if it is. OSError if it is missing."""
+    """Why `path` is not to be trusted, as a piece of a sentence with the path; None if it is.
+    OSError if it is missing.
+    """
     found = path.stat()
     sources = [source.stat() for source in _SOURCES]
     if found.st_uid not in {os.geteuid(), 0, *(source.st_uid for source in sources)}:

@@ -32,17 +32,20 @@ class CosimDevice(Device):
     ----------
     config: what is generated, built (both cached) and simulated.
     memory_bytes: size of the DMA window, rounded up to 4 KiB.
-    settings: DRAM bandwidth, latency, stalls, errors; `simulation.configure` changes them between runs.
+    settings: DRAM bandwidth, latency, stalls, errors; `simulation.configure` changes them between
+        runs.
     memory_base: byte address of the window.
     timeout_cycles: a run longer than this is a DeviceTimeout.
     silence_cycles: so is one that moves no DRAM byte for so long; rounded up to 100000.
     trace: VCD file to write; builds a slower library.
-    timeline: file that `close` writes what the chip did to, for Perfetto (`cosim.timeline`); the run is a little slower.
-    timeline_gap_cycles: gaps in a unit's work on a command up to so long do not end its event; 0 keeps every cycle.
+    timeline: file that `close` writes what the chip did to, for Perfetto (`cosim.timeline`); the
+        run is a little slower.
+    timeline_gap_cycles: gaps in a unit's work on a command up to so long do not end its event; 0
+        keeps every cycle.
     clock_mhz: clock of the timeline's microseconds, None shows a cycle as one.
     verilog: simulate this text instead of what rtl_gen generates.
-    guard_bytes: memory below and above the window, a multiple of 4 KiB; both parts are answered like the window, so that
-        only the design keeps accesses out of them.
+    guard_bytes: memory below and above the window, a multiple of 4 KiB; both parts are answered
+        like the window, so that only the design keeps accesses out of them.
     log: told what takes long.
 
     Members
@@ -50,7 +53,8 @@ class CosimDevice(Device):
     guards : uint8 1-D, the memory below and above the window.
     simulation : the Simulation below; closed with the device.
 
-    ProtocolError from `wait` if the design breaks AXI, OSError if trace or timeline cannot be written.
+    ProtocolError from `wait` if the design breaks AXI, OSError if trace or timeline cannot be
+    written.
     """
 
     def __init__(
@@ -84,7 +88,8 @@ class CosimDevice(Device):
             raise ValueError(f"timeline_gap_cycles must be at least 0, not {timeline_gap_cycles}")
         if guard_bytes < 0 or guard_bytes % _PAGE_BYTES or guard_bytes > memory_base:
             raise ValueError(
-                f"guard_bytes must be a multiple of {_PAGE_BYTES} in 0..{memory_base}, not {guard_bytes}"
+                f"guard_bytes must be a multiple of {_PAGE_BYTES} in 0..{memory_base}, not "
+                f"{guard_bytes}"
             )
         size = -(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES
         dram = np.zeros(size + 2 * guard_bytes, np.uint8)
@@ -134,7 +139,9 @@ class CosimDevice(Device):
             )
 
     def _wait(self, timeout_s: float | None) -> None:
-        """`timeout_s` is time on the host's clock. The run is cut into slices so that Ctrl-C works."""
+        """`timeout_s` is time on the host's clock. The run is cut into slices so that Ctrl-C
+        works.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         first = heard = self.simulation.cycle
         traffic = self.simulation.counters
@@ -159,7 +166,9 @@ class CosimDevice(Device):
         return self.simulation.interrupt
 
     def _close(self) -> None:
-        """Write the timeline. ProtocolError if violations were not reported yet; the simulation is ended all the same."""
+        """Write the timeline. ProtocolError if violations were not reported yet; the simulation is
+        ended all the same.
+        """
         try:
             self._write_timeline()
             self.simulation.check_protocol()

@@ -34,7 +34,8 @@ class DramPreset:
     row_bytes: int = 8192
 
     def settings(self, clock_mhz: Fraction) -> dict[str, Any]:
-        """Fields of DramSettings without the rate, times rounded to the nearest cycle of `clock_mhz`.
+        """Fields of DramSettings without the rate, times rounded to the nearest cycle of
+        `clock_mhz`.
 
         ValueError where a refresh is less than a cycle or leaves none.
         """
@@ -44,7 +45,8 @@ class DramPreset:
         }
         if self.refresh_ns and not 0 < cycles["refresh"] < cycles["refresh_interval"]:
             raise ValueError(
-                f"a refresh of {float(self.refresh_ns):.0f} ns every {float(self.refresh_interval_ns):.0f} ns "
+                f"a refresh of {float(self.refresh_ns):.0f} ns every "
+                f"{float(self.refresh_interval_ns):.0f} ns "
                 f"cannot be counted in cycles of {float(clock_mhz):g} MHz"
             )
         return {
@@ -61,11 +63,14 @@ DRAM_PRESETS = {
     "zynqmp": DramPreset(
         peak_gbps=Fraction(2133 * 64, 1000),
         refresh_interval_ns=Fraction(7800),
-        # All banks are closed before (tRP), and the first row is opened after (tRCD) the 260 ns of 4 Gbit devices.
+        # All banks are closed before (tRP), and the first row is opened after (tRCD) the 260 ns of
+        # 4 Gbit devices.
         refresh_ns=260 + 2 * _ROW_NS,
         page_miss_ns=2 * _ROW_NS,
         banks=16,
         row_bytes=8192,
     ),
 }
-"""By name: `ideal` moves data in every cycle; `zynqmp` is the DDR4-2133 SODIMM at the processing system of the ZCU102."""
+"""By name: `ideal` moves data in every cycle; `zynqmp` is the DDR4-2133 SODIMM at the processing
+system of the ZCU102.
+"""

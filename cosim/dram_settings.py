@@ -22,18 +22,19 @@ class DramSettings:
     Parameters
     ----------
     rate: (numerator, denominator) bytes per cycle shared by all ports; (0, 1) is unlimited.
-    latency_cycles: from the handshake of an address to the first beat of its data, and from the last beat of a
-        write to its response; at least 1.
-    stalls: chance in 1/256 that a channel rests in a cycle, one number for all or one for each of ar, r, aw, w, b; 256 is
-        a channel that does not answer.
+    latency_cycles: from the handshake of an address to the first beat of its data, and from the
+        last beat of a write to its response; at least 1.
+    stalls: chance in 1/256 that a channel rests in a cycle, one number for all or one for each of
+        ar, r, aw, w, b; 256 is a channel that does not answer.
     seed: of the stalls; the same seed gives the same run, cycle by cycle.
     error_address: byte address whose beat is answered SLVERR, or None.
     error_reads, error_writes: which accesses `error_address` concerns.
-    refresh_interval_cycles, refresh_cycles: the last `refresh_cycles` of every interval no port moves data; 0, 0: never.
-    page_miss_cycles: a burst whose row is not open in its bank stops the data of all ports for so long before its first
-        beat; 0: every row is open.
-    banks, row_bytes: powers of two; addresses run through a row, then through the banks, then to the next row. Every bank
-        keeps open the row used last; at first none is.
+    refresh_interval_cycles, refresh_cycles: the last `refresh_cycles` of every interval no port
+        moves data; 0, 0: never.
+    page_miss_cycles: a burst whose row is not open in its bank stops the data of all ports for so
+        long before its first beat; 0: every row is open.
+    banks, row_bytes: powers of two; addresses run through a row, then through the banks, then to
+        the next row. Every bank keeps open the row used last; at first none is.
 
     Raises ValueError for numbers out of range.
     """
@@ -67,7 +68,8 @@ class DramSettings:
         interval, duration = self.refresh_interval_cycles, self.refresh_cycles
         if (interval, duration) != (0, 0) and not 0 < duration < interval < 1 << 40:
             raise ValueError(
-                "refresh must be 0 < refresh_cycles < refresh_interval_cycles < 2**40, or 0 and 0 for none, "
+                "refresh must be 0 < refresh_cycles < refresh_interval_cycles < 2**40, or 0 and 0 "
+                "for none, "
                 f"not {duration} and {interval}"
             )
         if not 0 <= self.page_miss_cycles < 1 << 20:
@@ -78,7 +80,8 @@ class DramSettings:
             self.row_bytes - 1
         ):
             raise ValueError(
-                f"row_bytes must be a power of two of at least {_BURST_PAGE_BYTES}, so that a burst has one row, "
+                f"row_bytes must be a power of two of at least {_BURST_PAGE_BYTES}, so that a "
+                f"burst has one row, "
                 f"not {self.row_bytes}"
             )
 

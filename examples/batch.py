@@ -3,7 +3,8 @@
 
     python examples/batch.py
 
-A step over all sequences reads every weight once, so that its DRAM bytes hardly grow with their number.
+A step over all sequences reads every weight once, so that its DRAM bytes hardly grow with their
+number.
 """
 
 from cosim.device import CosimDevice
@@ -26,7 +27,8 @@ def main() -> None:
             result = session.prefill(text, sequence=sequence)
             text += result.next_tokens
         for _ in range(TOKENS - 1):
-            # Each sequence takes in the token that it has got last; results are in the order of the mapping.
+            # Each sequence takes in the token that it has got last; results are in the order of the
+            # mapping.
             result = session.step({sequence: text[-1:] for sequence, text in enumerate(texts)})
             for text, token in zip(texts, result.next_tokens, strict=True):
                 text.append(token)

@@ -32,7 +32,8 @@ def main() -> None:
             print(f"address: {error.address:#x}, port {error.port}")
             print(f"message: {error}")
 
-        # A step that failed has moved no sequence on: mend the cause and ask again, without a reset.
+        # A step that failed has moved no sequence on: mend the cause and ask again, without a
+        # reset.
         print(f"tokens in the cache: {session.positions[0]}")
         device.simulation.configure(error_address=None)
         tokens = list(session.generate(prompt, max_tokens=TOKENS))

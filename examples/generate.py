@@ -3,7 +3,8 @@
 
     python examples/generate.py [IMAGE]
 
-IMAGE is what `meadow compile` writes; left out, it is the demo model, compiled for the configuration `tiny`.
+IMAGE is what `meadow compile` writes; left out, it is the demo model, compiled for the
+configuration `tiny`.
 """
 
 import sys

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the driver needs of a device: 32-bit registers, a DMA window, and a way to wait for the interrupt.
+"""What the driver needs of a device: 32-bit registers, a DMA window, and a way to wait for the
+interrupt.
 
-Backends: a board, the co-simulation (`cosim.device`) and the golden machine (`firmware.golden_device`).
+Backends: a board, the co-simulation (`cosim.device`) and the golden machine
+    (`firmware.golden_device`).
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ __all__ = [
 
 ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.ILLEGAL_COMMAND: (
-        "the command has an unknown opcode or a field out of its range: compile the image again for this device"
+        "the command has an unknown opcode or a field out of its range: compile the image again "
+        "for this device"
     ),
     ErrorCode.WINDOW: (
-        "the command reaches beyond the DMA window, nothing was accessed there: check window_beats, kv_base and position"
+        "the command reaches beyond the DMA window, nothing was accessed there: check "
+        "window_beats, kv_base and position"
     ),
     ErrorCode.READ_RESPONSE: (
         "the memory refused a read: check that all of the DMA window is mapped memory"
@@ -53,7 +57,8 @@ ERROR_MEANINGS: dict[ErrorCode, str] = {
 """What each error means, and what to do about it."""
 
 STUCK = (
-    "the memory does not answer a burst that it has accepted, and the device stays busy until it does: check clock and "
+    "the memory does not answer a burst that it has accepted, and the device stays busy until it "
+    "does: check clock and "
     "reset of the interconnect; if they are right, reset device and interconnect together"
 )
 """What `Status.STUCK` means, and what to do about it."""
@@ -75,19 +80,24 @@ class RegisterError(OSError):
 
 
 class RegisterArgumentError(RegisterError, ValueError):
-    """An offset or a value that no register can have; nothing reached the device. `offset` is what was given."""
+    """An offset or a value that no register can have; nothing reached the device. `offset` is what
+    was given.
+    """
 
 
 class DeviceClosed(ValueError):
-    """Something was asked of a device, or of what it had handed out, after `close`; like ValueError of a closed file."""
+    """Something was asked of a device, or of what it had handed out, after `close`; like ValueError
+    of a closed file.
+    """
 
 
 class DeviceError(RuntimeError):
     """A program ended with an error; the message says what to do about it.
 
-    code : ErrorCode, the first error. command : index in its program of the command that caused it. address : byte
-    address of the access, port : its AXI port, 0 where the error has none. label : what the image calls the command, ""
-    if it does not say. stuck : the memory owes an answer, see STUCK.
+    code : ErrorCode, the first error. command : index in its program of the command that caused it.
+        address : byte
+    address of the access, port : its AXI port, 0 where the error has none. label : what the image
+    calls the command, "" if it does not say. stuck : the memory owes an answer, see STUCK.
     """
 
     def __init__(
@@ -115,18 +125,23 @@ class DeviceError(RuntimeError):
 
 
 def register_offset(offset: object) -> int:
-    """`offset` as an int; RegisterArgumentError unless it is an integer, NumPy's too, in 0..0xFFC and a multiple of 4."""
+    """`offset` as an int; RegisterArgumentError unless it is an integer, NumPy's too, in 0..0xFFC
+    and a multiple of 4.
+    """
     if _is_integer(offset) and 0 <= index(offset) <= LAST_OFFSET and index(offset) % 4 == 0:
         return index(offset)
     shown = hex(index(offset)) if _is_integer(offset) else repr(offset)
     raise RegisterArgumentError(
-        f"there is no register at offset {shown:.40}: offsets are the multiples of 4 in 0..{LAST_OFFSET:#x}",
+        f"there is no register at offset {shown:.40}: offsets are the multiples of 4 in "
+        f"0..{LAST_OFFSET:#x}",
         offset=index(offset) if _is_integer(offset) else -1,
     )
 
 
 def register_value(value: object, *, offset: int, bits: int = 32) -> int:
-    """`value` for the register at `offset` as an int; RegisterArgumentError unless it is an integer of `bits` bits."""
+    """`value` for the register at `offset` as an int; RegisterArgumentError unless it is an integer
+    of `bits` bits.
+    """
     if _is_integer(value) and 0 <= index(value) < 1 << bits:
         return index(value)
     what = "a register" if bits == 32 else f"a register of {bits} bits"
@@ -145,15 +160,17 @@ class Device(ABC):
 
     Members
     -------
-    memory : uint8 1-D, the DMA window as the device sees it. After `close` the device does not touch it any more, and
-        whether a view of it can still be read depends on the device (of the simulated and the golden one it can).
+    memory : uint8 1-D, the DMA window as the device sees it. After `close` the device does not
+        touch it any more, and whether a view of it can still be read depends on the device (of the
+        simulated and the golden one it can).
     memory_base : byte address of the window on the device's bus, 4 KiB aligned.
     closed : whether it was closed, or never opened.
 
     Raises DeviceClosed for everything but `close`, `closed` and plain facts when it is closed.
 
-    A device of one's own has the methods `_read`, `_write`, `_wait`, `_interrupt` and `_close`, which are only called while
-    it is open and with arguments that were checked, and ends its constructor with `self._is_open = True`.
+    A device of one's own has the methods `_read`, `_write`, `_wait`, `_interrupt` and `_close`,
+    which are only called while it is open and with arguments that were checked, and ends its
+    constructor with `self._is_open = True`.
     """
 
     memory_base: int
@@ -186,13 +203,16 @@ class Device(ABC):
         return self._read(register_offset(offset))
 
     def write(self, offset: int, value: int) -> None:
-        """Write 32 bits to the register at a byte offset; RegisterError if there is none or the device refuses."""
+        """Write 32 bits to the register at a byte offset; RegisterError if there is none or the
+        device refuses.
+        """
         self.check_open()
         place = register_offset(offset)
         self._write(place, register_value(value, offset=place))
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Return when the interrupt is raised: done or error, and ready for the next doorbell unless stuck.
+        """Return when the interrupt is raised: done or error, and ready for the next doorbell
+        unless stuck.
 
         DeviceTimeout after `timeout_s` seconds.
         """

@@ -37,8 +37,8 @@ _ERROR_REGISTERS = (
 class GoldenDevice(Device):
     """`config` as meadow.golden.machine.machine executes it, at once when the doorbell is rung.
 
-    Counters: bytes_* from the machine's traffic; cycles and stalls stay 0. `memory_bytes` is rounded up to 4 KiB.
-    Without time there is no watchdog, and error_address and error_port stay 0.
+    Counters: bytes_* from the machine's traffic; cycles and stalls stay 0. `memory_bytes` is
+    rounded up to 4 KiB. Without time there is no watchdog, and error_address and error_port stay 0.
     """
 
     def __init__(

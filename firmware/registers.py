@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The register map by name, and the identity, doorbell, error and counters that are built of several registers."""
+"""The register map by name, and the identity, doorbell, error and counters that are built of
+several registers.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +57,9 @@ class Registers:
         return self.device.read(self.offset(name))
 
     def write(self, name: str, value: int) -> None:
-        """Write the register `name`. RegisterError says so if the device refused because it is busy, or the value has bits
-        that the register does not have, or if there is no such register."""
+        """Write the register `name`. RegisterError says so if the device refused because it is
+        busy, or the value has bits that the register does not have, or if there is no such
+        register."""
         register = self._named(name)
         try:
             self.device.write(register.offset, value)
@@ -95,7 +98,9 @@ class Registers:
             high = again
 
     def write_wide(self, name: str, value: int) -> None:
-        """Write the pair `name`_low, `name`_high; RegisterError unless `value` is an integer of 64 bits."""
+        """Write the pair `name`_low, `name`_high; RegisterError unless `value` is an integer of 64
+        bits.
+        """
         value = register_value(value, offset=self.offset(f"{name}_low"), bits=64)
         self.write(f"{name}_low", value & 0xFFFFFFFF)
         self.write(f"{name}_high", value >> 32)
@@ -132,7 +137,8 @@ class Registers:
         self.write("window_beats", self.device.memory.size // BEAT_BYTES)
 
     def set_step(self, step: Step) -> None:
-        """Write rows, sequence table and outputs of a step; ValueError if the configuration cannot hold it.
+        """Write rows, sequence table and outputs of a step; ValueError if the configuration cannot
+        hold it.
 
         Its `outputs` name the variant too, see `Step.outputs_register`.
         """
@@ -155,8 +161,10 @@ class Registers:
     def run(self, program_offset_beats: int, commands: int, timeout_s: float | None = None) -> None:
         """Run `commands` commands from an offset and wait for the end. DeviceError, DeviceTimeout.
 
-        When it returns or raises a DeviceError that is not `stuck`, the device is ready for the next run.
-        RegisterError if the device refuses to start: it is busy, or has no room for the step in its registers.
+        When it returns or raises a DeviceError that is not `stuck`, the device is ready for the
+        next run.
+        RegisterError if the device refuses to start: it is busy, or has no room for the step in its
+            registers.
         """
         self.write("program", program_offset_beats)
         self.write("program_length", commands)
@@ -177,7 +185,8 @@ class Registers:
             if 1 <= rows <= config.chunk_tokens and 1 <= sequences <= config.sequences:
                 raise
             raise RegisterError(
-                f"the device refused to start: it takes 1..{config.chunk_tokens} rows of 1..{config.sequences} "
+                f"the device refused to start: it takes 1..{config.chunk_tokens} rows of "
+                f"1..{config.sequences} "
                 f"sequences, not {rows} of {sequences}",
                 offset=error.offset,
             ) from error
@@ -193,9 +202,11 @@ class Registers:
         )
 
     def reset(self) -> None:
-        """Soft reset of every unit but the register file; returns when the device is ready for the next run.
+        """Soft reset of every unit but the register file; returns when the device is ready for the
+        next run.
 
-        DeviceTimeout if it does not become ready: bursts under way are finished first, as AXI demands.
+        DeviceTimeout if it does not become ready: bursts under way are finished first, as AXI
+            demands.
         """
         self.write("control", Control.RESET | Control.ACKNOWLEDGE)
         status = Status.BUSY

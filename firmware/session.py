@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One model on one device: the image in the window, sequences with their KV caches, prefill and decode."""
+"""One model on one device: the image in the window, sequences with their KV caches, prefill and
+decode.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,10 @@ _DUMP_ROW_BEATS = 256
 class StepResult:
     """What a step returned.
 
-    tokens, values: arg-max token and its logit of each head row, int32 [rows], None unless asked for;
-    logits: int16 [rows, vocabulary], of a model with the outputs "hidden" its residual int16 [rows, d], None unless
-    asked for; counters: of the device, by name.
+    tokens, values: arg-max token and its logit of each head row, int32 [rows], None unless asked
+        for;
+    logits: int16 [rows, vocabulary], of a model with the outputs "hidden" its residual int16 [rows,
+    d], None unless asked for; counters: of the device, by name.
     """
 
     tokens: np.ndarray | None
@@ -47,7 +50,9 @@ class StepResult:
 
     @property
     def next_tokens(self) -> list[int]:
-        """The arg-max token of each head row; ValueError if the step was not asked for Outputs.ARGMAX."""
+        """The arg-max token of each head row; ValueError if the step was not asked for
+        Outputs.ARGMAX.
+        """
         if self.tokens is None:
             raise ValueError("this step has no tokens: it was not asked for Outputs.ARGMAX")
         return [int(token) for token in self.tokens]
@@ -82,14 +87,16 @@ class Session:
     Members
     -------
     positions : tokens in the cache of each sequence.
-    phases : {"prefill": Phase, "decode": Phase}, counted by `prefill` and `decode` since `clear_phases`.
+    phases : {"prefill": Phase, "decode": Phase}, counted by `prefill` and `decode` since
+        `clear_phases`.
     last : result of the last step, or None.
 
-    A step of a model that is not causal takes whole sequences: one that has cached tokens must be rewound first. A
-    model with the outputs "hidden" has no head: its steps are asked for Outputs.LOGITS.
+    A step of a model that is not causal takes whole sequences: one that has cached tokens must be
+    rewound first. A model with the outputs "hidden" has no head: its steps are asked for
+    Outputs.LOGITS.
 
-    Raises ContractMismatch if the device is not what the image was compiled for, ValueError if the window is too
-    small. Steps raise DeviceError (with the command's label) and DeviceTimeout.
+    Raises ContractMismatch if the device is not what the image was compiled for, ValueError if the
+    window is too small. Steps raise DeviceError (with the command's label) and DeviceTimeout.
     """
 
     def __init__(
@@ -124,7 +131,9 @@ class Session:
 
     @staticmethod
     def window_bytes(image: Image, sequences: int = 1) -> int:
-        """Bytes of DMA window for an image with so many sequences, a page of the session's own included."""
+        """Bytes of DMA window for an image with so many sequences, a page of the session's own
+        included.
+        """
         size = image.manifest.window_beats(sequences) * BEAT_BYTES + _SCRATCH_BYTES
         return -(-size // _SCRATCH_BYTES) * _SCRATCH_BYTES
 
@@ -146,10 +155,12 @@ class Session:
         outputs: Outputs = Outputs.ARGMAX,
         head_all: bool = False,
     ) -> StepResult:
-        """Run the program once over new tokens of some sequences, {sequence: tokens}, and advance them.
+        """Run the program once over new tokens of some sequences, {sequence: tokens}, and advance
+        them.
 
-        Head rows are in the order of `tokens`: the last token of each sequence, or all tokens with `head_all`.
-        ValueError, before anything runs, for tokens, positions or a chunk that do not fit.
+        Head rows are in the order of `tokens`: the last token of each sequence, or all tokens with
+        `head_all`. ValueError, before anything runs, for tokens, positions or a chunk that do not
+        fit.
         """
         described = self.prepare(tokens, outputs=outputs, head_all=head_all)
         self._run(0, self.manifest.commands)
@@ -162,7 +173,9 @@ class Session:
         outputs: Outputs = Outputs.ARGMAX,
         head_all: bool = False,
     ) -> spec_step.Step:
-        """The part of `step` before the program runs: embeddings into the window, the step into the registers."""
+        """The part of `step` before the program runs: embeddings into the window, the step into the
+        registers.
+        """
         self.device.check_open()
         self._check_outputs(outputs)
         entries, places, rows, first = [], [], [], 0
@@ -177,7 +190,8 @@ class Session:
                 )
             if position and not self.manifest.model.causal:
                 raise ValueError(
-                    "the tokens of a model that is not causal must be a whole sequence from position 0, "
+                    "the tokens of a model that is not causal must be a whole sequence from "
+                    "position 0, "
                     f"not from {position}: rewind it first"
                 )
             base = self.manifest.kv_base(sequence)
@@ -208,7 +222,8 @@ class Session:
             best, values = self.image.argmax(self._read, rows)
         if described.outputs & Outputs.LOGITS:
             if self.manifest.model.outputs == "hidden":
-                # Nothing gathers the rows of a model without head: the window has those of the chunk.
+                # Nothing gathers the rows of a model without head: the window has those of the
+                # chunk.
                 hidden = self.image.logits(self._read, described.rows)
                 logits = hidden[np.array(described.head_rows)]
             else:
@@ -226,10 +241,11 @@ class Session:
         chunk: int | None = None,
         outputs: Outputs = Outputs.ARGMAX,
     ) -> StepResult:
-        """Take in a prompt in chunks, of `chunk` tokens each or else equal ones in whole token groups; the head runs once.
+        """Take in a prompt in chunks, of `chunk` tokens each or else equal ones in whole token
+        groups; the head runs once.
 
-        ValueError, before anything runs, for an empty prompt, one longer than the context, tokens beyond the vocabulary, or
-        a chunk larger than the image's.
+        ValueError, before anything runs, for an empty prompt, one longer than the context, tokens
+        beyond the vocabulary, or a chunk larger than the image's.
         """
         limit = self.manifest.chunk_tokens
         self.device.check_open()
@@ -264,10 +280,12 @@ class Session:
         chunk: int | None = None,
         sequence: int = 0,
     ) -> Iterator[int]:
-        """Tokens that follow `prompt`, one by one, at most `max_tokens`; the end token is the last if it comes.
+        """Tokens that follow `prompt`, one by one, at most `max_tokens`; the end token is the last
+        if it comes.
 
-        sampler: choice from the logits; None takes the device's arg-max. Ends early when the context is full. ValueError
-        at once, not with the first token, for what does not fit the image.
+        sampler: choice from the logits; None takes the device's arg-max. Ends early when the
+        context is full. ValueError at once, not with the first token, for what does not fit the
+        image.
         """
         self.device.check_open()
         position = self.positions[sequence]
@@ -293,7 +311,9 @@ class Session:
             result = self.decode(token, sequence=sequence, outputs=outputs)
 
     def execute(self, first: int, count: int = 1) -> None:
-        """Run `count` commands from command `first` of the program, for single-stepping between `prepare` and `finish`."""
+        """Run `count` commands from command `first` of the program, for single-stepping between
+        `prepare` and `finish`.
+        """
         if not (0 <= first and 0 < count and first + count <= self.manifest.commands):
             raise ValueError(
                 f"the program has commands 0..{self.manifest.commands - 1}, "
@@ -302,7 +322,9 @@ class Session:
         self._run(first, count)
 
     def run_commands(self, commands: Sequence[Command]) -> None:
-        """Run a short program that is not the image's, at most 64 commands, on the step in the registers."""
+        """Run a short program that is not the image's, at most 64 commands, on the step in the
+        registers.
+        """
         program = b"".join(command.encode() for command in commands)
         if len(program) > _SCRATCH_BYTES:
             limit = _SCRATCH_BYTES // COMMAND_BYTES
@@ -312,7 +334,9 @@ class Session:
         self.registers.run(self._scratch_beats, len(commands), self.timeout_s)
 
     def dump_activations(self) -> np.ndarray:
-        """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's own."""
+        """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's
+        own.
+        """
         config, region = self.config, self.manifest.regions["dump"]
         words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
         store = Command(
@@ -355,7 +379,8 @@ class Session:
         seen = [(entry.position, entry.tokens) for entry in entries]
         if only is not None and seen != [only]:
             raise ValueError(
-                f"this image was compiled for one sequence of {only[1]} tokens from position {only[0]} "
+                f"this image was compiled for one sequence of {only[1]} tokens from position "
+                f"{only[0]} "
                 f"on, not for {', '.join(f'{tokens} from {position}' for position, tokens in seen)}"
             )
 

@@ -20,13 +20,15 @@ class TokenizerMissing(ValueError):
 
 
 def load_tokenizer(data: bytes) -> Any:
-    """`tokenizers.Tokenizer` out of the bytes of a tokenizer.json, which encodes a text always to its own tokens.
+    """`tokenizers.Tokenizer` out of the bytes of a tokenizer.json, which encodes a text always to
+    its own tokens.
 
-    What training left switched on in the file is switched off: padding and truncation, which fit a text to a batch, and
-    dropout and sampling, which choose among its encodings by chance.
+    What training left switched on in the file is switched off: padding and truncation, which fit a
+    text to a batch, and dropout and sampling, which choose among its encodings by chance.
 
-    TokenizerMissing if the package is lacking; ValueError if the bytes are no tokenizer, or if the package would give an added
-    token another number than the file does, which the model would take for another token.
+    TokenizerMissing if the package is lacking; ValueError if the bytes are no tokenizer, or if the
+    package would give an added token another number than the file does, which the model would take
+    for another token.
     """
     try:
         from tokenizers import Tokenizer
@@ -50,19 +52,24 @@ def load_tokenizer(data: bytes) -> Any:
 
 
 def _check_added(tokenizer: Any, entries: Sequence[Mapping[str, Any]]) -> None:
-    """The package counts added tokens on from the vocabulary in the order of the file, whatever stands beside them."""
+    """The package counts added tokens on from the vocabulary in the order of the file, whatever
+    stands beside them.
+    """
     for entry in entries:
         token, number = entry["content"], entry["id"]
         given = tokenizer.token_to_id(token)
         if given != number:
             raise ValueError(
-                f"added tokens of tokenizer.json must number on from its vocabulary: {token!r:.40} must be {given}, "
+                f"added tokens of tokenizer.json must number on from its vocabulary: "
+                f"{token!r:.40} must be {given}, "
                 f"not {number}"
             )
 
 
 class TextTokenizer:
-    """The tokenizer of `image`, or the bytes of a tokenizer.json; TokenizerMissing if it or the package is lacking."""
+    """The tokenizer of `image`, or the bytes of a tokenizer.json; TokenizerMissing if it or the
+    package is lacking.
+    """
 
     def __init__(self, image: Image | bytes) -> None:
         data = image if isinstance(image, bytes) else image.tokenizer.tobytes()
@@ -73,7 +80,9 @@ class TextTokenizer:
         self._tokenizer = load_tokenizer(data)
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a text, the opening token included if the model has one; ValueError if it is not UTF-8."""
+        """Tokens of a text, the opening token included if the model has one; ValueError if it is
+        not UTF-8.
+        """
         try:
             text.encode()
         except UnicodeEncodeError:

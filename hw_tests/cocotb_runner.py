@@ -33,7 +33,8 @@ _OPTIMISATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
 
 
 class _TopOnlyVerilator(cocotb_tools.runner.Verilator):
-    """Makes only the toplevel's ports visible, which is twice as fast as making every signal public, and names files as they
+    """Makes only the toplevel's ports visible, which is twice as fast as making every signal
+    public, and names files as they
     are seen from the folder that is built in: a makefile takes no path with a space."""
 
     tool: Verilator
@@ -76,8 +77,8 @@ def generate_verilog(component: Elaboratable, name: str, ports: Mapping[str, Val
 def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> int:
     """Build `source` unless this very text was built before, then run all cocotb tests of `module`.
 
-    Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the cache, whose entries are
-    shared between processes.
+    Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the
+    cache, whose entries are shared between processes.
     """
     seed = salted(seed)
     directory = _built(source, toplevel)

@@ -14,7 +14,8 @@ from cosim.cache import lend_tools_a_cache
 from hw_tests.marks import LARGE_CONFIGURATIONS
 from hw_tests.seeds import VARIABLE, chosen_seed
 
-# Two BLAS threads on two busy cores wait for each other: a prefill of the golden model took 50 times as long.
+# Two BLAS threads on two busy cores wait for each other: a prefill of the golden model took 50
+# times as long.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
@@ -28,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_seed,
         default=0,
         metavar="N",
-        help="draw everything that tests draw anew; 0, the default, gives each test its own fixed draws",
+        help="draw everything that tests draw anew; 0, the default, gives each test its own fixed "
+        "draws",
     )
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `make test` leaves to `make test-all`: parameters that take long and try the same rule on a larger case."""
+"""What `make test` leaves to `make test-all`: parameters that take long and try the same rule on a
+larger case.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import pytest
 __all__ = ["LARGE_CONFIGURATIONS", "slow"]
 
 LARGE_CONFIGURATIONS = ("small", "zcu102")
-"""A test that simulates one of these as its parameter is slow: its simulator takes minutes to build (conftest.py)."""
+"""A test that simulates one of these as its parameter is slow: its simulator takes minutes to build
+(conftest.py).
+"""
 
 
 def slow(*values: Any) -> Any:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptions of small models of every family, and random integers for them, without the compiler."""
+"""Descriptions of small models of every family, and random integers for them, without the
+compiler.
+"""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ Every generator of random numbers in the tests gets its seed through `salted`:
 
     random = np.random.default_rng(salted(3))
 
-Without `--seed`, or with 0, that is 3: each test draws what it always drew. With another number N it is a number made of N and 3. A
-draw whose outcome stands in the test as a figure says `recorded(3)` and stays what it is.
+Without `--seed`, or with 0, that is 3: each test draws what it always drew. With another number N
+it is a number made of N and 3. A draw whose outcome stands in the test as a figure says
+`recorded(3)` and stays what it is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def chosen_seed() -> int:
 
 
 def salted(seed: Seed) -> Seed:
-    """`seed` itself, or with `--seed` a value of the same kind that depends on both: a number of 31 bits, or a text."""
+    """`seed` itself, or with `--seed` a value of the same kind that depends on both: a number of 31
+    bits, or a text.
+    """
     chosen = chosen_seed()
     if chosen == 0:
         return seed

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README and docs: links lead somewhere, and every command that they show exists: `meadow`, `make`, `pytest`, `python -m`."""
+"""README and docs: links lead somewhere, and every command that they show exists: `meadow`, `make`,
+`pytest`, `python -m`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No import runs back up the house: what each folder may import of the others and of third parties."""
+"""No import runs back up the house: what each folder may import of the others and of third
+parties.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ STALLED = ("DramSettings", "copier", "bench", "opened")
 """They draw where they are told to stall; those of the tests salt the seed that is left out."""
 CHOSEN = ("salted", "recorded")
 RECORDERS = ("parity/record_opt.py",)
-"""Scripts that write what tests read: they run by themselves, and what they draw is kept in the tree."""
+"""Scripts that write what tests read: they run by themselves, and what they draw is kept in the
+tree.
+"""
 
 
 def _name(node: ast.expr) -> str:

@@ -27,10 +27,13 @@ class OutputError(OSError):
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
-    """A binary file that becomes `path` when the block ends; if it raises, `path` stays what it was.
+    """A binary file that becomes `path` when the block ends; if it raises, `path` stays what it
+    was.
 
-    A link keeps its name and its target is replaced. OutputError "cannot write `what`: ..." with the path if it cannot be
-    written, or if it is there and no regular file: a device such as /dev/null must not become a file.
+    A link keeps its name and its target is replaced. OutputError "cannot write `what`: ..." with
+    the path if it cannot be
+    written, or if it is there and no regular file: a device such as /dev/null must not become a
+        file.
     """
     target = _target(path, what)
     temporary: Path | None = None
@@ -67,14 +70,18 @@ def check_replaceable(path: str | os.PathLike[str], what: str) -> None:
 
 
 def check_apart(path: str | os.PathLike[str], inputs: Iterable[Path], what: str) -> None:
-    """OutputError if the output `what` would replace one of the files that it is made from, links followed."""
+    """OutputError if the output `what` would replace one of the files that it is made from, links
+    followed.
+    """
     target = _target(path, what)
     if target.exists() and any(target.samefile(file) for file in inputs):
         raise _named(OSError(errno.EINVAL, "It is made from this file"), path, what)
 
 
 def check_folder(folder: Path, what: str) -> None:
-    """OutputError unless files can be made in `folder`, which need not be there yet and is not made."""
+    """OutputError unless files can be made in `folder`, which need not be there yet and is not
+    made.
+    """
     there = folder
     try:
         while not _is_there(there):
@@ -87,7 +94,9 @@ def check_folder(folder: Path, what: str) -> None:
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """`folder` and what lies above it, made where they are missing; if the block raises, those that were made are gone."""
+    """`folder` and what lies above it, made where they are missing; if the block raises, those that
+    were made are gone.
+    """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog of a configuration: the top module and, once each, the lane and the memory bank that it instantiates."""
+"""Verilog of a configuration: the top module and, once each, the lane and the memory bank that it
+instantiates.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,13 @@ _PINS: dict[str, dict[str, object]] = {
     "activity": {
         "interface": "debug",
         "polarity": "active high, one cycle for each cycle in which it happens",
-        "role": "what the chip is doing, for a logic analyser: `bits` from bit 0 on; may be left open",
+        "role": "what the chip is doing, for a logic analyser: `bits` from bit 0 on; may be left "
+        "open",
     },
     "unit_command": {
         "interface": "debug",
-        "role": "index of the command that each unit works on, for a logic analyser: `fields` of equal width from bit 0 on; may be "
+        "role": "index of the command that each unit works on, for a logic analyser: `fields` of "
+        "equal width from bit 0 on; may be "
         "left open",
     },
     "command_index": {
@@ -63,7 +67,9 @@ _CHANNELS = {
 
 
 class _Pins(Elaboratable):
-    """`top` with its clock and reset as pins; the reset is registered once, so that one register drives its fan-out."""
+    """`top` with its clock and reset as pins; the reset is registered once, so that one register
+    drives its fan-out.
+    """
 
     def __init__(self, top: Accelerator) -> None:
         self.top = top
@@ -98,17 +104,21 @@ def _top_pins(config: AcceleratorConfig) -> tuple[_Pins, dict[str, tuple[object,
 
 
 def generate_rtlil(config: AcceleratorConfig) -> tuple[str, str]:
-    """The modules below `meadow_top` and below `meadow_lane` for Yosys, with source lines, which the Verilog leaves out."""
+    """The modules below `meadow_top` and below `meadow_lane` for Yosys, with source lines, which
+    the Verilog leaves out.
+    """
     pins, ports = _top_pins(config)
     lane = rtlil.convert(Lane(config=config), name=LANE_MODULE)
     return rtlil.convert(pins, name=TOP_NAME, ports=ports), lane
 
 
 def generate_verilog(config: AcceleratorConfig) -> str:
-    """Verilog-2001 text of `meadow_top` and of what it instantiates by name: `meadow_lane`, `meadow_activation_bank`, `meadow_clock_gate`.
+    """Verilog-2001 text of `meadow_top` and of what it instantiates by name: `meadow_lane`,
+    `meadow_activation_bank`, `meadow_clock_gate`.
 
-    Below `meadow_top` and `meadow_lane` each unit is a module of its own, named by its path (`meadow_top.accelerator.decoder0`), some
-    two hundred in `tiny`. The same bytes for the same configuration.
+    Below `meadow_top` and `meadow_lane` each unit is a module of its own, named by its path
+    (`meadow_top.accelerator.decoder0`), some two hundred in `tiny`. The same bytes for the same
+    configuration.
     """
     pins, ports = _top_pins(config)
     text = convert_component(pins, name=TOP_NAME, ports=ports)
@@ -118,8 +128,9 @@ def generate_verilog(config: AcceleratorConfig) -> str:
 def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
     """Every port of `meadow_top` in order, for the manifest.
 
-    name, width and direction ("input" or "output"); interface: "clock", "reset", "interrupt", "debug", or the prefix of an AXI
-    interface, `s_axi` or `m_axi<p>`; role: what it is for; polarity, where there is one; bits of `activity` and fields of
+    name, width and direction ("input" or "output"); interface: "clock", "reset", "interrupt",
+    "debug", or the prefix of an AXI interface, `s_axi` or `m_axi<p>`; role: what it is for;
+    polarity, where there is one; bits of `activity` and fields of
     `unit_command`: names from bit 0 on, all of one width.
     """
     top = Accelerator(config=config, black_box=True)

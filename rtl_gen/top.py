@@ -42,12 +42,13 @@ _COUNTED = {
 class Accelerator(wiring.Component):
     """Everything of one configuration.
 
-    Members: `s_axi` (AXI4-Lite, register map of meadow.spec.registers), `m_axi0` .. `m_axi{P-1}` (AXI4, 128 bit),
-    `irq` (level), `activity` (see `activity_items`), `unit_command` (see `activity_units`), `command_index` (commands
-    handed to their units so far). black_box: lanes and memory banks as instances of the separate modules `meadow_lane` and
-    `meadow_activation_bank`.
+    Members: `s_axi` (AXI4-Lite, register map of meadow.spec.registers), `m_axi0` .. `m_axi{P-1}`
+    (AXI4, 128 bit), `irq` (level), `activity` (see `activity_items`), `unit_command` (see
+    `activity_units`), `command_index` (commands handed to their units so far). black_box: lanes and
+    memory banks as instances of the separate modules `meadow_lane` and `meadow_activation_bank`.
 
-    Units are reset together while the sequencer flushes after an error or a soft reset; memories keep their content.
+    Units are reset together while the sequencer flushes after an error or a soft reset; memories
+    keep their content.
     """
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
@@ -196,7 +197,9 @@ class Accelerator(wiring.Component):
     def _connect_ports(
         self, m: Module, ports, sequencer, fetch, decoders, array, loader, storer
     ) -> None:
-        """Read data by route, descriptors of sequencer (port 0, first) and fetch unit, decoder credits, writes."""
+        """Read data by route, descriptors of sequencer (port 0, first) and fetch unit, decoder
+        credits, writes.
+        """
         for index, (port, decoder) in enumerate(zip(ports, decoders, strict=True)):
             descriptors: stream.Interface = getattr(fetch, f"o_read_{index}")
             if index == 0:

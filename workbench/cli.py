@@ -22,7 +22,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     cls=ReportingGroup,
     help="Generate, program and simulate MEADOW accelerators.",
-    epilog="What is built once is kept in the folder MEADOW_CACHE, else in `build` of the checkout or in ~/.cache/meadow.",
+    epilog="What is built once is kept in the folder MEADOW_CACHE, else in `build` of the "
+    "checkout or in ~/.cache/meadow.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a command talks: results on stdout, errors as one line on stderr and exit code 2.
 
-Text is written whatever the terminal can show: a character that its encoding lacks is written as its escape.
+Text is written whatever the terminal can show: a character that its encoding lacks is written as
+    its escape.
 """
 
 from __future__ import annotations
@@ -38,14 +39,20 @@ EXIT_NO_READER = 128 + 13
 """Whoever read the output has gone: as a shell sees a command that SIGPIPE ended."""
 
 _LEAST_COLUMNS = 80
-"""Tables are not made narrower: a terminal wraps their lines, while a squeezed table would lose figures."""
+"""Tables are not made narrower: a terminal wraps their lines, while a squeezed table would lose
+figures.
+"""
 
 
 class ReportingGroup(TyperGroup):
-    """The commands of `meadow`; a user's mistake is told in one line, neither boxed nor traced back."""
+    """The commands of `meadow`; a user's mistake is told in one line, neither boxed nor traced
+    back.
+    """
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line, with streams that take every character; quietly over when nobody reads them any more."""
+        """Run the command line, with streams that take every character; quietly over when nobody
+        reads them any more.
+        """
         _open_missing_streams()
         for stream in (sys.stdout, sys.stderr):
             _take_every_character(stream)
@@ -74,7 +81,9 @@ class ReportingGroup(TyperGroup):
             raise _told(_usage(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; wrong usage, ValueError, OSError, device and simulation errors end it with exit code 2."""
+        """Run a command; wrong usage, ValueError, OSError, device and simulation errors end it with
+        exit code 2.
+        """
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -89,7 +98,9 @@ class ReportingGroup(TyperGroup):
 
 
 def _open_missing_streams() -> None:
-    """A standard stream that was closed is none for Python, but the next file to be opened, and tools would write into it."""
+    """A standard stream that was closed is none for Python, but the next file to be opened, and
+    tools would write into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -98,14 +109,18 @@ def _open_missing_streams() -> None:
 
 
 def _take_every_character(stream: TextIO | None) -> None:
-    """Escapes for what the encoding lacks; a stream that was closed before the start is None, one of a test may be any."""
+    """Escapes for what the encoding lacks; a stream that was closed before the start is None, one
+    of a test may be any.
+    """
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:
-    """What is still in the buffers has no reader: without this Python would complain about it at its end."""
+    """What is still in the buffers has no reader: without this Python would complain about it at
+    its end.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -134,7 +149,9 @@ def _message(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    """The text in one line: what comes out of a file may hold anything, line ends and terminal commands too."""
+    """The text in one line: what comes out of a file may hold anything, line ends and terminal
+    commands too.
+    """
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 

@@ -26,8 +26,10 @@ LABELS = {"sim": "simulated", "golden": "golden model, without time"}
 class Throttle:
     """The DRAM of a simulated device.
 
-    bandwidth_gbps: 10**9 bits per second, all ports together, None is unlimited; clock_mhz: of the accelerator;
-    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the stalls, 64 bits;
+    bandwidth_gbps: 10**9 bits per second, all ports together, None is unlimited; clock_mhz: of the
+        accelerator;
+    stalls: chance that a channel rests in a cycle, 0 <= stalls < 1; latency_cycles; seed: of the
+        stalls, 64 bits;
     dram: name in DRAM_PRESETS, whose peak is a limit too.
 
     Raises ValueError for numbers out of range.
@@ -73,7 +75,9 @@ class Throttle:
 
     @property
     def limit_text(self) -> str:
-        """The limit in words, as figures are labelled with it: "DRAM unlimited", "DRAM 12 Gbit/s"."""
+        """The limit in words, as figures are labelled with it: "DRAM unlimited", "DRAM 12
+        Gbit/s".
+        """
         limits = [self.bandwidth_gbps, self.preset.peak_gbps]
         rate = min((float(limit) for limit in limits if limit is not None), default=None)
         name = "DRAM" if self.dram == "ideal" else f"{self.dram} DRAM"
@@ -92,7 +96,9 @@ class Throttle:
 
 
 def check_timeline(path: Path | None, device: str = "sim") -> None:
-    """ValueError if `device` has no time, OutputError if no timeline can be written to `path`: before the work."""
+    """ValueError if `device` has no time, OutputError if no timeline can be written to `path`:
+    before the work.
+    """
     if path is None:
         return
     if device != "sim":

@@ -27,7 +27,9 @@ MANIFEST_NAME = "manifest.json"
 
 
 def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict[str, Any]:
-    """JSON-ready description of generated Verilog: parameters, ports, registers, contract and tools."""
+    """JSON-ready description of generated Verilog: parameters, ports, registers, contract and
+    tools.
+    """
     from rtl_gen.export import TOP_NAME, verilog_ports
 
     return {

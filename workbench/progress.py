@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes long: a line on stderr each, with the time so far beside a spinner on a terminal, else every half minute."""
+"""What takes long: a line on stderr each, with the time so far beside a spinner on a terminal, else
+every half minute.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def _console() -> Console:
 
 
 def log(text: str) -> None:
-    """Say on stderr what begins now; on a terminal it spins until the next `log` or `settle`, else the line comes again."""
+    """Say on stderr what begins now; on a terminal it spins until the next `log` or `settle`, else
+    the line comes again.
+    """
     settle()
     console = _console()
     if not console.is_terminal:
@@ -49,7 +53,9 @@ def log(text: str) -> None:
 
 
 def tick(text: str) -> None:
-    """How far it is: changes the words beside the spinner, or those of the next line with the time."""
+    """How far it is: changes the words beside the spinner, or those of the next line with the
+    time.
+    """
     _lines.update(text)
     for progress, _ in _running:
         progress.update(progress.task_ids[0], description=text)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run by the system's Python before anything is installed: is there all that `make setup` cannot install?"""
+"""Run by the system's Python before anything is installed: is there all that `make setup` cannot
+install?
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def unusable_place(folder: str) -> str | None:
 
 
 def main() -> int:
-    """Print what is missing, or wrong with the place, and what mends it to stderr; 0 if nothing is."""
+    """Print what is missing, or wrong with the place, and what mends it to stderr; 0 if nothing
+    is.
+    """
     wrong = unusable_place(os.getcwd())
     if wrong is not None:
         print(wrong, file=sys.stderr)

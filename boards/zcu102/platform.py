@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """ZCU102 platform class, in the conventions of amaranth-boards, which has no ZCU102.
 
-Pin sources, by letter: C corundum fpga/mqnic/ZCU102/fpga.xdc, V verilog-ethernet example/ZCU102, L litex-boards
-xilinx_zcu102.py, S slaclab axi-soc-ultra-plus-core XilinxZcu102.xdc. Nothing here has been tried on a board yet.
+Pin sources, by letter: C corundum fpga/mqnic/ZCU102/fpga.xdc, V verilog-ethernet example/ZCU102, L
+litex-boards xilinx_zcu102.py, S slaclab axi-soc-ultra-plus-core XilinxZcu102.xdc. Nothing here has
+been tried on a board yet.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ _LVCMOS33 = Attrs(IOSTANDARD="LVCMOS33")
 
 
 class ZCU102Platform(XilinxPlatform):
-    """Programmable-logic side of the Xilinx ZCU102 (xczu9eg-ffvb1156-2-e); `clk125` is the default clock."""
+    """Programmable-logic side of the Xilinx ZCU102 (xczu9eg-ffvb1156-2-e); `clk125` is the default
+    clock.
+    """
 
     device = "xczu9eg"
     package = "ffvb1156"

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resource count of a configuration on the ZCU102's device, block by block, with yosys `synth_xilinx -family xcup`.
+"""Resource count of a configuration on the ZCU102's device, block by block, with yosys
+`synth_xilinx -family xcup`.
 
-DSPs, block RAMs and flip-flops are counted well; LUT and carry figures differ from Vivado's, and yosys gives no timing.
+DSPs, block RAMs and flip-flops are counted well; LUT and carry figures differ from Vivado's, and
+yosys gives no timing.
 The figures are estimates from synthesis: nothing here is placed, routed or measured on a board.
 """
 
@@ -108,7 +110,8 @@ def _sum_cells(cells: dict[str, int]) -> dict[str, int]:
 def _count_here(block: str, config: AcceleratorConfig, *, luts: bool) -> dict[str, int]:
     """What `count_block` returns; only for processes of their own.
 
-    pyosys opens its library, and all that are opened after it, with global symbols, which breaks other extensions.
+    pyosys opens its library, and all that are opened after it, with global symbols, which breaks
+    other extensions.
     """
     from pyosys import libyosys
 
@@ -159,7 +162,8 @@ class _Counting:
 def count_block(block: str, config_name: str, *, luts: bool = True) -> dict[str, int]:
     """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. RuntimeError if yosys fails.
 
-    luts: map logic to LUTs as well, which takes as long as all the rest; without it only `dsp` and `ramb18` are complete.
+    luts: map logic to LUTs as well, which takes as long as all the rest; without it only `dsp` and
+        `ramb18` are complete.
     """
     return _Counting(block, config_name, luts=luts).result()
 
@@ -167,7 +171,8 @@ def count_block(block: str, config_name: str, *, luts: bool = True) -> dict[str,
 def count_device(
     config_name: str, *, luts: bool = True, workers: int = 2
 ) -> dict[str, dict[str, int]]:
-    """Counts of every block (one copy, with `copies`) and `total`; each block in a process of its own.
+    """Counts of every block (one copy, with `copies`) and `total`; each block in a process of its
+    own.
 
     RuntimeError naming the block if yosys fails.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole chip with a small model, faults to plant in it, and a device that watches how programs end."""
+"""The whole chip with a small model, faults to plant in it, and a device that watches how programs
+end.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ _OUTPUTS = Outputs.LOGITS | Outputs.ARGMAX
 class WatchedDevice(CosimDevice):
     """At its end a program has left the bus, and BUSY is 0, unless STUCK says otherwise.
 
-    before: called, and forgotten, when a program has been started. ended: status at the end of the last program.
+    before: called, and forgotten, when a program has been started. ended: status at the end of the
+        last program.
     """
 
     before: Callable[[], None] | None = None
@@ -79,9 +82,11 @@ class Bench:
         return result.logits
 
     def fails(self, code: ErrorCode, label: str, *, stuck: bool = False) -> DeviceError:
-        """The error that a step ends with; it is that of this command, and nothing of the step is published.
+        """The error that a step ends with; it is that of this command, and nothing of the step is
+        published.
 
-        Results that the program has stored before the command are in memory, but the host is told of none.
+        Results that the program has stored before the command are in memory, but the host is told
+        of none.
         """
         stores = {"logits": "head.0_store", "argmax": "argmax_store"}
         places = [

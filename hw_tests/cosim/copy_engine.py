@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small AXI design with the ports of the chip, for tests of the harness: every port copies one region to another.
+"""A small AXI design with the ports of the chip, for tests of the harness: every port copies one
+region to another.
 
-Registers: 0 source, 4 destination, 8 beats, 0xC control (write 1: start, 2: acknowledge), 0x10 status (1: done),
-0x14 number of error responses, 0x18 cycles of the copy. Port p copies `beats` beats from source + p * 64 KiB to
-destination + p * 64 KiB, in bursts of 16. 0x1C: number of the fault in FAULTS to commit.
+Registers: 0 source, 4 destination, 8 beats, 0xC control (write 1: start, 2: acknowledge), 0x10
+status (1: done), 0x14 number of error responses, 0x18 cycles of the copy. Port p copies `beats`
+beats from source + p * 64 KiB to destination + p * 64 KiB, in bursts of 16. 0x1C: number of the
+fault in FAULTS to commit.
 """
 
 from __future__ import annotations

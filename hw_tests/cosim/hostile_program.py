@@ -34,8 +34,10 @@ Build = Callable[[int], tuple[dict[str, int], Step]]
 class Access:
     """A command whose access of `beats` beats starts at a beat of the window that is given.
 
-    build: from that beat the command's fields and the step; a field that cannot say so does not fit its bits.
-    allowed: first beats of further accesses, as long, that the command makes in any case. content: what must be there.
+    build: from that beat the command's fields and the step; a field that cannot say so does not fit
+        its bits.
+    allowed: first beats of further accesses, as long, that the command makes in any case. content:
+        what must be there.
     """
 
     name: str
@@ -46,7 +48,9 @@ class Access:
     content: bytes = b""
 
     def command(self, place: int) -> tuple[bytes, Step]:
-        """The command and the step for an access at beat `place`; ValueError if no field can say so."""
+        """The command and the step for an access at beat `place`; ValueError if no field can say
+        so.
+        """
         fields, step = self.build(place)
         if any(entry.kv_base >= 1 << 32 for entry in step.sequences):
             raise ValueError("kv_base has 32 bits")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Things are built once, by one process, wholly or not at all, and what is found is believed only if it is whole and ours."""
+"""Things are built once, by one process, wholly or not at all, and what is found is believed only
+if it is whole and ours.
+"""
 
 from __future__ import annotations
 

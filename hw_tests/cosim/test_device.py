@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device of the driver, on the copy engine in place of the chip; `sim` tests run the chip itself."""
+"""The device of the driver, on the copy engine in place of the chip; `sim` tests run the chip
+itself.
+"""
 
 from __future__ import annotations
 

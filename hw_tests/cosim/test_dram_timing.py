@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refresh and page misses of the DRAM model to the cycle, driven by the copy engine; without them nothing has changed.
+"""Refresh and page misses of the DRAM model to the cycle, driven by the copy engine; without them
+nothing has changed.
 
 The engine's ports copy from 64 KiB * port to `destination` + 64 KiB * port in bursts of 16 beats.
 """
@@ -57,7 +58,9 @@ def test_every_refresh_takes_its_cycles_from_all_ports(
 
 
 def test_a_refresh_stops_no_latency(copier: Callable) -> None:
-    """One burst per port: the gap lies between address and data, which come when they would have come."""
+    """One burst per port: the gap lies between address and data, which come when they would have
+    come.
+    """
     assert copier(refresh_interval_cycles=1000, refresh_cycles=980).copy(16) > 900
     base = copier(latency_cycles=64).copy(16)
     run = copier(latency_cycles=64, refresh_interval_cycles=60, refresh_cycles=20)
@@ -70,7 +73,9 @@ def test_a_refresh_stops_no_latency(copier: Callable) -> None:
 def test_bursts_within_an_open_row_are_free(
     copier: Callable, rate: tuple[int, int], miss: int
 ) -> None:
-    """Two sources and two destinations of one row each, all in different banks: four misses, all others hit."""
+    """Two sources and two destinations of one row each, all in different banks: four misses, all
+    others hit.
+    """
     base = copier(rate=rate).copy(BEATS, destination=OTHER_BANKS)
     run = copier(rate=rate, page_miss_cycles=miss)
     cycles = run.copy(BEATS, destination=OTHER_BANKS)

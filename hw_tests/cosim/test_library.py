@@ -52,7 +52,8 @@ def test_bandwidth_is_exactly_the_limit(copier, rate: tuple[int, int]) -> None:
     total = 2 * PORTS * 16 * BEATS
     cycles = run.copy(BEATS)
     least = total * rate[1] / rate[0]
-    # The bucket starts with what it saved while idle, one beat per port; the ends of the copy are latency.
+    # The bucket starts with what it saved while idle, one beat per port; the ends of the copy are
+    # latency.
     assert least - PORTS * 16 * rate[1] / rate[0] - 1 <= cycles
     assert cycles <= least * 1.01 + 64 * 16 * rate[1] / rate[0] + 64
     assert copied(run.memory)
@@ -65,7 +66,8 @@ def test_without_a_limit_every_port_moves_a_beat_per_cycle(copier) -> None:
 @pytest.mark.parametrize("latency", [1, 8, 64, 300])
 def test_latency_counts_from_handshake_to_data(copier, latency: int) -> None:
     base = copier(latency_cycles=1).copy(16)
-    # One burst: its data come `latency` after the address, the response `latency` after the last beat.
+    # One burst: its data come `latency` after the address, the response `latency` after the last
+    # beat.
     assert copier(latency_cycles=latency).copy(16) == base + 2 * (latency - 1)
 
 

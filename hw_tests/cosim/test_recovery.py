@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After an error the whole chip says what happened, publishes nothing, and runs the next program correctly."""
+"""After an error the whole chip says what happened, publishes nothing, and runs the next program
+correctly.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,9 @@ def test_an_error_is_named_and_the_next_program_runs(
 
 
 def test_every_field_out_of_its_range_is_refused() -> None:
-    """The least and the largest value of each field that may not take all of its bits, and those beyond them."""
+    """The least and the largest value of each field that may not take all of its bits, and those
+    beyond them.
+    """
     with bench("tiny") as run:
         config, tried = run.session.config, 0
         seen: set[Opcode] = set()
@@ -234,8 +238,8 @@ def product_fields(run: Bench) -> dict[str, int]:
 @pytest.mark.parametrize("config", ["tiny", "small"])
 @pytest.mark.parametrize("name", ["source", "destination"])
 def test_of_several_products_under_way_the_culprit_is_named(config: str, name: str) -> None:
-    """The array reads for one while results of another are written and more have been handed over. Of the one that is wrong
-    only the last word of a slice, or of all results, is outside."""
+    """The array reads for one while results of another are written and more have been handed over.
+    Of the one that is wrong only the last word of a slice, or of all results, is outside."""
     with bench(config, stalls=40, seed=salted(5)) as run:
         product = product_fields(run) | dict(destination=run.field("layers.0.k", "destination"))
         words = "tiles" if name == "source" else "slices"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever a program says, the chip reads and writes nothing outside its DMA window.
 
-The window lies in the middle of memory that is answered like the window itself, so only the chip keeps accesses out of
-it; the bus is watched too, since reads leave no trace in memory.
+The window lies in the middle of memory that is answered like the window itself, so only the chip
+keeps accesses out of it; the bus is watched too, since reads leave no trace in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ pytestmark = pytest.mark.sim
 GUARD_BYTES = 1 << 16
 COMMAND_BEATS = COMMAND_BYTES // BEAT_BYTES
 TOP = (1 << 40) - GUARD_BYTES - WINDOW_BEATS * BEAT_BYTES
-"""Window base below which a guard, and above which the other one to the end of a 40-bit address space."""
+"""Window base below which a guard, and above which the other one to the end of a 40-bit address
+space.
+"""
 CHIPS = {"tiny": ("tiny", 0x1000_0000), "tiny_top": ("tiny", TOP), "small": ("small", 0x9000_3000)}
 ACCESSES = [
     (chip, access.name)
@@ -94,7 +96,9 @@ class Target:
         return error
 
     def take_bursts(self) -> np.ndarray:
-        """Bursts since the last call: none of them, and nothing in memory, is outside the window."""
+        """Bursts since the last call: none of them, and nothing in memory, is outside the
+        window.
+        """
         device = self.device
         bursts = device.simulation.take_bursts()
         assert not len(outside(bursts, device.memory_base, device.memory.size))
@@ -171,7 +175,8 @@ def test_no_command_leaves_the_window(targets: dict[str, Target], chip: str, nam
         if target.config.ports == 1 and place < 1 << 32:
             address = device.memory_base + place * BEAT_BYTES
             assert error.address == address % (1 << target.config.address_bits), where
-        # A part of a STORE that lies in the window, of another port or segment, may have been written.
+        # A part of a STORE that lies in the window, of another port or segment, may have been
+        # written.
         changed = np.flatnonzero(device.memory != before) // BEAT_BYTES
         spans = [(0, len(program) * COMMAND_BEATS)]
         if not reads:

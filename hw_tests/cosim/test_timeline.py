@@ -148,7 +148,8 @@ def test_merged_gaps_make_a_small_file_and_lose_no_cycle(tmp_path: Path) -> None
         assert _sums(work[:whole]) == _sums(work[whole:]), name
         for one, after in zip(some, some[1:], strict=False):
             assert after["ts"] >= one["ts"] + one["dur"], name
-    # Three programs: the first command of one is not the first of the next, however long a gap may be.
+    # Three programs: the first command of one is not the first of the next, however long a gap may
+    # be.
     assert len(_events(merged)["array"]) > 2 * len({e["name"] for e in _events(merged)["array"]})
     assert counters["array_busy"] > 0
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Work is booked on the command that caused it, by evidence that does not come from the timeline.
 
-The bus: every beat belongs to a burst, and the image says whose command reads or writes at its address. Single steps:
-a command that runs alone does the same work as among others. The hand-over: a unit that takes one command at a time
-starts when the sequencer hands it over.
+The bus: every beat belongs to a burst, and the image says whose command reads or writes at its
+address. Single steps: a command that runs alone does the same work as among others. The hand-over:
+a unit that takes one command at a time starts when the sequencer hands it over.
 """
 
 from __future__ import annotations
@@ -49,10 +49,14 @@ _CASES = [
     for scene in _SCENES
 ] + [("tiny", "llama", "stalling")]
 _WORK = ("array_busy", "drain_busy", "score_drain", "writer_busy")
-"""Items whose cycles are work done, the same whatever else goes on; beside them those of ports and decoders."""
+"""Items whose cycles are work done, the same whatever else goes on; beside them those of ports and
+decoders.
+"""
 
 _TILE_TO_STEP = 4
-"""Cycles from the last write of a tile to the end of the wait for it, as the timeline's registers show them."""
+"""Cycles from the last write of a tile to the end of the wait for it, as the timeline's registers
+show them.
+"""
 
 pytestmark = pytest.mark.sim
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Broken input explained, one build per content, in folders of every name, and no compiler left behind."""
+"""Broken input explained, one build per content, in folders of every name, and no compiler left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def test_lint_finds_what_is_serious(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_two_processes_build_one_library_in_a_folder_of_any_name(tmp_path: Path) -> None:
-    """One builds, the other waits and says so; nothing of their environments gets into the library."""
+    """One builds, the other waits and says so; nothing of their environments gets into the
+    library.
+    """
     verilog = tmp_path / "top.v"
     verilog.write_text(copy_engine_verilog(ports=2))
     cache = tmp_path / 'it\'s a $HOME #1 é:%41 "folder"'
@@ -105,6 +109,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     with pytest.raises(BuildError) as caught:
         verilator_build._run([str(tool)], tmp_path, dict(os.environ))
     assert str(caught.value) == (
-        f"tool failed in {tmp_path}: No space left on device; make room there, or set MEADOW_CACHE to a "
+        f"tool failed in {tmp_path}: No space left on device; make room there, or set "
+        f"MEADOW_CACHE to a "
         "folder that has it (and TMPDIR, if the compiler means that)"
     )

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever else calls itself Verilator, and whatever the environment holds, the same tools are called the same way."""
+"""Whatever else calls itself Verilator, and whatever the environment holds, the same tools are
+called the same way.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,8 @@ def test_without_the_package_a_system_verilator_must_be_new_and_whole(
     tool = script(
         tmp_path,
         "verilator",
-        f'if [ "$1" = --getenv ]; then echo "{root}"; else echo "Verilator {version} 2025-01-01"; fi',
+        f'if [ "$1" = --getenv ]; then echo "{root}"; else echo "Verilator {version} 2025-01-01"; '
+        f"fi",
     )
     put_first(monkeypatch, tmp_path)
     if usable:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A memory that falls silent ends the program; when it answers again, the chip goes on as if nothing had been."""
+"""A memory that falls silent ends the program; when it answers again, the chip goes on as if
+nothing had been.
+"""
 
 from __future__ import annotations
 

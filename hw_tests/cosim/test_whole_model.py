@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole models on the co-simulated chip: logits equal to the bit-true tier, whatever chunks, stalls or batches."""
+"""Whole models on the co-simulated chip: logits equal to the bit-true tier, whatever chunks, stalls
+or batches.
+"""
 
 from __future__ import annotations
 

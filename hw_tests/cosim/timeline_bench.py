@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A step with its timeline and its bursts, and what the image says about which command moves which beats."""
+"""A step with its timeline and its bursts, and what the image says about which command moves which
+beats.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Recorded:
-    """events: by track, by start; bursts: BURST, by cycle; counters: of the device; step, base: of the run."""
+    """events: by track, by start; bursts: BURST, by cycle; counters: of the device; step, base: of
+    the run.
+    """
 
     events: dict[str, list[Event]]
     bursts: np.ndarray
@@ -132,7 +136,9 @@ def amounts(recorded: Recorded) -> dict[str, Counter[int]]:
 
 
 def candidates(image: Image, step: Step, *, write: bool, port: int) -> list[set[int]]:
-    """Which commands may move each beat of the window through `port`, by what the image's commands say."""
+    """Which commands may move each beat of the window through `port`, by what the image's commands
+    say.
+    """
     owners: list[set[int]] = []
 
     def own(command: int, first: int, beats: int) -> None:

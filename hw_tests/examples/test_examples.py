@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples as a user runs them: a process of its own in another folder, on the simulated chip."""
+"""The examples as a user runs them: a process of its own in another folder, on the simulated
+chip.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 
 
 def golden_texts(image: Image, prompts: Sequence[str], count: int) -> list[str]:
-    """Each prompt with `count` tokens behind it, written by the golden model, one after the other."""
+    """Each prompt with `count` tokens behind it, written by the golden model, one after the
+    other.
+    """
     tokenizer, texts = TextTokenizer(image), []
     for prompt in prompts:
         tokens = tokenizer.encode(prompt)

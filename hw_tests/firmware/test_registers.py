@@ -115,7 +115,9 @@ def test_the_watchdog_keeps_its_default_until_it_is_set(registers: Registers) ->
 
 
 class Memory(GoldenDevice):
-    """Status bits beside those of the golden device; while BUSY is one of them, writes but to `control` are refused."""
+    """Status bits beside those of the golden device; while BUSY is one of them, writes but to
+    `control` are refused.
+    """
 
     extra = Status(0)
 

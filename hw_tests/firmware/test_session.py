@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A session on the golden device computes what the bit-true model computes, however the steps are cut."""
+"""A session on the golden device computes what the bit-true model computes, however the steps are
+cut.
+"""
 
 from __future__ import annotations
 

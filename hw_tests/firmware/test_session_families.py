@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions with models of every family compute what the bit-true model computes, and refuse what has no meaning."""
+"""Sessions with models of every family compute what the bit-true model computes, and refuse what
+has no meaning.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def session_of(name: str, sequences: int = 1) -> Session:
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("count", [1, 7, 40])
 def test_all_rows_of_a_sequence(name: str, count: int) -> None:
-    """40 tokens with two query heads per KV head do not fit the groups of `tiny`: both variants run."""
+    """40 tokens with two query heads per KV head do not fit the groups of `tiny`: both variants
+    run.
+    """
     result = session_of(name).step({0: TOKENS[:count]}, outputs=Outputs.LOGITS, head_all=True)
     expected = BitTrueModel(MODELS[name], TINY).forward(TOKENS[:count])
     assert result.logits is not None and np.array_equal(result.logits, expected)
@@ -134,7 +138,9 @@ def test_regions_that_a_family_needs(name: str, region: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("dataflow", ["gemm", ("tphs", "gemm")])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_baseline_dataflow(name: str, dataflow: str | tuple[str, ...]) -> None:
-    """The layer-by-layer baseline is compiled for one step: 21 tokens, of a causal model behind 12 cached ones."""
+    """The layer-by-layer baseline is compiled for one step: 21 tokens, of a causal model behind 12
+    cached ones.
+    """
     before = 12 if MODELS[name].description.causal else 0
     image = compile_image(
         MODELS[name],

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No beat is lost, made up or out of place between a port's streams and its bus, for slaves that keep to AXI.
+"""No beat is lost, made up or out of place between a port's streams and its bus, for slaves that
+keep to AXI.
 
-Bounded. Descriptors are short and the window is at address 0 and large, because which addresses come out is proven
-without bound in dma_benches. Of the data one bit is looked at: all bits take the same way.
+Bounded. Descriptors are short and the window is at address 0 and large, because which addresses
+come out is proven without bound in dma_benches. Of the data one bit is looked at: all bits take the
+same way.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def _reading(bench: Bench, engine: Any, *, flush: bool = False) -> Value:
 
 
 def read_flush_bench(engine: Any) -> Bench:
-    """A ReadEngine that is flushed at any time: nothing comes out, and it is idle only when the slave owes nothing."""
+    """A ReadEngine that is flushed at any time: nothing comes out, and it is idle only when the
+    slave owes nothing.
+    """
     bench = Bench("read_flush")
     arrives = _reading(bench, engine, flush=True)
     read = Signal()
@@ -103,7 +107,9 @@ def read_beats_bench(engine: Any) -> Bench:
 
 
 def read_descriptors_bench(engine: Any) -> Bench:
-    """Beats of a ReadEngine: as many as the descriptor says, together, with its route, `last` on its last one only."""
+    """Beats of a ReadEngine: as many as the descriptor says, together, with its route, `last` on
+    its last one only.
+    """
     bench = Bench("read_descriptors")
     _reading(bench, engine)
     m, out = bench.m, engine.o
@@ -128,7 +134,9 @@ def read_descriptors_bench(engine: Any) -> Bench:
 
 
 def write_bench(engine: Any, *, flush: bool = False) -> Bench:
-    """Beats of a WriteEngine: as they came, in order, each once, WLAST where the burst of its AW ends."""
+    """Beats of a WriteEngine: as they came, in order, each once, WLAST where the burst of its AW
+    ends.
+    """
     bench = Bench("write_flush" if flush else "write")
     bench.add(engine)
     m, axi = bench.m, engine.axi

@@ -26,7 +26,9 @@ __all__ = ["Bench", "Probe"]
 
 
 class Probe:
-    """Signals that an elaborated component drives, by submodule and name: `probe["read.splitter.remaining"]`."""
+    """Signals that an elaborated component drives, by submodule and name:
+    `probe["read.splitter.remaining"]`.
+    """
 
     def __init__(self, fragment: Fragment) -> None:
         self._signals: dict[str, list[Signal]] = {}
@@ -58,14 +60,15 @@ class Probe:
 class Bench(Elaboratable):
     """One component under proof, in a clock domain without reset that begins in the reset state.
 
-    Every input of the component is free in every cycle unless `assume` says otherwise; `free` and `constant` make more
-    such inputs. `m` is the module for the bench's own logic.
+    Every input of the component is free in every cycle unless `assume` says otherwise; `free` and
+    `constant` make more such inputs. `m` is the module for the bench's own logic.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.m = Module()
-        # On its own, so that an m.If of the bench around a `past` or a `check` does not apply to it.
+        # On its own, so that an m.If of the bench around a `past` or a `check` does not apply to
+        # it.
         self.m.submodules.rules = self._rules = Module()
         clock = ClockDomain("sync", reset_less=True)
         self.m.domains += clock

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Order and number of what passes a unit, by colouring two neighbours (Wolper 1986).
 
-A unit that moves words without looking at them loses, repeats, invents or swaps some word exactly if it does so when all
-words are 0 but two that follow each other, which are 1. So no counting is needed.
+A unit that moves words without looking at them loses, repeats, invents or swaps some word exactly
+if it does so when all words are 0 but two that follow each other, which are 1. So no counting is
+needed.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ __all__ = ["Coloured"]
 
 
 class Coloured:
-    """Assumes that the words of `came` (a transfer) and `word` are 0*110*, checks that those of `left` are as well.
+    """Assumes that the words of `came` (a transfer) and `word` are 0*110*, checks that those of
+    `left` are as well.
 
-    `word` and `out` are single bits of the payloads. `empty`: nothing is on its way, so both must have left.
+    `word` and `out` are single bits of the payloads. `empty`: nothing is on its way, so both must
+    have left.
     """
 
     def __init__(

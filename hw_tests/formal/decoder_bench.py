@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of a Decoder's control: its parts keep to what they assume of each other, for any bytes in the streams.
+"""What is proven of a Decoder's control: its parts keep to what they assume of each other, for any
+bytes in the streams.
 
-Data are left out: what head and data of the window show, whether a checksum matches, which sub-streams need a word and
-whether an index or a run is wrong is free in every cycle. That covers all streams, also corrupt ones. Numbers stay.
+Data are left out: what head and data of the window show, whether a checksum matches, which
+sub-streams need a word and whether an index or a run is wrong is free in every cycle. That covers
+all streams, also corrupt ones. Numbers stay.
 """
 
 from __future__ import annotations
@@ -114,7 +116,9 @@ def _late(bench: Bench, value: ValueLike, cycles: int) -> Value:
 
 
 def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
-    """An error names the command of the stream that is wrong: here commands count the weight streams."""
+    """An error names the command of the stream that is wrong: here commands count the weight
+    streams.
+    """
     m = bench.m
     queued, ended, read = Signal(4), Signal(4), Signal(4)
     m.d.sync += [
@@ -143,7 +147,8 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
 
 
 def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
-    """Contracts between the parts of an `open_decoder`, room for every part, and no end before everything is checked.
+    """Contracts between the parts of an `open_decoder`, room for every part, and no end before
+    everything is checked.
 
     With `codec` all weight streams have that one, which makes longer runs possible.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of a memory port's bus, under any slave, any descriptors, any window and any flush."""
+"""What is proven of a memory port's bus, under any slave, any descriptors, any window and any
+flush.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _PAGE_BEATS = 4096 // BEAT_BYTES
 
 
 def splitter_bench(splitter: Any) -> Bench:
-    """Bursts of a BurstSplitter: legal, inside the window, and together the descriptor beat for beat, in order."""
+    """Bursts of a BurstSplitter: legal, inside the window, and together the descriptor beat for
+    beat, in order.
+    """
     config = splitter.config
     bench = Bench("splitter")
     probe = bench.add(splitter)
@@ -76,7 +80,8 @@ def splitter_bench(splitter: Any) -> Bench:
 
 
 def port_bench(port: Any) -> Bench:
-    """Handshakes of a MemoryPort's channels; every address is one burst that a splitter offered, once.
+    """Handshakes of a MemoryPort's channels; every address is one burst that a splitter offered,
+    once.
 
     That those bursts are the descriptor's is proven by `splitter_bench`.
     """
@@ -111,7 +116,9 @@ def port_bench(port: Any) -> Bench:
 
 
 def _place(bench: Bench, probe: Probe, side: str, port: Any) -> Signal:
-    """Beat of the window at which the burst on the bus begins, from the descriptor; checks what registers mean."""
+    """Beat of the window at which the burst on the bus begins, from the descriptor; checks what
+    registers mean.
+    """
     config, m = port.config, bench.m
     base, space = port.window_base[4:], 1 << len(port.window_base) - 4
     prefix = f"{side}.splitter."
@@ -144,9 +151,10 @@ def _place(bench: Bench, probe: Probe, side: str, port: Any) -> Signal:
 def master_bench(port: Any) -> Bench:
     """Every address that a MemoryPort puts on its bus is a legal burst inside the window.
 
-    Slave, descriptors, data, flush and the size of the window are free. Assumed is that the window stays and begins at a
-    page. A burst of n beats at address a is inside it if there is a place p with a = base + 16 * p and
-    p + n <= window_beats; a window that reaches over the end of the address space ends there.
+    Slave, descriptors, data, flush and the size of the window are free. Assumed is that the window
+    stays and begins at a page. A burst of n beats at address a is inside it if there is a place p
+    with a = base + 16 * p and p + n <= window_beats; a window that reaches over the end of the
+    address space ends there.
     """
     config, axi = port.config, port.axi
     bench = Bench("master")
@@ -175,7 +183,8 @@ def master_bench(port: Any) -> Bench:
 def credit_bench(port: Any) -> Bench:
     """Outstanding bursts are bounded, and there is room for every beat on its way.
 
-    Assumed of the slave: it answers only what was asked, with no more beats and bursts than that. Assumed of the
+    Assumed of the slave: it answers only what was asked, with no more beats and bursts than that.
+        Assumed of the
     splitters what `splitter_bench` proves: bursts of 1..max_burst_beats beats.
     """
     config, axi = port.config, port.axi

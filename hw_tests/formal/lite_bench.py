@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of the register file: its bus, and that a read returns what the address stands for."""
+"""What is proven of the register file: its bus, and that a read returns what the address stands
+for.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _OKAY, _SLVERR = 0, 2
 
 
 def _plain(registers: Any, config: AcceleratorConfig) -> dict[str, tuple[int, Value]]:
-    """Mask of the bits that exist and the output that shows them, of every read-write register but `control`."""
+    """Mask of the bits that exist and the output that shows them, of every read-write register but
+    `control`.
+    """
     ones = 0xFFFFFFFF
     step = registers.step
     plain: dict[str, tuple[int, Value]] = {
@@ -113,7 +117,9 @@ def _counters(bench: Bench, registers: Any, probe: Probe) -> dict[str, Value]:
 
 
 def lite_bench(registers: Any) -> Bench:
-    """LiteRegisters against the register map: one register of any address is followed by a copy of its own."""
+    """LiteRegisters against the register map: one register of any address is followed by a copy of
+    its own.
+    """
     config, bus = registers.config, registers.bus
     bench = Bench("lite")
     probe = bench.add(registers)

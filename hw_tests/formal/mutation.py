@@ -11,10 +11,11 @@ __all__ = ["mutant"]
 
 
 def mutant(original: type, old: str, new: str, **parts: type) -> type:
-    """`original` with the text `old` of its source replaced by `new`, and with other classes where it names `parts`.
+    """`original` with the text `old` of its source replaced by `new`, and with other classes where
+    it names `parts`.
 
-    With `old` empty only the parts differ. ValueError if the source does not hold `old` exactly once: a planted bug
-    that no longer applies must not pass for one that was found.
+    With `old` empty only the parts differ. ValueError if the source does not hold `old` exactly
+    once: a planted bug that no longer applies must not pass for one that was found.
     """
     source = textwrap.dedent(inspect.getsource(original))
     if old and source.count(old) != 1:

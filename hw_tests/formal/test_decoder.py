@@ -35,7 +35,9 @@ WRITER_DEPTH = 20
 STEPS_DEPTH = 20
 RICE_DEPTH = 42
 DECODER_DEPTHS = {None: 20, Codec.DICTIONARY: 25, Codec.RICE: 30}
-"""Of streams of any codec, one after the other, and of one codec. The last unpacked weights come in cycle 22 and 28."""
+"""Of streams of any codec, one after the other, and of one codec. The last unpacked weights come in
+cycle 22 and 28.
+"""
 
 
 @pytest.mark.quick
@@ -115,7 +117,9 @@ def test_steps(tmp_path: Path, codec: str) -> None:
 
 
 def test_second_mode_word_of_rice(tmp_path: Path) -> None:
-    """It is due after 32 steps: a run without pauses, so that it may be this long. The planted bug shows that it is."""
+    """It is due after 32 steps: a run without pauses, so that it may be this long. The planted bug
+    shows that it is.
+    """
     bench = step_bench(StepIssue(config=TINY), "rice", pauses=0)
     prove(bench, tmp_path, mode="bmc", depth=RICE_DEPTH, engine=ABC_BMC)
     wrong = mutant(StepIssue, "word_first.eq(refills)", "word_first.eq(0)")(config=TINY)

@@ -40,7 +40,9 @@ BEATS_DEPTH = 20
 
 
 def small() -> AcceleratorConfig:
-    """Storage of 8 beats in bursts of 2, which a bounded run can fill; below what a configuration may have."""
+    """Storage of 8 beats in bursts of 2, which a bounded run can fill; below what a configuration
+    may have.
+    """
     config = replace(named_config("tiny"), outstanding=3, address_bits=32)
     object.__setattr__(config, "prefetch_beats", 8)
     return config

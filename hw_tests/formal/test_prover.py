@@ -29,7 +29,9 @@ print(sys.getdlopenflags() == flags, "pyosys" in sys.modules)
 
 @pytest.mark.quick
 def test_imports_leave_the_loader_alone() -> None:
-    """pyosys makes symbols of every later extension module global, which breaks some of them; a worker has many."""
+    """pyosys makes symbols of every later extension module global, which breaks some of them; a
+    worker has many.
+    """
     folder = Path(__file__).parent
     names = sorted(path.stem for path in folder.glob("*.py"))
     assert "prover" in names

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of BeatFront and ByteWindow: every byte of a job, in its place, and none of another job."""
+"""What is proven of BeatFront and ByteWindow: every byte of a job, in its place, and none of
+another job.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def _beat(bits: Value, index: Value) -> Value:
 def window_bench(window: Any) -> Bench:
     """One marked byte of a ByteWindow, any byte of any beat, from its beat to `head` and `data`.
 
-    Assumed: no more is taken than is there; of a beat that is not at a whole word only ANY_BYTE_STEP bytes.
+    Assumed: no more is taken than is there; of a beat that is not at a whole word only
+        ANY_BYTE_STEP bytes.
     """
     bench = Bench("window")
     probe = bench.add(window)
@@ -82,7 +85,8 @@ def window_bench(window: Any) -> Bench:
 
 
 def front_bench(front: Any) -> Bench:
-    """Beats of a BeatFront: each passes once, as many per job as it says, none behind a weight stream before `release`.
+    """Beats of a BeatFront: each passes once, as many per job as it says, none behind a weight
+    stream before `release`.
 
     Assumed: `release` comes only while `exhausted`, `drop` stays.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of TileWriter: each part is written once, in its place, and a tile is done when all of it is written."""
+"""What is proven of TileWriter: each part is written once, in its place, and a tile is done when
+all of it is written.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ __all__ = ["writer_bench"]
 
 
 def writer_bench(writer: Any) -> Bench:
-    """Writes of a TileWriter against its jobs and parts; all of a write is from the cycle before it.
+    """Writes of a TileWriter against its jobs and parts; all of a write is from the cycle before
+    it.
 
-    Assumed: jobs and parts wait unchanged, a job fits its tile, wide parts are of weights and at even places, and a tile
-    is given back once.
+    Assumed: jobs and parts wait unchanged, a job fits its tile, wide parts are of weights and at
+    even places, and a tile is given back once.
     """
     config = writer.config
     bench = Bench("writer_whole" if writer.whole else "writer_split")
@@ -42,7 +45,8 @@ def writer_bench(writer: Any) -> Bench:
     job_taken = bench.past(writer.i_job.valid & writer.i_job.ready)
     empty = bench.past(writer.i_job.valid) & (rows == 0)
 
-    # Copies of the place in the tile, of the tile in the job and of the half of a part, from the writes alone.
+    # Copies of the place in the tile, of the tile in the job and of the half of a part, from the
+    # writes alone.
     slot, row, column = Signal(), Signal(8), Signal(4)
     tile, piece, second = Signal.like(job.tiles), Signal.like(job.slices), Signal()
     row_ends = column + beats == columns

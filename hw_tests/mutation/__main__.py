@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make mutation`: mutants of the tiny configuration, how many the battery notices, and which it does not."""
+"""`make mutation`: mutants of the tiny configuration, how many the battery notices, and which it
+does not.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,10 @@ def main() -> int:
         print(json.dumps(result, indent=1))
     else:
         print(
-            f"{result['killed']} of {result['mutants']} mutants noticed ({result['score_of_all']:.3f}); "
-            f"without {result['equivalent']} that are proven to be the design: {result['score']:.3f}"
+            f"{result['killed']} of {result['mutants']} mutants noticed "
+            f"({result['score_of_all']:.3f}); "
+            f"without {result['equivalent']} that are proven to be the design: "
+            f"{result['score']:.3f}"
         )
         for unit, facts in result["per_unit"].items():
             print(f"  {unit}: {facts['killed']} of {facts['mutants']}")

@@ -26,7 +26,9 @@ _PAIRS = ((0, 0), (0x7F, 0x7F), (0x80, 0x80), (0xFF, 0x7F), (0, 0x80), (0xFF, 0x
 
 
 def _content(random: np.random.Generator, size: int) -> bytes:
-    """Bytes of all values; here and there runs of the same two, of small ones, or of scores around multiples of 256."""
+    """Bytes of all values; here and there runs of the same two, of small ones, or of scores around
+    multiples of 256.
+    """
     data = random.integers(0, 256, size, np.uint8)
     start = 0
     while start < size:
@@ -49,7 +51,9 @@ def _content(random: np.random.Generator, size: int) -> bytes:
 
 
 def _scales(random: np.random.Generator) -> dict[str, int]:
-    """Multipliers and shifts: from scores that are all alike to saturated ones, outputs likewise, and any at all."""
+    """Multipliers and shifts: from scores that are all alike to saturated ones, outputs likewise,
+    and any at all.
+    """
     multipliers = [some(random, (1 << 16) - 1, 0) for _ in range(2)]
     score_shift = 15 + multipliers[0].bit_length() - int(random.integers(4, 18))
     output_shift = multipliers[1].bit_length() - int(random.integers(-1, 5))
@@ -68,7 +72,8 @@ def _scales(random: np.random.Generator) -> dict[str, int]:
 class _Shapes:
     """Random commands for a step, and which beats they read.
 
-    place: of K or V of so many beats behind the `kv_base` of each sequence, beats from block to block.
+    place: of K or V of so many beats behind the `kv_base` of each sequence, beats from block to
+        block.
     """
 
     def __init__(

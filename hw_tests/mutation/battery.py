@@ -31,7 +31,9 @@ _EARLY = 4
 
 
 def batteries() -> dict[str, list[Trial]]:
-    """Trials for each unit, of all kinds that reach it: a few of each first, for what something notices is noticed early."""
+    """Trials for each unit, of all kinds that reach it: a few of each first, for what something
+    notices is noticed early.
+    """
     config = named_config(CONFIG)
     raw = fault_bench(CONFIG, "raw")
     models, faults, stops = (make(CONFIG) for make in (model_trials, fault_trials, stop_trials))
@@ -61,10 +63,11 @@ def run_battery(
     log: Callable[[str], None] = lambda text: None,
     told: Callable[[int, int, int, str], None] = lambda done, survivors, total, line: None,
 ) -> dict[str, Any]:
-    """The report on `count` mutants drawn with `seed`, or on some `numbers` of them, or on the first `sampled` of them.
+    """The report on `count` mutants drawn with `seed`, or on some `numbers` of them, or on the
+    first `sampled` of them.
 
-    log is told what begins; `told`, of each mutant, how many are done, how many of them survive, of how many, and what became
-    of it. RuntimeError if the design without a mutant fails.
+    log is told what begins; `told`, of each mutant, how many are done, how many of them survive, of
+    how many, and what became of it. RuntimeError if the design without a mutant fails.
     """
     started = time.monotonic()
     config = named_config(CONFIG)

@@ -19,7 +19,9 @@ from meadow.spec.config import AcceleratorConfig
 __all__ = ["CYCLES", "Bench", "Outcome", "report", "sample", "survivors"]
 
 CYCLES = "cycles"
-"""Name of the last comparison: results are right, but a run takes other cycles than in the design."""
+"""Name of the last comparison: results are right, but a run takes other cycles than in the
+design.
+"""
 
 _MUTANT_SECONDS = 300
 """Of processor time. A simulation that takes longer does not come back, which counts as noticed."""
@@ -27,7 +29,9 @@ _MUTANT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: the trial that noticed it (None: none did), and what that said; seconds of processor time."""
+    """What became of a mutant: the trial that noticed it (None: none did), and what that said;
+    seconds of processor time.
+    """
 
     trial: str | None
     message: str
@@ -35,10 +39,12 @@ class Outcome:
 
 
 class Bench:
-    """Batteries on one build, one for each unit; every mutant in a process of its own, because it may do anything to it.
+    """Batteries on one build, one for each unit; every mutant in a process of its own, because it
+    may do anything to it.
 
-    references: what the design itself does, found by runs without a mutant; seconds of processor time of each unit's battery.
-    RuntimeError if a trial fails on the design, ValueError if two have one name.
+    references: what the design itself does, found by runs without a mutant; seconds of processor
+    time of each unit's battery. RuntimeError if a trial fails on the design, ValueError if two have
+    one name.
     """
 
     def __init__(
@@ -158,8 +164,8 @@ def report(
 ) -> dict[str, Any]:
     """Counts, score, and the mutants that nothing noticed.
 
-    equivalent: numbers of the survivors that are proven to be the design. score: killed of all the others, as usual for
-    mutants; score_of_all: killed of all.
+    equivalent: numbers of the survivors that are proven to be the design. score: killed of all the
+    others, as usual for mutants; score_of_all: killed of all.
     """
     left = survivors(mutants, outcomes)
     units = {}

@@ -33,7 +33,9 @@ class Killed(AssertionError):
 
 @dataclass
 class Reference:
-    """What a chip did in a trial: cycles of each run, and other facts that a mutant must not change."""
+    """What a chip did in a trial: cycles of each run, and other facts that a mutant must not
+    change.
+    """
 
     cycles: list[tuple[str, int]] = field(default_factory=list)
     facts: list[tuple[str, Any]] = field(default_factory=list)
@@ -53,8 +55,9 @@ class Trial:
 class Chip:
     """A simulation with the mutant `number` (0: none); see `netlist.mutated_verilog` for `verilog`.
 
-    references: of the unmutated design, by the names of the trials; every run may take twice its cycles, and every fact must
-    be the same. Without them `seen` becomes them. Cycles are compared by `compare_cycles` only.
+    references: of the unmutated design, by the names of the trials; every run may take twice its
+    cycles, and every fact must be the same. Without them `seen` becomes them. Cycles are compared
+    by `compare_cycles` only.
     """
 
     def __init__(

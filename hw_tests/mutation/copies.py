@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOADs and STOREs of all shapes, in a small window and far apart in the largest one, of rows and of caches."""
+"""LOADs and STOREs of all shapes, in a small window and far apart in the largest one, of rows and
+of caches.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _PAIRS = 12
 def random_step(
     random: np.random.Generator, config: AcceleratorConfig, bases: list[int], longest: int
 ) -> Step:
-    """Sequences of random length and at most `longest` cached tokens, whose caches begin at `bases`."""
+    """Sequences of random length and at most `longest` cached tokens, whose caches begin at
+    `bases`.
+    """
     count = int(random.integers(1, config.sequences + 1))
     entries, row = [], 0
     for index in range(count):
@@ -41,7 +45,9 @@ def random_step(
 
 
 def random_settings(random: np.random.Generator, seed: int) -> DramSettings:
-    """A memory without stalls, with the same chance of them on all channels, or one channel much slower than the others."""
+    """A memory without stalls, with the same chance of them on all channels, or one channel much
+    slower than the others.
+    """
     kind = int(random.integers(4))
     stalls: int | tuple[int, ...] = (0, 60, 140, 0)[kind]
     if kind == 3:
@@ -124,7 +130,9 @@ def _store(
 def _any_store(
     random: np.random.Generator, config: AcceleratorConfig, step: Step, start: int, beats: int
 ) -> tuple[Command, list[tuple[int, int]]]:
-    """A STORE into `beats` beats from `start` on, to the cache half of the time it can be, and where it writes."""
+    """A STORE into `beats` beats from `start` on, to the cache half of the time it can be, and
+    where it writes.
+    """
     fields, rows = _rows(random, config, step)
     segments, size, row_words, source_stride = _segments(random, config, rows)
     cache = fields["row_set"] == RowSet.CHUNK and random.random() < 0.7
@@ -199,7 +207,9 @@ def _somewhere(random: np.random.Generator, room: int) -> int:
 
 
 def _far(config: AcceleratorConfig, seed: int, base: int) -> Program:
-    """Places all over a window of nearly 2^32 beats; every bit of an address is 0 and 1 somewhere."""
+    """Places all over a window of nearly 2^32 beats; every bit of an address is 0 and 1
+    somewhere.
+    """
     random = np.random.default_rng(salted(100 + seed))
     bases = [_somewhere(random, 1 << 20) for _ in range(config.sequences)]
     step = random_step(random, config, bases, config.max_context)
@@ -237,7 +247,9 @@ def _far(config: AcceleratorConfig, seed: int, base: int) -> Program:
 
 
 def copy_trials(config: AcceleratorConfig) -> list[Trial]:
-    """Random programs with random memories; then far ones at different places of the address space."""
+    """Random programs with random memories; then far ones at different places of the address
+    space.
+    """
     trials = [program_trial(config, _near(config, seed)) for seed in range(_NEAR)]
     bases = (0x2A_AAAA_A000, 0xD5_5555_5000)
     return trials + [

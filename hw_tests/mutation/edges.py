@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edges of the window wherever it is, caches longer than the window, and errors of commands far down a program."""
+"""Edges of the window wherever it is, caches longer than the window, and errors of commands far
+down a program.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,8 @@ def _play(
 
 
 def _run_windows(chip: Chip) -> None:
-    """A row that ends with the window is moved, one that ends behind it is refused, in windows of all sizes and places.
+    """A row that ends with the window is moved, one that ends behind it is refused, in windows of
+    all sizes and places.
 
     Half of the windows end with the address space, also where their size says more.
     """
@@ -124,7 +127,9 @@ def _run_programs(chip: Chip) -> None:
 
 
 def _run_caches(chip: Chip) -> None:
-    """ATTENDs and cache STOREs of a cache of any length: they leave the window where they do in the design."""
+    """ATTENDs and cache STOREs of a cache of any length: they leave the window where they do in the
+    design.
+    """
     random = np.random.default_rng(salted(23))
     for number in range(_CACHES):
         beats = _PAGE_BEATS * some(random, 8)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which mutants nobody can tell from the design: proven by Yosys' SAT solver, for each in a copy of its unit.
+"""Which mutants nobody can tell from the design: proven by Yosys' SAT solver, for each in a copy of
+its unit.
 
-Registers and memories of design and mutant are cut open, their outputs are inputs and their inputs are outputs. If then no
-assignment of all inputs gives another output, the mutant computes the same in every state, reachable or not. What differs
-only in states that never come is not found; nor is what a later cycle hides.
+Registers and memories of design and mutant are cut open, their outputs are inputs and their inputs
+are outputs. If then no assignment of all inputs gives another output, the mutant computes the same
+in every state, reachable or not. What differs only in states that never come is not found; nor is
+what a later cycle hides.
 
-`python -m hw_tests.mutation.equivalence --help`: a process of its own, as Yosys changes how later libraries are loaded.
+`python -m hw_tests.mutation.equivalence --help`: a process of its own, as Yosys changes how later
+libraries are loaded.
 """
 
 from __future__ import annotations

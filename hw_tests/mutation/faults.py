@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults in streams, addresses and on the bus: each must be named, nothing else touched, and the next step right."""
+"""Faults in streams, addresses and on the bus: each must be named, nothing else touched, and the
+next step right.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ _OFFSETS = {
 
 
 def _run_window(bench: FaultBench, chip: Chip) -> None:
-    """Commands of the program that point outside of the window; accesses at its very end are good."""
+    """Commands of the program that point outside of the window; accesses at its very end are
+    good.
+    """
     session = bench.open(chip)
     memory = session.device.memory
     beats = memory.size // BEAT_BYTES

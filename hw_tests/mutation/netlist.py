@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutants of a configuration: one Verilog text with all of them, of which `MEADOW_MUTANT` switches one on.
+"""Mutants of a configuration: one Verilog text with all of them, of which `MEADOW_MUTANT` switches
+one on.
 
-Yosys makes them (`mutate`), in a process of its own: `python -m hw_tests.mutation.netlist --help`. A unit is flattened and
-cleaned first, so that few mutants sit in logic that nothing uses. The draw is Yosys' own: weighted so that source lines,
-wires and cells are covered evenly, and the same for the same seed and the same RTL.
+Yosys makes them (`mutate`), in a process of its own: `python -m hw_tests.mutation.netlist --help`.
+A unit is flattened and cleaned first, so that few mutants sit in logic that nothing uses. The draw
+is Yosys' own: weighted so that source lines, wires and cells are covered evenly, and the same for
+the same seed and the same RTL.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from meadow.spec.config import named_config
 __all__ = ["MUTANT_VARIABLE", "UNITS", "Mutant", "Mutants", "mutated_verilog"]
 
 MUTANT_VARIABLE = "MEADOW_MUTANT"
-"""Environment variable that the simulation reads when it is opened: number of a mutant, 0 or nothing for none."""
+"""Environment variable that the simulation reads when it is opened: number of a mutant, 0 or
+nothing for none.
+"""
 
 UNITS = {
     "dma": ("port0", "fetch", "loader", "storer"),
@@ -36,7 +40,9 @@ UNITS = {
     "sequencer": ("sequencer",),
     "softmax": ("vector.softmax", "lane.softmax", "lane.reciprocal"),
 }
-"""Units and their modules: below the accelerator, or of a lane. (Port 0 and decoder 0 stand for the others.)"""
+"""Units and their modules: below the accelerator, or of a lane. (Port 0 and decoder 0 stand for the
+others.)
+"""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONTROL = "meadow_mutant"
@@ -44,7 +50,9 @@ _CONTROL_BITS = 12
 _DEPTH = 8
 """Levels of modules that may lie between a bit and its reader."""
 _SPARE = 3
-"""Times as many mutants are listed as needed, because those of clock pins, of bits that nothing reads and of constants that stay are left out."""
+"""Times as many mutants are listed as needed, because those of clock pins, of bits that nothing
+reads and of constants that stay are left out.
+"""
 _CLOCKS = ("CLK", "RD_CLK", "WR_CLK", "clk")
 """No source of this project writes a clock, so it cannot be wrong there."""
 _DATA = ("A", "B", "D", "Q", "Y")
@@ -56,9 +64,10 @@ _FILES = ("mutated.v", "mutants.json", "prepared.il")
 class Mutant:
     """One change of the netlist.
 
-    number: what `MUTANT_VARIABLE` says. mode: `inv`, `const0`, `const1`, or `cnot0`, `cnot1` (inverted where bit `control` of
-    the same port is 0 or 1; else it is None). module, cell, port, bit: where; wire: name of the signal with its bit, "" if it has none. sources: lines of
-    the Amaranth text, outermost last.
+    number: what `MUTANT_VARIABLE` says. mode: `inv`, `const0`, `const1`, or `cnot0`, `cnot1`
+    (inverted where bit `control` of the same port is 0 or 1; else it is None). module, cell, port,
+    bit: where; wire: name of the signal with its bit, "" if it has none. sources: lines of the
+        Amaranth text, outermost last.
     """
 
     number: int
@@ -88,7 +97,9 @@ class Mutants:
 
 
 def mutated_verilog(config_name: str, *, seed: int, count: int) -> Mutants:
-    """Text with `count` mutants, as many of each unit, and their list; from the cache if nothing has changed."""
+    """Text with `count` mutants, as many of each unit, and their list; from the cache if nothing
+    has changed.
+    """
     key = content_hash(
         source_hash(), Path(__file__).read_bytes(), config_name, f"seed {seed} count {count}"
     )
@@ -130,7 +141,9 @@ def _roots(unit: str) -> list[str]:
 
 
 def _prepare(yosys: _Yosys, modules: list[str]) -> None:
-    """Units flat, and everything cleaned of what nothing reads, across the borders of modules too."""
+    """Units flat, and everything cleaned of what nothing reads, across the borders of modules
+    too.
+    """
     roots = [root for unit in UNITS for root in _roots(unit)]
     missing = [root for root in roots if root not in modules]
     if missing:
@@ -143,7 +156,8 @@ def _prepare(yosys: _Yosys, modules: list[str]) -> None:
         "memory_collect",
         "flatten @roots",
         "delete @inner",
-        # opt_hier cuts bits of ports that nobody reads, initial values or not. Verilator begins with zeros.
+        # opt_hier cuts bits of ports that nobody reads, initial values or not. Verilator begins
+        # with zeros.
         "zinit -all",
         "setattr -unset init w:*",
         "opt -full",
@@ -159,11 +173,15 @@ def _trim(yosys: _Yosys) -> None:
 
 
 _Bits = dict[tuple[str, str], dict[int, int | str]]
-"""Bits of a port that something reads, of (module, cell.port): number of the net, or "0", "1", "x"."""
+"""Bits of a port that something reads, of (module, cell.port): number of the net, or "0", "1",
+"x".
+"""
 
 
 def _used(yosys: _Yosys) -> _Bits:
-    """Found in a copy of the design whose cells are split where only some of their bits are read."""
+    """Found in a copy of the design whose cells are split where only some of their bits are
+    read.
+    """
     yosys.run("design -save whole", "splitcells")
     _trim(yosys)
     yosys.run("wreduce @roots", "opt_clean -purge @roots", "select @roots")
@@ -245,7 +263,9 @@ def _mutant(number: int, unit: str, options: list[str]) -> Mutant:
 
 
 def _selectable(text: str) -> str:
-    """The control input that `mutate` has led up to the top module becomes a register there, set when a simulation begins."""
+    """The control input that `mutate` has led up to the top module becomes a register there, set
+    when a simulation begins.
+    """
     bits = f"[{_CONTROL_BITS - 1}:0]"
     head, ports, body = re.split(r"^(module meadow_top\([^;]*;\n)", text, maxsplit=1, flags=re.M)
     top, end, rest = body.partition("endmodule\n")

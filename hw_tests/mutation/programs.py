@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short program on a window of its own: what the golden machine leaves there is what the chip must leave."""
+"""A short program on a window of its own: what the golden machine leaves there is what the chip
+must leave.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ _ROWS = 64
 class Program:
     """Commands between a LOAD of all of the activation memory and a STORE of it.
 
-    beats: of the window, which is full of noise, or of zeros if it is too large for that. content: (first beat, bytes) of what
-    is there instead. watched: (first beat, beats) of what may change, of a window that is too large to compare.
+    beats: of the window, which is full of noise, or of zeros if it is too large for that. content:
+    (first beat, bytes) of what is there instead. watched: (first beat, beats) of what may change,
+    of a window that is too large to compare.
     may_fail: it may end with an error. fills, dumps: with the LOAD, with the STORE.
     """
 
@@ -160,7 +163,9 @@ def program_trial(config: AcceleratorConfig, *programs: Program) -> Trial:
 
 
 def some(random: np.random.Generator, most: int, least: int = 1) -> int:
-    """A number whose length in bits is random, at times the largest or a power of two, least <= number <= most."""
+    """A number whose length in bits is random, at times the largest or a power of two, least <=
+    number <= most.
+    """
     if random.random() < 0.15:
         return most
     bits = int(random.integers(0, most.bit_length() + 1))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands on both sides of every range and rule of `meadow.spec.ranges`: walks from one good command to the next.
+"""Commands on both sides of every range and rule of `meadow.spec.ranges`: walks from one good
+command to the next.
 
-A step of a walk changes one field: it sets it to a limit, next to one, to a power of two or anywhere, or turns a bit over.
-What is good then is where the walk goes on; what is not, is a command to be refused that differs from a good one in one
-field. Between the two lie neighbours, one good and one not, which are tried as well, and at the first such end of each field
-every bit turned over.
+A step of a walk changes one field: it sets it to a limit, next to one, to a power of two or
+anywhere, or turns a bit over. What is good then is where the walk goes on; what is not, is a
+command to be refused that differs from a good one in one field. Between the two lie neighbours, one
+good and one not, which are tried as well, and at the first such end of each field every bit turned
+over.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ class _Named(dict[str, int]):
 class Walk:
     """A walk among the good commands of an opcode; `good` and `bad` are what it came across.
 
-    No command of it has an effect where Outputs.ARGMAX alone is asked for, so good ones are passed over.
+    No command of it has an effect where Outputs.ARGMAX alone is asked for, so good ones are passed
+    over.
     """
 
     def __init__(
@@ -192,7 +195,9 @@ def _other_opcodes(config: AcceleratorConfig, random: np.random.Generator) -> It
 
 
 def _run(bench: FaultBench, good: list[bytes], bad: list[tuple[bytes, int]], chip: Chip) -> None:
-    """Good commands are passed over; each other one, after some FENCEs, is refused with its own number."""
+    """Good commands are passed over; each other one, after some FENCEs, is refused with its own
+    number.
+    """
     session = bench.open(chip)
     session.prepare({0: bench.tokens}, outputs=Outputs.ARGMAX)
     end, fence = Command(Opcode.END).encode(), Command(Opcode.FENCE).encode()

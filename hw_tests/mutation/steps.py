@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of small models: after each the whole DRAM window must be what the golden machine leaves."""
+"""Steps of small models: after each the whole DRAM window must be what the golden machine
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ class Take:
 class Case:
     """A model, what its sequences have cached (noise), its steps, and the memory.
 
-    uniform: weights of all 8-bit values instead of bell-shaped ones. far: the caches start so many beats higher than the
-    image says, in a window that is as much larger.
+    uniform: weights of all 8-bit values instead of bell-shaped ones. far: the caches start so many
+    beats higher than the image says, in a window that is as much larger.
     """
 
     name: str

@@ -144,7 +144,9 @@ def _run_lengths(bench: FaultBench, chip: Chip) -> None:
 
 
 def _run_hard_resets(bench: FaultBench, chip: Chip) -> None:
-    """Resets of chip and memory while a step runs, each followed by a good step on new registers."""
+    """Resets of chip and memory while a step runs, each followed by a good step on new
+    registers.
+    """
     session = bench.open(chip)
     registers, simulation = session.registers, chip.device.simulation
     program = bench.image.manifest.regions["program"].offset
@@ -167,7 +169,9 @@ def _run_hard_resets(bench: FaultBench, chip: Chip) -> None:
 
 
 def _run_short(bench: FaultBench, chip: Chip) -> None:
-    """Programs of every small length, with END as the last command or not there at all, and of lengths far behind END."""
+    """Programs of every small length, with END as the last command or not there at all, and of
+    lengths far behind END.
+    """
     session = bench.open(chip)
     session.prepare({0: bench.tokens}, outputs=BOTH)
     fence, end = (Command(opcode).encode() for opcode in (Opcode.FENCE, Opcode.END))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sample of the mutation check: the design passes the battery, few of 20 mutants do; all of them: `make mutation`."""
+"""A sample of the mutation check: the design passes the battery, few of 20 mutants do; all of them:
+`make mutation`.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ end
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = 20
 LEAST = 0.7
-"""14 of 20. The mutants change with the design: of 20 with a score of 0.85 at least 14 are noticed in 98 of 100 draws."""
+"""14 of 20. The mutants change with the design: of 20 with a score of 0.85 at least 14 are noticed
+in 98 of 100 draws.
+"""
 
 
 def mutant(number: int, unit: str) -> Mutant:
@@ -87,7 +91,8 @@ def mutant(number: int, unit: str) -> Mutant:
 @pytest.mark.sim
 @pytest.mark.slow
 def test_a_sample_of_mutants_is_noticed() -> None:
-    # In a process of its own: thousands of threads and open simulations of other tests are not to be forked.
+    # In a process of its own: thousands of threads and open simulations of other tests are not to
+    # be forked.
     command = [sys.executable, "-m", "hw_tests.mutation", "--json", "--workers", "1"]
     result = subprocess.run(
         [*command, "--sample", str(SAMPLE), "--least", str(LEAST)],
@@ -185,7 +190,9 @@ def test_the_score_leaves_out_what_is_proven_to_be_the_design(proven: bool) -> N
 
 
 def test_a_mutant_is_proven_equivalent_or_not(tmp_path: Path) -> None:
-    """Of y = a & (a | b) the other operand of the OR does not matter, the first one does; of a register its D does."""
+    """Of y = a & (a | b) the other operand of the OR does not matter, the first one does; of a
+    register its D does.
+    """
     netlist = tmp_path / "unit.il"
     netlist.write_text(_NETLIST)
 

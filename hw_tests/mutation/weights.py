@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MATMULs with random streams of every codec, also with streams that break a rule behind a right checksum."""
+"""MATMULs with random streams of every codec, also with streams that break a rule behind a right
+checksum.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def _table(random: Random, entries: int, chunk: int) -> list[bytes]:
 
 
 def _stream(config: AcceleratorConfig, random: Random) -> tuple[bytes, int, int]:
-    """A stream with its slices and tiles; every width and size of a table, long runs and short ones come up."""
+    """A stream with its slices and tiles; every width and size of a table, long runs and short ones
+    come up.
+    """
     slices = random.choice([1, 1, 2, 3, 5])
     tiles = random.choice([1, 2, 3, 4, 7, 12])
     size = tiles * config.port_rows * config.width
@@ -119,7 +123,9 @@ def _right(config: AcceleratorConfig, seed: int) -> Program:
 
 
 def _broken(random: Random, data: bytes) -> bytes:
-    """A field of the preamble changed, a bit turned over, beats missing or too many, and the checksum put right."""
+    """A field of the preamble changed, a bit turned over, beats missing or too many, and the
+    checksum put right.
+    """
     kind = random.choice(["field", "field", "bit", "bit", "cut", "more"])
     if kind == "field":
         field = random.choice([f for f in PREAMBLE_FIELDS if f.name != "checksum"])

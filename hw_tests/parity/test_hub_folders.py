@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of the hub against transformers: conversion commands as they are printed, tied heads, tokenizers of two files."""
+"""Folders of the hub against transformers: conversion commands as they are printed, tied heads,
+tokenizers of two files.
+"""
 
 from __future__ import annotations
 

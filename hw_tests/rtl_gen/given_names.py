@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the names of signals come from: the source, or the bytecode of the Python that happens to run.
+"""Where the names of signals come from: the source, or the bytecode of the Python that happens to
+run.
 
-Amaranth reads the name of a signal, port of a memory, interface or clock domain from the instruction behind the call that
-makes it. Which instruction stands there is the same in every Python for two forms only: `name = Signal()`, and a chain whose first
-target is an attribute, `m.domains.sync = sync = ClockDomain()`. In a tuple, a comprehension, an argument, a walrus or a
+Amaranth reads the name of a signal, port of a memory, interface or clock domain from the
+instruction behind the call that makes it. Which instruction stands there is the same in every
+Python for two forms only: `name = Signal()`, and a chain whose first target is an attribute,
+`m.domains.sync = sync = ClockDomain()`. In a tuple, a comprehension, an argument, a walrus or a
 chain that begins with a local name the compiler is free, and versions differ.
 """
 
@@ -38,7 +40,9 @@ def _parents(path: Path) -> dict[ast.AST, ast.AST]:
 
 
 def names_itself(call: ast.Call, parent: ast.AST) -> bool:
-    """Whether every Python finds the same name behind `call`: it is all of an assignment that begins as said above."""
+    """Whether every Python finds the same name behind `call`: it is all of an assignment that
+    begins as said above.
+    """
     if not isinstance(parent, ast.Assign | ast.AnnAssign) or parent.value is not call:
         return False
     targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
@@ -48,7 +52,9 @@ def names_itself(call: ast.Call, parent: ast.AST) -> bool:
 
 
 def unnamed_calls(path: Path) -> list[str]:
-    """`line: text` of calls in the file `path` that make something with a name, but give it none."""
+    """`line: text` of calls in the file `path` that make something with a name, but give it
+    none.
+    """
     return [
         f"{call.lineno}: {ast.unparse(call)}"
         for call, parent in _parents(path).items()
@@ -67,11 +73,12 @@ def _makes(function: ast.expr) -> bool:
 
 @contextmanager
 def taken_names(patch: pytest.MonkeyPatch) -> Iterator[dict[str, bool]]:
-    """While open, every name that Amaranth takes from a frame: {`path:line: name`: whether every Python finds it}.
+    """While open, every name that Amaranth takes from a frame: {`path:line: name`: whether every
+    Python finds it}.
 
-    What is looked at is the call that really ran, in this project or in Amaranth's own library, so that neither an alias
-    nor a helper between the two hides anything. Names of memories' data are left out: in Verilog a memory has the name of
-    its submodule.
+    What is looked at is the call that really ran, in this project or in Amaranth's own library, so
+    that neither an alias nor a helper between the two hides anything. Names of memories' data are
+    left out: in Verilog a memory has the name of its submodule.
     """
     seen: dict[str, bool] = {}
     original: Callable[..., Any] = tracer.get_var_name

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other Pythons that can generate Verilog, and environments for those that cannot yet.
 
-`python -m hw_tests.rtl_gen.pythons` makes `.venv-pythonX.Y` beside `.venv` for every supported Python on PATH or of pyenv that is not
-the running one, with the pinned packages that the generator needs, and nothing else.
+`python -m hw_tests.rtl_gen.pythons` makes `.venv-pythonX.Y` beside `.venv` for every supported
+Python on PATH or of pyenv that is not the running one, with the pinned packages that the generator
+needs, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 __all__ = ["HOW_TO_PROVIDE", "other_pythons"]
 
 HOW_TO_PROVIDE = (
-    "needs a second Python with amaranth and numpy: `make test-pythons` makes environments for the Pythons on PATH or of "
+    "needs a second Python with amaranth and numpy: `make test-pythons` makes environments for "
+    "the Pythons on PATH or of "
     "pyenv, or name interpreters in MEADOW_PYTHONS (separated by colons)"
 )
 
@@ -82,7 +84,8 @@ def _others(candidates: list[Path]) -> dict[tuple[int, int], tuple[Path, dict[st
 
 
 def other_pythons() -> dict[str, Path]:
-    """Interpreters that can generate, by version: those named in MEADOW_PYTHONS, else what is found.
+    """Interpreters that can generate, by version: those named in MEADOW_PYTHONS, else what is
+    found.
 
     ValueError if one that is named has not the packages in the versions of pyproject.toml.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog of every configuration: the same bytes anywhere, in bounded memory, without lint errors and zero-width wires."""
+"""Verilog of every configuration: the same bytes anywhere, in bounded memory, without lint errors
+and zero-width wires.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from meadow.spec.config import named_config
 from rtl_gen.export import generate_verilog
 text = generate_verilog(named_config(sys.argv[1])).encode()
 open(sys.argv[2], "wb").write(text)
-peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+everyone = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+peaks = [resource.getrusage(who).ru_maxrss for who in everyone]
 print(hashlib.sha256(text).hexdigest(), 1024 * sum(peaks))
 """
 _MEMORY_BYTES = 2 << 30
@@ -31,7 +34,9 @@ _MEMORY_BYTES = 2 << 30
 @pytest.mark.slow
 @pytest.mark.parametrize("config", ["tiny", "zcu102"])
 def test_the_same_bytes_in_bounded_memory_and_no_lint_error(config: str, tmp_path: Path) -> None:
-    """A process of its own with another hash seed, locale, folder and Yosys gives what the cache holds, within 2 GB."""
+    """A process of its own with another hash seed, locale, folder and Yosys gives what the cache
+    holds, within 2 GB.
+    """
     cached = generated_verilog(named_config(config))
     target = tmp_path / "meadow.v"
     yosys = tmp_path / "yosys"

@@ -20,7 +20,8 @@ _SCRIPT = """
 import hashlib, sys
 from meadow.spec.config import named_config
 from rtl_gen.export import generate_verilog
-print(sys.version_info[:2], hashlib.sha256(generate_verilog(named_config("tiny")).encode()).hexdigest())
+verilog = generate_verilog(named_config("tiny"))
+print(sys.version_info[:2], hashlib.sha256(verilog.encode()).hexdigest())
 """
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No signal has zero bits, in no configuration: Verilog has no such thing, and tools read `wire [-1:0]` as two bits."""
+"""No signal has zero bits, in no configuration: Verilog has no such thing, and tools read `wire
+[-1:0]` as two bits.
+"""
 
 from __future__ import annotations
 

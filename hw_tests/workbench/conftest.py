@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A very small OPT checkpoint of random weights with a tokenizer of single characters, and small workloads."""
+"""A very small OPT checkpoint of random weights with a tokenizer of single characters, and small
+workloads.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bad argument of any command is one line that names rule and value, and nothing was built or written for it."""
+"""A bad argument of any command is one line that names rule and value, and nothing was built or
+written for it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from typer.testing import CliRunner
 from workbench.cli import app
 from workbench.models.cached import DEMO_MODEL
 
-# "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo model.
+# "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo
+# model.
 MODEL = str(DEMO_MODEL)
 SIMULATED = {
     "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102",

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command as a process of its own: whatever the terminal can show, and whoever reads it, no report is lost."""
+"""The command as a process of its own: whatever the terminal can show, and whoever reads it, no
+report is lost.
+"""
 
 from __future__ import annotations
 

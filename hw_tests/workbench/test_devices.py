@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices with a timeline: it names commands and units; one that cannot be written is refused before the work begins."""
+"""Devices with a timeline: it names commands and units; one that cannot be written is refused
+before the work begins.
+"""
 
 from __future__ import annotations
 

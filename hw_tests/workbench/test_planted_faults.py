@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow verify` against a chip with one wrong weight, one wrong multiplier, one wrong table entry."""
+"""`meadow verify` against a chip with one wrong weight, one wrong multiplier, one wrong table
+entry.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,9 @@ def test_a_fault_in_the_stream_is_named(
 def test_a_fault_in_the_exponent_table_is_named(
     monkeypatch: pytest.MonkeyPatch, raw_image: Path
 ) -> None:
-    """One wrong entry of the table of every lane's first exponent unit: attention is the first to differ."""
+    """One wrong entry of the table of every lane's first exponent unit: attention is the first to
+    differ.
+    """
     text = generated_verilog(named_config(CONFIG))
     entry = f"\\table [{TABLE_ENTRY}] = 17'h"
     # The vector unit has such tables too.

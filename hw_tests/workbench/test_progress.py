@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress: plain lines for a file, a spinner on a terminal that is gone when the command says something."""
+"""Progress: plain lines for a file, a spinner on a terminal that is gone when the command says
+something.
+"""
 
 from __future__ import annotations
 

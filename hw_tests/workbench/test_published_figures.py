@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of README and docs that take about a minute, made again: the chip counts the same cycles and bytes."""
+"""Figures of README and docs that take about a minute, made again: the chip counts the same cycles
+and bytes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float | bool]]:
 
 
 def differences(name: str) -> list[str]:
-    """Figures of the stored report that the command no longer prints, both values beside each other."""
+    """Figures of the stored report that the command no longer prints, both values beside each
+    other.
+    """
     stored = load(name)
     assert stored is not None
     command = [sys.executable, "-m", "workbench.cli", *shlex.split(command_line(name))[1:]]
@@ -46,7 +50,8 @@ def differences(name: str) -> list[str]:
     return [
         f"{path}: stored {value}, now {now.get(path)}"
         for path, value in figures.items()
-        # Cycles and bytes are exact; a logarithm may differ in its last digit from one processor to another.
+        # Cycles and bytes are exact; a logarithm may differ in its last digit from one processor to
+        # another.
         if now.get(path) != (pytest.approx(value, rel=1e-12) if type(value) is float else value)
     ]
 

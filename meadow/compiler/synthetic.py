@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random quantised models of any family and shape, for tests and benchmarks that need no checkpoint.
+"""Random quantised models of any family and shape, for tests and benchmarks that need no
+checkpoint.
 
 Weights are drawn from Student's t, whose tails are like those of trained matrices, with few degrees
 of freedom where those have outliers, and get one scale per matrix that makes the largest 127: most

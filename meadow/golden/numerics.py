@@ -137,7 +137,9 @@ def rotate(
 
 
 def gate(activated: np.ndarray, value: np.ndarray, shift: int) -> np.ndarray:
-    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit, 1 <= shift <= 31."""
+    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit, 1 <= shift <=
+    31.
+    """
     product = np.asarray(activated, np.int64) * np.asarray(value, np.int64)
     return saturate(rounding_shift(product, shift), 8)
 

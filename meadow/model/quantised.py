@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A quantised transformer: the integers that the compiler lays out and the golden tiers compute with.
+"""A quantised transformer: the integers that the compiler lays out and the golden tiers compute
+with.
 
 Shape letters: d width, e elements per head, H hidden block. A real value is an integer times its
 scale; the only scales kept are those at the two ends (`residual_scale`, `logits_scale`), all

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command set: 64-byte commands, executed in program order by the sequencer.
 
-A command has up to two parts. Its *fetch* part (read descriptors of LOAD, MATMUL and ATTEND) runs ahead of its
-*execute* part, as far as buffers allow, unless `HOLD_FETCH` is set. The execute part starts when every unit named in
-`wait` is idle. Offsets into DRAM count 16-byte beats from the DMA window base, so a program is position independent.
-Addresses of the activation memory count W-byte words; a stride is the distance between the words of two rows.
-A row is a token of the chunk. Row r of a MATMUL runs in lane r mod T of group r div T.
+A command has up to two parts. Its *fetch* part (read descriptors of LOAD, MATMUL and ATTEND) runs
+ahead of its *execute* part, as far as buffers allow, unless `HOLD_FETCH` is set. The execute part
+starts when every unit named in `wait` is idle. Offsets into DRAM count 16-byte beats from the DMA
+window base, so a program is position independent. Addresses of the activation memory count W-byte
+words; a stride is the distance between the words of two rows. A row is a token of the chunk. Row r
+of a MATMUL runs in lane r mod T of group r div T.
 
-The last four bytes of a command are the CRC-32 (zlib) of the bytes before them. The sequencer executes nothing of a
-command whose CRC-32 differs or of which a field is out of its range (meadow.spec.ranges).
+The last four bytes of a command are the CRC-32 (zlib) of the bytes before them. The sequencer
+executes nothing of a command whose CRC-32 differs or of which a field is out of its range
+(meadow.spec.ranges).
 """
 
 from __future__ import annotations
@@ -84,11 +86,14 @@ UNIT_OF = {
 
 
 class Outputs(IntFlag):
-    """Bits of register `outputs` and of a command's `condition`: what is asked for, and which variant runs.
+    """Bits of register `outputs` and of a command's `condition`: what is asked for, and which
+    variant runs.
 
-    ARGMAX, LOGITS: what of the LM head is asked for (LOGITS: also the hidden states of a model without head).
-    NARROW, WIDE: exactly one of them is set; NARROW if all query heads of a KV head fit the array's token groups
-    together (see `Step.outputs_register`), so that K and V are read once for all of them.
+    ARGMAX, LOGITS: what of the LM head is asked for (LOGITS: also the hidden states of a model
+        without head).
+    NARROW, WIDE: exactly one of them is set; NARROW if all query heads of a KV head fit the array's
+    token groups together (see `Step.outputs_register`), so that K and V are read once for all of
+    them.
     """
 
     ARGMAX = 1
@@ -108,8 +113,9 @@ class Flag(IntFlag):
 class RowSet(IntEnum):
     """Which rows a command covers. FIXED takes the count from the command's `rows` field.
 
-    CHUNK is all rows of the chunk (register `rows`). HEAD is the rows asked for of the LM head: with register
-    `head_all` = 0 one row per sequence (its last; row s of the set is first_row + tokens - 1 of sequence s), else CHUNK.
+    CHUNK is all rows of the chunk (register `rows`). HEAD is the rows asked for of the LM head:
+    with register `head_all` = 0 one row per sequence (its last; row s of the set is first_row +
+    tokens - 1 of sequence s), else CHUNK.
     """
 
     FIXED = 0
@@ -122,10 +128,12 @@ class MatmulOutput(IntEnum):
 
     INT8 = 0  # sat8(rq(acc + bias)), W elements per word
     RELU8 = 1  # max(0, INT8)
-    RESIDUAL16 = 2  # r = sat16(r + sat16(rq(acc + bias))), W/2 little-endian elements per word, read and written
+    # r = sat16(r + sat16(rq(acc + bias))), W/2 little-endian elements per word, read and written
+    RESIDUAL16 = 2
     LOGITS16 = 3  # sat16(rq(acc + bias)), W/2 elements per word, and running arg-max per row
     TABLE8 = 4  # table[(sat16(rq(acc + bias)) + 2^15) >> 5], the activation table; INT8
-    ROTATE8 = 5  # pairs of sat16(rq(acc + bias)) turned by numerics.rotate with the row's rotary words; INT8
+    # pairs of sat16(rq(acc + bias)) turned by numerics.rotate with the row's rotary words; INT8
+    ROTATE8 = 5
     GATE8 = 6  # numerics.gate(INT8 already at the destination, sat16(rq(acc + bias))); INT8
 
 
@@ -133,9 +141,11 @@ class AttendPart(IntEnum):
     """Which part of attention an ATTEND does; all but WHOLE belong to the layer-by-layer baseline.
 
     WHOLE: scores, online softmax and P.V on chip (TPHS).
-    SCORES: row r of the scores area, word 1 + 2*b + h: INT16 scores of keys b*W + h*W/2 .. of key block b, for the
-    blocks that the row's group sees (see SOFTMAX); a masked key's score is -2^15. Word 0 and other words are kept.
-    VALUES: the row's probabilities, at the same places, and its total, u32 in word 0, give the output in place of Q.
+    SCORES: row r of the scores area, word 1 + 2*b + h: INT16 scores of keys b*W + h*W/2 .. of key
+    block b, for the blocks that the row's group sees (see SOFTMAX); a masked key's score is -2^15.
+    Word 0 and other words are kept.
+    VALUES: the row's probabilities, at the same places, and its total, u32 in word 0, give the
+        output in place of Q.
     """
 
     WHOLE = 0
@@ -148,7 +158,8 @@ class Space(IntEnum):
 
     ACTIVATION = 0
     NORM = 1  # norm parameter memory; W bytes = W/4 channels of {int16 gain, int16 offset} per word
-    TABLE = 2  # activation table: word k holds its INT8 entries k*W .. k*W+W-1; numerics.TABLE_ENTRIES in all
+    # activation table: word k holds its INT8 entries k*W .. k*W+W-1; numerics.TABLE_ENTRIES in all
+    TABLE = 2
 
 
 class TrafficClass(IntEnum):
@@ -164,7 +175,8 @@ class TrafficClass(IntEnum):
 class VectorFunction(IntEnum):
     """Function of a VECTOR command."""
 
-    ARGMAX = 0  # for row r of the row set write word destination + r*stride: {u32 index, s32 value, zeros}
+    # for row r of the row set write word destination + r*stride: {u32 index, s32 value, zeros}
+    ARGMAX = 0
 
 
 COMMON_FIELDS = (
@@ -211,7 +223,8 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField(
             "cache",
             1,
-            "1: per sequence, add its kv_base and start at row `position` of each segment (row_set CHUNK)",
+            "1: per sequence, add its kv_base and start at row `position` of each segment "
+            "(row_set CHUNK)",
         ),
         BitField("traffic", 3, "TrafficClass"),
     ),
@@ -238,7 +251,8 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField(
             "rotary",
             20,
-            "ROTATE8: first rotary word; channels c*W/2 .. of row r use word rotary + r*rotary_stride + c mod rotary_words",
+            "ROTATE8: first rotary word; channels c*W/2 .. of row r use word rotary + "
+            "r*rotary_stride + c mod rotary_words",
         ),
         BitField("rotary_stride", 12, "words from row to row"),
         BitField("rotary_words", 6, "rotary words of a row, a power of two"),
@@ -279,13 +293,15 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField(
             "heads",
             8,
-            "query heads that share K and V, 1..T; Q of head h is h*blocks words after that of head 0",
+            "query heads that share K and V, 1..T; Q of head h is h*blocks words after that of "
+            "head 0",
         ),
         BitField("part", 2, "AttendPart; SCORES and VALUES need heads = 1 and one sequence"),
         BitField(
             "first",
             16,
-            "part of the new tokens, with rows > 0: tokens first .. first + rows - 1 of the sequence",
+            "part of the new tokens, with rows > 0: tokens first .. first + rows - 1 of the "
+            "sequence",
         ),
         BitField("rows", 16, "0: all new tokens of every sequence; else one sequence only"),
         BitField(
@@ -312,7 +328,8 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField(
             "residual",
             1,
-            "1: the normalised row also replaces its source, as INT16 (post-norm; not with row_set HEAD)",
+            "1: the normalised row also replaces its source, as INT16 (post-norm; not with "
+            "row_set HEAD)",
         ),
         BitField("residual_shift", 6, "1..32, of the INT16 result; see numerics.layer_norm_row"),
     ),
@@ -337,16 +354,19 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
 }
 """Fields of each opcode, packed from bit 32 of the command on, first field lowest.
 
-The rows of an ATTEND sequence run in token groups of T div heads tokens from its first one on: token i, head h in lane
-(i mod (T div heads)) * heads + h of group i div (T div heads). A group sees a key block if its last token sees a key of
-it; blocks that no token of a group sees are not computed.
+The rows of an ATTEND sequence run in token groups of T div heads tokens from its first one on:
+token i, head h in lane (i mod (T div heads)) * heads + h of group i div (T div heads). A group sees
+a key block if its last token sees a key of it; blocks that no token of a group sees are not
+computed.
 
-SOFTMAX turns row r of INT16 scores into unsigned probabilities in 16-bit elements at the same places (numerics.
-softmax_row over the keys the row sees, 0 for the others of every block that its group of T rows sees) and writes the
+SOFTMAX turns row r of INT16 scores into unsigned probabilities in 16-bit elements at the same
+places (numerics. softmax_row over the keys the row sees, 0 for the others of every block that its
+group of T rows sees) and writes the
 word 0 of the row: {u32 total, zeros}.
 
-FENCE executes when the units of its `wait` are idle and every write response has arrived. END ends the program once all
-units are idle and every write response has arrived. NORM with row_set FIXED or CHUNK maps row r to row r.
+FENCE executes when the units of its `wait` are idle and every write response has arrived. END ends
+the program once all units are idle and every write response has arrived. NORM with row_set FIXED or
+CHUNK maps row r to row r.
 """
 
 
@@ -362,7 +382,9 @@ for _opcode in Opcode:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: opcode, common fields and the opcode's own fields by name (missing ones are 0)."""
+    """One command: opcode, common fields and the opcode's own fields by name (missing ones are
+    0).
+    """
 
     opcode: Opcode
     values: Mapping[str, int] = field(default_factory=dict)
@@ -371,7 +393,9 @@ class Command:
     flags: Flag = Flag(0)
 
     def encode(self) -> bytes:
-        """The command's 64 little-endian bytes with their CRC-32; ValueError names a field that does not fit."""
+        """The command's 64 little-endian bytes with their CRC-32; ValueError names a field that
+        does not fit.
+        """
         values = dict(self.values)
         values.update(
             opcode=int(self.opcode),
@@ -385,7 +409,9 @@ class Command:
 
     @classmethod
     def decode(cls, data: bytes) -> Command:
-        """Inverse of `encode`; ValueError for a wrong length, a wrong CRC-32 or an unknown opcode."""
+        """Inverse of `encode`; ValueError for a wrong length, a wrong CRC-32 or an unknown
+        opcode.
+        """
         if len(data) != COMMAND_BYTES:
             raise ValueError(f"a command has {COMMAND_BYTES} bytes, not {len(data)}")
         body, check = data[:-CHECK_BYTES], int.from_bytes(data[-CHECK_BYTES:], "little")

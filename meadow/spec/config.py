@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The size of one accelerator: every derived width, depth and limit is computed here and only here."""
+"""The size of one accelerator: every derived width, depth and limit is computed here and only
+here.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,8 @@ class AcceleratorConfig:
         )
         self._rule(self.prefetch_beats >= 32, "prefetch_beats >= 32", self.prefetch_beats)
         self._rule(self.outstanding <= 16, "outstanding <= 16", self.outstanding)
-        # Half of what 20 bits name: rows that run past the end meet a word that there is not before their address wraps.
+        # Half of what 20 bits name: rows that run past the end meet a word that there is not before
+        # their address wraps.
         self._rule(
             256 <= self.activation_words <= 1 << 19,
             "256 <= activation_words <= 2**19",

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract hash: one number over everything that Verilog, image file, driver and overlay must agree on."""
+"""The contract hash: one number over everything that Verilog, image file, driver and overlay must
+agree on.
+"""
 
 from __future__ import annotations
 

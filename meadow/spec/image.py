@@ -194,7 +194,8 @@ class Manifest:
         version = values.pop("format_version", None) if isinstance(values, dict) else None
         if version != FORMAT_VERSION:
             raise ValueError(
-                f"the image format version must be {FORMAT_VERSION}, not {version}: compile it again"
+                f"the image format version must be {FORMAT_VERSION}, not {version}: compile it "
+                f"again"
             )
         try:
             values["config"] = AcceleratorConfig.from_dict(values["config"])

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bit fields packed least significant first: the shared notation of commands, preambles and registers."""
+"""Bit fields packed least significant first: the shared notation of commands, preambles and
+registers.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class BitField:
 def pack_fields(fields: tuple[BitField, ...], values: Mapping[str, int], what: str) -> int:
     """Pack `values` (missing ones are 0), first field in the least significant bits.
 
-    ValueError names an unknown field or a value that does not fit; `what` says whose fields they are.
+    ValueError names an unknown field or a value that does not fit; `what` says whose fields they
+    are.
     """
     unknown = sorted(set(values) - {field.name for field in fields})
     if unknown:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a compiled program has room for: known before it is compiled, and checked before anything runs."""
+"""What a compiled program has room for: known before it is compiled, and checked before anything
+runs.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Limits:
     def check_generation(
         self, prompt: Sequence[int], max_tokens: int, *, chunk: int | None = None, position: int = 0
     ) -> None:
-        """Whether up to `max_tokens` tokens can be generated behind a prompt; see `check_prompt`."""
+        """Whether up to `max_tokens` tokens can be generated behind a prompt; see
+        `check_prompt`.
+        """
         if not (self.model.causal and self.model.outputs == "tokens"):
             raise ValueError(
                 f"a model of architecture {self.model.architecture!r} generates no tokens"
@@ -39,7 +43,9 @@ class Limits:
     def check_prompt(
         self, tokens: Sequence[int], *, chunk: int | None = None, position: int = 0
     ) -> None:
-        """Whether a sequence of `position` cached tokens can take in a prompt, in chunks of `chunk` tokens."""
+        """Whether a sequence of `position` cached tokens can take in a prompt, in chunks of `chunk`
+        tokens.
+        """
         limit = self.chunk_tokens
         if len(tokens) == 0:
             raise ValueError("a prompt must have at least 1 token, not 0")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bit-exact number formats, as pure Python on plain integers: the one definition that golden and RTL meet.
+"""Bit-exact number formats, as pure Python on plain integers: the one definition that golden and
+RTL meet.
 
-Golden vectorises these functions, RTL builds them, tests compare all three. Scales are static and live in
-the multipliers and shifts that the compiler writes into commands, slice headers and norm parameters.
+Golden vectorises these functions, RTL builds them, tests compare all three. Scales are static and
+live in the multipliers and shifts that the compiler writes into commands, slice headers and norm
+parameters.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ NEWTON_TABLE: tuple[int, ...] = tuple(
 
 
 def saturate(value: int, bits: int) -> int:
-    """Clamp to signed `bits`; 8 bits clamp to -127..127 (symmetric), wider ones to the full range."""
+    """Clamp to signed `bits`; 8 bits clamp to -127..127 (symmetric), wider ones to the full
+    range.
+    """
     high = (1 << (bits - 1)) - 1
     return max(-high if bits == 8 else -high - 1, min(high, value))
 
@@ -135,8 +139,8 @@ def table_index(value: int) -> int:
 def rotate(x: int, y: int, cosine: int, sine: int, shift: int) -> tuple[int, int]:
     """Rotary position of a pair of signed 16-bit channels, to signed 8 bit; 1 <= shift <= 31.
 
-    (sat8(rounding_shift(x*cosine - y*sine, shift)), sat8(rounding_shift(x*sine + y*cosine, shift)));
-    the products are signed 16 by 16 bit, their sum is exact.
+    (sat8(rounding_shift(x*cosine - y*sine, shift)), sat8(rounding_shift(x*sine + y*cosine,
+    shift))); the products are signed 16 by 16 bit, their sum is exact.
     """
     return (
         saturate(rounding_shift(x * cosine - y * sine, shift), 8),
@@ -145,14 +149,18 @@ def rotate(x: int, y: int, cosine: int, sine: int, shift: int) -> tuple[int, int
 
 
 def gate(activated: int, value: int, shift: int) -> int:
-    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit; 1 <= shift <= 31."""
+    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit; 1 <= shift <=
+    31.
+    """
     return saturate(rounding_shift(activated * value, shift), 8)
 
 
 def softmax_row(scores: list[int], probability_bits: int) -> tuple[list[int], int]:
-    """(probabilities, total) of the visible scores of a row, at least one, as a separate command computes them.
+    """(probabilities, total) of the visible scores of a row, at least one, as a separate command
+    computes them.
 
-    M = block_maximum(max of all scores); p = probability(z, M); total = sum of p. Not online: one maximum for the row.
+    M = block_maximum(max of all scores); p = probability(z, M); total = sum of p. Not online: one
+    maximum for the row.
     """
     maximum = block_maximum(max(scores))
     row = [probability(score, maximum, probability_bits) for score in scores]
@@ -162,8 +170,8 @@ def softmax_row(scores: list[int], probability_bits: int) -> tuple[list[int], in
 def rsqrt(value: int) -> tuple[int, int]:
     """(r, h) with 1/sqrt(value) ~ r * 2^(-15-h), r 16 bits; 1 <= value < 2^62.
 
-    t = bit length rounded up to even, h = t/2; v = value aligned to t = 32 (truncated), in [2^30, 2^32);
-    r0 = NEWTON_TABLE[(v >> 23) - 128]; w = (r0^2 * (v >> 12)) >> 33;
+    t = bit length rounded up to even, h = t/2; v = value aligned to t = 32 (truncated), in [2^30,
+    2^32); r0 = NEWTON_TABLE[(v >> 23) - 128]; w = (r0^2 * (v >> 12)) >> 33;
     r = min(65535, (r0 * (3*2^17 - w) + 2^17) >> 18).
     """
     if not 1 <= value < 1 << 62:
@@ -190,13 +198,15 @@ def layer_norm_row(
     rms: bool = False,
     output_bits: int = 8,
 ) -> list[int]:
-    """Layer norm (or RMS norm) of one row of INT16 residuals to INT8, or to the INT16 residual of a post-norm model.
+    """Layer norm (or RMS norm) of one row of INT16 residuals to INT8, or to the INT16 residual of a
+    post-norm model.
 
     S1 = sum x (0 for RMS), S2 = sum x^2, V = channels*S2 - S1^2 + epsilon (epsilon >= 1);
     mean = requantise(S1, mean_multiplier, mean_shift, 32) = 16*S1/channels;
     (r, h) = rsqrt(V); n = sat16(rounding_shift((16*x - mean) * r, clamp(norm_shift + h, 1, 47)));
     y = saturate(rounding_shift(n*gain + offset*2^offset_shift, output_shift), output_bits).
-    A command with `residual` set computes it twice: 8 bits with output_shift, 16 bits with residual_shift.
+    A command with `residual` set computes it twice: 8 bits with output_shift, 16 bits with
+    residual_shift.
     gain, offset: signed 16 bit per channel, 0 in padded channels; output_shift >= 1.
     """
     total = 0 if rms else sum(row)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranges of command fields: what the sequencer checks before it hands a command to a unit.
 
-What depends on the step as well, as the words and the DRAM that a command reaches, is not among it: memories and ports
-check their addresses themselves, and a program that waits for what never comes ends with the watchdog.
+What depends on the step as well, as the words and the DRAM that a command reaches, is not among it:
+memories and ports check their addresses themselves, and a program that waits for what never comes
+ends with the watchdog.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ _ROW_WORDS = 1 << 12  # words that a stride can step over
 class Rule:
     """A rule that joins fields.
 
-    holds : from fields by name, numbers or hardware values alike, so only operators that both have: + - << >> & |, comparisons.
+    holds : from fields by name, numbers or hardware values alike, so only operators that both have:
+        + - << >> & |, comparisons.
     """
 
     text: str
@@ -55,19 +57,25 @@ def _all_bits(flags: type[IntFlag]) -> int:
 
 
 def fixed_rows(config: AcceleratorConfig) -> int:
-    """Most rows of a FIXED row set: a chunk, or the words of norm parameters or activation table, one in a row."""
+    """Most rows of a FIXED row set: a chunk, or the words of norm parameters or activation table,
+    one in a row.
+    """
     constants = max(4 * config.norm_channels, TABLE_ENTRIES) // config.width
     return max(config.chunk_tokens, constants)
 
 
 def _row_words(config: AcceleratorConfig) -> int:
-    """Most words of a row of a LOAD: those of a stride, and a port's share of all rows has less than 2^28 beats."""
+    """Most words of a row of a LOAD: those of a stride, and a port's share of all rows has less
+    than 2^28 beats.
+    """
     share = ((1 << 28) - 1) * config.ports // (fixed_rows(config) * config.word_beats)
     return min(_ROW_WORDS, config.activation_words, share)
 
 
 def field_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[int, int]]:
-    """Smallest and largest legal value of the fields of an opcode that may not take all values of their bits."""
+    """Smallest and largest legal value of the fields of an opcode that may not take all values of
+    their bits.
+    """
     ranges = {
         "wait": (0, int(Unit.ALL)),
         "condition": (0, _all_bits(Outputs)),
@@ -159,7 +167,9 @@ def _own_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[in
 
 
 def _softmax_keys(config: AcceleratorConfig) -> int:
-    """Most keys of a row of SOFTMAX, two words for a block of W of them and one more in a stride."""
+    """Most keys of a row of SOFTMAX, two words for a block of W of them and one more in a
+    stride.
+    """
     return min(config.max_context, (_ROW_WORDS // 2 - 1) * config.width)
 
 
@@ -190,7 +200,8 @@ def _load_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
 
         rules.append(
             Rule(
-                f"LOAD to {space.name} must be one FIXED row, or rows of one word and a stride of 1, below word {words}",
+                f"LOAD to {space.name} must be one FIXED row, or rows of one word and a stride of "
+                f"1, below word {words}",
                 holds,
             )
         )
@@ -316,7 +327,9 @@ _RULES: dict[Opcode, Callable[[AcceleratorConfig], tuple[Rule, ...]]] = {
 
 
 def check_command(config: AcceleratorConfig, command: Command) -> None:
-    """ValueError names the first field that is out of its range, or the first rule that is broken."""
+    """ValueError names the first field that is out of its range, or the first rule that is
+    broken.
+    """
     opcode = command.opcode
     values = {
         field.name: int(command.values.get(field.name, 0)) for field in command_fields(opcode)

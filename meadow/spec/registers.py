@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Register map of the AXI4-Lite slave: 32-bit registers, byte offsets, little-endian.
 
-A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an unmapped offset is
-answered SLVERR with 0. Writes to anything but `control` while the device is busy are answered SLVERR, and so are those of
-a value with a bit that the register does not have, and START with `rows` outside 1..C or `sequences` outside 1..S.
+A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an
+unmapped offset is answered SLVERR with 0. Writes to anything but `control` while the device is busy
+are answered SLVERR, and so are those of a value with a bit that the register does not have, and
+START with `rows` outside 1..C or `sequences` outside 1..S.
 
-The interrupt is raised when a program has ended and nothing of it is left on the bus, so that the next doorbell may
-follow at once; if the memory leaves a burst unanswered for `watchdog` cycles, it is raised with STUCK and BUSY set.
+The interrupt is raised when a program has ended and nothing of it is left on the bus, so that the
+next doorbell may follow at once; if the memory leaves a burst unanswered for `watchdog` cycles, it
+is raised with STUCK and BUSY set.
 """
 
 from __future__ import annotations
@@ -85,31 +87,39 @@ class ErrorCode(IntEnum):
 
 CONTROL_MEANINGS = {
     Control.START: (
-        "doorbell: clears done, the error registers and all counters, and runs the program. Answered SLVERR while busy and "
+        "doorbell: clears done, the error registers and all counters, and runs the program. "
+        "Answered SLVERR while busy and "
         "where `rows` or `sequences` are out of range; then no bit of the write acts"
     ),
     Control.RESET: (
-        "soft reset, also while busy: abandons the program, finishes the bursts under way and resets every unit but this "
-        "register file; done, error, counters and what was written stay. The device is ready when BUSY reads 0"
+        "soft reset, also while busy: abandons the program, finishes the bursts under way and "
+        "resets every unit but this "
+        "register file; done, error, counters and what was written stay. The device is ready when "
+        "BUSY reads 0"
     ),
     Control.INTERRUPT_ENABLE: (
-        "level: every write to `control` sets or clears it, and it reads back. The other bits read 0"
+        "level: every write to `control` sets or clears it, and it reads back. The other bits "
+        "read 0"
     ),
     Control.ACKNOWLEDGE: (
-        "clears DONE, ERROR and all error registers, and so the interrupt; counters and `command_index` stay"
+        "clears DONE, ERROR and all error registers, and so the interrupt; counters and "
+        "`command_index` stay"
     ),
 }
 """What writing 1 to a bit of `control` does."""
 
 STATUS_MEANINGS = {
-    Status.BUSY: "a program runs, or something of it is still on the bus; only `control` takes writes",
+    Status.BUSY: "a program runs, or something of it is still on the bus; only `control` takes "
+    "writes",
     Status.DONE: "the program has ended without an error; until ACKNOWLEDGE or START",
-    Status.ERROR: "the program has ended, or is ending, with the error in the error registers; until ACKNOWLEDGE or START",
+    Status.ERROR: "the program has ended, or is ending, with the error in the error registers; "
+    "until ACKNOWLEDGE or START",
     Status.INTERRUPT: (
         "level of the pin `irq`: INTERRUPT_ENABLE, and DONE or ERROR, and either not BUSY or STUCK"
     ),
     Status.STUCK: (
-        "an ended program waits for answers of the memory, longer than `watchdog` cycles; back to 0 when they come"
+        "an ended program waits for answers of the memory, longer than `watchdog` cycles; back to "
+        "0 when they come"
     ),
 }
 """What 1 in a bit of `status` says."""
@@ -123,12 +133,15 @@ OUTPUT_MEANINGS = {
     4: ("NARROW", "all query heads of a KV head fit the token groups together; else WIDE is set"),
     8: ("WIDE", "grouped-query attention in passes; exactly one of NARROW and WIDE is set"),
 }
-"""Name and meaning of the bits of `outputs`, the conditions of commands (`meadow.spec.commands.Outputs`)."""
+"""Name and meaning of the bits of `outputs`, the conditions of commands
+(`meadow.spec.commands.Outputs`).
+"""
 
 ERROR_CAUSES = {
     ErrorCode.NONE: "no error since the last START or ACKNOWLEDGE",
     ErrorCode.ILLEGAL_COMMAND: "unknown opcode, or a field out of its range (meadow.spec.ranges)",
-    ErrorCode.WINDOW: "a descriptor without beats, or beyond the DMA window; nothing of it reaches the bus",
+    ErrorCode.WINDOW: "a descriptor without beats, or beyond the DMA window; nothing of it "
+    "reaches the bus",
     ErrorCode.READ_RESPONSE: "SLVERR or DECERR for a read",
     ErrorCode.WRITE_RESPONSE: "SLVERR or DECERR for a write",
     ErrorCode.STREAM: "a weight stream that breaks its format or whose CRC-32 differs",
@@ -150,7 +163,8 @@ class RegisterBit:
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it has.
+    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it
+    has.
 
     fields: the single bits that have a name.
     """
@@ -191,8 +205,9 @@ COUNTERS: tuple[tuple[str, str], ...] = (
     ("bytes_activations", "DRAM bytes of embeddings in, and logits or arg-max out"),
     ("bytes_commands", "DRAM bytes of commands"),
 )
-"""64-bit counters in register order, low word first. START clears them; they count until the program has ended and nothing of it is
-left on the bus, wrap at 2**64, and keep their values until the next START, whatever RESET and ACKNOWLEDGE do."""
+"""64-bit counters in register order, low word first. START clears them; they count until the
+program has ended and nothing of it is left on the bus, wrap at 2**64, and keep their values until
+the next START, whatever RESET and ACKNOWLEDGE do."""
 
 STEP_FIELDS = (
     ("rows", 16, "tokens of the chunk"),
@@ -278,7 +293,8 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             0x12C,
             "error_code",
             "ro",
-            "ErrorCode of the first error since START; this and the next four read 0 after ACKNOWLEDGE",
+            "ErrorCode of the first error since START; this and the next four read 0 after "
+            "ACKNOWLEDGE",
         ),
         Register(0x130, "error_command", "ro", "index of the command that caused it"),
         Register(
@@ -296,7 +312,8 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             0x144,
             "watchdog",
             "rw",
-            "cycles without a beat, a word or a command after which a program ends with WATCHDOG; 0: never",
+            "cycles without a beat, a word or a command after which a program ends with WATCHDOG; "
+            "0: never",
         ),
     ]
     for index, (name, doc) in enumerate(COUNTERS):

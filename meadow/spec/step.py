@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of the machine: which rows of the chunk belong to which sequence, and what is asked of the LM head."""
+"""One step of the machine: which rows of the chunk belong to which sequence, and what is asked of
+the LM head.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Step:
-    """What the registers `rows sequences outputs head_all` and the sequence table hold at a doorbell."""
+    """What the registers `rows sequences outputs head_all` and the sequence table hold at a
+    doorbell.
+    """
 
     sequences: tuple[Sequence, ...]
     outputs: Outputs = Outputs.ARGMAX
@@ -46,10 +50,11 @@ class Step:
         return tuple(entry.first_row + entry.tokens - 1 for entry in self.sequences)
 
     def outputs_register(self, config: AcceleratorConfig, group_heads: int) -> Outputs:
-        """Value of register `outputs`: what is asked for, and the variant of attention that fits this step.
+        """Value of register `outputs`: what is asked for, and the variant of attention that fits
+        this step.
 
-        group_heads: query heads of a KV head. NARROW if min(group_heads, T) of them run together for every sequence,
-        that is in at most G groups of T div heads tokens.
+        group_heads: query heads of a KV head. NARROW if min(group_heads, T) of them run together
+        for every sequence, that is in at most G groups of T div heads tokens.
         """
         heads = min(group_heads, config.lanes)
         tokens = max(entry.tokens for entry in self.sequences)

@@ -1,38 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packed-weight streams: what one port reads for one MATMUL.
 
-A matrix [N, K] is padded with zeros to slices of W output channels and tiles of W columns. Port p carries channels
-p*W/P .. (p+1)*W/P - 1 of every slice. Its stream, in 16-byte beats, little-endian, bits least significant first:
+A matrix [N, K] is padded with zeros to slices of W output channels and tiles of W columns. Port p
+carries channels p*W/P .. (p+1)*W/P - 1 of every slice. Its stream, in 16-byte beats, little-endian,
+bits least significant first:
 
     preamble                  1 beat, PREAMBLE_FIELDS
-    dictionary only: table    entries * chunk bytes, zero-padded to a beat; entry i, weight j at i*chunk + j
-    rice only: primer         SUBSTREAMS beats: beat c holds the first PRIMER_WORDS words of sub-stream c
+    dictionary only: table    entries * chunk bytes, zero-padded to a beat; entry i, weight j at
+        i*chunk + j
+    rice only: primer         SUBSTREAMS beats: beat c holds the first PRIMER_WORDS words of
+        sub-stream c
     for each slice:
         header                W/P channels * 8 bytes, HEADER_FIELDS, zero-padded to a beat
-        payload               tiles * W/P * W weights: tile by tile, row by row, column by column; zero-padded to a beat
+        payload               tiles * W/P * W weights: tile by tile, row by row, column by column;
+        zero-padded to a beat
 
 `raw`: one signed byte per weight.
 
-The payload of the other codecs is a sequence of steps of STEP_WEIGHTS weights, without gaps. Weights come in groups with
-a 2-bit mode each: the mode names one of the four widths of the preamble. The modes of MODES_PER_WORD groups are a 32-bit
-word, first group lowest, 0 for groups that the slice does not have. A payload begins with the mode word of its first
-groups; the next mode word, if the slice has groups left for it, is in the first step of the groups of the word before.
+The payload of the other codecs is a sequence of steps of STEP_WEIGHTS weights, without gaps.
+Weights come in groups with a 2-bit mode each: the mode names one of the four widths of the
+preamble. The modes of MODES_PER_WORD groups are a 32-bit word, first group lowest, 0 for groups
+that the slice does not have. A payload begins with the mode word of its first groups; the next mode
+word, if the slice has groups left for it, is in the first step of the groups of the word before.
 With `fixed` there are no mode words: every group has mode 0.
 
-`dictionary` (MEADOW's packing): a group is a packet of PACKET_IDS indices of width[mode] bits (with a chunk of 1 at most 8), each index `chunk`
-consecutive weights. A step is the next mode word if it is due, then its 32 / (chunk * PACKET_IDS) packets.
+`dictionary` (MEADOW's packing): a group is a packet of PACKET_IDS indices of width[mode] bits (with
+a chunk of 1 at most 8), each index `chunk` consecutive weights. A step is the next mode word if it
+is due, then its 32 / (chunk * PACKET_IDS) packets.
 
-`rice`: a group is two steps. A weight w is the number z = 2*w for w >= 0, else -2*w - 1; its quotient z >> k, k =
-width[mode], is that many zeros and a one in a sub-stream; its k low bits are raw. Weights 8*c .. 8*c+7 of the group are of
-sub-stream c, so that a group's first step has those of sub-streams 0..3, its second those of 4..7. The 8 codewords are
-at most 32 bits together, and k is at most 6; or k = LITERAL: no quotients, raw bytes of z. A step is, in this order:
+`rice`: a group is two steps. A weight w is the number z = 2*w for w >= 0, else -2*w - 1; its
+quotient z >> k, k = width[mode], is that many zeros and a one in a sub-stream; its k low bits are
+raw. Weights 8*c .. 8*c+7 of the group are of sub-stream c, so that a group's first step has those
+of sub-streams 0..3, its second those of 4..7. The 8 codewords are at most 32 bits together, and k
+is at most 6; or k = LITERAL: no quotients, raw bytes of z. A step is, in this order:
 
-    refill    the next word of each sub-stream of the step that has, since its last step, finished a word (in the order
-              of the sub-streams, across slices): a decoder holds PRIMER_WORDS words of a sub-stream at any time
+    refill    the next word of each sub-stream of the step that has, since its last step, finished a
+              word (in the order of the sub-streams, across slices): a decoder holds PRIMER_WORDS
+              words of a sub-stream at any time
     mode      the next mode word, if due
     raw       k words: the low bits of the 32 weights, k bits each, first weight lowest
 
-A sub-stream is one bit string for the whole matrix; its last word is padded with zeros, and words beyond are zero.
+A sub-stream is one bit string for the whole matrix; its last word is padded with zeros, and words
+beyond are zero.
 """
 
 from __future__ import annotations

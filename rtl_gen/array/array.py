@@ -24,27 +24,32 @@ class Array(wiring.Component):
 
     Parameters
     ----------
-    config : the configuration. black_box : lanes as instances of the separately converted lane module.
+    config : the configuration. black_box : lanes as instances of the separately converted lane
+        module.
 
     Members
     -------
-    i_command : In stream of COMMAND_BITS. The next command is taken as soon as the steps of the one before are laid out,
-        so that its first phase runs while the last one is drained.
-    step : In(step_layout), stable while busy. busy : from the cycle after a command was taken until the writer has
-        retired all its result words.
-    i_tile_{p} : In({valid, payload: tile_write_layout}); i_tile_done_{p} : pulse, not before the last write, port p has
-        completed its part of the next tile; o_tile_free : pulse, one of 2 slots is free again. Slots take turns.
-    i_parameter_{p}, i_parameter_done_{p}, o_parameter_free : the same for the W channels of a slice.
-    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, of any latency.
+    i_command : In stream of COMMAND_BITS. The next command is taken as soon as the steps of the one
+        before are laid out, so that its first phase runs while the last one is drained.
+    step : In(step_layout), stable while busy. busy : from the cycle after a command was taken until
+        the writer has retired all its result words.
+    i_tile_{p} : In({valid, payload: tile_write_layout}); i_tile_done_{p} : pulse, not before the
+        last write, port p has completed its part of the next tile; o_tile_free : pulse, one of 2
+        slots is free again. Slots take turns.
+    i_parameter_{p}, i_parameter_done_{p}, o_parameter_free : the same for the W channels of a
+    slice.
+    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, of
+        any latency.
     o_result : Out({valid, payload: result_word_layout}); i_result_retired : pulse, returns one of
         writer_depth(config) credits. Nothing is sent without a credit.
-    busy_cycle, stall_tile, stall_operand, stall_drain, stall_softmax : one of them in each busy cycle, one cycle late.
-        busy_command : with them, index of the command whose step is issued or waited for; with no step left, of the last
-        command taken.
-    drain_cycle, score_cycle : accumulators, and of them scores, are drained. drain_command : index of their command.
+    busy_cycle, stall_tile, stall_operand, stall_drain, stall_softmax : one of them in each busy
+        cycle, one cycle late. busy_command : with them, index of the command whose step is issued
+        or waited for; with no step left, of the last command taken.
+    drain_cycle, score_cycle : accumulators, and of them scores, are drained. drain_command : index
+        of their command.
 
-    Throughput: W*T*R products per cycle, without a gap between steps, tiles, slices and commands while tiles, operand
-    words and result credits keep up.
+    Throughput: W*T*R products per cycle, without a gap between steps, tiles, slices and commands
+    while tiles, operand words and result credits keep up.
     """
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Array control: from commands to the micro-operations of the lanes, and from their words to result words."""
+"""Array control: from commands to the micro-operations of the lanes, and from their words to result
+words.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +41,19 @@ _JOBS_AHEAD = 4
 
 
 class ArrayControl(wiring.Component):
-    """Generator -> operand loader -> issue, and generator -> jobs -> passes -> drain -> result words.
+    """Generator -> operand loader -> issue, and generator -> jobs -> passes -> drain -> result
+    words.
 
-    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all steps of its phase. A step
-    waits only for tiles, operand words, drains of earlier phases and score passes of earlier phases; a drain waits only
-    for the steps of its own phase, parameters (which arrive before the tiles of their slice) and result credits.
+    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all steps of
+    its phase. A step waits only for tiles, operand words, drains of earlier phases and score passes
+    of earlier phases; a drain waits only for the steps of its own phase, parameters (which arrive
+    before the tiles of their slice) and result credits.
 
-    Distances kept here: a phase is drained `LaneLatency.accumulate` after its last issue, probabilities are fetched
-    `LaneLatency.score` after their score pass. All others are kept by the parts. Totals go to the lanes with the operands
-    of their phase's first steps, after a step that waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so
-    no finish before and no sum of earlier scores meets them, and their own finish follows the last issue of the phase.
+    Distances kept here: a phase is drained `LaneLatency.accumulate` after its last issue,
+    probabilities are fetched `LaneLatency.score` after their score pass. All others are kept by the
+    parts. Totals go to the lanes with the operands of their phase's first steps, after a step that
+    waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so no finish before and no sum
+    of earlier scores meets them, and their own finish follows the last issue of the phase.
 
     Members: those of `Array`, with the buffers' read ports and the lanes' bundles beside them.
     """
@@ -128,11 +133,12 @@ class ArrayControl(wiring.Component):
                 getattr(drain, f"o_drained_{target.value}")
             )
 
-        # A tile read in cycle x is at the lanes in x + START_TO_ISSUE - 1; a phase known to be done in cycle y is drained
-        # from y + the latencies of passes, skid and drain on.
+        # A tile read in cycle x is at the lanes in x + START_TO_ISSUE - 1; a phase known to be done
+        # in cycle y is drained from y + the latencies of passes, skid and drain on.
         known_to_drain = DrainPasses.LATENCY + Skid.latency + Drain.START_TO_DRAIN
         drain_delay = max(0, latency.accumulate + Issue.START_TO_ISSUE - 1 - known_to_drain)
-        # The last score is at the lanes ACTIVE_TO_DRAIN after its pulse, a fetch one cycle after it is decided on.
+        # The last score is at the lanes ACTIVE_TO_DRAIN after its pulse, a fetch one cycle after it
+        # is decided on.
         score_delay = Drain.ACTIVE_TO_DRAIN + latency.score - 2
         m.d.comb += [
             generator.step.eq(self.step),
@@ -188,7 +194,8 @@ class ArrayControl(wiring.Component):
             m.d.comb += operand.eq(1)
         with m.Else():  # nothing left to issue, or the next phase has not been laid out
             m.d.comb += drained.eq(1)
-        # The command of the step that is issued, else of the one that comes next, else the last one taken.
+        # The command of the step that is issued, else of the one that comes next, else the last one
+        # taken.
         command = Signal(INDEX_BITS, name="accounted_command")
         with m.If(issue.active):
             m.d.comb += command.eq(issue.active_command)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps and drain jobs of an ATTEND: token-parallel attention of one KV head over the cached keys and values."""
+"""Steps and drain jobs of an ATTEND: token-parallel attention of one KV head over the cached keys
+and values.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +21,32 @@ __all__ = ["AttendSchedule"]
 
 
 class AttendSchedule(wiring.Component):
-    """for each sequence: K0 K1 V0 K2 V1 ... V_last (SCORES: K0 .. K_last, VALUES: V0 .. V_last), then the output job.
+    """for each sequence: K0 K1 V0 K2 V1 ... V_last (SCORES: K0 .. K_last, VALUES: V0 .. V_last),
+    then the output job.
 
-    Groups of T div heads tokens count from the first token of the sequence's part on. K_b: for h in head-dim blocks:
-    for g in groups that see a key of block b: step (trimmed to the keys that the group's last token sees, but not for
-    SCORES); then a SCORE or SCORE16 job over these groups. V_b: the same groups, h by h, steps by column over the
-    columns of the head. Groups before low[b] see no key of block b and are skipped; low never falls, as tokens are in
-    order.
+    Groups of T div heads tokens count from the first token of the sequence's part on. K_b: for h in
+    head-dim blocks:
+    for g in groups that see a key of block b: step (trimmed to the keys that the group's last token
+    sees, but not for SCORES); then a SCORE or SCORE16 job over these groups. V_b: the same groups,
+    h by h, steps by column over the columns of the head. Groups before low[b] see no key of block b
+    and are skipped; low never falls, as tokens are in order.
 
-    VALUES takes operands from the scores area, and totals with the first step of every group. A lane holds one total
-    per group, so none may be loaded before the finishes of an earlier OUTPUT job, but a step is loaded ahead of its
-    wait for that job. Therefore the phase opens with a step of no cycles, tile and totals, which waits in its place.
+    VALUES takes operands from the scores area, and totals with the first step of every group. A
+    lane holds one total per group, so none may be loaded before the finishes of an earlier OUTPUT
+    job, but a step is loaded ahead of its wait for that job. Therefore the phase opens with a step
+    of no cycles, tile and totals, which waits in its place.
 
     Members
     -------
-    i_command : In stream of an ATTEND; taken when idle. Sequences of the table cover ascending rows.
+    i_command : In stream of an ATTEND; taken when idle. Sequences of the table cover ascending
+        rows.
     step : In(step_layout), stable.
-    o_step, o_job : Out streams; a job follows the last step of its phase. Scores go to the target BUFFER0, which of the
-        two buffers is chosen behind.
+    o_step, o_job : Out streams; a job follows the last step of its phase. Scores go to the target
+        BUFFER0, which of the two buffers is chosen behind.
     busy : from the cycle after a command was taken until its last job was.
 
-    Throughput: one step in STEP_CYCLES cycles, which is below the least step; up to 3 cycles more per skipped group,
-    about 8 per block and per sequence, all hidden while steps are queued.
+    Throughput: one step in STEP_CYCLES cycles, which is below the least step; up to 3 cycles more
+    per skipped group, about 8 per block and per sequence, all hidden while steps are queued.
     Latency: LATENCY cycles from the command to the first step of a WHOLE.
     """
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Span of an ATTEND: which tokens, keys and words of Q it takes of one sequence, and how tokens fill the lanes."""
+"""Span of an ATTEND: which tokens, keys and words of Q it takes of one sequence, and how tokens
+fill the lanes.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,15 @@ __all__ = ["AttendSpan"]
 
 
 class AttendSpan(wiring.Component):
-    """tokens = rows ? rows : tokens of the sequence; position and row of the first one are `first` further.
+    """tokens = rows ? rows : tokens of the sequence; position and row of the first one are `first`
+    further.
 
     Members
     -------
     command : In(ATTEND). step : In(step_layout). sequence : In(8), entry of the sequence table.
     tokens, row : tokens of this part, chunk row of the first one. position : its position.
-    keys, first_keys : keys that the last token and the first one see. last_block : the last one with a key.
+    keys, first_keys : keys that the last token and the first one see. last_block : the last one
+        with a key.
     group_tokens, group_lanes : TG = T div heads tokens of a group, TG * heads lanes of it.
     start, group_stride : word of Q of the first token, words from group to group.
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drain: reads accumulators in channel order, R channels of all lanes per cycle, pass after pass."""
+"""Drain: reads accumulators in channel order, R channels of all lanes per cycle, pass after
+pass.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ __all__ = ["Drain"]
 
 
 class Drain(wiring.Component):
-    """W/R drain cycles for each pass; passes follow each other without a gap while there are result credits.
+    """W/R drain cycles for each pass; passes follow each other without a gap while there are result
+    credits.
 
-    The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The first OUTPUT pass of a
-    group is preceded by its `finish`, which is sent while the group before it is drained. INT8, RELU8 and INT16 take bias,
-    multiplier and shift of each channel from the parameter buffer, the others multiplier and shift of the pass and bias
-    0. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one (TABLE8, ROTATE8, GATE8).
+    The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The
+    first OUTPUT pass of a group is preceded by its `finish`, which is sent while the group before
+    it is drained. INT8, RELU8 and INT16 take bias, multiplier and shift of each channel from the
+    parameter buffer, the others multiplier and shift of the pass and bias
+    0. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one (TABLE8,
+    ROTATE8, GATE8).
 
     Members
     -------
@@ -33,13 +38,17 @@ class Drain(wiring.Component):
     o_parameter_read : {slot, position} to the parameter buffer; i_parameters : its answer.
     o_parameter_free : pulse, a parameter slot is free again.
     o_drain, o_finish : to the lanes.
-    o_context : Out({valid, payload: result_context_layout}), one for each `emit`, before its results.
-    i_result_retired : pulse, returns one of writer_depth(config) credits. idle : all credits are back.
-    o_drained_{t} : pulse, a job of target t has ended. o_score_done : pulse, last cycle of a score pass.
-    active, active_scores : accumulators are read in this cycle; of scores. active_command : index of their command.
+    o_context : Out({valid, payload: result_context_layout}), one for each `emit`, before its
+        results.
+    i_result_retired : pulse, returns one of writer_depth(config) credits. idle : all credits are
+        back.
+    o_drained_{t} : pulse, a job of target t has ended. o_score_done : pulse, last cycle of a score
+        pass.
+    active, active_scores : accumulators are read in this cycle; of scores. active_command : index
+        of their command.
 
-    Latency: START_TO_DRAIN cycles from a transfer at i_pass to its first o_drain, ACTIVE_TO_DRAIN from the pulses and
-    contexts of a position to its o_drain.
+    Latency: START_TO_DRAIN cycles from a transfer at i_pass to its first o_drain, ACTIVE_TO_DRAIN
+    from the pulses and contexts of a position to its o_drain.
     """
 
     ACTIVE_TO_DRAIN = ParameterBuffer.LATENCY + 1
@@ -199,10 +208,13 @@ class Drain(wiring.Component):
         return m
 
     def _finish(self, m: Module, start: Signal) -> Signal:
-        """Send the finish of an offered OUTPUT pass; 1 when the pass may start as far as that is concerned."""
+        """Send the finish of an offered OUTPUT pass; 1 when the pass may start as far as that is
+        concerned.
+        """
         latency = LaneLatency.of(self._config)
         offered = self.i_pass.payload
-        # A finish decided on in cycle y is at the lanes in y + 1, a pass that starts in s drains from s + 1 + D on.
+        # A finish decided on in cycle y is at the lanes in y + 1, a pass that starts in s drains
+        # from s + 1 + D on.
         wait_cycles = max(1, latency.finish - self.ACTIVE_TO_DRAIN - 1)
         hold_cycles = self.ACTIVE_TO_DRAIN + latency.finish_reuse - 1
         needed = Signal()

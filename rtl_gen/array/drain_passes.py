@@ -18,8 +18,9 @@ __all__ = ["DrainPasses"]
 class DrainPasses(wiring.Component):
     """for g in groups of the job: for b in blocks: pass.
 
-    A job starts when its phase has been issued and, for a MATMUL, its parameters are filled. With TG = T div heads, a
-    group with n tokens left uses the lanes below min(TG, n) * heads; the next one starts TG tokens further.
+    A job starts when its phase has been issued and, for a MATMUL, its parameters are filled. With
+    TG = T div heads, a group with n tokens left uses the lanes below min(TG, n) * heads; the next
+    one starts TG tokens further.
 
     Members
     -------
@@ -95,7 +96,8 @@ class DrainPasses(wiring.Component):
 
         out = self.o_pass.payload
         for name in (
-            "mode target result heads head_stride stride rotary_stride rotary_second post_shift mask "
+            "mode target result heads head_stride stride rotary_stride rotary_second post_shift "
+            "mask "
             "channel remaining restart bank reset causal multiplier shift command"
         ).split():
             m.d.comb += getattr(out, name).eq(getattr(job, name))

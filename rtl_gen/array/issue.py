@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Issue: starts each step once its tile, its operand and its accumulators are there, and reads the tile."""
+"""Issue: starts each step once its tile, its operand and its accumulators are there, and reads the
+tile.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,23 @@ __all__ = ["Issue"]
 
 
 class Issue(wiring.Component):
-    """One tile read per cycle of a step; steps follow each other without a gap when everything is ready.
+    """One tile read per cycle of a step; steps follow each other without a gap when everything is
+    ready.
 
-    A step of fewer cycles than `LaneLatency.revisit` is followed by idle cycles up to that length, because the next one
-    may accumulate at the same addresses.
+    A step of fewer cycles than `LaneLatency.revisit` is followed by idle cycles up to that length,
+    because the next one may accumulate at the same addresses.
 
     Members
     -------
     i_step : In stream of array_step_layout, operand in (or on its way to) the shadow registers.
-    i_tile_done_{p} : pulse, port p has filled its part of the next tile. o_tile_free : pulse, a slot is free again.
-    o_tile : Out(tile_read_layout). o_issue : Out(issue_layout) without `rows`, in step with the rows that come of it.
-    o_phase_done : pulse with the last tile read of a phase. i_drained_{t} : pulse, a drain job of target t has ended.
-    active, waiting_tile, waiting_drain : one tile read in this cycle; what a step offered at i_step waits for.
+    i_tile_done_{p} : pulse, port p has filled its part of the next tile. o_tile_free : pulse, a
+        slot is free again.
+    o_tile : Out(tile_read_layout). o_issue : Out(issue_layout) without `rows`, in step with the
+        rows that come of it.
+    o_phase_done : pulse with the last tile read of a phase. i_drained_{t} : pulse, a drain job of
+        target t has ended.
+    active, waiting_tile, waiting_drain : one tile read in this cycle; what a step offered at i_step
+        waits for.
     active_command : while `active`, index of the step's command.
 
     Latency: START_TO_ISSUE cycles from a transfer at i_step to the first o_issue.
@@ -103,7 +110,8 @@ class Issue(wiring.Component):
             undrained.append(pending != 0)
 
         undrained_of = Array([*undrained, 0])
-        # Two OUTPUT phases may follow each other: the first one is not yet counted while its last step runs.
+        # Two OUTPUT phases may follow each other: the first one is not yet counted while its last
+        # step runs.
         ending = self.active & step.phase_last & (step.target == offered.target)
         m.d.comb += [
             self.waiting_tile.eq(self.i_step.valid & ~Cat(*filled).all()),

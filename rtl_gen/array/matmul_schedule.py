@@ -24,14 +24,15 @@ class MatmulSchedule(wiring.Component):
     -------
     i_command : In stream of a MATMUL; taken when idle.
     step : In(step_layout), stable.
-    o_step, o_job : Out streams; a job follows the last step of its phase. The target is BUFFER0, the buffer of a phase
-        is chosen behind.
+    o_step, o_job : Out streams; a job follows the last step of its phase. The target is BUFFER0,
+        the buffer of a phase is chosen behind.
     busy : from the cycle after a command was taken until its last job was.
 
-    The two halves of slice n use the rotary words 2n and 2n + 1 mod rotary_words, a power of two: if that is 1 the same
-    one, else neighbours.
+    The two halves of slice n use the rotary words 2n and 2n + 1 mod rotary_words, a power of two:
+    if that is 1 the same one, else neighbours.
 
-    Throughput: one step per cycle, one cycle more per slice. Latency: LATENCY cycles from the command to a valid step.
+    Throughput: one step per cycle, one cycle more per slice. Latency: LATENCY cycles from the
+        command to a valid step.
     """
 
     LATENCY = 2

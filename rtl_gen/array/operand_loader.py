@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operand loader: brings the next step's x into the shadow registers while the current step runs."""
+"""Operand loader: brings the next step's x into the shadow registers while the current step
+runs.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +23,33 @@ _COUNTS = ("left", "operand_words", "words_of_token", "token_words", "token_left
 
 
 class OperandLoader(wiring.Component):
-    """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the step on.
+    """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the
+    step on.
 
-    A step is offered at `o_step` as soon as an issue that follows START_TO_ISSUE cycles after its transfer may use the
-    operand. The shadow registers then belong to it until that issue swaps them. Words of a step come in the order
-    totals (lane 0, 1, ...), then operands (lane by lane, LOW before HIGH); totals follow the same distances.
+    A step is offered at `o_step` as soon as an issue that follows START_TO_ISSUE cycles after its
+    transfer may use the operand. The shadow registers then belong to it until that issue swaps
+    them. Words of a step come in the order totals (lane 0, 1, ...), then operands (lane by lane,
+    LOW before HIGH); totals follow the same distances.
 
     Parameters
     ----------
-    config : the configuration. start_to_issue : cycles from a transfer at o_step to its first issue bundle.
+    config : the configuration. start_to_issue : cycles from a transfer at o_step to its first issue
+        bundle.
 
     Members
     -------
     i_step : In stream of array_step_layout, each with words >= 1 or `fetch`.
-    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, any latency. A read is
-        asked for only when there is room for its answer. o_read_command : index of the command that reads.
+    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, any
+        latency. A read is asked for only when there is room for its answer. o_read_command : index
+        of the command that reads.
     o_word, o_fetch : to the lanes, registered.
     o_step : Out stream of array_step_layout.
     i_score_done : pulse, the probabilities of one more (bank, group) may be fetched.
-    waiting_probabilities, pending : the next step waits for probabilities; there is a next step. pending_command : index
-        of its command.
+    waiting_probabilities, pending : the next step waits for probabilities; there is a next step.
+        pending_command : index of its command.
 
-    Throughput: a step of n words (`wide`: 2*words, and words more with `totals`) in n + STEP_OVERHEAD cycles, a fetch in
-    W/R, back to back with the steps of W/R cycles before it.
+    Throughput: a step of n words (`wide`: 2*words, and words more with `totals`) in n +
+    STEP_OVERHEAD cycles, a fetch in W/R, back to back with the steps of W/R cycles before it.
     """
 
     STEP_OVERHEAD = 4
@@ -98,7 +104,8 @@ class OperandLoader(wiring.Component):
         with m.Elif(taken & ~asked):
             m.d.sync += room.eq(room + 1)
 
-        # Words of a token lie `across` apart: those of its heads, or the two halves of a wide operand.
+        # Words of a token lie `across` apart: those of its heads, or the two halves of a wide
+        # operand.
         counts = range(2 * self._config.lanes + 1)
         left, operand_words, words_of_token, token_words, token_left = (
             Signal(counts, name=name) for name in _COUNTS
@@ -162,10 +169,12 @@ class OperandLoader(wiring.Component):
     def _move(self, m: Module, steps, words) -> None:
         """Fill the shadow registers, no earlier after a swap than the lanes allow."""
         config, latency = self._config, LaneLatency.of(self._config)
-        # A bundle decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the start of a step.
+        # A bundle decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
+        # start of a step.
         word_age = max(0, self._start_to_issue + latency.operand_reuse - 2)
         fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
-        # The step may start when the fetch has come so far; offered one cycle later through the register.
+        # The step may start when the fetch has come so far; offered one cycle later through the
+        # register.
         last = config.step_cycles - 1
         offer_index = max(0, last + latency.fetch - self._start_to_issue)
 

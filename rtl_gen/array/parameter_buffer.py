@@ -31,11 +31,13 @@ class ParameterBuffer(wiring.Component):
 
     Members
     -------
-    i_write_{p} : In({valid, payload: parameter_write_layout}); channels p*W/P + 2*beat, + 1. Always accepted.
+    i_write_{p} : In({valid, payload: parameter_write_layout}); channels p*W/P + 2*beat, + 1. Always
+        accepted.
     i_read : In({slot, position: range(W/R)}); one read per cycle.
     o_parameters : Out([R] {bias signed 32, multiplier 16, shift 6}).
 
-    Latency: LATENCY cycles from i_read to o_parameters. A read sees what was written in any earlier cycle.
+    Latency: LATENCY cycles from i_read to o_parameters. A read sees what was written in any earlier
+        cycle.
     """
 
     LATENCY = 2

@@ -18,15 +18,16 @@ __all__ = ["ResultAddress"]
 
 
 class ResultAddress(wiring.Component):
-    """Word of lane t: address + (t div heads) * stride + (t mod heads) * head_stride, row + t div heads,
-    operand = rotary + (t div heads) * rotary_stride, all else of its context.
+    """Word of lane t: address + (t div heads) * stride + (t mod heads) * head_stride, row + t div
+    heads, operand = rotary + (t div heads) * rotary_stride, all else of its context.
 
-    Words come in the order of their contexts, lanes 0, 1, .. lanes_high - 1 of each; so the sums are formed step by step,
-    without division or multiplication.
+    Words come in the order of their contexts, lanes 0, 1, .. lanes_high - 1 of each; so the sums
+    are formed step by step, without division or multiplication.
 
     Members
     -------
-    i_context : In({valid, payload: result_context_layout}), at least 4 cycles before its first word.
+    i_context : In({valid, payload: result_context_layout}), at least 4 cycles before its first
+        word.
     i_result : In(result_layout). o_result : Out({valid, payload: result_word_layout}).
 
     Latency: LATENCY cycles from i_result to o_result. Throughput: one word per cycle.

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Step generator: turns MATMUL and ATTEND commands into one stream of steps and one of drain jobs."""
+"""Step generator: turns MATMUL and ATTEND commands into one stream of steps and one of drain
+jobs.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,11 @@ __all__ = ["StepGenerator"]
 
 
 class StepGenerator(wiring.Component):
-    """Runs one command's schedule after the other and gives every phase but OUTPUT the buffer that is next in turn.
+    """Runs one command's schedule after the other and gives every phase but OUTPUT the buffer that
+    is next in turn.
 
-    The turn goes on across commands, so the first phase of a command may accumulate while the last one of the
-    command before it is drained.
+    The turn goes on across commands, so the first phase of a command may accumulate while the last
+    one of the command before it is drained.
 
     Members
     -------

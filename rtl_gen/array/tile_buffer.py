@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tile buffer: two W x W byte tiles, filled by P ports at once, read R rows or R columns per cycle."""
+"""Tile buffer: two W x W byte tiles, filled by P ports at once, read R rows or R columns per
+cycle.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,14 @@ def tile_read_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class TileBuffer(wiring.Component):
-    """o_rows[r][c] = tile[slot][index*R + r][c], or tile[slot][c][index*R + r] by column; no copy is kept.
+    """o_rows[r][c] = tile[slot][index*R + r][c], or tile[slot][c][index*R + r] by column; no copy
+    is kept.
 
-    Storage is cut into squares of R x R bytes. Let D = W/(P*R). Square (row group Q < D of port p, column group
-    C < W/R) is entry Q of bank C xor Q of port p. The R rows of a row group therefore lie in all banks of one port at
-    one address, the R columns of a column group in D banks of every port at D different addresses, and the
-    permutation that puts them in order is the same xor of the low log2(D) index bits in both cases.
+    Storage is cut into squares of R x R bytes. Let D = W/(P*R). Square (row group Q < D of port p,
+    column group C < W/R) is entry Q of bank C xor Q of port p. The R rows of a row group therefore
+    lie in all banks of one port at one address, the R columns of a column group in D banks of every
+    port at D different addresses, and the permutation that puts them in order is the same xor of
+    the low log2(D) index bits in both cases.
 
     Parameters
     ----------
@@ -33,13 +37,15 @@ class TileBuffer(wiring.Component):
 
     Members
     -------
-    i_write_{p} : In({valid, payload: tile_write_layout}); parts of rows p*W/P .. (p+1)*W/P-1, one per cycle and port,
-        always accepted. Parts beyond the last column are dropped.
+    i_write_{p} : In({valid, payload: tile_write_layout}); parts of rows p*W/P .. (p+1)*W/P-1, one
+        per cycle and port, always accepted. Parts beyond the last column are dropped.
     i_read : In(tile_read_layout); one read per cycle, always taken.
     o_rows : Out([R][W] signed 8 bit).
 
-    Latency: LATENCY cycles from i_read to o_rows. A read sees what was written in any earlier cycle.
-    Nothing stalls: whoever fills and reads keeps account of the slots. Raises ValueError for R > 16.
+    Latency: LATENCY cycles from i_read to o_rows. A read sees what was written in any earlier
+        cycle.
+    Nothing stalls: whoever fills and reads keeps account of the slots. Raises ValueError for R >
+        16.
     """
 
     LATENCY = 4
@@ -103,7 +109,9 @@ class TileBuffer(wiring.Component):
         return m
 
     def _port(self, m: Module, port: int, address: list[Signal]) -> list[Cat]:
-        """Banks of one port with their write side; the R*R bytes that each bank reads, row by row."""
+        """Banks of one port with their write side; the R*R bytes that each bank reads, row by
+        row.
+        """
         config = self._config
         rows = config.rows
         depth = config.port_rows // rows

@@ -46,21 +46,27 @@ class LiteRegisters(wiring.Component):
 
     Parameter: config. Members
     -------
-    bus: In, LiteSignature. AW and W may come in either order; one read and one write are handled at a time.
-    step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits read 0), window_beats, watchdog: Out,
-        what the host wrote.
-    start, soft_reset, acknowledge: Out pulses of one cycle; start, done and error are ordered so that a pulse clears.
-    interrupt: Out level, enabled and (done or error), and either ready for the next doorbell or stuck.
-    busy: In, a program runs. From the cycle of `start` on the register file takes the device as busy for one cycle by
-        itself, so `busy` may follow `start` by one cycle. stuck: In, the memory leaves an ended program without answers.
-    done_set: In pulse; ignored while an error is held. error_set: In error_layout; the first one is held.
+    bus: In, LiteSignature. AW and W may come in either order; one read and one write are handled at
+    a time. step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits
+        read 0), window_beats, watchdog: Out, what the host wrote.
+    start, soft_reset, acknowledge: Out pulses of one cycle; start, done and error are ordered so
+        that a pulse clears.
+    interrupt: Out level, enabled and (done or error), and either ready for the next doorbell or
+        stuck.
+    busy: In, a program runs. From the cycle of `start` on the register file takes the device as
+        busy for one cycle by itself, so `busy` may follow `start` by one cycle. stuck: In, the
+        memory leaves an ended program without answers.
+    done_set: In pulse; ignored while an error is held. error_set: In error_layout; the first one is
+        held.
     command_index: In(32). increment_<counter>: In unsigned INCREMENT_BITS, added every cycle.
 
-    Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes other than 0b1111, a value
-    with a bit that the register does not have, anything but `control` while busy, and a `control` write with START while
-    busy or with `rows` outside 1..C or `sequences` outside 1..S; such a write changes nothing.
-    Latency: `read_latency` cycles from the AR transfer to RVALID, `write_latency` from the later of AW and W to BVALID;
-    increments reach a counter after `counter_latency` cycles. Counters are 64 bits and wrap.
+    Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes
+    other than 0b1111, a value with a bit that the register does not have, anything but `control`
+    while busy, and a `control` write with START while busy or with `rows` outside 1..C or
+    `sequences` outside 1..S; such a write changes nothing.
+    Latency: `read_latency` cycles from the AR transfer to RVALID, `write_latency` from the later of
+    AW and W to BVALID; increments reach a counter after `counter_latency` cycles. Counters are 64
+    bits and wrap.
     """
 
     read_latency = 2

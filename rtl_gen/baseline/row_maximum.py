@@ -25,7 +25,9 @@ def row_maximum_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def take_keys(left: Value, elements: int) -> tuple[Value, Value]:
-    """(visible ones of the next `elements` keys, visible keys after them) if `left` are visible from here on."""
+    """(visible ones of the next `elements` keys, visible keys after them) if `left` are visible
+    from here on.
+    """
     more = left > elements
     return Mux(more, elements, left), Mux(more, left - elements, 0)
 
@@ -39,10 +41,13 @@ class RowMaximum(wiring.Component):
 
     Members
     -------
-    i : In(word_layout). i_keys : In(stream, visible keys of a row), valid with the first word of its row, taken with the last.
-    o : Out({valid, payload: row_maximum_layout}), one cycle per row; a row without visible key counts as one key of -2^15.
+    i : In(word_layout). i_keys : In(stream, visible keys of a row), valid with the first word of
+        its row, taken with the last.
+    o : Out({valid, payload: row_maximum_layout}), one cycle per row; a row without visible key
+        counts as one key of -2^15.
 
-    Latency: `latency` cycles from a row's last word to `o`. Throughput: one word per cycle. No back-pressure. Exact.
+    Latency: `latency` cycles from a row's last word to `o`. Throughput: one word per cycle. No
+        back-pressure. Exact.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:

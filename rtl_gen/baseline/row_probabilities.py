@@ -27,21 +27,27 @@ def probability_word_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class RowProbabilities(wiring.Component):
-    """p[k] = numerics.probability(z[k], maximum) for the row's first `keys` keys, 0 for the others; total = sum of p.
+    """p[k] = numerics.probability(z[k], maximum) for the row's first `keys` keys, 0 for the others;
+    total = sum of p.
 
     Parameters
     ----------
-    config : width W, probability_bits, max_context. E = `units(config)` exponentials are computed at a time.
+    config : width W, probability_bits, max_context. E = `units(config)` exponentials are computed
+        at a time.
 
     Members
     -------
-    i_row : In(stream, row_maximum_layout), a row's from before its first word until its last one is taken.
+    i_row : In(stream, row_maximum_layout), a row's from before its first word until its last one is
+        taken.
     i : In(stream, buffered_layout), words of W/2 scores.
     i_room : In(1), whether a word that is begun will find room; o_begun : Out(1), one is.
-    o : Out({valid, payload: probability_word_layout}). o_total : Out({valid, payload: unsigned sum_bits}), once per row.
+    o : Out({valid, payload: probability_word_layout}). o_total : Out({valid, payload: unsigned
+        sum_bits}), once per row.
 
-    Latency: LATENCY cycles from the last elements of a word to `o`, `total_latency` from those of a row to `o_total`.
-    Throughput: a word in `word_cycles(config)` = W/2 / E cycles, rows back to back. Back-pressure: only before a word.
+    Latency: LATENCY cycles from the last elements of a word to `o`, `total_latency` from those of a
+        row to `o_total`.
+    Throughput: a word in `word_cycles(config)` = W/2 / E cycles, rows back to back. Back-pressure:
+        only before a word.
     """
 
     UNITS_LIMIT = 16

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a SOFTMAX command: where they are, how many words they have and how many keys they see."""
+"""Rows of a SOFTMAX command: where they are, how many words they have and how many keys they
+see.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ class _State(enum.Enum, shape=2):
 
 
 class SoftmaxRows(wiring.Component):
-    """Row r of `rows`: address = source + r*stride + 1; keys = keys(r) = command.keys + (causal ? r : 0);
-    words = 2*ceil(keys(last)/W), last = min(rows, (r div T + 1)*T) - 1 being the last row of r's group of T.
+    """Row r of `rows`: address = source + r*stride + 1; keys = keys(r) = command.keys + (causal ? r
+    : 0); words = 2*ceil(keys(last)/W), last = min(rows, (r div T + 1)*T) - 1 being the last row of
+        r's group of T.
 
     Parameters
     ----------
@@ -45,10 +48,12 @@ class SoftmaxRows(wiring.Component):
 
     Members
     -------
-    command : In(command_layout(SOFTMAX)), stable from `start` until the last row; 1 <= keys(r) <= max_context.
+    command : In(command_layout(SOFTMAX)), stable from `start` until the last row; 1 <= keys(r) <=
+        max_context.
     start : In(1), pulse while idle. o : Out(stream, softmax_row_layout), `rows` transfers.
 
-    Latency: LATENCY cycles from start to the first row. Throughput: one row per cycle, two cycles more per group.
+    Latency: LATENCY cycles from start to the first row. Throughput: one row per cycle, two cycles
+        more per group.
     """
 
     LATENCY = 3

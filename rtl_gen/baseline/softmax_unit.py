@@ -30,10 +30,12 @@ class _State(enum.Enum, shape=2):
 
 
 class SoftmaxUnit(wiring.Component):
-    """SOFTMAX: numerics.softmax_row of every row over the keys it sees, probabilities in place of the scores.
+    """SOFTMAX: numerics.softmax_row of every row over the keys it sees, probabilities in place of
+    the scores.
 
-    The first pass over a row takes its maximum, the second one the exponentials and their sum; SoftmaxRows says which words
-    and how many keys a row has. Elements are 16 bits, key k in element k from word 1 on; word 0 = {u32 total, zeros}.
+    The first pass over a row takes its maximum, the second one the exponentials and their sum;
+    SoftmaxRows says which words and how many keys a row has. Elements are 16 bits, key k in element
+    k from word 1 on; word 0 = {u32 total, zeros}.
 
     Parameters
     ----------
@@ -41,16 +43,20 @@ class SoftmaxUnit(wiring.Component):
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), SOFTMAX commands only; 1 <= keys and keys(rows - 1) <= max_context.
-    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit meanwhile.
+    i_command : In(stream, COMMAND_BITS), SOFTMAX commands only; 1 <= keys and keys(rows - 1) <=
+        max_context.
+    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit
+        meanwhile.
     o_write : client "vector" of ActivationMemory.
     busy : Out(1), from the cycle a command is offered until its last word is in memory.
 
-    A row has been read as a whole before its first word is replaced, because its maximum is needed first; rows must not
-    overlap. Words that hold no visible key are read and written like the others.
-    Latency: `busy` for words * (1 + C) + fixed_cycles(config) cycles with one row of `words` words of scores and no stalls,
-    C = RowProbabilities.word_cycles. Throughput: max(words * C, words + 1) cycles per row: exponentials, or the write port.
-    Back-pressure: reads and writes may stall at any time. Rounding: numerics.softmax_row, exactly.
+    A row has been read as a whole before its first word is replaced, because its maximum is needed
+    first; rows must not overlap. Words that hold no visible key are read and written like the
+    others.
+    Latency: `busy` for words * (1 + C) + fixed_cycles(config) cycles with one row of `words` words
+    of scores and no stalls, C = RowProbabilities.word_cycles. Throughput: max(words * C, words + 1)
+    cycles per row: exponentials, or the write port. Back-pressure: reads and writes may stall at
+        any time. Rounding: numerics.softmax_row, exactly.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -69,7 +75,9 @@ class SoftmaxUnit(wiring.Component):
 
     @staticmethod
     def fixed_cycles(config: AcceleratorConfig) -> int:
-        """Cycles of a command beside reading the words of its only row and taking their exponentials."""
+        """Cycles of a command beside reading the words of its only row and taking their
+        exponentials.
+        """
         units = RowProbabilities.units(config)
         return 23 + (config.width // 2).bit_length() - 1 + units.bit_length() - 1
 
@@ -129,7 +137,9 @@ class SoftmaxUnit(wiring.Component):
         ]
 
     def _second_pass(self, m: Module) -> Signal:
-        """Buffered words to the queues of probabilities and totals; returns the strobe that a word is written."""
+        """Buffered words to the queues of probabilities and totals; returns the strobe that a word
+        is written.
+        """
         config = self._config
         maxima = m.submodules.maxima
         m.submodules.probabilities = second = RowProbabilities(config=config)

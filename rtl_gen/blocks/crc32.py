@@ -15,7 +15,9 @@ CRC_ONES = 0xFFFFFFFF
 
 
 def _advance(state: int, data: int) -> int:
-    """Reflected CRC-32 register after the 128 bits of `data`, without initial and final inversion."""
+    """Reflected CRC-32 register after the 128 bits of `data`, without initial and final
+    inversion.
+    """
     state ^= data
     for _ in range(8 * BEAT_BYTES):
         state = (state >> 1) ^ (_POLYNOMIAL if state & 1 else 0)
@@ -23,7 +25,9 @@ def _advance(state: int, data: int) -> int:
 
 
 _COLUMNS = tuple(_advance(0, 1 << bit) for bit in range(8 * BEAT_BYTES))
-"""What each data bit adds; register bit i acts like data bit i, because the register is xored into the first bits."""
+"""What each data bit adds; register bit i acts like data bit i, because the register is xored into
+the first bits.
+"""
 
 CRC_RESIDUE = 0xDEBB20E3
 """Register after data that ends with its own CRC-32 (zlib, little-endian)."""

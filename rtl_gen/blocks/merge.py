@@ -13,8 +13,9 @@ __all__ = ["StreamMerge"]
 class StreamMerge(wiring.Component):
     """o = i_first when it is valid, else i_second, through one register.
 
-    Latency: LATENCY cycles. Throughput: one transfer per cycle. Back-pressure: ready of both inputs depends on o.ready;
-    the registered output stays stable until taken, although the choice is made anew for every transfer.
+    Latency: LATENCY cycles. Throughput: one transfer per cycle. Back-pressure: ready of both inputs
+    depends on o.ready; the registered output stays stable until taken, although the choice is made
+    anew for every transfer.
     """
 
     LATENCY = 1

@@ -21,8 +21,8 @@ class Product(wiring.Component):
 
     Members: i_a, i_b : In(unsigned); o : Out(unsigned a_bits + b_bits).
 
-    Latency: LATENCY cycles (input, product, product output, two of sums). Throughput: one product per cycle. Exact.
-    Raises ValueError for more than four partial products.
+    Latency: LATENCY cycles (input, product, product output, two of sums). Throughput: one product
+    per cycle. Exact. Raises ValueError for more than four partial products.
     """
 
     LATENCY = 5

@@ -21,9 +21,9 @@ class Queue(wiring.Component):
     o: Out stream of `shape`; the payload comes from the storage's output register.
     level: payloads held, unsigned, 0..depth.
 
-    Latency: `latency` cycles from a transfer at `i` into an empty queue to `o.valid`. Throughput: one payload per
-    cycle. Back-pressure: `i.ready` falls when full; it does not depend on `o.ready` within the cycle. ValueError for a
-    depth below 3, which could not carry one payload per cycle.
+    Latency: `latency` cycles from a transfer at `i` into an empty queue to `o.valid`. Throughput:
+    one payload per cycle. Back-pressure: `i.ready` falls when full; it does not depend on `o.ready`
+    within the cycle. ValueError for a depth below 3, which could not carry one payload per cycle.
     """
 
     latency = 2

@@ -13,9 +13,11 @@ __all__ = ["ShiftSaturate"]
 
 
 class ShiftSaturate(wiring.Component):
-    """o = saturate(i >> shift, bits), as numerics.saturate: 8 bits clamp to -127..127, others to the full range.
+    """o = saturate(i >> shift, bits), as numerics.saturate: 8 bits clamp to -127..127, others to
+    the full range.
 
-    The rounding half, 2^(shift-1), is added before: where the multiplier's adder does it for nothing.
+    The rounding half, 2^(shift-1), is added before: where the multiplier's adder does it for
+    nothing.
 
     Parameters
     ----------
@@ -23,7 +25,8 @@ class ShiftSaturate(wiring.Component):
 
     Members: i : In(signed in_bits); shift : In(6), 0..63; o : Out(signed bits).
 
-    Latency: LATENCY cycles (three of shifting, one of saturation). Throughput: one per cycle; shift may change.
+    Latency: LATENCY cycles (three of shifting, one of saturation). Throughput: one per cycle; shift
+        may change.
     """
 
     LATENCY = 4

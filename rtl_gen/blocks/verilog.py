@@ -26,9 +26,10 @@ _SHORTEST_RUN = 8
 def settle_constants(text: str) -> str:
     """Make `always @*` blocks that only assign a constant run once.
 
-    Yosys writes a constant part of a signal as `always @* x[7:4] = 4'h1;`. With nothing to be sensitive to, such a
-    block never runs in a simulator that follows IEEE 1364 (Verilator: ALWNEVER), although synthesis takes the constant.
-    Such blocks get a reference to a register that is 0 from the start, as Yosys itself does for conditional ones.
+    Yosys writes a constant part of a signal as `always @* x[7:4] = 4'h1;`. With nothing to be
+    sensitive to, such a block never runs in a simulator that follows IEEE 1364 (Verilator:
+    ALWNEVER), although synthesis takes the constant. Such blocks get a reference to a register that
+    is 0 from the start, as Yosys itself does for conditional ones.
     """
 
     def module(match: re.Match[str]) -> str:
@@ -45,7 +46,8 @@ def settle_constants(text: str) -> str:
 def fold_initial_values(text: str) -> str:
     """Write equal initial values of neighbouring memory words as one loop.
 
-    Yosys writes one assignment per word, which is most of what a simulator has to compile for a large memory.
+    Yosys writes one assignment per word, which is most of what a simulator has to compile for a
+    large memory.
     """
 
     def module(match: re.Match[str]) -> str:
@@ -88,7 +90,8 @@ def fold_initial_values(text: str) -> str:
 
 @contextmanager
 def _own_yosys() -> Iterator[None]:
-    """Have Amaranth run the Yosys that is pinned with it, whatever the environment asks for: the text depends on it.
+    """Have Amaranth run the Yosys that is pinned with it, whatever the environment asks for: the
+    text depends on it.
 
     It is run as `python -m`, which would look for modules in the working directory first.
     """

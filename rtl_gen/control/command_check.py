@@ -26,18 +26,21 @@ class Verdict(enum.Enum, shape=2):
 
 
 class CommandCheck(wiring.Component):
-    """verdict = CHECK if the CRC-32 of the command's bytes differs, else ILLEGAL if a rule of meadow.spec.ranges is broken.
+    """verdict = CHECK if the CRC-32 of the command's bytes differs, else ILLEGAL if a rule of
+    meadow.spec.ranges is broken.
 
-    Every rule is a comparison of its own, then those of an opcode are joined, then the opcodes; the CRC-32 comes beat by beat.
+    Every rule is a comparison of its own, then those of an opcode are joined, then the opcodes; the
+    CRC-32 comes beat by beat.
 
     Parameter: config. Members
     -------
-    beat: In {valid, data 128, first}, the beats of commands, one command after the other; first: of its command.
+    beat: In {valid, data 128, first}, the beats of commands, one command after the other; first: of
+        its command.
     command: In(512), the command from the cycle after its last beat on, for one cycle at least.
     verdict: Out Verdict.
 
-    Latency: `latency` cycles from a command's last beat to `verdict`, which stays until that of the next one. Throughput:
-    one beat per cycle. No back-pressure.
+    Latency: `latency` cycles from a command's last beat to `verdict`, which stays until that of the
+    next one. Throughput: one beat per cycle. No back-pressure.
     """
 
     latency = 4

@@ -26,19 +26,23 @@ _GROUP = 4
 
 
 class CommandReader(wiring.Component):
-    """Commands 0, 1, .. of `program_length` from beat `program` on, four with a read, to two streams in program order.
+    """Commands 0, 1, .. of `program_length` from beat `program` on, four with a read, to two
+    streams in program order.
 
     Parameter: config. Members
     -------
     active: In, a program runs; while it is 0, everything is forgotten.
     program, program_length: In, stable while active.
-    o_read, i_beat: descriptors and beats on port 0, always accepted: room is reserved before reading.
-    o_fetch, o_execute: Out streams of ENTRY, each with a queue of QUEUE_COMMANDS. passed, executed: In, commands that have
-        left them.
-    fault: In, READ_RESPONSE or WINDOW of a read of commands, `fault_command` is the first one of it. From there on nothing
-        is read any more, and every command is UNREAD. It comes before the beats of the read that it is about.
+    o_read, i_beat: descriptors and beats on port 0, always accepted: room is reserved before
+        reading.
+    o_fetch, o_execute: Out streams of ENTRY, each with a queue of QUEUE_COMMANDS. passed, executed:
+        In, commands that have left them.
+    fault: In, READ_RESPONSE or WINDOW of a read of commands, `fault_command` is the first one of
+        it. From there on nothing is read any more, and every command is UNREAD. It comes before the
+        beats of the read that it is about.
 
-    Latency: `latency` cycles from the last beat of a command to its being in the queues. Throughput: a command in 4 cycles.
+    Latency: `latency` cycles from the last beat of a command to its being in the queues.
+        Throughput: a command in 4 cycles.
     """
 
     latency = CommandCheck.latency

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sequencer: reads a program from DRAM and hands every command's two parts to the units, in program order."""
+"""Sequencer: reads a program from DRAM and hands every command's two parts to the units, in program
+order.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _FAULT_FIELDS = ("code", "command", "address", "port")
 
 
 def fault_candidate_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A fault of a port or a decoder: ErrorCode, index of its command, byte address and AXI port of the access.
+    """A fault of a port or a decoder: ErrorCode, index of its command, byte address and AXI port of
+    the access.
 
     of_commands: it is one of a read of commands, from `command` on.
     """
@@ -54,15 +57,18 @@ class _State(enum.Enum, shape=2):
 class Sequencer(wiring.Component):
     """Executes `program_length` commands at most, from beat `program` of the DMA window on.
 
-    Two pointers leave the commands of CommandReader in program order: the fetch pointer hands LOAD, MATMUL and ATTEND to
-    the fetch unit as early as it takes them, the execute pointer hands commands to their units once the units of `wait` are
-    idle. HOLD_FETCH: the fetch part waits until all earlier STOREs have been handed over, the storer is idle and writes are
-    answered, the execute part until the fetch part has been handed over. A command whose condition is not met passes
-    without effect and without waiting. Units get bits 8..31 of a command replaced by its index (`command_index`).
+    Two pointers leave the commands of CommandReader in program order: the fetch pointer hands LOAD,
+    MATMUL and ATTEND to the fetch unit as early as it takes them, the execute pointer hands
+    commands to their units once the units of `wait` are idle. HOLD_FETCH: the fetch part waits
+    until all earlier STOREs have been handed over, the storer is idle and writes are answered, the
+    execute part until the fetch part has been handed over. A command whose condition is not met
+    passes without effect and without waiting. Units get bits 8..31 of a command replaced by its
+    index (`command_index`).
 
-    No pointer passes a command with a fault (Verdict). When the execute pointer has come to it, and everything before it is
-    done without an error, the program ends with COMMAND_CHECK or ILLEGAL_COMMAND; likewise with the error of a read of
-    commands when it comes to the first one of the read. What lies behind END does not matter.
+    No pointer passes a command with a fault (Verdict). When the execute pointer has come to it, and
+    everything before it is done without an error, the program ends with COMMAND_CHECK or
+    ILLEGAL_COMMAND; likewise with the error of a read of commands when it comes to the first one of
+    the read. What lies behind END does not matter.
 
     Parameter: config. Members
     -------
@@ -70,21 +76,24 @@ class Sequencer(wiring.Component):
     program, program_length, outputs, watchdog: registers, stable while busy.
     o_read/i_beat: descriptors and beats of commands on port 0.
     o_fetch, o_array, o_vector, o_loader, o_storer: COMMAND_BITS streams.
-    unit_busy: Unit bits; fetch_busy: of fetch unit and decoders; writes_pending, ports_idle: of all ports.
-    i_error: fault_candidate_layout. i_outside: Unit bits of those that named a word beyond a memory; i_outside_command: the
-        command of the array that did, which may work on several.
+    unit_busy: Unit bits; fetch_busy: of fetch unit and decoders; writes_pending, ports_idle: of all
+        ports.
+    i_error: fault_candidate_layout. i_outside: Unit bits of those that named a word beyond a
+        memory; i_outside_command: the command of the array that did, which may work on several.
     progress: a beat, a word or a tile row moves, anywhere.
-    o_error: pulse with the error and the index of the command that caused it; an ACTIVATION error of a unit but the array
-        is that of the last command handed to it, a WATCHDOG error that of the last command handed over.
+    o_error: pulse with the error and the index of the command that caused it; an ACTIVATION error
+        of a unit but the array is that of the last command handed to it, a WATCHDOG error that of
+        the last command handed over.
     turn_command: index of the command that is handed over next; NO_COMMAND while there is none.
     done: pulse. busy: level. flush: ports discard until idle. unit_reset: holds all units in reset.
     stuck: level while flushing, from the time on when nothing has moved for `watchdog` cycles.
 
-    Latency: `error_latency` cycles from i_error to o_error, one more to flush. Of errors that would be reported in one cycle
-    the order is i_error, i_outside (lowest unit), commands, WATCHDOG.
-    Throughput: one command every two cycles at most. `settle_cycles` between the last activity and `done` let an accepted
-    command show in its unit's busy and an error come out of the units.
-    After an error or stop the ports finish their bursts, then the sequencer is ready for the next start.
+    Latency: `error_latency` cycles from i_error to o_error, one more to flush. Of errors that would
+    be reported in one cycle the order is i_error, i_outside (lowest unit), commands, WATCHDOG.
+    Throughput: one command every two cycles at most. `settle_cycles` between the last activity and
+    `done` let an accepted command show in its unit's busy and an error come out of the units.
+    After an error or stop the ports finish their bursts, then the sequencer is ready for the next
+    start.
     """
 
     settle_cycles = 8
@@ -209,7 +218,9 @@ class Sequencer(wiring.Component):
         return watchdog.expired
 
     def _errors(self, m: Module, settled: Signal, expired: Signal) -> Signal:
-        """The first error, if there is one; a read of commands that fails is not one before it is their turn."""
+        """The first error, if there is one; a read of commands that fails is not one before it is
+        their turn.
+        """
         fault = Signal.like(self.i_error)
         error = self.o_error
         m.d.sync += [fault.eq(self.i_error), fault.valid.eq(self.i_error.valid & self._running)]
@@ -227,7 +238,8 @@ class Sequencer(wiring.Component):
         with m.Elif(at_command & ~held.valid):
             m.d.sync += held.eq(fault)
 
-        # A command executes when all before it have left the pointer, so `_executed` is the index of what is handed over.
+        # A command executes when all before it have left the pointer, so `_executed` is the index
+        # of what is handed over.
         outside: Value = self.i_outside_command
         for bit, (unit, port) in reversed(list(enumerate(self._units.items()))):
             if unit == Unit.ARRAY:
@@ -286,8 +298,9 @@ class Sequencer(wiring.Component):
         released = Signal()  # registered: a unit's busy may depend on the valid offered to it
         held = Signal(name="fetch_held")
         finished = Signal()  # nothing beyond END is fetched
-        # STOREs that the fetch pointer has passed but the storer has not taken; below 0 where execution is ahead. It is
-        # not at a held command, so there 0 means that every earlier STORE has been handed over.
+        # STOREs that the fetch pointer has passed but the storer has not taken; below 0 where
+        # execution is ahead. It is not at a held command, so there 0 means that every earlier STORE
+        # has been handed over.
         stores = Signal(range(-QUEUE_COMMANDS, QUEUE_COMMANDS + 1))
         storing = Signal()
         stored = Signal()  # every STORE so far is in DRAM
@@ -305,7 +318,8 @@ class Sequencer(wiring.Component):
         storer_busy = (self.unit_busy & Unit.STORER.value).any()
         m.d.comb += [
             storing.eq(queue.ready & ~skips & (common.opcode == Opcode.STORE.value)),
-            # The storer is busy from the cycle of the hand-over on, so neither of the two can miss a STORE.
+            # The storer is busy from the cycle of the hand-over on, so neither of the two can miss
+            # a STORE.
             stored.eq((stores == 0) & ~storer_busy & ~self.writes_pending),
         ]
         m.d.sync += [
@@ -325,8 +339,9 @@ class Sequencer(wiring.Component):
         common = data.View(_COMMON, entry.command[: _COMMON.size])
         skips = Signal(name="execute_skips")
         good = Signal(name="execute_good")
-        # Registered, so that one cycle passes after a hand-over for the unit's busy to be seen, and because a unit's
-        # busy may depend on the valid offered to it. Only units that this pointer starts could become busy meanwhile.
+        # Registered, so that one cycle passes after a hand-over for the unit's busy to be seen, and
+        # because a unit's busy may depend on the valid offered to it. Only units that this pointer
+        # starts could become busy meanwhile.
         ready = Signal()
         finish = Signal()
         # Later STOREs must not keep the storer busy while a fetch waits for it.

@@ -13,15 +13,18 @@ __all__ = ["TileWait"]
 
 
 class TileWait(wiring.Component):
-    """o_stall = i_stall, and a cycle ago every port whose part of the next tile is missing had a beat to decode.
+    """o_stall = i_stall, and a cycle ago every port whose part of the next tile is missing had a
+    beat to decode.
 
     Members
     -------
     i_stall: the array waits for a tile (`Array.stall_tile`, one cycle late).
     i_offered_{p}: a beat of weights or K/V is offered to the decoder of port p in this cycle.
-    i_tile_done_{p}: pulse, port p has completed its part of a tile. i_tile_free: pulse, a tile is used up.
-    o_stall: combinational. While it is 1, more DRAM bandwidth would not have helped; a port that works at its peak of one
-        beat per cycle counts so too. A cycle in which the last beats are only on their way through a decoder does not.
+    i_tile_done_{p}: pulse, port p has completed its part of a tile. i_tile_free: pulse, a tile is
+        used up.
+    o_stall: combinational. While it is 1, more DRAM bandwidth would not have helped; a port that
+        works at its peak of one beat per cycle counts so too. A cycle in which the last beats are
+        only on their way through a decoder does not.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:

@@ -18,7 +18,8 @@ class Watchdog(wiring.Component):
     limit: In(32), stable while enabled; 0: never. enable, progress: In.
     expired: Out, level.
 
-    Latency: expired rises `limit + latency` cycles after the last cycle of progress and falls in the cycle after the next.
+    Latency: expired rises `limit + latency` cycles after the last cycle of progress and falls in
+        the cycle after the next.
     """
 
     latency = 1

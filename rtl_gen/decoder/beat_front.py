@@ -20,19 +20,23 @@ FRONT_JOB = data.StructLayout(
 
 
 class BeatFront(wiring.Component):
-    """Passes `beats` beats of each job, in order, and holds back what follows a weight stream until it is released.
+    """Passes `beats` beats of each job, in order, and holds back what follows a weight stream until
+    it is released.
 
     Members
     -------
-    i_job: In stream of FRONT_JOB. i_beat: In stream of 128 bits; o_beat: Out stream of 128 bits, the same beats.
-    exhausted: Out, all beats of the weight stream have passed. release: In pulse, while `exhausted`: go on behind it.
-    checked: Out, the beat at o_beat is transferred and belongs to a weight stream; checked_first, checked_last: Out,
-        with it, the first and the last of the stream. command: Out, index of the job's command.
+    i_job: In stream of FRONT_JOB. i_beat: In stream of 128 bits; o_beat: Out stream of 128 bits,
+        the same beats.
+    exhausted: Out, all beats of the weight stream have passed. release: In pulse, while
+        `exhausted`: go on behind it.
+    checked: Out, the beat at o_beat is transferred and belongs to a weight stream; checked_first,
+        checked_last: Out, with it, the first and the last of the stream. command: Out, index of the
+            job's command.
     drop: In, no job is taken and beats are accepted and not passed on.
 
-    Latency: 0, i_beat to o_beat is combinational behind registered gates; a job's first beat passes `latency` cycles
-    after the job was taken. Throughput: one beat per cycle; what follows a cache job does so without a gap. A stream
-    without beats is exhausted at once.
+    Latency: 0, i_beat to o_beat is combinational behind registered gates; a job's first beat passes
+    `latency` cycles after the job was taken. Throughput: one beat per cycle; what follows a cache
+    job does so without a gap. A stream without beats is exhausted at once.
     """
 
     latency = 1

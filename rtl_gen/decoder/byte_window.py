@@ -16,7 +16,9 @@ __all__ = ["ANY_BYTE_STEP", "RING_BEATS", "ByteWindow"]
 RING_BEATS = 4
 """A step of STEP_BYTES that begins at any word of a beat just fits."""
 ANY_BYTE_STEP = 36
-"""Bytes of `data` that are right at any offset (dictionary); those behind only if the offset is a whole word (rice)."""
+"""Bytes of `data` that are right at any offset (dictionary); those behind only if the offset is a
+whole word (rice).
+"""
 
 _WORD = 8 * WORD_BYTES
 _WORDS = STEP_BYTES // WORD_BYTES
@@ -33,20 +35,22 @@ def _choose(index: Value, options: list[Value]) -> Value:
 class ByteWindow(wiring.Component):
     """A ring of RING_BEATS beats, from whose head any number of bytes is taken per cycle.
 
-    held' = held + push - ((offset + take) >> 4), available' = available + 16*push - take; the bytes at the head are
-    aligned in two registered stages, first by whole beats, then by words and bytes.
+    held' = held + push - ((offset + take) >> 4), available' = available + 16*push - take; the bytes
+    at the head are aligned in two registered stages, first by whole beats, then by words and bytes.
 
     Members
     -------
     i_beat: In stream of 128 bits, byte 0 lowest.
-    take: In, bytes that leave in this cycle, at most `available`. A step longer than ANY_BYTE_STEP starts at a word.
+    take: In, bytes that leave in this cycle, at most `available`. A step longer than ANY_BYTE_STEP
+        starts at a word.
     available: Out, unsigned 0..64, bytes held. offset: Out(4), place of the head in its beat.
     head: Out(128), the beat of the head as it came, right while available > 0.
-    data: Out(8*STEP_BYTES): the bytes at the head `latency` cycles ago, first lowest; those that were not available
-        then are arbitrary.
+    data: Out(8*STEP_BYTES): the bytes at the head `latency` cycles ago, first lowest; those that
+        were not available then are arbitrary.
 
-    Latency: a beat is available in the cycle after its transfer; `latency` cycles from take to data. Throughput: a beat
-    in and a take per cycle. Back-pressure: i_beat.ready is a function of registers; it falls while the ring is full.
+    Latency: a beat is available in the cycle after its transfer; `latency` cycles from take to
+    data. Throughput: a beat in and a take per cycle. Back-pressure: i_beat.ready is a function of
+    registers; it falls while the ring is full.
     """
 
     latency = 2

@@ -16,14 +16,17 @@ __all__ = ["StreamChecksum"]
 class StreamChecksum(wiring.Component):
     """Compares the CRC-32 (zlib) of a run of beats with the expected value.
 
-    state' = A*(state + data[0:32]) + B*data[32:128] over GF(2), a two-stage XOR network generated from the polynomial.
+    state' = A*(state + data[0:32]) + B*data[32:128] over GF(2), a two-stage XOR network generated
+    from the polynomial.
 
     Members
     -------
-    valid, data: In, the next beat (128 bits, byte 0 lowest). first: In, with it, starts a run: the last four bytes of this
-    beat are the expected value and count as 0. last: In, ends the run. mismatch: Out pulse.
+    valid, data: In, the next beat (128 bits, byte 0 lowest). first: In, with it, starts a run: the
+    last four bytes of this beat are the expected value and count as 0. last: In, ends the run.
+    mismatch: Out pulse.
 
-    Latency: `latency` cycles from the last beat to `mismatch`. Throughput: one beat per cycle, no back-pressure.
+    Latency: `latency` cycles from the last beat to `mismatch`. Throughput: one beat per cycle, no
+        back-pressure.
     """
 
     latency = 3

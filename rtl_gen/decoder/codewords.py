@@ -29,8 +29,8 @@ QUOTIENTS = data.ArrayLayout(QUOTIENT_BITS, RUN_WEIGHTS)
 class Codewords(wiring.Component):
     """quotient[i] = zeros between ones i-1 and i of a run.
 
-    Masks what is behind the run, counts ones up to each nibble, so finds the nibble and the place of each, and subtracts
-    neighbours.
+    Masks what is behind the run, counts ones up to each nibble, so finds the nibble and the place
+    of each, and subtracts neighbours.
 
     Members
     -------
@@ -69,7 +69,8 @@ class Codewords(wiring.Component):
         ]
         for index, count in enumerate(counts):
             m.d.sync += count.eq(count_ones(nibbles(Cat(masked))[index]))
-        # Stage 2: before[n], ones in front of nibble n; RUN_WEIGHTS are 0 in it. past[i][n]: one i is in front of it.
+        # Stage 2: before[n], ones in front of nibble n; RUN_WEIGHTS are 0 in it. past[i][n]: one i
+        # is in front of it.
         before = [Const(0, RANK_BITS), *prefix_ranks(m, counts, "before")]
         past = [Signal(span, name=f"past{i}", reset_less=True) for i in range(RUN_WEIGHTS - 1)]
         for number, row in enumerate(past):
@@ -113,7 +114,9 @@ def _choose(entries: list[Signal], select: Value) -> Value:
 
 
 def _place(entry: int, number: int) -> int:
-    """Place of one `number` of a run in a nibble (low 4 bits) with entry >> 4 ones modulo 4 in front of it."""
+    """Place of one `number` of a run in a nibble (low 4 bits) with entry >> 4 ones modulo 4 in
+    front of it.
+    """
     ones = [place for place in range(NIBBLE_BITS) if entry >> place & 1]
     index = (number - (entry >> NIBBLE_BITS)) % 4
     return ones[index] if index < len(ones) else 0

@@ -29,35 +29,42 @@ __all__ = ["Decoder"]
 _JOBS = 8
 _PARTS = 32
 _RESERVED = 28
-"""The queue of parts refuses nothing up to here, however its storage and its output register share them."""
+"""The queue of parts refuses nothing up to here, however its storage and its output register share
+them.
+"""
 
 
 class Decoder(wiring.Component):
-    """Turns a port's WEIGHTS and KV beats into writes, as the fill jobs say. Formats: meadow.spec.streams.
+    """Turns a port's WEIGHTS and KV beats into writes, as the fill jobs say. Formats:
+    meadow.spec.streams.
 
-    BeatFront counts the beats of each job, StreamChecksum checks those of a weight stream, ByteWindow aligns bytes,
-    StreamReader parses what is in whole beats, StepIssue cuts packed payload into steps of 32 weights,
-    DictionaryUnpacker and RiceUnpacker unpack them, TileWriter places them.
+    BeatFront counts the beats of each job, StreamChecksum checks those of a weight stream,
+    ByteWindow aligns bytes, StreamReader parses what is in whole beats, StepIssue cuts packed
+    payload into steps of 32 weights, DictionaryUnpacker and RiceUnpacker unpack them, TileWriter
+    places them.
 
     Parameter: config. Members
     -------
     i_fill: In stream of FILL_JOB. i_beat: In stream of 128 bits, the beats of the jobs in order.
-    o_tile: Out {valid, payload: tile_write_layout}. o_tile_done: Out pulse, this port's part of a tile is complete
-        (with its last write). i_tile_free: In pulse, adds a credit to the two there are at first; a tile takes one
-        with its first write, a cache tile without rows with its done.
+    o_tile: Out {valid, payload: tile_write_layout}. o_tile_done: Out pulse, this port's part of a
+        tile is complete (with its last write). i_tile_free: In pulse, adds a credit to the two
+        there are at first; a tile takes one with its first write, a cache tile without rows with
+        its done.
     o_parameter, o_parameter_done, i_parameter_free: the same for slice headers, beat by beat.
     o_tile_command, o_parameter_command: Out(INDEX_BITS), with a write, index of its command.
-    error: Out pulse, registers.ErrorCode.STREAM: a bad preamble (see PreambleCheck), an index not below `entries`, 8
-        codewords of a sub-stream that do not end within 32 bits, a stream that needs more or fewer beats than its job
-        has, or a CRC-32 mismatch. There is one pulse; from then on beats are dropped and no job is taken until reset.
-        Data written meanwhile is not taken back.
+    error: Out pulse, registers.ErrorCode.STREAM: a bad preamble (see PreambleCheck), an index not
+        below `entries`, 8 codewords of a sub-stream that do not end within 32 bits, a stream that
+        needs more or fewer beats than its job has, or a CRC-32 mismatch. There is one pulse; from
+        then on beats are dropped and no job is taken until reset. Data written meanwhile is not
+        taken back.
     error_command: Out, with `error`, index of the command whose stream is wrong.
     busy: Out, a job is queued or not completely written; stays 1 after an error.
 
-    Latency: `raw_latency` cycles from a raw or K/V beat to its write, `dictionary_latency` and `rice_latency` from the
-    beat that completes the first step of a slice. Throughput: a beat or a step of 32 weights per cycle, whatever is less,
-    and what TileWriter writes. Back-pressure: i_beat waits for credits once the queue of parts is full, and at the end
-    of a weight stream until that is read.
+    Latency: `raw_latency` cycles from a raw or K/V beat to its write, `dictionary_latency` and
+    `rice_latency` from the beat that completes the first step of a slice. Throughput: a beat or a
+    step of 32 weights per cycle, whatever is less, and what TileWriter writes. Back-pressure:
+    i_beat waits for credits once the queue of parts is full, and at the end of a weight stream
+    until that is read.
     """
 
     raw_latency = 1 + Queue.latency + TileWriter.latency
@@ -116,8 +123,8 @@ class Decoder(wiring.Component):
             steps.stop.eq(failed),
         ]
         m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
-        # Unpackers are idle before the reader begins the next stream, but a checksum has its own pace: the reader may
-        # still be at the stream before, or already at the one behind.
+        # Unpackers are idle before the reader begins the next stream, but a checksum has its own
+        # pace: the reader may still be at the stream before, or already at the one behind.
         by_checksum = Signal()
         summed = delayed(m, front.command, StreamChecksum.latency + 1, "summed_command")
         m.d.sync += by_checksum.eq(~broken)
@@ -201,7 +208,9 @@ class Decoder(wiring.Component):
         return [queue.level for queue in queues]
 
     def _parts(self, m: Module, reader, steps, dictionary, rice, parts: Queue) -> Signal:
-        """Places in the queue of parts are reserved when a step is issued, because nothing behind it can wait."""
+        """Places in the queue of parts are reserved when a step is issued, because nothing behind
+        it can wait.
+        """
         reserved = Signal(range(_PARTS))
         flying = Signal(range(_PARTS))
         unpacked = Signal()

@@ -26,21 +26,25 @@ _PAIRS = STEP_WEIGHTS // 2
 
 
 class DictionaryUnpacker(wiring.Component):
-    """Looks up the indices of a step: weights[chunk*i + j] = table[index i][j], index i of packet i div PACKET_IDS.
+    """Looks up the indices of a step: weights[chunk*i + j] = table[index i][j], index i of packet i
+    div PACKET_IDS.
 
-    Packets follow the mode word, if there is one, without gaps; PACKET_IDS indices of n bits are n bytes, so they begin
-    at bytes. Of chunk 1 there are WIDTHS packets of indices of 8 bits at most, each looked up in a LUT RAM of its own (256
-    weights). Of chunk 2 there are half as many, whose indices are looked up in 8 copies of a true dual-port block RAM: 16
-    of dictionary_entries * 16 bits, for 4096 entries 2 RAMB36 a copy, 16 in all. Both tables are always written.
+    Packets follow the mode word, if there is one, without gaps; PACKET_IDS indices of n bits are n
+    bytes, so they begin at bytes. Of chunk 1 there are WIDTHS packets of indices of 8 bits at most,
+    each looked up in a LUT RAM of its own (256 weights). Of chunk 2 there are half as many, whose
+    indices are looked up in 8 copies of a true dual-port block RAM: 16 of dictionary_entries * 16
+    bits, for 4096 entries 2 RAMB36 a copy, 16 in all. Both tables are always written.
 
     Parameter: config. Members
     -------
-    step: In STEP, widths: index bits of its packets. chunk2: In, 2 weights per index instead of 1; entries:
-        In(13), 1..min(dictionary_entries, 256**chunk); both stable from the first step of a stream to its last part.
-    table: In {valid, row, data}: writes ROW_ENTRIES entries of 16 bits (a chunk-1 entry in the low byte); the last one
-        before the first step, and not before the last part of the stream before.
-    part: Out UNPACKED, `latency` cycles after its step. bad_index: Out pulse, `bad_latency` cycles after the step: an
-        index is not below `entries`; its weights are unspecified.
+    step: In STEP, widths: index bits of its packets. chunk2: In, 2 weights per index instead of 1;
+        entries: In(13), 1..min(dictionary_entries, 256**chunk); both stable from the first step of
+            a stream to its last part.
+    table: In {valid, row, data}: writes ROW_ENTRIES entries of 16 bits (a chunk-1 entry in the low
+        byte); the last one before the first step, and not before the last part of the stream
+        before.
+    part: Out UNPACKED, `latency` cycles after its step. bad_index: Out pulse, `bad_latency` cycles
+        after the step: an index is not below `entries`; its weights are unspecified.
 
     Throughput: a step per cycle, no back-pressure.
     """
@@ -85,7 +89,8 @@ class DictionaryUnpacker(wiring.Component):
         """Index i of packet p at PACKET_IDS*p + i, from registers 3 cycles after the step."""
         step = self.step
         half = WIDTHS // 2
-        # Cycle 0: where packets begin. Those behind the first half are of chunk 1 and so have narrow indices.
+        # Cycle 0: where packets begin. Those behind the first half are of chunk 1 and so have
+        # narrow indices.
         content = Signal(8 * STEP_WEIGHTS, reset_less=True)
         m.d.sync += content.eq(Mux(step.mode_word, step.data[8 * WORD_BYTES :], step.data))
         start: Value = Const(0, 1)

@@ -33,21 +33,25 @@ def steps_bits(config: AcceleratorConfig) -> int:
 class ModeWords(wiring.Component):
     """Shifts the modes out of a word, step by step, and says which steps bring the next word.
 
-    A step has 4 groups (dictionary, chunk 1), 2 (chunk 2) or half a group (rice). A word is asked for in the first step
-    of the word before, if the slice has more steps than that word's; at most one is on its way or waiting.
+    A step has 4 groups (dictionary, chunk 1), 2 (chunk 2) or half a group (rice). A word is asked
+    for in the first step of the word before, if the slice has more steps than that word's; at most
+    one is on its way or waiting.
 
     Parameter: config. Members
     -------
-    open: In pulse, a slice of `steps`: In(steps_bits(config)), >= 1, begins with the modes `first`: In(32).
-    rice, chunk2, fixed: In, stable from `open` to the last step. fixed: every mode is 0 and no word is asked for.
-    valid: Out, the members that follow are right. modes: Out(8), mode i of the step's groups at bit 2*i. half: Out, rice:
-        second step of its group. last: Out, last step of the slice. due: Out, the step brings a mode word.
+    open: In pulse, a slice of `steps`: In(steps_bits(config)), >= 1, begins with the modes `first`:
+        In(32).
+    rice, chunk2, fixed: In, stable from `open` to the last step. fixed: every mode is 0 and no word
+        is asked for.
+    valid: Out, the members that follow are right. modes: Out(8), mode i of the step's groups at bit
+        2*i. half: Out, rice: second step of its group. last: Out, last step of the slice. due: Out,
+        the step brings a mode word.
     next: In pulse, only while `valid`: go on to the next step.
     word: In {valid, data 32}: the word that a step brought.
     clear: In, forget the slice.
 
-    Latency: `latency` cycle from open, next or word to the outputs. Throughput: a step per cycle, if a word comes within
-    the steps of the word before it.
+    Latency: `latency` cycle from open, next or word to the outputs. Throughput: a step per cycle,
+    if a word comes within the steps of the word before it.
     """
 
     latency = 1

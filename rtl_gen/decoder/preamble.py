@@ -30,9 +30,10 @@ class PreambleCheck(wiring.Component):
 
     Parameter: config. Members
     -------
-    preamble: In PREAMBLE. wrong: Out, `latency` cycles later: unknown codec, reserved bits; dictionary: chunk other than
-        1 or 2, no entries or more than the table or the chunk has, a width above 12, or above 8 with chunk 1; rice: `fixed`, or a
-        width that is neither 0..6 nor 8. `weights` and the checksum are not looked at here.
+    preamble: In PREAMBLE. wrong: Out, `latency` cycles later: unknown codec, reserved bits;
+        dictionary: chunk other than 1 or 2, no entries or more than the table or the chunk has, a
+        width above 12, or above 8 with chunk 1; rice: `fixed`, or a width that is neither 0..6 nor
+        8. `weights` and the checksum are not looked at here.
     """
 
     latency = 2

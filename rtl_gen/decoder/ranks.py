@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ones of bit strings, counted modulo the codewords of a run.
 
-Every one of a rice sub-stream ends a codeword and a run has RUN_WEIGHTS of them, so that the number of ones before a one,
-modulo RUN_WEIGHTS, says which weight of its run it ends, wherever the run begins.
+Every one of a rice sub-stream ends a codeword and a run has RUN_WEIGHTS of them, so that the number
+of ones before a one, modulo RUN_WEIGHTS, says which weight of its run it ends, wherever the run
+begins.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def nibbles(bits: Value) -> list[Value]:
 
 
 def lookup(table: Sequence[int], index: Value) -> Value:
-    """table[index] for an index of few bits, as plain logic: a LUT a bit, where comparing or adding makes carry chains."""
+    """table[index] for an index of few bits, as plain logic: a LUT a bit, where comparing or adding
+    makes carry chains.
+    """
     columns = []
     for bit in range(max(1, max(table).bit_length())):
         column = sum((entry >> bit & 1) << place for place, entry in enumerate(table))
@@ -48,7 +51,9 @@ def count_ones(bits: Value) -> Value:
 
 
 def add_narrow(a: Value, b: Value) -> Value:
-    """a + b of RANK_BITS bits each, with the carry as the highest bit: a LUT a bit, no carry chain."""
+    """a + b of RANK_BITS bits each, with the carry as the highest bit: a LUT a bit, no carry
+    chain.
+    """
     carry = Const(0, 1)
     total = []
     for bit in range(RANK_BITS):
@@ -58,7 +63,9 @@ def add_narrow(a: Value, b: Value) -> Value:
 
 
 def prefix_ranks(m: Module, counts: Sequence[Value], name: str) -> list[Value]:
-    """result[i] = counts[0] + ... + counts[i] modulo RUN_WEIGHTS, in ceil(log2(len(counts))) levels of adders."""
+    """result[i] = counts[0] + ... + counts[i] modulo RUN_WEIGHTS, in ceil(log2(len(counts))) levels
+    of adders.
+    """
     sums: list[Value] = [rank_of(count) for count in counts]
     span = 1
     while span < len(sums):

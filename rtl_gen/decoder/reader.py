@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a port's jobs: what is in whole beats itself, the packed payload of a slice through StepIssue."""
+"""Reads a port's jobs: what is in whole beats itself, the packed payload of a slice through
+StepIssue.
+"""
 
 from __future__ import annotations
 
@@ -27,27 +29,33 @@ _BITS = 8 * BEAT_BYTES
 class StreamReader(wiring.Component):
     """Parses beats as meadow.spec.streams says, one job after the other.
 
-    Preamble, table, primer, headers, raw payload and K/V rows are read beat by beat at the head of the byte window; of
-    other payload StepIssue takes the steps. What is left of the last beat of a slice is skipped.
+    Preamble, table, primer, headers, raw payload and K/V rows are read beat by beat at the head of
+    the byte window; of other payload StepIssue takes the steps. What is left of the last beat of a
+    slice is skipped.
 
     Parameter: config. Members
     -------
     i_job: In stream of FILL_JOB.
-    head, available, offset: In, take: Out, of the byte window. exhausted: In, release: Out pulse, of the beat front.
-    room: In, a part more may leave. idle: In, no step is on its way through an unpacker; jobs start only then.
+    head, available, offset: In, take: Out, of the byte window. exhausted: In, release: Out pulse,
+        of the beat front.
+    room: In, a part more may leave. idle: In, no step is on its way through an unpacker; jobs start
+        only then.
     stop: In, an error: nothing more is read until reset.
-    part: Out {valid, data 128}, a plain beat. table: Out {valid, row, data}, ROW_ENTRIES entries of 16 bits, a chunk-1 entry
-        in the low byte; prime: Out PRIME. chunk2, rice, fixed, widths, entries: Out, of the preamble, stable until the next.
+    part: Out {valid, data 128}, a plain beat. table: Out {valid, row, data}, ROW_ENTRIES entries of
+        16 bits, a chunk-1 entry in the low byte; prime: Out PRIME. chunk2, rice, fixed, widths,
+        entries: Out, of the preamble, stable until the next.
     start: Out pulse, steps: Out, steps_done: In pulse: see StepIssue.
-    o_parameter: Out {valid, payload: parameter_write_layout}; o_parameter_done: Out pulse with a header's last beat;
-        i_parameter_free: In pulse; SLOTS headers may be written at first.
-    error: Out, while there is a wrong preamble (see PreambleCheck), a beat less than the job needs, or bytes behind its end.
-    command: Out, from the cycle after a stream's first beat, or an error instead of it, until that of the next: the index
-        of its command.
+    o_parameter: Out {valid, payload: parameter_write_layout}; o_parameter_done: Out pulse with a
+        header's last beat; i_parameter_free: In pulse; SLOTS headers may be written at first.
+    error: Out, while there is a wrong preamble (see PreambleCheck), a beat less than the job needs,
+        or bytes behind its end.
+    command: Out, from the cycle after a stream's first beat, or an error instead of it, until that
+        of the next: the index of its command.
     busy: Out, a job is being read.
 
-    Throughput: a plain beat per cycle; a table beat of chunk 2 takes 2 cycles, of chunk 1 4 cycles; K/V jobs follow each
-    other without a gap, 3 cycles are lost behind a preamble. Back-pressure through `room` and i_parameter_free.
+    Throughput: a plain beat per cycle; a table beat of chunk 2 takes 2 cycles, of chunk 1 4 cycles;
+    K/V jobs follow each other without a gap, 3 cycles are lost behind a preamble. Back-pressure
+    through `room` and i_parameter_free.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:

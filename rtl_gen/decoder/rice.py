@@ -30,23 +30,29 @@ _LITERAL_CODE = MAX_QUOTIENT_BITS + 1
 
 
 class RiceUnpacker(wiring.Component):
-    """weight = z >> 1 for even z, else ~(z >> 1); z = (quotient << k | low bits) mod 256, LITERAL: 8 low bits.
+    """weight = z >> 1 for even z, else ~(z >> 1); z = (quotient << k | low bits) mod 256, LITERAL:
+    8 low bits.
 
-    A quotient comes from a sub-stream (SubStreamPair, Codewords), at its issue already; the low bits from the step.
+    A quotient comes from a sub-stream (SubStreamPair, Codewords), at its issue already; the low
+    bits from the step.
 
     Members
     -------
-    prime: In PRIME, at most a beat per cycle, in the order of the sub-streams: beat c + 4 comes 4 cycles after beat c or
-        later. Not while steps are on their way. The first step is issued 2 cycles after the last beat or later.
+    prime: In PRIME, at most a beat per cycle, in the order of the sub-streams: beat c + 4 comes 4
+        cycles after beat c or later. Not while steps are on their way. The first step is issued 2
+        cycles after the last beat or later.
     issue: In ISSUE. The halves alternate; two steps of one half are issued 2 cycles apart or more.
-    need: Out(8), registers, bit 4*h + i: sub-stream i of half h has finished a word since its last step: it is right
-        `need_latency` cycles after the issue of that step, and its word is to be in the half's next step.
-    step: In STEP of an issue, `step_delay` cycles after it. widths[0]: k, 0..MAX_QUOTIENT_BITS or LITERAL.
+    need: Out(8), registers, bit 4*h + i: sub-stream i of half h has finished a word since its last
+        step: it is right `need_latency` cycles after the issue of that step, and its word is to be
+            in the half's next step.
+    step: In STEP of an issue, `step_delay` cycles after it. widths[0]: k, 0..MAX_QUOTIENT_BITS or
+        LITERAL.
     part: Out UNPACKED, `latency` cycles after the step.
-    bad: Out pulse, `bad_latency` cycles after the issue: no run ends within RUN_BITS bits of a sub-stream. What comes
-        after it is unspecified until all sub-streams are primed.
+    bad: Out pulse, `bad_latency` cycles after the issue: no run ends within RUN_BITS bits of a
+        sub-stream. What comes after it is unspecified until all sub-streams are primed.
 
-    Throughput: a step per cycle, constant latency, no back-pressure. Sub-streams keep their place from slice to slice.
+    Throughput: a step per cycle, constant latency, no back-pressure. Sub-streams keep their place
+        from slice to slice.
     """
 
     step_delay = 2

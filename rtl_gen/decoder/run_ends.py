@@ -26,7 +26,9 @@ STREAM_WORD = data.StructLayout({"valid": 1, "half": 1, "first": 1, "data": _WOR
 """The next word of one of two sub-streams; `first`: its first one."""
 
 END = data.StructLayout({"any": 1, "place": RANK_BITS})
-"""Of a byte: whether a run ends in it (only one can: a run has at least 8 bits), and with which bit."""
+"""Of a byte: whether a run ends in it (only one can: a run has at least 8 bits), and with which
+bit.
+"""
 
 MARKED_WORD = data.StructLayout(
     {
@@ -42,11 +44,13 @@ MARKED_WORD = data.StructLayout(
 class RunEnds(wiring.Component):
     """Marks every RUN_WEIGHTS-th one of two sub-streams, as their words arrive.
 
-    Where runs end does not depend on the steps that consume them, so that a step only has to look for the next mark.
+    Where runs end does not depend on the steps that consume them, so that a step only has to look
+    for the next mark.
 
     Members
     -------
-    word: In STREAM_WORD, in any order of the two. marked: Out MARKED_WORD, from registers through about 5 levels of logic.
+    word: In STREAM_WORD, in any order of the two. marked: Out MARKED_WORD, from registers through
+        about 5 levels of logic.
 
     Latency: `latency` cycle. Throughput: one word per cycle, no back-pressure.
     """
@@ -79,8 +83,8 @@ class RunEnds(wiring.Component):
             for nibble in (2 * index, 2 * index + 1):
                 part = nibbles(word.data)[nibble]
                 rank = before[nibble]
-                # The run ends here, at the one before which RUN_WEIGHTS - 1 are counted: among those in front of
-                # it in the nibble are 7 - rank, of which two bits are enough.
+                # The run ends here, at the one before which RUN_WEIGHTS - 1 are counted: among
+                # those in front of it in the nibble are 7 - rank, of which two bits are enough.
                 hits.append(add_narrow(rank, rank_of(counts[nibble]))[RANK_BITS])
                 found = [part[i] & (count_ones(part[:i]) == ~rank[:2]) for i in range(NIBBLE_BITS)]
                 places.append(Cat(found[1] | found[3], found[2] | found[3]))
@@ -93,7 +97,8 @@ class RunEnds(wiring.Component):
     def _before(self, m: Module, word: data.View, counts: list[Signal]) -> list[Value]:
         """Rank of each nibble's first bit in `word`."""
         following = self.word
-        # `rank` is at the beginning of the present word, `other` at the end of what the other sub-stream has.
+        # `rank` is at the beginning of the present word, `other` at the end of what the other
+        # sub-stream has.
         rank = Signal(RANK_BITS)
         other = Signal(RANK_BITS)
         after = Signal(RANK_BITS)

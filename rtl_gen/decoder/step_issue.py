@@ -16,7 +16,9 @@ from rtl_gen.interfaces.tile import REFILLS, STEP, STEP_BYTES, WIDTHS
 __all__ = ["ISSUE", "StepIssue"]
 
 ISSUE = data.StructLayout({"valid": 1, "half": 1, "literal": 1})
-"""A step is taken in this cycle; rice: which half of its group it is, and whether it has no quotients."""
+"""A step is taken in this cycle; rice: which half of its group it is, and whether it has no
+quotients.
+"""
 
 _WORD = 8 * WORD_BYTES
 _WIDTHS = data.ArrayLayout(4, WIDTHS)
@@ -30,23 +32,29 @@ def _ones(bits: Value) -> Value:
 class StepIssue(wiring.Component):
     """Takes the steps of one slice out of the byte window, as meadow.spec.streams defines them.
 
-    bytes = 4 * (refill words, rice) + 4 * (mode word due) + (rice: 4*k; dictionary: widths of the step's packets). All but
-    the refills is in a register when the step may be issued; a mode word is back before the steps that need it.
+    bytes = 4 * (refill words, rice) + 4 * (mode word due) + (rice: 4*k; dictionary: widths of the
+    step's packets). All but the refills is in a register when the step may be issued; a mode word
+    is back before the steps that need it.
 
     Parameter: config. Members
     -------
-    start: In pulse; the head of the window is then the payload of a slice, at the beginning of a beat.
-    steps: In(steps_bits(config)), >= 1, steps of the slice; rice, chunk2, fixed: In; widths: In, 4 x 4 bits, by mode: of
-        the preamble; chunk2 means nothing with rice, and rice is never fixed. All stable from `start` to `done`: Out pulse, the last step is issued.
-    head, available, data: In, take: Out, of the byte window; take is 0 before `start` and after `done`.
-    exhausted: In, the window gets no more bytes. underrun: Out, the step is longer than what the window still has.
+    start: In pulse; the head of the window is then the payload of a slice, at the beginning of a
+        beat.
+    steps: In(steps_bits(config)), >= 1, steps of the slice; rice, chunk2, fixed: In; widths: In, 4
+        x 4 bits, by mode: of the preamble; chunk2 means nothing with rice, and rice is never fixed.
+            All stable from `start` to `done`: Out pulse, the last step is issued.
+    head, available, data: In, take: Out, of the byte window; take is 0 before `start` and after
+        `done`.
+    exhausted: In, the window gets no more bytes. underrun: Out, the step is longer than what the
+        window still has.
     stop: In, ends the slice at once.
-    room: In, the weights of one more step have a place. need: In(8), bit 4*h + i: sub-stream i of half h has finished a
-        word since its last step; right from the second cycle after a step of that half on.
+    room: In, the weights of one more step have a place. need: In(8), bit 4*h + i: sub-stream i of
+        half h has finished a word since its last step; right from the second cycle after a step of
+        that half on.
     issue: Out ISSUE. step: Out STEP, `latency` cycles later.
 
-    Latency: `start_latency` cycles from start to the first issue. Throughput: a step per cycle. No back-pressure behind
-    the issue.
+    Latency: `start_latency` cycles from start to the first issue. Throughput: a step per cycle. No
+    back-pressure behind the issue.
     """
 
     latency = ByteWindow.latency

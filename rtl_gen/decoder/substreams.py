@@ -24,28 +24,34 @@ HALF_PRIME = data.StructLayout({"valid": 1, "half": 1, "data": 8 * BEAT_BYTES})
 HALF_REFILL = data.StructLayout({"valid": 1, "half": 1, "data": _WORD_BITS})
 
 RUN = data.StructLayout({"bits": RUN_BITS, "last": _PLACE_BITS})
-"""The bits of a run, first lowest, and the place of its last one; bits above `last` are of later runs."""
+"""The bits of a run, first lowest, and the place of its last one; bits above `last` are of later
+runs.
+"""
 
 
 class SubStreamPair(wiring.Component):
     """Sub-stream i of the first half of the groups and sub-stream i of the second.
 
-    Each has a ring of PRIMER_WORDS words with the marks of RunEnds, in a LUT RAM of even and one of odd words, and `last`,
-    the place of the last bit that was consumed. A step of half h:
+    Each has a ring of PRIMER_WORDS words with the marks of RunEnds, in a LUT RAM of even and one of
+    odd words, and `last`, the place of the last bit that was consumed. A step of half h:
 
         cycle 0: read the word of `last` and the next one; drop the marks up to `last`
-        cycle 1: last' = the first mark that is left: right in cycle 2, as is need[h] = a word is finished
+        cycle 1: last' = the first mark that is left: right in cycle 2, as is need[h] = a word is
+            finished
         cycles 1, 2: rotate the bits behind `last` to the bottom: the run is there in cycle 3
 
     Members
     -------
-    prime: In HALF_PRIME, the first PRIMER_WORDS words of a sub-stream; it starts again. A beat every PRIMER_WORDS cycles;
-        the first step is PRIMER_WORDS - 2 cycles later or more.
-    issue: In ISSUE, a step; one of the same half 2 cycles later or more. literal: the step takes no run.
-    refill: In HALF_REFILL, the word behind those of the ring; a step may need it `refill_latency` cycles later.
-    need: Out(2), registers, bit h: the last step of half h has finished a word, which is to be refilled.
-    run: Out RUN, `latency` cycles after the issue. bad: Out pulse with it: no run ends in its RUN_BITS bits; from then on
-        the sub-stream is unspecified until it is primed.
+    prime: In HALF_PRIME, the first PRIMER_WORDS words of a sub-stream; it starts again. A beat
+        every PRIMER_WORDS cycles; the first step is PRIMER_WORDS - 2 cycles later or more.
+    issue: In ISSUE, a step; one of the same half 2 cycles later or more. literal: the step takes no
+        run.
+    refill: In HALF_REFILL, the word behind those of the ring; a step may need it `refill_latency`
+        cycles later.
+    need: Out(2), registers, bit h: the last step of half h has finished a word, which is to be
+        refilled.
+    run: Out RUN, `latency` cycles after the issue. bad: Out pulse with it: no run ends in its
+        RUN_BITS bits; from then on the sub-stream is unspecified until it is primed.
 
     Throughput: a step per cycle, the halves alternating; no back-pressure.
     """
@@ -69,7 +75,8 @@ class SubStreamPair(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         half = self.issue.half
-        # `last` of each half: word of the ring, bit of the word. At first it is the bit before the first one.
+        # `last` of each half: word of the ring, bit of the word. At first it is the bit before the
+        # first one.
         words = [Signal(2, init=PRIMER_WORDS - 1, name=f"word{h}") for h in range(2)]
         places = [Signal(_PLACE_BITS, init=_WORD_BITS - 1, name=f"place{h}") for h in range(2)]
         word, place = Mux(half, words[1], words[0]), Mux(half, places[1], places[0])
@@ -206,7 +213,9 @@ def _shifted(bits: Value, amount: Value, unit: int, width: int) -> Value:
 
 
 def _first(ends: data.View) -> Value:
-    """Place of the first mark: byte and bit; unspecified without one. Bytes pair by pair, so a level for each bit."""
+    """Place of the first mark: byte and bit; unspecified without one. Bytes pair by pair, so a
+    level for each bit.
+    """
     entries = [(Value.cast(end.any), Value.cast(end.place)) for end in ends]
     while len(entries) > 1:
         entries = [

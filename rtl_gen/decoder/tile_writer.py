@@ -15,26 +15,32 @@ from rtl_gen.interfaces.tile import FILL_JOB, PART, tile_write_layout
 __all__ = ["SLOTS", "TileWriter"]
 
 SLOTS = 2
-"""Slots of the tile buffer and of the parameter buffer: a producer starts with this many credits."""
+"""Slots of the tile buffer and of the parameter buffer: a producer starts with this many
+credits.
+"""
 
 _BEAT_BITS = 8 * BEAT_BYTES
 
 
 class TileWriter(wiring.Component):
-    """Addresses the parts of a job: weights fill whole tiles row by row, cache tiles `rows` rows from column_beats on.
+    """Addresses the parts of a job: weights fill whole tiles row by row, cache tiles `rows` rows
+    from column_beats on.
 
     Parameter: config. Members
     -------
-    i_job: In stream of FILL_JOB. i_part: In stream of PART, the elements of the jobs in order. Wide parts are for weights
-        only and follow one another from the beginning of a tile.
-    o_tile: Out {valid, payload: tile_write_layout}, slot starts at 0 and alternates. A wide part is one write of mask
-        0b11 if `whole` (decoder_elements and width are at least STEP_WEIGHTS), else two of mask 1; others are one of mask 1.
+    i_job: In stream of FILL_JOB. i_part: In stream of PART, the elements of the jobs in order. Wide
+        parts are for weights only and follow one another from the beginning of a tile.
+    o_tile: Out {valid, payload: tile_write_layout}, slot starts at 0 and alternates. A wide part is
+        one write of mask 0b11 if `whole` (decoder_elements and width are at least STEP_WEIGHTS),
+        else two of mask 1; others are one of mask 1.
     o_tile_command: Out(INDEX_BITS), with a write, index of its command.
     o_tile_done: Out pulse, with the last write of a tile, or alone for a cache tile without rows.
-    i_tile_free: In pulse, a slot may be filled again. SLOTS are free at first; a tile takes one with its first write.
+    i_tile_free: In pulse, a slot may be filled again. SLOTS are free at first; a tile takes one
+        with its first write.
 
-    Latency: `latency` cycle from a part to its first write. Throughput: one part per cycle across tiles and jobs, a wide
-    one that is split every second cycle. Back-pressure: parts wait for a job and for a free slot.
+    Latency: `latency` cycle from a part to its first write. Throughput: one part per cycle across
+    tiles and jobs, a wide one that is split every second cycle. Back-pressure: parts wait for a job
+    and for a free slot.
     """
 
     latency = 1

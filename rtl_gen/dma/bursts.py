@@ -17,12 +17,16 @@ _BEAT_LOG2 = BEAT_BYTES.bit_length() - 1
 
 
 def max_burst_beats(config: AcceleratorConfig) -> int:
-    """Longest burst: 64 beats, but a quarter of the prefetch storage, so that several can be in flight."""
+    """Longest burst: 64 beats, but a quarter of the prefetch storage, so that several can be in
+    flight.
+    """
     return min(64, config.prefetch_beats // 4)
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One burst: byte address, beats (1..64), last burst of its descriptor; route, traffic, command of the descriptor."""
+    """One burst: byte address, beats (1..64), last burst of its descriptor; route, traffic, command
+    of the descriptor.
+    """
     return data.StructLayout(
         {
             "address": config.address_bits,
@@ -36,7 +40,8 @@ def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def fault_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A memory fault: registers.ErrorCode, the byte address of the access, and the index of its command.
+    """A memory fault: registers.ErrorCode, the byte address of the access, and the index of its
+    command.
 
     of_commands: it is a read of commands, which may lie behind the end of the program.
     """
@@ -52,24 +57,30 @@ def fault_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class BurstSplitter(wiring.Component):
-    """INCR bursts of a descriptor, in ascending order: burst = min(remaining, max_burst_beats, beats to the 4 KiB end).
+    """INCR bursts of a descriptor, in ascending order: burst = min(remaining, max_burst_beats,
+    beats to the 4 KiB end).
 
-    byte address = window_base + 16*offset. A descriptor without beats, with offset + beats > window_beats, or that ends
-    above 2^address_bits, which a window may not do but could be told to, gives no burst but one `outside` pulse with its
-    first byte address (modulo 2^address_bits) and its command.
+    byte address = window_base + 16*offset. A descriptor without beats, with offset + beats >
+    window_beats, or that ends above 2^address_bits, which a window may not do but could be told to,
+    gives no burst but one `outside` pulse with its first byte address (modulo 2^address_bits) and
+    its command.
 
     Parameters: config; shape, READ_DESCRIPTOR or WRITE_DESCRIPTOR (route is 0 for the latter).
 
     Members
     -------
     i: In stream of `shape`. o: Out stream of burst_layout.
-    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Stable from 2 cycles before a descriptor on.
-    flush: In, descriptors are accepted and dropped, and no further burst is offered (o.valid falls at once).
-    outside: Out {valid, address, command}. The next descriptor is taken in the cycle after it: a user that gives up
-        because of it sets `flush` within 4 cycles, so that none of its bursts is offered. idle: Out, no descriptor is held.
+    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Stable from 2 cycles before
+        a descriptor on.
+    flush: In, descriptors are accepted and dropped, and no further burst is offered (o.valid falls
+        at once).
+    outside: Out {valid, address, command}. The next descriptor is taken in the cycle after it: a
+        user that gives up because of it sets `flush` within 4 cycles, so that none of its bursts is
+        offered. idle: Out, no descriptor is held.
 
-    Latency: `latency` cycles from a descriptor to its first burst. Throughput: one burst per 2 cycles, and 2 cycles
-    more per descriptor, so descriptors of 4 beats and more can keep the data channel full.
+    Latency: `latency` cycles from a descriptor to its first burst. Throughput: one burst per 2
+    cycles, and 2 cycles more per descriptor, so descriptors of 4 beats and more can keep the data
+    channel full.
     """
 
     latency = 3

@@ -17,18 +17,23 @@ __all__ = ["FetchUnit"]
 
 
 class FetchUnit(wiring.Component):
-    """Hands every command to the P port fetchers, which work through it independently; see PortFetch for the order.
+    """Hands every command to the P port fetchers, which work through it independently; see
+    PortFetch for the order.
 
     Parameter: config. Members
     -------
-    i_command: In stream of 512 bits: LOAD, MATMUL, ATTEND in program order (others are taken and do nothing).
+    i_command: In stream of 512 bits: LOAD, MATMUL, ATTEND in program order (others are taken and do
+        nothing).
     step: In step_layout, stable while the device runs.
-    o_read_<p>: Out stream of READ_DESCRIPTOR; o_fill_<p>: Out stream of FILL_JOB, both in the order of port p's data.
-    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues; busy_command: Out, its
-        index.
+    o_read_<p>: Out stream of READ_DESCRIPTOR; o_fill_<p>: Out stream of FILL_JOB, both in the order
+    of port p's data.
+    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues;
+        busy_command: Out, its index.
 
-    Latency: `latency` cycles from a MATMUL command to `o_read_<p>.valid`. Throughput: a MATMUL every 5 cycles. Back-
-    pressure: a port whose queues are full holds up the next command, but not the other ports' share of this one.
+    Latency: `latency` cycles from a MATMUL command to `o_read_<p>.valid`. Throughput: a MATMUL
+        every 5 cycles. Back-
+    pressure: a port whose queues are full holds up the next command, but not the other ports' share
+        of this one.
     """
 
     latency = 5

@@ -38,7 +38,8 @@ def _word_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class _PortAssembler(wiring.Component):
-    """The port's rows (see port_rows): beats to words, first beat in the low bytes, and their addresses.
+    """The port's rows (see port_rows): beats to words, first beat in the low bytes, and their
+    addresses.
 
     `destination` and so on are stable from 3 cycles before `start` on.
     """
@@ -124,7 +125,8 @@ class _PortAssembler(wiring.Component):
 
 
 class Loader(wiring.Component):
-    """Word k of row r, W/16 beats, to word destination + r*destination_stride + k of the LOAD's space.
+    """Word k of row r, W/16 beats, to word destination + r*destination_stride + k of the LOAD's
+    space.
 
     Parameters
     ----------
@@ -133,15 +135,19 @@ class Loader(wiring.Component):
     Members
     -------
     i_command : In(stream, COMMAND_BITS), LOAD commands. step : In(step_layout).
-    i_beats_{p} : In(stream, 128 bits), the beats of LOADs in the order of the port's descriptors: the rows of the
-        port (see port_rows) of one LOAD after the other. Beats of later commands wait.
-    o_write : client "loader" of ActivationMemory. o_norm : Out(stream, norm_write_layout), `i_norm` of VectorUnit.
-    o_table : Out(stream, {address, data}), words of the activation table; the writer may take many cycles for one.
-    busy : Out(1), from the cycle a command is offered until its last word has been taken by its space. busy_command :
-        Out(INDEX_BITS), its index.
+    i_beats_{p} : In(stream, 128 bits), the beats of LOADs in the order of the port's descriptors:
+        the rows of the port (see port_rows) of one LOAD after the other. Beats of later commands
+        wait.
+    o_write : client "loader" of ActivationMemory. o_norm : Out(stream, norm_write_layout), `i_norm`
+        of VectorUnit.
+    o_table : Out(stream, {address, data}), words of the activation table; the writer may take many
+        cycles for one.
+    busy : Out(1), from the cycle a command is offered until its last word has been taken by its
+        space. busy_command : Out(INDEX_BITS), its index.
 
-    Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a word's last beat to
-    `o_write`. Throughput: one beat per cycle and port, one word per cycle in total; ports take turns.
+    Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a
+    word's last beat to `o_write`. Throughput: one beat per cycle and port, one word per cycle in
+    total; ports take turns.
     """
 
     LATENCY = 2

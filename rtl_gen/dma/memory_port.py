@@ -24,13 +24,15 @@ class MemoryPort(wiring.Component):
     -------
     i_read: In stream of READ_DESCRIPTOR. o_beat: Out stream of READ_BEAT.
     i_write: In stream of WRITE_DESCRIPTOR. i_write_data: In stream of 128 bits.
-    axi: Out Axi4Signature; INCR bursts of at most 64 beats that never cross 4 KiB, every VALID held with a stable
-        payload until READY.
-    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Nothing outside reaches the bus.
+    axi: Out Axi4Signature; INCR bursts of at most 64 beats that never cross 4 KiB, every VALID held
+        with a stable payload until READY.
+    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Nothing outside reaches the
+        bus.
     flush: In, hold at 1 until `idle`: finish what AXI demands, drop everything else.
-    idle: Out, nothing queued, outstanding or buffered. writes_pending: Out, a write is not answered yet.
-    error: Out fault_layout pulse, with the index of the command that the access belongs to; of two faults in a cycle the
-        read's is reported, and the write's in the first cycle without one.
+    idle: Out, nothing queued, outstanding or buffered. writes_pending: Out, a write is not answered
+        yet.
+    error: Out fault_layout pulse, with the index of the command that the access belongs to; of two
+        faults in a cycle the read's is reported, and the write's in the first cycle without one.
     o_read_beat, o_write_beat: Out TRAFFIC_BEAT.
 
     Latency, throughput and errors: see ReadEngine and WriteEngine.

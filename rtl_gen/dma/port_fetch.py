@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and fill jobs."""
+"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and fill
+jobs.
+"""
 
 from __future__ import annotations
 
@@ -25,24 +27,28 @@ _JOBS = 32
 class PortFetch(wiring.Component):
     """Enumerates one command after the other for port p of P.
 
-    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles, beats_p). LOAD: the port's rows (see port_rows), which
-    are one run in DRAM, as one descriptor, none without rows; no job. ATTEND: per sequence of L keys, tiles
-    K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES only K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of
+    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles, beats_p). LOAD: the
+    port's rows (see port_rows), which are one run in DRAM, as one descriptor, none without rows; no
+    job. ATTEND: per sequence of L keys, tiles K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES
+    only K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of
     each in order: keys b*W + p*W/P .. of this port below L, one descriptor (none without keys) at
     kv_base + (key or value offset) + j*block_stride + key*segment_beats, and always one job.
-    L = position + tokens, or position + first + rows with rows > 0. `command` of both is the index of the command.
-    What a descriptor cannot name, an offset of 2^32 and more or 2^28 beats and more, is one of 0 beats, an error (see
-    BurstSplitter).
+    L = position + tokens, or position + first + rows with rows > 0. `command` of both is the index
+    of the command. What a descriptor cannot name, an offset of 2^32 and more or 2^28 beats and
+    more, is one of 0 beats, an error (see BurstSplitter).
 
     Parameters: config; port p. Members
     -------
-    start: In pulse, `command` is valid. command: In(512), stable from `start` on while `busy`. step: In step_layout.
-    o_read: Out stream of READ_DESCRIPTOR. o_fill: Out stream of FILL_JOB. Each has a queue, which `busy` does not cover.
+    start: In pulse, `command` is valid. command: In(512), stable from `start` on while `busy`.
+        step: In step_layout.
+    o_read: Out stream of READ_DESCRIPTOR. o_fill: Out stream of FILL_JOB. Each has a queue, which
+        `busy` does not cover.
     busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
 
-    Throughput: an ATTEND tile of one block every TILE_CYCLES, 2 cycles per block of larger tiles, SEQUENCE_CYCLES more
-    per sequence. The queue of 8 descriptors covers both, and the start of the next command, when a tile has at
-    least TILE_CYCLES beats per port. Commands of other opcodes do nothing.
+    Throughput: an ATTEND tile of one block every TILE_CYCLES, 2 cycles per block of larger tiles,
+    SEQUENCE_CYCLES more per sequence. The queue of 8 descriptors covers both, and the start of the
+    next command, when a tile has at least TILE_CYCLES beats per port. Commands of other opcodes do
+    nothing.
     """
 
     TILE_CYCLES = 4

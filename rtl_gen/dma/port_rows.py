@@ -16,14 +16,16 @@ def _run(rows: Value, ports: int) -> Value:
 def first_row(rows: Value, ports: int, port: int) -> Value:
     """First row of a port: port * ceil(rows / ports); it may lie beyond the last one.
 
-    Consecutive rows, because rows that follow each other in DRAM are then read or written as one descriptor, so that
-    short rows still make long bursts.
+    Consecutive rows, because rows that follow each other in DRAM are then read or written as one
+    descriptor, so that short rows still make long bursts.
     """
     return _run(rows, ports) * port
 
 
 def share(rows: Value, ports: int, port: int) -> Value:
-    """Rows of a port from `first_row` on: ceil(rows / ports) or what is left of them, at least 0."""
+    """Rows of a port from `first_row` on: ceil(rows / ports) or what is left of them, at least
+    0.
+    """
     run = _run(rows, ports)
     left = rows - run * port
     return Mux(left <= 0, 0, Mux(left < run, left, run))

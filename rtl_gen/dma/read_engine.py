@@ -19,30 +19,36 @@ from rtl_gen.interfaces.dma import READ_BEAT, READ_DESCRIPTOR, Route
 __all__ = ["TRAFFIC_BEAT", "ReadEngine"]
 
 TRAFFIC_BEAT = data.StructLayout({"valid": 1, "traffic": 3, "command": INDEX_BITS})
-"""One beat moved over the bus, for the counters and the timeline; traffic is a TrafficClass, command the index of the
-command that it belongs to."""
+"""One beat moved over the bus, for the counters and the timeline; traffic is a TrafficClass,
+command the index of the command that it belongs to."""
 
 _DESCRIPTORS = 4
 
 
 class ReadEngine(wiring.Component):
-    """Reads descriptors beat by beat through the AR and R channels, prefetching up to config.prefetch_beats.
+    """Reads descriptors beat by beat through the AR and R channels, prefetching up to
+    config.prefetch_beats.
 
-    A burst is requested only when the prefetch storage has room for all of its beats, so RREADY is 1 from the cycle
-    after a burst's AR transfer to its last beat. At most config.outstanding bursts are in flight.
+    A burst is requested only when the prefetch storage has room for all of its beats, so RREADY is
+    1 from the cycle after a burst's AR transfer to its last beat. At most config.outstanding bursts
+    are in flight.
 
     Parameter: config. Members
     -------
-    i: In stream of READ_DESCRIPTOR. o: Out stream of READ_BEAT, in descriptor order, `last` on a descriptor's last.
+    i: In stream of READ_DESCRIPTOR. o: Out stream of READ_BEAT, in descriptor order, `last` on a
+        descriptor's last.
     axi: Out Axi4Signature, of which only ar* and r* are driven or read.
-    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data until `idle`; while it is 1,
-        `o.valid` is 0 even if it was 1 before.
-    idle: Out, nothing queued, requested, buffered or offered. fault: Out fault_layout pulse: READ_RESPONSE (address of the
-        burst; its data is delivered all the same) in the cycle after the beat's transfer, or WINDOW (address of the
-        descriptor, of which nothing is delivered: what is, belongs to the next one) in the first cycle without the former.
+    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data until
+        `idle`; while it is 1, `o.valid` is 0 even if it was 1 before.
+    idle: Out, nothing queued, requested, buffered or offered. fault: Out fault_layout pulse:
+        READ_RESPONSE (address of the burst; its data is delivered all the same) in the cycle after
+        the beat's transfer, or WINDOW (address of the
+        descriptor, of which nothing is delivered: what is, belongs to the next one) in the first
+            cycle without the former.
     beat: Out TRAFFIC_BEAT, one cycle per R beat.
 
-    Latency: `request_latency` cycles from a descriptor to ARVALID, `beat_latency` from an R transfer to `o.valid`.
+    Latency: `request_latency` cycles from a descriptor to ARVALID, `beat_latency` from an R
+        transfer to `o.valid`.
     Throughput: one beat per cycle; back-pressure at `o` stops requests, never the bus.
     """
 
@@ -113,8 +119,9 @@ class ReadEngine(wiring.Component):
         taken = Signal(READ_BEAT)
         taken_valid = Signal()
         failed = Signal()
-        # Of two faults in a cycle one waits: a read of commands may be no error at all, so it must not hide another. The
-        # beat of the response is still in the storage when the other is reported, so `idle` need not look.
+        # Of two faults in a cycle one waits: a read of commands may be no error at all, so it must
+        # not hide another. The beat of the response is still in the storage when the other is
+        # reported, so `idle` need not look.
         response, outside, waiting = (
             Signal(self.fault.shape(), name=name) for name in ("response", "outside", "waiting")
         )

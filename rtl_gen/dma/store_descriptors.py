@@ -20,10 +20,10 @@ __all__ = ["StoreDescriptors"]
 class StoreDescriptors(wiring.Component):
     """One descriptor per stretch of beats that is contiguous in DRAM for this port.
 
-    For every segment j of the port's share, for every span (sequence of a cache store, else all rows): the rows r of the
-    span and of the share, rows*segment_beats beats, if there are any. Offset of (j, r): offset + j*segment_stride +
-    base(r), base(r) = r*segment_beats or, with `cache` and sequence s of row r,
-    kv_base[s] + (position[s] + r - first_row[s])*segment_beats.
+    For every segment j of the port's share, for every span (sequence of a cache store, else all
+    rows): the rows r of the span and of the share, rows*segment_beats beats, if there are any.
+    Offset of (j, r): offset + j*segment_stride + base(r), base(r) = r*segment_beats or, with
+    `cache` and sequence s of row r, kv_base[s] + (position[s] + r - first_row[s])*segment_beats.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class StoreDescriptors(wiring.Component):
     step, command, share : stable from `start` until idle. start : In(1), pulse while idle.
     o : Out(stream, WRITE_DESCRIPTOR). idle : Out(1).
 
-    Latency: LATENCY cycles from `start` to o.valid. Throughput: one descriptor or span without rows per cycle; a full
-    output holds all stages. What a descriptor cannot name, an offset of 2^32 and more or 2^28 beats and more, is one of 0
-    beats, an error (see BurstSplitter).
+    Latency: LATENCY cycles from `start` to o.valid. Throughput: one descriptor or span without rows
+    per cycle; a full output holds all stages. What a descriptor cannot name, an offset of 2^32 and
+    more or 2^28 beats and more, is one of 0 beats, an error (see BurstSplitter).
     """
 
     LATENCY = 8

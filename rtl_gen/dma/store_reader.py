@@ -17,14 +17,16 @@ from rtl_gen.interfaces.row_set import ROW_BITS
 __all__ = ["StoreReader"]
 
 _WORDS = 16
-"""Words between a request and their last beat; covers the way through the memory at a beat per cycle and W = 16."""
+"""Words between a request and their last beat; covers the way through the memory at a beat per
+cycle and W = 16.
+"""
 
 
 class StoreReader(wiring.Component):
     """Beats of segments (j, r) of this port, in the order of StoreDescriptors.
 
-    For every segment j of the port's share, for its rows r: segment_beats beats from beat j*segment_beats of the row at
-    word source + r*source_stride.
+    For every segment j of the port's share, for its rows r: segment_beats beats from beat
+    j*segment_beats of the row at word source + r*source_stride.
 
     Parameters
     ----------
@@ -33,10 +35,12 @@ class StoreReader(wiring.Component):
     Members
     -------
     command, share : stable from `start` until idle. start : In(1), pulse while idle.
-    o_read : Out(stream, 20-bit word address). i_read : In({valid, data}), the words in order, any time later.
+    o_read : Out(stream, 20-bit word address). i_read : In({valid, data}), the words in order, any
+        time later.
     o : Out(stream, 128 bits). idle : Out(1), 1 when the last beat has been taken.
 
-    Throughput: one beat per cycle. Back-pressure: requests stop at _WORDS words that are not sent yet.
+    Throughput: one beat per cycle. Back-pressure: requests stop at _WORDS words that are not sent
+        yet.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -107,7 +111,9 @@ class StoreReader(wiring.Component):
         room: Value,
         word_log2: int,
     ) -> Signal:
-        """Nested loops over this port's segments, rows and words; returns the first beat's place in its word."""
+        """Nested loops over this port's segments, rows and words; returns the first beat's place in
+        its word.
+        """
         command, share = self.command, self.share
         segments_left = Signal(12)
         rows_left = Signal(ROW_BITS)

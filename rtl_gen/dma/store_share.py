@@ -31,8 +31,8 @@ SHARE = data.StructLayout(
 
 
 class StoreShare(wiring.Component):
-    """Segments port, port + P, ... of every row if there are at least P segments, else all segments of the port's rows
-    (see port_rows).
+    """Segments port, port + P, ... of every row if there are at least P segments, else all segments
+    of the port's rows (see port_rows).
 
     Parameters
     ----------

@@ -38,8 +38,9 @@ class _State(enum.Enum, shape=3):
 
 
 class Storer(wiring.Component):
-    """Segment j of row r goes to beat offset + j*segment_stride + r*segment_beats, or in the cache of its sequence (see
-    StoreDescriptors), through port j mod P if segments >= P, else rows are dealt out in runs (see StoreShare).
+    """Segment j of row r goes to beat offset + j*segment_stride + r*segment_beats, or in the cache
+    of its sequence (see StoreDescriptors), through port j mod P if segments >= P, else rows are
+    dealt out in runs (see StoreShare).
 
     Parameters
     ----------
@@ -49,12 +50,13 @@ class Storer(wiring.Component):
     -------
     i_command : In(stream, COMMAND_BITS), STORE commands. step : In(step_layout).
     o_read, i_read : client "storer" of ActivationMemory; relies on its fixed LATENCY.
-    o_write_{p} : Out(stream, WRITE_DESCRIPTOR); o_write_data_{p} : Out(stream, 128 bits), all beats of descriptor n before
-        those of n+1. Data may be offered before its descriptor.
-    busy : Out(1), from the cycle a command is offered until ports have taken all descriptors and data. Write responses
-        are the ports' business. busy_command : Out(INDEX_BITS), its index.
+    o_write_{p} : Out(stream, WRITE_DESCRIPTOR); o_write_data_{p} : Out(stream, 128 bits), all beats
+        of descriptor n before those of n+1. Data may be offered before its descriptor.
+    busy : Out(1), from the cycle a command is offered until ports have taken all descriptors and
+        data. Write responses are the ports' business. busy_command : Out(INDEX_BITS), its index.
 
-    Ports run independently; they take turns at the memory's read port. Throughput: one word per cycle in total, one beat
+    Ports run independently; they take turns at the memory's read port. Throughput: one word per
+    cycle in total, one beat
     per cycle and port: P beats per cycle while P <= segment beats in a word.
     """
 

@@ -24,21 +24,24 @@ _ALL_BYTES = (1 << BEAT_BYTES) - 1
 
 
 class WriteEngine(wiring.Component):
-    """Writes descriptors beat by beat through the AW, W and B channels; W data follows the order of the AW bursts.
+    """Writes descriptors beat by beat through the AW, W and B channels; W data follows the order of
+    the AW bursts.
 
     Parameter: config. Members
     -------
-    i: In stream of WRITE_DESCRIPTOR. i_data: In stream of 128 bits, all beats of the descriptors in order.
+    i: In stream of WRITE_DESCRIPTOR. i_data: In stream of 128 bits, all beats of the descriptors in
+        order.
     axi: Out Axi4Signature, of which only aw*, w* and b* are driven or read.
-    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data; the beats that AXI still
-        demands for requested bursts go out with all strobes 0.
-    pending: Out, a descriptor, data or a response is outstanding. fault: Out fault_layout pulse: WRITE_RESPONSE (address of
-        the burst) or, if not in the same cycle, WINDOW: the descriptor is dropped, but its data is not, so `flush` must
-        come within 4 cycles, or the data goes where the next descriptor says (see BurstSplitter).
+    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data; the
+        beats that AXI still demands for requested bursts go out with all strobes 0.
+    pending: Out, a descriptor, data or a response is outstanding. fault: Out fault_layout pulse:
+        WRITE_RESPONSE (address of the burst) or, if not in the same cycle, WINDOW: the descriptor
+        is dropped, but its data is not, so `flush` must come within 4 cycles, or the data goes
+        where the next descriptor says (see BurstSplitter).
     beat: Out TRAFFIC_BEAT, one cycle per W beat that carries data.
 
-    Latency: `request_latency` cycles from a descriptor to AWVALID. Throughput: one beat per cycle for bursts of at
-    least 4 beats. At most config.outstanding bursts wait for their response.
+    Latency: `request_latency` cycles from a descriptor to AWVALID. Throughput: one beat per cycle
+    for bursts of at least 4 beats. At most config.outstanding bursts wait for their response.
     """
 
     request_latency = 6

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the chip is doing, and for which command: the names of what the ports `activity` and `unit_command` hold."""
+"""What the chip is doing, and for which command: the names of what the ports `activity` and
+`unit_command` hold.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ __all__ = ["ActivityUnit", "activity_items", "activity_units"]
 class ActivityUnit(NamedTuple):
     """A unit that works on one command at a time.
 
-    items: bits of `activity` that belong to the command that `unit_command` names for this unit; the first one is its
-        work, the others are kinds of it, or causes of waiting.
+    items: bits of `activity` that belong to the command that `unit_command` names for this unit;
+        the first one is its work, the others are kinds of it, or causes of waiting.
     """
 
     name: str
@@ -25,17 +27,22 @@ _STALLS = ("stall_tile", "stall_decoder", "stall_operand", "stall_drain", "stall
 
 
 def activity_units(config: AcceleratorConfig) -> tuple[ActivityUnit, ...]:
-    """Units in the order in which data and commands pass them; field i of `unit_command`, INDEX_BITS wide, is unit i's.
+    """Units in the order in which data and commands pass them; field i of `unit_command`,
+    INDEX_BITS wide, is unit i's.
 
-    A field is the index of a command in its program in every cycle in which one of the unit's items is 1, and means
-    nothing in others. NO_COMMAND stands for the program as a whole: it is what the sequencer works on once it has handed
-    over the last command, and what a port reads commands for.
+    A field is the index of a command in its program in every cycle in which one of the unit's items
+    is 1, and means nothing in others. NO_COMMAND stands for the program as a whole: it is what the
+    sequencer works on once it has handed over the last command, and what a port reads commands for.
 
-    sequencer : the command that is handed over next. fetch : the one whose descriptors are laid out.
-    port{p}_read, port{p}_write : the one that asked for the beat. decoder{p}_parameter, decoder{p}_tile : the one whose
-        slice headers or tiles are written; these two parts of a decoder are often at different commands.
-    array : the one whose step is issued, or waited for; drain : the one whose accumulators are read.
-    writer : the one whose result word goes to the activation memory. loader, vector, storer : the one executed.
+    sequencer : the command that is handed over next. fetch : the one whose descriptors are laid
+        out.
+    port{p}_read, port{p}_write : the one that asked for the beat. decoder{p}_parameter,
+        decoder{p}_tile : the one whose slice headers or tiles are written; these two parts of a
+            decoder are often at different commands.
+    array : the one whose step is issued, or waited for; drain : the one whose accumulators are
+        read.
+    writer : the one whose result word goes to the activation memory. loader, vector, storer : the
+        one executed.
     """
     ports = range(config.ports)
     return (
@@ -58,17 +65,23 @@ def _single(name: str) -> ActivityUnit:
 
 
 def activity_items(config: AcceleratorConfig) -> tuple[str, ...]:
-    """Names of the bits of `activity` from bit 0 on, unit by unit; bit i is 1 in a cycle in which item i happens.
+    """Names of the bits of `activity` from bit 0 on, unit by unit; bit i is 1 in a cycle in which
+    item i happens.
 
-    sequencer_busy : a program runs (counter `cycles`). fetch_busy : descriptors of a command are laid out.
-    array_busy, stall_*, vector_busy : as the counters of the same names (`meadow.spec.registers.COUNTERS`).
-    drain_busy : accumulators are read and requantised; score_drain : of scores, for the lanes' softmax or to be sent out.
+    sequencer_busy : a program runs (counter `cycles`). fetch_busy : descriptors of a command are
+        laid out.
+    array_busy, stall_*, vector_busy : as the counters of the same names
+        (`meadow.spec.registers.COUNTERS`).
+    drain_busy : accumulators are read and requantised; score_drain : of scores, for the lanes'
+        softmax or to be sent out.
     writer_busy : a result word is written to the activation memory.
     loader_busy, storer_busy : a LOAD or STORE is executed.
-    decoder{p}_tile, decoder{p}_parameter : the decoder of port p writes to the tile or the parameter buffer.
+    decoder{p}_tile, decoder{p}_parameter : the decoder of port p writes to the tile or the
+        parameter buffer.
     port{p}_read, port{p}_write : port p moves a beat of read or write data.
 
-    All bits, and the fields of `unit_command` with them, are registers; how many cycles late a bit is differs by a few.
-    They serve the co-simulation's timeline and a logic analyser in the device (ILA) alike.
+    All bits, and the fields of `unit_command` with them, are registers; how many cycles late a bit
+    is differs by a few. They serve the co-simulation's timeline and a logic analyser in the device
+    (ILA) alike.
     """
     return tuple(item for unit in activity_units(config) for item in unit.items)

@@ -20,8 +20,8 @@ LITE_ADDRESS_BITS = 12
 class Axi4Signature(wiring.Signature):
     """AXI4 master port of 128 bits, seen from the master (ARM IHI 0022).
 
-    Parameter: address_bits, width of a byte address. Identifiers are one bit and always 0, so all responses come in
-    order. Members carry their lower-case AXI names: aw*, w*, b*, ar*, r*.
+    Parameter: address_bits, width of a byte address. Identifiers are one bit and always 0, so all
+    responses come in order. Members carry their lower-case AXI names: aw*, w*, b*, ar*, r*.
     """
 
     def __init__(self, *, address_bits: int) -> None:
@@ -100,7 +100,7 @@ class LiteSignature(wiring.Signature):
 def axi_ports(prefix: str, interface: Any) -> dict[str, Value]:
     """Signals of an interface of either signature by flat name, `<prefix>_awaddr` and so on.
 
-    `verilog.convert(ports={name: (signal, None) for name, signal in ...})` gives the names that Vivado groups into an
-    AXI interface.
+    `verilog.convert(ports={name: (signal, None) for name, signal in ...})` gives the names that
+    Vivado groups into an AXI interface.
     """
     return {f"{prefix}_{name}": getattr(interface, name) for name in interface.signature.members}

@@ -27,8 +27,8 @@ NO_COMMAND = (1 << INDEX_BITS) - 1
 
 
 def command_index(command: Value) -> Value:
-    """Index of a command on its way to a unit: it stands in place of `wait`, `condition` and `flags`, which the
-    sequencer has dealt with."""
+    """Index of a command on its way to a unit: it stands in place of `wait`, `condition` and
+    `flags`, which the sequencer has dealt with."""
     return command[8 : 8 + INDEX_BITS]
 
 
@@ -43,7 +43,9 @@ def command_layout(opcode: Opcode) -> data.StructLayout:
 
 
 def step_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Registers `rows sequences outputs head_all` and the sequence table; stable while the device is busy."""
+    """Registers `rows sequences outputs head_all` and the sequence table; stable while the device
+    is busy.
+    """
     entry = data.StructLayout({name: bits for name, bits, _ in SEQUENCE_FIELDS})
     return data.StructLayout(
         {

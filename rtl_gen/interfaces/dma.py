@@ -22,8 +22,8 @@ class Route(enum.Enum, shape=2):
 READ_DESCRIPTOR = data.StructLayout(
     {"offset": 32, "beats": 28, "route": Route, "traffic": 3, "command": INDEX_BITS}
 )
-"""`beats` (>= 1) beats of 16 bytes from beat `offset` of the DMA window; traffic is a TrafficClass, command the index of the
-command that asks for them."""
+"""`beats` (>= 1) beats of 16 bytes from beat `offset` of the DMA window; traffic is a TrafficClass,
+command the index of the command that asks for them."""
 
 READ_BEAT = data.StructLayout({"data": 128, "route": Route, "last": 1})
 """One beat in descriptor order; `last` marks the last beat of a descriptor."""

@@ -11,7 +11,9 @@ __all__ = ["error_layout"]
 
 
 def error_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A fault: ErrorCode, index of the command that caused it, byte address and AXI port of the access."""
+    """A fault: ErrorCode, index of the command that caused it, byte address and AXI port of the
+    access.
+    """
     return data.StructLayout(
         {
             "valid": 1,

@@ -12,5 +12,7 @@ __all__ = ["norm_write_layout"]
 
 
 def norm_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A W-byte word of parameters: channel c of the memory at byte 4*c, {int16 gain, int16 offset} little endian."""
+    """A W-byte word of parameters: channel c of the memory at byte 4*c, {int16 gain, int16 offset}
+    little endian.
+    """
     return data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})

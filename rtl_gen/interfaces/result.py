@@ -19,25 +19,30 @@ class ResultMode(enum.Enum, shape=3):
     ADD16 = 1  # word[i] = sat16(word[i] + data[i]) on W/2 16-bit elements
     LOGITS16 = 2  # WRITE, and arg-max per row over the first `elements` 16-bit elements
     TABLE8 = 3  # W/2 bytes table[table_index(data[i])] to half `half` of the word
-    ROTATE8 = 4  # W/2 bytes numerics.rotate of the pairs data[2i], data[2i+1] with pair i of word `operand`, likewise
+    # W/2 bytes numerics.rotate of the pairs data[2i], data[2i+1] with pair i of word `operand`,
+    # likewise
+    ROTATE8 = 4
     GATE8 = 5  # W/2 bytes numerics.gate(INT8 at the same place, data[i]), likewise
 
 
 def writer_depth(config: AcceleratorConfig) -> int:
-    """Result words the writer can hold: the array control spends one credit per word, the writer returns it.
+    """Result words the writer can hold: the array control spends one credit per word, the writer
+    returns it.
 
-    A credit is out for about 40 + T cycles from the start of its pass through lane, corner and writer, and a pass takes
+    A credit is out for about 40 + T cycles from the start of its pass through lane, corner and
+    writer, and a pass takes
     up to 2*T at once: this many keep one word per cycle going.
     """
     return 1 << (40 + 4 * config.lanes).bit_length()
 
 
 def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One result word on its way to the activation memory. Bit j of mask enables bytes 16*j .. 16*j+15.
+    """One result word on its way to the activation memory. Bit j of mask enables bytes 16*j ..
+    16*j+15.
 
-    TABLE8, ROTATE8, GATE8: data holds W/2 signed 16-bit elements; the W/2 result bytes go to bytes half*W/2 .. of the word
-    (mask is all ones then). operand: ROTATE8, address of the rotary word, W/4 pairs {int16 cosine, int16 sine}. command: index
-    of the command whose result it is.
+    TABLE8, ROTATE8, GATE8: data holds W/2 signed 16-bit elements; the W/2 result bytes go to bytes
+    half*W/2 .. of the word (mask is all ones then). operand: ROTATE8, address of the rotary word,
+    W/4 pairs {int16 cosine, int16 sine}. command: index of the command whose result it is.
     """
     return data.StructLayout(
         {

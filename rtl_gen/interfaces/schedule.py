@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the schedules say to the issuing and the draining half of the array control.
 
-A *phase* is a run of steps that accumulate into one target and are then drained together: a slice of a MATMUL, the
-scores of one key block, or all value blocks of a sequence. Phases, their jobs and their steps keep one order. All carry
-the index of their command, for errors of what they read and write.
+A *phase* is a run of steps that accumulate into one target and are then drained together: a slice
+of a MATMUL, the scores of one key block, or all value blocks of a sequence. Phases, their jobs and
+their steps keep one order. All carry the index of their command, for errors of what they read and
+write.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ __all__ = ["array_step_layout", "drain_job_layout", "drain_pass_layout", "result
 
 
 def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A tile (part) against one token group: `cycles` issues, from tile index and accumulator `address` on.
+    """A tile (part) against one token group: `cycles` issues, from tile index and accumulator
+    `address` on.
 
-    Operand: `fetch` = 0: for lanes 0, 1, ..., words-1, only the 16-byte parts of `mask`, the others 0: lane t takes the
-    word source + (t div heads) * stride + (t mod heads) * head_stride. With `wide` (heads = 1) each lane takes its two
-    words source + t*stride and + 1 more as LOW and HIGH; with `totals` too, the words total_source + t*stride go first
-    to the totals of `group`. `fetch` = 1: the probabilities of (bank, group), whose score pass is awaited when
-    `fetch_first`. tile_last is the last step of its tile. phase_first waits until the target is drained,
+    Operand: `fetch` = 0: for lanes 0, 1, ..., words-1, only the 16-byte parts of `mask`, the others
+    0: lane t takes the word source + (t div heads) * stride + (t mod heads) * head_stride. With
+    `wide` (heads = 1) each lane takes its two words source + t*stride and + 1 more as LOW and HIGH;
+    with `totals` too, the words total_source + t*stride go first to the totals of `group`. `fetch`
+    = 1: the probabilities of (bank, group), whose score pass is awaited when `fetch_first`.
+    tile_last is the last step of its tile. phase_first waits until the target is drained,
     phase_last lets its drain job start.
     """
     issue = issue_layout(config).members
@@ -61,16 +64,19 @@ def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Drain of a phase: `tokens` tokens of `heads` lanes each, from group `group` on, `blocks` W-channel blocks each.
+    """Drain of a phase: `tokens` tokens of `heads` lanes each, from group `group` on, `blocks`
+    W-channel blocks each.
 
-    A group has T div heads tokens; lane t is token t div heads, head t mod heads of it. Of a group with n <= T div heads
-    tokens left, the lanes below n*heads emit. address: word of lane 0 of group `group`; lane t of the next groups has
-    address + (tokens before + t div heads) * stride + (t mod heads) * head_stride, and each block one word more. row: of
-    lane 0 of group `group`, counted up by tokens (heads = 1 wherever rows matter).
-    channel, remaining: arg-max index of the first channel, and how many channels there are from it on. limit: keys that
-    lane 0 of that group sees. multiplier, shift: of SCORE, SCORE16 and OUTPUT. rotary, rotary_stride: ROTATE8, rotary
-    word of row 0's first half word of this phase, words from row to row; second: distance to the word of the second
-    half (0 or 1). post_shift: ROTATE8, GATE8.
+    A group has T div heads tokens; lane t is token t div heads, head t mod heads of it. Of a group
+    with n <= T div heads tokens left, the lanes below n*heads emit. address: word of lane 0 of
+    group `group`; lane t of the next groups has address + (tokens before + t div heads) * stride +
+    (t mod heads) * head_stride, and each block one word more. row: of lane 0 of group `group`,
+    counted up by tokens (heads = 1 wherever rows matter).
+    channel, remaining: arg-max index of the first channel, and how many channels there are from it
+    on. limit: keys that lane 0 of that group sees. multiplier, shift: of SCORE, SCORE16 and OUTPUT.
+    rotary, rotary_stride: ROTATE8, rotary word of row 0's first half word of this phase, words from
+    row to row; second: distance to the word of the second half (0 or 1). post_shift: ROTATE8,
+    GATE8.
     """
     return data.StructLayout(
         {
@@ -105,15 +111,17 @@ def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """W/R drain cycles of one group and block. Fields as in the job; `address`, `row`, `rotary` of lane 0 of this group.
+    """W/R drain cycles of one group and block. Fields as in the job; `address`, `row`, `rotary` of
+    lane 0 of this group.
 
-    accumulator: address of its first accumulators. credits: result words it emits. slot: parameter slot. last: of its
-    job. start: first block of the group.
+    accumulator: address of its first accumulators. credits: result words it emits. slot: parameter
+    slot. last: of its job. start: first block of the group.
     """
     job = drain_job_layout(config).members
     issue = issue_layout(config).members
     shared = (
-        "mode target result group row heads head_stride address stride rotary rotary_stride rotary_second "
+        "mode target result group row heads head_stride address stride rotary rotary_stride "
+        "rotary_second "
         "post_shift mask channel remaining restart bank reset causal limit multiplier shift command"
     )
     return data.StructLayout(
@@ -131,9 +139,11 @@ def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def result_context_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """What the results of one `emit` have in common; `address`, `row`, `rotary` of lane 0, lanes_high - 1 comes last.
+    """What the results of one `emit` have in common; `address`, `row`, `rotary` of lane 0,
+    lanes_high - 1 comes last.
 
-    half: which half of the W-element word the W/2 elements belong to (modes TABLE8, ROTATE8, GATE8).
+    half: which half of the W-element word the W/2 elements belong to (modes TABLE8, ROTATE8,
+        GATE8).
     """
     return data.StructLayout(
         {

@@ -27,27 +27,35 @@ REFILLS = SUBSTREAMS // 2
 WIDTHS = 4
 """Most packets of a dictionary step; a mode each."""
 STEP_BYTES = WORD_BYTES * (REFILLS + 1 + LITERAL)
-"""Longest step: rice with all refill words, a mode word and literals. A dictionary step has at most 36 bytes."""
+"""Longest step: rice with all refill words, a mode word and literals. A dictionary step has at most
+36 bytes.
+"""
 
 FILL_JOB = data.StructLayout(
     {
-        "cache": 1,  # 0: one weight stream (codec in its preamble), 1: this port's part of one K/V tile
+        # 0: one weight stream (codec in its preamble), 1: this port's part of one K/V tile
+        "cache": 1,
         "slices": 16,  # weights: slices of the stream
         "tiles": 12,  # weights: tiles of a slice
-        "rows": 9,  # cache: rows (keys) of this port in this tile, 0..W/P; 0 fills nothing but completes the tile
+        # cache: rows (keys) of this port in this tile, 0..W/P; 0 fills nothing but completes the
+        # tile
+        "rows": 9,
         "segment_beats": 5,  # cache: beats of a row
         "column_beats": 5,  # cache: 16-element column of the first beat
         "beats": 28,  # beats of this job at the decoder: of the stream, or rows * segment_beats
         "command": INDEX_BITS,  # index of the command it belongs to
     }
 )
-"""What a decoder does next with its port's WEIGHTS or KV beats, in the order of the port's read descriptors."""
+"""What a decoder does next with its port's WEIGHTS or KV beats, in the order of the port's read
+descriptors.
+"""
 
 STEP = data.StructLayout(
     {
         "valid": 1,
         "half": 1,  # rice: 0 the first, 1 the second step of a group
-        "refill": REFILLS,  # rice, bit i: the data begin with a word for sub-stream REFILLS*half + i
+        # rice, bit i: the data begin with a word for sub-stream REFILLS*half + i
+        "refill": REFILLS,
         "mode_word": 1,  # a mode word follows the refill words
         "widths": data.ArrayLayout(
             4, WIDTHS
@@ -68,9 +76,11 @@ PART = data.StructLayout({"data": 8 * STEP_WEIGHTS, "wide": 1})
 
 
 def tile_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Part of a tile row: `row` local to the port (0..W/P-1), 16-element column `column_beats` of the first part.
+    """Part of a tile row: `row` local to the port (0..W/P-1), 16-element column `column_beats` of
+    the first part.
 
-    Bit j of `mask` says that elements 16*j .. 16*j+15 of `data` are written, at column 16*(column_beats + j).
+    Bit j of `mask` says that elements 16*j .. 16*j+15 of `data` are written, at column
+    16*(column_beats + j).
     """
     return data.StructLayout(
         {

@@ -234,7 +234,9 @@ class Lane(wiring.Component):
         ]
 
     def _visible(self, m: Module) -> tuple[Signal, Signal]:
-        """Whether this lane takes part, at the result stage; which of the R keys it sees, one cycle earlier."""
+        """Whether this lane takes part, at the result stage; which of the R keys it sees, one cycle
+        earlier.
+        """
         config = self.config
         drain = self.o_drain
         # Tokens before this lane's one; in step with `drain`, but without its register.

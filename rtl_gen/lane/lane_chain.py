@@ -40,8 +40,8 @@ class LaneChain(wiring.Component):
 
     Members
     -------
-    i_issue, i_word, i_fetch, i_drain, i_finish: see `rtl_gen.interfaces.lane`. o_result: the words of
-        all lanes.
+    i_issue, i_word, i_fetch, i_drain, i_finish: see `rtl_gen.interfaces.lane`. o_result: the words
+        of all lanes.
 
     Latency: `LaneLatency` of the configuration; o_result adds a tree of 4-input ORs, one register
     per level.

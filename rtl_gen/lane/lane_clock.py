@@ -42,23 +42,27 @@ endmodule
 def gate_verilog() -> str:
     """Verilog of the gate.
 
-    Without a macro the clock runs on. MEADOW_CLOCK_GATE asks for a BUFGCE: the lanes then draw no dynamic power between
-    tiles, but the enable has to reach the clock buffer within a cycle and the two clock nets have to be balanced
-    (CLOCK_DELAY_GROUP). MEADOW_SIMULATE_CLOCK_GATE stops the clock in a simulator, which then skips the lanes; the
-    co-simulation does so. Results and cycles are the same in all three.
+    Without a macro the clock runs on. MEADOW_CLOCK_GATE asks for a BUFGCE: the lanes then draw no
+    dynamic power between tiles, but the enable has to reach the clock buffer within a cycle and the
+    two clock nets have to be balanced (CLOCK_DELAY_GROUP). MEADOW_SIMULATE_CLOCK_GATE stops the
+    clock in a simulator, which then skips the lanes; the co-simulation does so. Results and cycles
+    are the same in all three.
     """
     return _GATE_VERILOG
 
 
 class LaneActivity(wiring.Component):
-    """o_enable = a bundle is at lane 0, or something that entered less than its settling time ago may still move.
+    """o_enable = a bundle is at lane 0, or something that entered less than its settling time ago
+    may still move.
 
-    Members: array, drain: a bundle is at the input of lane 0 in this cycle: issue (or its swap), word or fetch; drain or
-    finish. o_enable: the lanes need the clock edge that ends this cycle; combinational.
+    Members: array, drain: a bundle is at the input of lane 0 in this cycle: issue (or its swap),
+    word or fetch; drain or finish. o_enable: the lanes need the clock edge that ends this cycle;
+    combinational.
 
-    `ARRAY` and `DRAIN` are the settling times in cycles, an upper bound of every path from the bundle at the input of
-    lane 0 to the last register of lane T-1 that it changes: T - 1 hops, the longest chain of latencies in a lane, and
-    one cycle in which strobes return to 0. A reset opens the gate for the longer one.
+    `ARRAY` and `DRAIN` are the settling times in cycles, an upper bound of every path from the
+    bundle at the input of lane 0 to the last register of lane T-1 that it changes: T - 1 hops, the
+    longest chain of latencies in a lane, and one cycle in which strobes return to 0. A reset opens
+    the gate for the longer one.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -94,12 +98,15 @@ class LaneActivity(wiring.Component):
 
 
 class LaneClock(wiring.Component):
-    """Clock and reset of the lanes: those of the sync domain, without the edges that change nothing.
+    """Clock and reset of the lanes: those of the sync domain, without the edges that change
+    nothing.
 
-    Members: array, drain: see `LaneActivity`. o_clock: the gated clock. o_reset: the reset, registered by that clock.
+    Members: array, drain: see `LaneActivity`. o_clock: the gated clock. o_reset: the reset,
+        registered by that clock.
 
-    Everything else keeps the clock of the sync domain. The two are one clock to every register: an edge of `o_clock` is
-    an edge of the sync clock, and signals cross in both directions without synchronisers.
+    Everything else keeps the clock of the sync domain. The two are one clock to every register: an
+    edge of `o_clock` is an edge of the sync clock, and signals cross in both directions without
+    synchronisers.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:

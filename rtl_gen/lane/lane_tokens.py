@@ -13,9 +13,11 @@ __all__ = ["divided_by_heads"]
 def divided_by_heads(
     m: Module, lanes: Value | int, heads: Value, *, config: AcceleratorConfig, name: str
 ) -> Signal:
-    """lanes div heads, for 0 <= lanes <= T and 1 <= heads <= T (0 for other heads); combinational, a constant table.
+    """lanes div heads, for 0 <= lanes <= T and 1 <= heads <= T (0 for other heads); combinational,
+    a constant table.
 
-    With constant `lanes` each bit of the result is a function of `heads` alone: one LUT up to 63 lanes.
+    With constant `lanes` each bit of the result is a function of `heads` alone: one LUT up to 63
+    lanes.
     """
     bits = config.lanes.bit_length()
     quotient = Signal(bits, name=name)

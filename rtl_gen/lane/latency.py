@@ -47,8 +47,8 @@ class LaneLatency:
     finish_reuse: the next i_finish from that `start` + finish_reuse on.
 
     Beyond these: a SCORE into (bank, group) comes after every i_fetch and rescale issue that read
-    its earlier contents. A TOTAL word comes after every finish that reads an earlier total, and from
-    the last SCORE + score_sum on.
+    its earlier contents. A TOTAL word comes after every finish that reads an earlier total, and
+    from the last SCORE + score_sum on.
     """
 
     accumulate: int

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation memory: on-chip words of W bytes, one read and one write per cycle, shared by fixed priority."""
+"""Activation memory: on-chip words of W bytes, one read and one write per cycle, shared by fixed
+priority.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ _ARRAY_ACCESSES = ("i_writer_write", "i_writer", "i_operand")
 
 
 def bank_verilog(config: AcceleratorConfig) -> str:
-    """Verilog of one bank, module BANK_MODULE: a simple dual-port block RAM that reads old data on a collision."""
+    """Verilog of one bank, module BANK_MODULE: a simple dual-port block RAM that reads old data on
+    a collision.
+    """
     high = (config.activation_words - 1).bit_length() - 1
     return f"""module {BANK_MODULE}(
   input clk,
@@ -66,28 +70,32 @@ class ActivationMemory(wiring.Component):
     Parameters
     ----------
     config : activation_words, width W.
-    black_box : banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it they are Amaranth
-        memories, whose Verilog would list every initial zero of the megabytes.
+    black_box : banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it
+        they are Amaranth memories, whose Verilog would list every initial zero of the megabytes.
 
     Members
     -------
-    i_{client} : In(stream, 20-bit word address) for each of READ_CLIENTS, highest priority first; ready = granted.
-    o_{client} : Out({valid, data}); the words of the granted reads, in order, LATENCY cycles after the transfer.
-    i_{client}_write : In(stream, memory_write_layout) for each of WRITE_CLIENTS, highest priority first.
-    i_operand_command, i_writer_command, i_writer_write_command : In(INDEX_BITS), command of the array's accesses offered,
-        of which there may be several under way.
-    o_outside : Out(Unit bits), pulse ERROR_LATENCY cycles after a unit's transfer to a word that there is not. Nothing is
-        written then; what is read is any word. o_outside_command : Out(INDEX_BITS), the array's command then; of several the
-        one that has come furthest.
+    i_{client} : In(stream, 20-bit word address) for each of READ_CLIENTS, highest priority first;
+        ready = granted.
+    o_{client} : Out({valid, data}); the words of the granted reads, in order, LATENCY cycles after
+        the transfer.
+    i_{client}_write : In(stream, memory_write_layout) for each of WRITE_CLIENTS, highest priority
+        first.
+    i_operand_command, i_writer_command, i_writer_write_command : In(INDEX_BITS), command of the
+        array's accesses offered, of which there may be several under way.
+    o_outside : Out(Unit bits), pulse ERROR_LATENCY cycles after a unit's transfer to a word that
+        there is not. Nothing is written then; what is read is any word. o_outside_command :
+        Out(INDEX_BITS), the array's command then; of several the one that has come furthest.
     o_active : Out(1), a transfer in the cycle before.
 
-    Wiring: connect a client's `o_read` to `i_{client}`, its `i_read` to `o_{client}`, its `o_write` to
-    `i_{client}_write`. `ready` depends on `valid` of the clients of higher priority.
+    Wiring: connect a client's `o_read` to `i_{client}`, its `i_read` to `o_{client}`, its `o_write`
+    to `i_{client}_write`. `ready` depends on `valid` of the clients of higher priority.
 
-    Latency: LATENCY cycles from a read's transfer to its data: address register, memory, memory output register,
-    fabric register. A read transferred after a write's transfer sees it, one transferred in the same cycle does not.
-    Throughput: one read and one write per cycle in total. Back-pressure: only by clients of higher priority; read data
-    cannot be refused.
+    Latency: LATENCY cycles from a read's transfer to its data: address register, memory, memory
+    output register, fabric register. A read transferred after a write's transfer sees it, one
+    transferred in the same cycle does not.
+    Throughput: one read and one write per cycle in total. Back-pressure: only by clients of higher
+    priority; read data cannot be refused.
     """
 
     LATENCY = 4
@@ -173,7 +181,9 @@ class ActivationMemory(wiring.Component):
         return m
 
     def _report(self, m: Module, reads: Value, writes: Value) -> None:
-        """o_outside and its command, from one bit per client that is granted a word beyond the end."""
+        """o_outside and its command, from one bit per client that is granted a word beyond the
+        end.
+        """
         read_outside = Signal(len(READ_CLIENTS))
         write_outside = Signal(len(WRITE_CLIENTS))
         m.d.sync += [read_outside.eq(reads), write_outside.eq(writes)]

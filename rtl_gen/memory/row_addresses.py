@@ -25,7 +25,8 @@ class _State(enum.Enum, shape=3):
 
 
 class RowAddresses(wiring.Component):
-    """o = source + row(s)*stride, s = 0 .. rows-1; row(s) = s, or with `gather` the last row of sequence s.
+    """o = source + row(s)*stride, s = 0 .. rows-1; row(s) = s, or with `gather` the last row of
+    sequence s.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ class RowAddresses(wiring.Component):
     step : In(step_layout). source, stride, rows, gather : stable from `start` until the last row.
     start : In(1), pulse while idle. o : Out(stream, 20-bit address), rows transfers.
 
-    Throughput: one row per cycle, one in five when gathering; latency LATENCY from start when not gathering.
+    Throughput: one row per cycle, one in five when gathering; latency LATENCY from start when not
+        gathering.
     """
 
     LATENCY = 1

@@ -22,7 +22,9 @@ __all__ = [
 ]
 
 ROWS_AHEAD = 16
-"""Rows between their first read and `i_row_done`: the depth that queues of one entry per row need."""
+"""Rows between their first read and `i_row_done`: the depth that queues of one entry per row
+need.
+"""
 ROW_WORDS_BITS = 12
 """Bits of the words of a row, and of a command's stride."""
 _WORDS_AHEAD = 64
@@ -45,7 +47,8 @@ def buffered_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class RowReader(wiring.Component):
-    """Every row is read once and offered twice: o_word in the cycle it comes, o from a buffer of at least two longest rows.
+    """Every row is read once and offered twice: o_word in the cycle it comes, o from a buffer of at
+    least two longest rows.
 
     So the first pass over row r+1 overlaps with the second pass over row r.
 
@@ -55,13 +58,15 @@ class RowReader(wiring.Component):
 
     Members
     -------
-    i_row : In(stream, row_layout). i_row_done : In(1), once per row, in order, when its user has no more to do with it.
+    i_row : In(stream, row_layout). i_row_done : In(1), once per row, in order, when its user has no
+        more to do with it.
     o_read, i_read : client "vector" of ActivationMemory, directly (its latency is counted on).
     o_word : Out(word_layout), cannot be refused. o : Out(stream, buffered_layout).
 
-    Latency: a row that is taken is requested from the next cycle on; i_read to o_word 0 cycles, to `o` 2 cycles.
-    Throughput: one word per cycle, rows of any length back to back. Back-pressure: no word is requested without room in the
-    buffer, no row taken while ROWS_AHEAD rows are not done.
+    Latency: a row that is taken is requested from the next cycle on; i_read to o_word 0 cycles, to
+        `o` 2 cycles.
+    Throughput: one word per cycle, rows of any length back to back. Back-pressure: no word is
+    requested without room in the buffer, no row taken while ROWS_AHEAD rows are not done.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Norm unit: layer norm and RMS norm of INT16 rows in activation memory to INT8 rows, for post-norm models to INT16 too."""
+"""Norm unit: layer norm and RMS norm of INT16 rows in activation memory to INT8 rows, for post-norm
+models to INT16 too.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,11 @@ class _State(enum.Enum, shape=2):
 
 
 class NormUnit(wiring.Component):
-    """numerics.layer_norm_row of every row of the row set, with gain and offset of the norm parameter memory.
+    """numerics.layer_norm_row of every row of the row set, with gain and offset of the norm
+    parameter memory.
 
-    The first pass over a row takes its statistics, the second one normalises it. With `residual` the result is written
+    The first pass over a row takes its statistics, the second one normalises it. With `residual`
+    the result is written
     twice: INT8 to the destination and INT16 in place of the row.
 
     Parameters
@@ -45,18 +49,21 @@ class NormUnit(wiring.Component):
     Members
     -------
     i_command : In(stream, COMMAND_BITS), NORM commands only. step : In(step_layout).
-    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit meanwhile.
+    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit
+        meanwhile.
     o_write : client "vector" of ActivationMemory.
     i_norm : In(stream, norm_write_layout), parameters from the loader; always ready.
     busy : Out(1), from the cycle a command is offered until its last word is in memory.
 
-    Rows are read in order and written in order; a destination must not overlap a row that is still to be read. A row of
-    which a word is normalised has been read as a whole, because its statistics are needed first, and no row is read twice:
-    so its words may be replaced one by one, if the source rows do not overlap.
-    Latency: `busy` for 2*words + fixed_cycles(config) cycles with one row (not gathered) and no stalls, with `residual`
-    words/2 more. Throughput: one INT16 word per cycle (`words` cycles per row) while the memory grants reads; with `residual`
-    words + words/2 cycles per row, one for each written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at
-    a time. Back-pressure: reads and writes may stall at any time.
+    Rows are read in order and written in order; a destination must not overlap a row that is still
+    to be read. A row of which a word is normalised has been read as a whole, because its statistics
+    are needed first, and no row is read twice: so its words may be replaced one by one, if the
+        source rows do not overlap.
+    Latency: `busy` for 2*words + fixed_cycles(config) cycles with one row (not gathered) and no
+    stalls, with `residual` words/2 more. Throughput: one INT16 word per cycle (`words` cycles per
+    row) while the memory grants reads; with `residual` words + words/2 cycles per row, one for each
+    written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at a time.
+    Back-pressure: reads and writes may stall at any time.
     Rounding: numerics.layer_norm_row (see NormScale for its one limit).
     """
 
@@ -155,7 +162,9 @@ class NormUnit(wiring.Component):
         ]
 
     def _normalise(self, m: Module, command: data.View, output: NormOutput) -> None:
-        """Second pass: words of the row buffer with the scale of their row, through the lanes, to the output."""
+        """Second pass: words of the row buffer with the scale of their row, through the lanes, to
+        the output.
+        """
         config = self._config
         scales = m.submodules.scales
         current_valid = Signal()

@@ -21,16 +21,19 @@ class NormLane(wiring.Component):
     """n = sat16(((16*x - mean) * root + half) >> shift); t = n*gain + offset*2^offset_shift;
     y = sat8((t + out_half) >> out_shift); wide = sat16((t + out_half + wide_change) >> wide_shift).
 
-    half = 2^(shift-1) and out_half = 2^(out_shift-1) come in as numbers; both additions fit the multiplier's adder.
-    wide_change = 2^(wide_shift-1) - out_half exchanges the rounding, so that both results share one multiplication.
+    half = 2^(shift-1) and out_half = 2^(out_shift-1) come in as numbers; both additions fit the
+    multiplier's adder. wide_change = 2^(wide_shift-1) - out_half exchanges the rounding, so that
+    both results share one multiplication.
 
     Members
     -------
     x : In(signed 16), mean : In(signed MEAN_BITS), root : In(16); all of one cycle.
-    half : In(47), shift : In(6); HALF_DELAY and SHIFT_DELAY cycles after x (all lanes share these delays).
-    parameters : In({gain signed 16, offset signed 16}) of the element, PARAMETER_DELAY cycles after x.
-    offset_shift : In(5), 0..16, out_half : In(32), out_shift, wide_shift : In(6), 1..32, wide_change : In(signed 33);
-        constant meanwhile.
+    half : In(47), shift : In(6); HALF_DELAY and SHIFT_DELAY cycles after x (all lanes share these
+        delays).
+    parameters : In({gain signed 16, offset signed 16}) of the element, PARAMETER_DELAY cycles after
+        x.
+    offset_shift : In(5), 0..16, out_half : In(32), out_shift, wide_shift : In(6), 1..32,
+        wide_change : In(signed 33); constant meanwhile.
     y : Out(signed 8). wide : Out(signed 16).
 
     Latency: LATENCY cycles from x to y, one more to wide. Throughput: one element per cycle.
@@ -76,7 +79,8 @@ class NormLane(wiring.Component):
         m.submodules.normal = normal = ShiftSaturate(in_bits=_PRODUCT_BITS, bits=16)
         m.d.comb += [normal.i.eq(rounded), normal.shift.eq(self.shift)]
 
-        # The shifted offset takes three cycles from the parameters, the element needs it two after `normal.o`.
+        # The shifted offset takes three cycles from the parameters, the element needs it two after
+        # `normal.o`.
         offset: Value = self.parameters.offset
         for stage, low in enumerate((0, 2, 4)):
             shifted = Signal(signed(33), name=f"offset{low}", reset_less=True)

@@ -17,13 +17,16 @@ from rtl_gen.interfaces.row_set import ROW_BITS
 __all__ = ["NormOutput"]
 
 _WORDS = 32
-"""Words between the admission of their elements and the memory's write port: covers the way through the lanes."""
+"""Words between the admission of their elements and the memory's write port: covers the way through
+the lanes.
+"""
 
 
 class NormOutput(wiring.Component):
     """INT8 words at the destination and, with `residual`, INT16 words in place of the source.
 
-    The elements of two INT16 words give one INT8 word; with `residual` the order is INT16, INT16, INT8.
+    The elements of two INT16 words give one INT8 word; with `residual` the order is INT16, INT16,
+    INT8.
 
     Parameters
     ----------
@@ -31,14 +34,17 @@ class NormOutput(wiring.Component):
 
     Members
     -------
-    command : In(command_layout(NORM)), rows : In; stable from `start` on. start : In(1), pulse before the first element.
-    o_ready : Out(1), whether the next W/2 elements may be admitted. i_admit : In(1), they are (only with o_ready).
-    i_valid : In(1), in the order of admission, with narrow : In(W/2 signed 8-bit), and wide : In(W/2 signed 16-bit) in the
-        next cycle.
+    command : In(command_layout(NORM)), rows : In; stable from `start` on. start : In(1), pulse
+        before the first element.
+    o_ready : Out(1), whether the next W/2 elements may be admitted. i_admit : In(1), they are (only
+        with o_ready).
+    i_valid : In(1), in the order of admission, with narrow : In(W/2 signed 8-bit), and wide :
+        In(W/2 signed 16-bit) in the next cycle.
     o_write : client "vector" of ActivationMemory. o_finished : Out(1), all rows are written.
 
-    Latency: 2 cycles from the second i_valid to the INT8 word, 3 with `residual`. Throughput: one admission per cycle; with
-    `residual` two in three cycles, as three words are written then. Back-pressure: by o_ready.
+    Latency: 2 cycles from the second i_valid to the INT8 word, 3 with `residual`. Throughput: one
+    admission per cycle; with `residual` two in three cycles, as three words are written then.
+    Back-pressure: by o_ready.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -66,7 +72,8 @@ class NormOutput(wiring.Component):
         written = Signal()
         m.d.comb += written.eq(self.o_write.valid & self.o_write.ready)
 
-        # An even admission reserves the words of both. With `residual` the third word of a pair needs a free cycle.
+        # An even admission reserves the words of both. With `residual` the third word of a pair
+        # needs a free cycle.
         room = Signal(range(_WORDS + 1), init=_WORDS)
         odd = Signal()
         pause = Signal()
@@ -114,7 +121,9 @@ class NormOutput(wiring.Component):
         return m
 
     def _addresses(self, m: Module, residual: Signal, written: Signal) -> tuple[Signal, Signal]:
-        """Address of the next INT8 and of the next INT16 word; counts the rows by their last INT8 word."""
+        """Address of the next INT8 and of the next INT16 word; counts the rows by their last INT8
+        word.
+        """
         command = self.command
         rows_left = Signal(ROW_BITS)
         m.d.comb += self.o_finished.eq(rows_left == 0)

@@ -23,7 +23,8 @@ class NormParameters(wiring.Component):
 
     Members
     -------
-    i_write : In(stream, norm_write_layout), always ready. Addresses are taken modulo the bank depth's power of two.
+    i_write : In(stream, norm_write_layout), always ready. Addresses are taken modulo the bank
+        depth's power of two.
     index : In. o : Out(16*W bits), channel 0 of them in the low 32 bits.
 
     Latency: LATENCY cycles from index to o. Throughput: one read and one write per cycle.

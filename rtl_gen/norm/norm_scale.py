@@ -20,7 +20,9 @@ from rtl_gen.norm.rsqrt import VALUE_BITS, ReciprocalSquareRoot
 __all__ = ["MEAN_BITS", "NORM_SCALE", "NormScale"]
 
 MEAN_BITS = 25
-"""Signed bits of 16 * mean. Any multiplier near 16/channels needs 21; the rest saturates instead of wrapping."""
+"""Signed bits of 16 * mean. Any multiplier near 16/channels needs 21; the rest saturates instead of
+wrapping.
+"""
 
 NORM_SCALE = data.StructLayout({"mean": signed(MEAN_BITS), "root": 16, "shift": 6})
 """What normalises a row: n = sat16(rounding_shift((16*x - mean) * root, shift))."""
@@ -36,12 +38,13 @@ class NormScale(wiring.Component):
 
     Members
     -------
-    command : In(command_layout(NORM)), stable while rows are on their way; 1 <= V < 2^62 is the compiler's promise.
+    command : In(command_layout(NORM)), stable while rows are on their way; 1 <= V < 2^62 is the
+        compiler's promise.
     i : In(statistics_layout). o : Out({valid, payload: NORM_SCALE}).
 
     Latency: LATENCY cycles. Throughput: one row per cycle. No back-pressure.
-    Rounding: numerics.layer_norm_row, except that a mean beyond MEAN_BITS saturates there (numerics: 32 bits), which no
-    mean_multiplier * 2^-mean_shift below 256/channels can reach.
+    Rounding: numerics.layer_norm_row, except that a mean beyond MEAN_BITS saturates there
+    (numerics: 32 bits), which no mean_multiplier * 2^-mean_shift below 256/channels can reach.
     """
 
     LATENCY = 1 + Product.LATENCY + 2 + ReciprocalSquareRoot.LATENCY + 2

@@ -35,10 +35,12 @@ class NormStatistics(wiring.Component):
 
     Members
     -------
-    i : In({valid, first, last, data}); W/2 signed 16-bit elements; rows follow each other in any rhythm.
+    i : In({valid, first, last, data}); W/2 signed 16-bit elements; rows follow each other in any
+        rhythm.
     o : Out(statistics_layout), valid for one cycle per row.
 
-    Latency: `latency` cycles from a row's last word to `o`. Throughput: one word per cycle. No back-pressure. Exact.
+    Latency: `latency` cycles from a row's last word to `o`. Throughput: one word per cycle. No
+        back-pressure. Exact.
     The source of the words does not matter: they may as well come from the writer of the residual.
     """
 

@@ -25,7 +25,8 @@ class ReciprocalSquareRoot(wiring.Component):
 
     Members: value : In(62), 1 <= value < 2^62; root : Out(16), r; half : Out(5), h.
 
-    Latency: LATENCY cycles. Throughput: one per cycle. Rounding: truncations and round half up of numerics.rsqrt.
+    Latency: LATENCY cycles. Throughput: one per cycle. Rounding: truncations and round half up of
+        numerics.rsqrt.
     """
 
     LATENCY = 5 + _TABLE_CYCLES + 3 * Product.LATENCY + 3

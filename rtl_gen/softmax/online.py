@@ -56,9 +56,10 @@ class Softmax(wiring.Component):
         on.
     i_rescale_bank, i_rescale_group -> o_rescale (unsigned 6) one cycle later, readable from c +
         `RESCALE` on.
-    i_set_total, i_set_group, i_set_value (unsigned `sum_bits`): the running sum of the group becomes the value;
-        for a read of o_total from the next cycle on. It shares the write port of the running sum: no
-        score block may be in its two passes then (see `LaneLatency`). o_conflict: one was.
+    i_set_total, i_set_group, i_set_value (unsigned `sum_bits`): the running sum of the group
+        becomes the value; for a read of o_total from the next cycle on. It shares the write port of
+        the running sum: no score block may be in its two passes then (see `LaneLatency`).
+            o_conflict: one was.
     i_total_group -> o_total (running sum, unsigned `sum_bits`) one cycle later, readable from c +
         `TOTAL` on.
 

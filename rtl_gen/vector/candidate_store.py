@@ -26,7 +26,8 @@ class _State(enum.Enum, shape=2):
 
 
 class CandidateStore(wiring.Component):
-    """Word destination + r*stride = {u32 index, s32 value, zeros} of candidate r, for the rows of the row set.
+    """Word destination + r*stride = {u32 index, s32 value, zeros} of candidate r, for the rows of
+    the row set.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ class CandidateStore(wiring.Component):
     o_candidate_row, i_candidate : read port of ArgMax (READ_LATENCY cycles).
     o_write : client "vector" of ActivationMemory. busy : Out(1).
 
-    Throughput: one row in ROW_CYCLES cycles. Latency: LATENCY cycles from the command to the first word.
+    Throughput: one row in ROW_CYCLES cycles. Latency: LATENCY cycles from the command to the first
+        word.
     """
 
     ROW_CYCLES = ArgMax.READ_LATENCY + 2

@@ -22,7 +22,8 @@ __all__ = ["VectorUnit"]
 
 
 class VectorUnit(wiring.Component):
-    """Runs one command at a time: NORM in NormUnit, SOFTMAX in SoftmaxUnit, VECTOR in CandidateStore.
+    """Runs one command at a time: NORM in NormUnit, SOFTMAX in SoftmaxUnit, VECTOR in
+    CandidateStore.
 
     NormUnit and SoftmaxUnit share one RowReader, and with it the memory of the row buffer.
 
@@ -32,13 +33,14 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), NORM, SOFTMAX or VECTOR; another opcode has no effect. step : In(step_layout).
+    i_command : In(stream, COMMAND_BITS), NORM, SOFTMAX or VECTOR; another opcode has no effect.
+        step : In(step_layout).
     o_read, i_read, o_write : client "vector" of ActivationMemory.
     i_norm : In(stream, norm_write_layout), `o_norm` of Loader.
     o_candidate_row, i_candidate : connect to `i_candidate_row` and `o_candidate` of ResultWriter.
     busy : Out(1), from the cycle a command is offered until all its words are in memory.
-    busy_cycle : Out(1), 1 in every cycle that counts as `vector_busy`. busy_command : Out(INDEX_BITS), with it, index of
-        the command.
+    busy_cycle : Out(1), 1 in every cycle that counts as `vector_busy`. busy_command :
+        Out(INDEX_BITS), with it, index of the command.
 
     Throughput, rounding, back-pressure: see the three units.
     """
@@ -95,7 +97,8 @@ class VectorUnit(wiring.Component):
                 unit.o_write.ready.eq(self.o_write.ready),
             ]
 
-        # Only one of the units has a command, so each may own the reader and the write port without arbitration.
+        # Only one of the units has a command, so each may own the reader and the write port without
+        # arbitration.
         softmax_reads = Signal()
         with m.If(offered):
             m.d.sync += softmax_reads.eq(opcode == Opcode.SOFTMAX.value)

@@ -17,7 +17,9 @@ __all__ = ["ActivationTable", "table_write_layout"]
 
 
 def table_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Word `address`: entries address*W .. address*W + W - 1 of the table, the first in the low byte."""
+    """Word `address`: entries address*W .. address*W + W - 1 of the table, the first in the low
+    byte.
+    """
     return data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
 
 
@@ -26,19 +28,19 @@ class ActivationTable(wiring.Component):
 
     Parameters
     ----------
-    config : width W. W/4 copies of the table, each a true dual-port block RAM of 1024 x 16 bits: two look-ups per cycle,
-        the low bit of the index selects the byte.
+    config : width W. W/4 copies of the table, each a true dual-port block RAM of 1024 x 16 bits:
+        two look-ups per cycle, the low bit of the index selects the byte.
 
     Members
     -------
-    i_write : In(stream, table_write_layout), a word in W/2 cycles, two entries in each; ready when none is under way.
-        Addresses are taken modulo TABLE_ENTRIES / W.
+    i_write : In(stream, table_write_layout), a word in W/2 cycles, two entries in each; ready when
+        none is under way. Addresses are taken modulo TABLE_ENTRIES / W.
     i_data : In(8*W), W/2 signed 16-bit elements. o : Out(4*W), W/2 signed bytes.
-    busy : Out(1), 1 from the cycle a word is offered until look-ups see all of it. A look-up that comes meanwhile has an
-        undefined result.
+    busy : Out(1), 1 from the cycle a word is offered until look-ups see all of it. A look-up that
+        comes meanwhile has an undefined result.
 
-    Latency: LATENCY cycles from i_data to o: address register, memory, memory output register, byte. Throughput: W/2
-    look-ups per cycle. No back-pressure on look-ups.
+    Latency: LATENCY cycles from i_data to o: address register, memory, memory output register,
+    byte. Throughput: W/2 look-ups per cycle. No back-pressure on look-ups.
     """
 
     LATENCY = 4

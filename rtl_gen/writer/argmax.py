@@ -21,8 +21,9 @@ _VALUE_MINIMUM = -(1 << 15)
 class ArgMax(wiring.Component):
     """candidate[row] = maximum of its earlier value and data[i], i < elements; index = channel + i.
 
-    Only a larger value replaces a candidate, so of equal values the first wins, and within a word the lowest index. A
-    row without a value above -32768 keeps index 0, exactly as the golden machine.
+    Only a larger value replaces a candidate, so of equal values the first wins, and within a word
+    the lowest index. A row without a value above -32768 keeps index 0, exactly as the golden
+    machine.
 
     Parameters
     ----------
@@ -30,13 +31,13 @@ class ArgMax(wiring.Component):
 
     Members
     -------
-    i : In({valid, row 16, channel 20, elements 0..W/2, restart, data}); data: W/2 signed 16-bit elements. restart
-        forgets the row's earlier candidate first; elements = 0 adds nothing.
+    i : In({valid, row 16, channel 20, elements 0..W/2, restart, data}); data: W/2 signed 16-bit
+        elements. restart forgets the row's earlier candidate first; elements = 0 adds nothing.
     i_row, o : row to read, and CANDIDATE of it READ_LATENCY cycles later.
     busy : Out(1), 1 while a word is on its way to the candidates.
 
-    Latency: config dependent, `latency` cycles from `i` to a candidate that `i_row` sees. Throughput: one word per cycle,
-    also of the same row. No back-pressure.
+    Latency: config dependent, `latency` cycles from `i` to a candidate that `i_row` sees.
+    Throughput: one word per cycle, also of the same row. No back-pressure.
     """
 
     READ_LATENCY = 2
@@ -144,7 +145,9 @@ class ArgMax(wiring.Component):
         return m
 
     def _tournament(self, m: Module) -> tuple[Value, Value]:
-        """Largest key of the enabled elements and its element index; one register per level and one at the input."""
+        """Largest key of the enabled elements and its element index; one register per level and one
+        at the input.
+        """
         keys: list[tuple[Value, Value]] = []
         for number in range(self._config.width // 2):
             key = Signal(17, name=f"key{number}", reset_less=True)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that the result writer applies to INT16 results: activation table, rotary position, gate product."""
+"""Functions that the result writer applies to INT16 results: activation table, rotary position,
+gate product.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,12 @@ __all__ = ["ByteFunctions"]
 
 
 class ByteFunctions(wiring.Component):
-    """W/2 bytes from the W/2 signed 16-bit elements d of a result word, W/4 pairs, and a word that was read:
+    """W/2 bytes from the W/2 signed 16-bit elements d of a result word, W/4 pairs, and a word that
+    was read:
 
     TABLE8:  o[j] = table[table_index(d[j])].
-    ROTATE8: o[2i], o[2i+1] = rotate(d[2i], d[2i+1], cosine i, sine i, shift); read word: pairs {int16 cosine, int16 sine}.
+    ROTATE8: o[2i], o[2i+1] = rotate(d[2i], d[2i+1], cosine i, sine i, shift); read word: pairs
+        {int16 cosine, int16 sine}.
     GATE8:   o[j] = gate(v[half*W/2 + j], d[j], shift); read word: W signed bytes v.
 
     Parameters
@@ -31,12 +35,15 @@ class ByteFunctions(wiring.Component):
     Members
     -------
     i_table : In(stream, table_write_layout), see ActivationTable. table_busy : Out(1), its `busy`.
-    i_data : In(8*W), i_mode : In(ResultMode), i_half : In(1), i_shift : In(6), 1..31; all of one cycle.
-    i_read : In(8*W), the word read for it, OPERAND_DELAY cycles after i_data: that of a read transferred with i_data.
+    i_data : In(8*W), i_mode : In(ResultMode), i_half : In(1), i_shift : In(6), 1..31; all of one
+        cycle.
+    i_read : In(8*W), the word read for it, OPERAND_DELAY cycles after i_data: that of a read
+        transferred with i_data.
     o : Out(4*W). Undefined in other modes.
 
-    Latency: LATENCY cycles from i_data to o in every mode, so that results keep their order. Throughput: one word per
-    cycle. No back-pressure, no valid: the caller delays its own. Rounding half up, saturation to -127..127.
+    Latency: LATENCY cycles from i_data to o in every mode, so that results keep their order.
+    Throughput: one word per cycle. No back-pressure, no valid: the caller delays its own. Rounding
+        half up, saturation to -127..127.
     """
 
     OPERAND_DELAY = ActivationMemory.LATENCY

@@ -18,19 +18,22 @@ _SUM_BITS = 33
 
 
 class PairMultiplier(wiring.Component):
-    """o_x = sat8((x*a - y*c + half) >> shift); o_y = sat8((y*b + x*c + half) >> shift), sat8 to -127..127.
+    """o_x = sat8((x*a - y*c + half) >> shift); o_y = sat8((y*b + x*c + half) >> shift), sat8 to
+    -127..127.
 
-    numerics.rotate with a = b = cosine, c = sine; numerics.gate of each channel with a and b the INT8 values, c = 0; both
-    with half = 2^(shift-1).
+    numerics.rotate with a = b = cosine, c = sine; numerics.gate of each channel with a and b the
+    INT8 values, c = 0; both with half = 2^(shift-1).
 
     Members
     -------
     x, y, a, b, c : In(signed 16), all of one cycle.
-    half : In(31), shift : In(6), 1..31; HALF_DELAY and SHIFT_DELAY cycles after x (all pairs share these delays).
+    half : In(31), shift : In(6), 1..31; HALF_DELAY and SHIFT_DELAY cycles after x (all pairs share
+        these delays).
     o_x, o_y : Out(signed 8).
 
-    Latency: LATENCY cycles from x to o_x (input, product, two sums, ShiftSaturate). Throughput: one pair per cycle. Exact
-    until the shift. Four DSP48E2: the first of a sum adds the half, the second, one cycle later, takes the first's cascade.
+    Latency: LATENCY cycles from x to o_x (input, product, two sums, ShiftSaturate). Throughput: one
+    pair per cycle. Exact until the shift. Four DSP48E2: the first of a sum adds the half, the
+    second, one cycle later, takes the first's cascade.
     """
 
     HALF_DELAY = 1

@@ -26,15 +26,18 @@ from rtl_gen.writer.byte_functions import ByteFunctions
 __all__ = ["ResultWriter"]
 
 _OUTPUT_WORDS = 32
-"""Words between their issue and the memory's write port; covers this part of LATENCY at one word per cycle."""
+"""Words between their issue and the memory's write port; covers this part of LATENCY at one word
+per cycle.
+"""
 _SUM_LATENCY = ActivationMemory.LATENCY + 2
 """Issue to the saturated sum of ADD16."""
 
 
 class ResultWriter(wiring.Component):
-    """WRITE: memory[address] = data. ADD16: memory[address][i] = sat16(memory[address][i] + data[i]). LOGITS16: as
-    WRITE, and ArgMax over the word. TABLE8, ROTATE8, GATE8: half `half` of memory[address] = bytes of ByteFunctions, with
-    the word at `operand` (ROTATE8) or at `address` (GATE8). Only 16-byte parts of `mask` change.
+    """WRITE: memory[address] = data. ADD16: memory[address][i] = sat16(memory[address][i] +
+    data[i]). LOGITS16: as WRITE, and ArgMax over the word. TABLE8, ROTATE8, GATE8: half `half` of
+    memory[address] = bytes of ByteFunctions, with the word at `operand` (ROTATE8) or at `address`
+    (GATE8). Only 16-byte parts of `mask` change.
 
     Parameters
     ----------
@@ -42,26 +45,31 @@ class ResultWriter(wiring.Component):
 
     Members
     -------
-    i_result : In({valid, payload: result_word_layout}); no back-pressure. The sender keeps at most writer_depth(config)
-        words between `i_result` and `o_retired`. ADD16 and GATE8 words that are not retired must have different
-        addresses, but for the two halves of a GATE8 word; ROTATE8 must not read what is not retired.
+    i_result : In({valid, payload: result_word_layout}); no back-pressure. The sender keeps at most
+        writer_depth(config) words between `i_result` and `o_retired`. ADD16 and GATE8 words that
+        are not retired must have different addresses, but for the two halves of a GATE8 word;
+        ROTATE8 must not read what is not retired.
     o_retired : Out(1), a pulse per word: reads that the memory grants from this cycle on see it.
-    i_table : In(stream, table_write_layout), the activation table. No TABLE8 word may be between `i_result` and
-        `o_retired` when a word is offered; those that come later wait until it is in the table.
+    i_table : In(stream, table_write_layout), the activation table. No TABLE8 word may be between
+        `i_result` and `o_retired` when a word is offered; those that come later wait until it is in
+        the table.
     o_read, i_read : client "writer" of ActivationMemory; relies on its fixed LATENCY.
-    o_write : client "writer" of ActivationMemory. o_read_command, o_write_command : index of the command that reads, writes.
+    o_write : client "writer" of ActivationMemory. o_read_command, o_write_command : index of the
+        command that reads, writes.
     i_candidate_row, o_candidate : read port of the arg-max candidates, ArgMax.READ_LATENCY cycles.
-    busy : Out(1), 1 from the first word on until every word is retired and in the arg-max, and while a table word is
-        offered or on its way.
+    busy : Out(1), 1 from the first word on until every word is retired and in the arg-max, and
+        while a table word is offered or on its way.
 
-    Halves: the W/2 bytes of a word with half = 0 wait in a queue of T entries and are written together with those of
-    half = 1, as one word, at the address and mask of half 1; k-th half 1 to k-th half 0. A half 0 is retired when its turn
-    to be written would have come, although the memory shows it only with its half 1, and does not keep `busy` at 1 while
-    it waits. A reset forgets the waiting halves with everything else that is not written; table and memory stay.
+    Halves: the W/2 bytes of a word with half = 0 wait in a queue of T entries and are written
+    together with those of half = 1, as one word, at the address and mask of half 1; k-th half 1 to
+    k-th half 0. A half 0 is retired when its turn to be written would have come, although the
+    memory shows it only with its half 1, and does not keep `busy` at 1 while it waits. A reset
+    forgets the waiting halves with everything else that is not written; table and memory stay.
 
-    Order: words reach the memory in the order they came, whatever their modes: all have the same latency. Latency: LATENCY
-    cycles from `i_result` to `o_retired` when idle. Throughput: one word per cycle in every mode while the memory grants
-    reads and writes. Saturation to 16 bits (ADD16) or to -127..127.
+    Order: words reach the memory in the order they came, whatever their modes: all have the same
+    latency. Latency: LATENCY cycles from `i_result` to `o_retired` when idle. Throughput: one word
+    per cycle in every mode while the memory grants reads and writes. Saturation to 16 bits (ADD16)
+    or to -127..127.
     """
 
     LATENCY = 5 + ByteFunctions.LATENCY + 1
@@ -126,7 +134,8 @@ class ResultWriter(wiring.Component):
         m.submodules.functions = functions = ByteFunctions(config=config)
         wiring.connect(m, wiring.flipped(self.i_table), functions.i_table)
 
-        # A word is issued with its read and room reserved behind it, so the pipeline after it never stalls.
+        # A word is issued with its read and room reserved behind it, so the pipeline after it never
+        # stalls.
         room = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
         retired = Signal()
         m.d.comb += [
@@ -191,7 +200,9 @@ class ResultWriter(wiring.Component):
         return m
 
     def _words(self, m: Module, issue: Value, head: data.View, half: Value) -> tuple[Value, Value]:
-        """Valid, and {1 if nothing is written, command, memory_write_layout}, one cycle after `half`, the bytes of the functions."""
+        """Valid, and {1 if nothing is written, command, memory_write_layout}, one cycle after
+        `half`, the bytes of the functions.
+        """
         config = self._config
         latency = ByteFunctions.LATENCY
         valid = delayed(m, issue, latency, "valid", reset_less=False)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of one layer alone: random Q, K and V in, the ATTEND commands, the output compared with golden."""
+"""Attention of one layer alone: random Q, K and V in, the ATTEND commands, the output compared with
+golden.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ def run_attention(
     log: Callable[[str], None],
     timeline: Path | None = None,
 ) -> dict[str, int]:
-    """Counters of all commands labelled "layers.0.attend..." in one run, for `tokens` new tokens of each sequence.
+    """Counters of all commands labelled "layers.0.attend..." in one run, for `tokens` new tokens of
+    each sequence.
 
-    The caches hold `positions[i]` + `tokens` random rows, Q lies in the activation memory as the projection leaves it.
+    The caches hold `positions[i]` + `tokens` random rows, Q lies in the activation memory as the
+    projection leaves it.
     """
     manifest, description = image.manifest, model.description
     random = np.random.default_rng(seed)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow bench`: cycles, bytes and stalls of known model shapes on the simulated chip, every run checked."""
+"""`meadow bench`: cycles, bytes and stalls of known model shapes on the simulated chip, every run
+checked.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def bench_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Simulate a phase of a known model shape with synthetic weights; compare with golden; report cycles and bytes.
+    """Simulate a phase of a known model shape with synthetic weights; compare with golden; report
+    cycles and bytes.
 
     Exit code 1 if anything differs from the golden model.
     """

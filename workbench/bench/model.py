@@ -36,7 +36,8 @@ _PACKED_BYTES = 0.75
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """The options of `meadow bench`; see its help. 0 layers, chunks or head_channels mean all of them.
+    """The options of `meadow bench`; see its help. 0 layers, chunks or head_channels mean all of
+    them.
 
     Raises ValueError naming the rule and the value.
     """
@@ -77,7 +78,8 @@ class BenchOptions:
         special = 1 + max(full.bos_token, full.eos_token)
         if full.outputs == "tokens" and 0 < self.head_channels < special:
             raise ValueError(
-                f"head_channels must be 0 (all) or at least {special}, which hold the special tokens, "
+                f"head_channels must be 0 (all) or at least {special}, which hold the special "
+                f"tokens, "
                 f"not {self.head_channels}"
             )
         if not full.causal and (self.phase == "decode" or self.context):
@@ -115,8 +117,8 @@ class BenchOptions:
 class BenchModel:
     """The simulated part of a workload: `layers` layers and `head_channels` outputs of the head.
 
-    model : quantised, synthetic; description : its shape; hidden_block : H, chosen for the configuration.
-    Positions beyond the real model's are allowed (its weights are synthetic anyway).
+    model : quantised, synthetic; description : its shape; hidden_block : H, chosen for the
+    configuration. Positions beyond the real model's are allowed (its weights are synthetic anyway).
     """
 
     def __init__(self, options: BenchOptions, log: Callable[[str], None]) -> None:
@@ -143,10 +145,12 @@ class BenchModel:
         )
 
     def chunk_tokens(self, throttle: Throttle) -> int:
-        """Tokens of one sequence in a chunk: as few chunks as memory allows, equal ones in whole token groups.
+        """Tokens of one sequence in a chunk: as few chunks as memory allows, equal ones in whole
+        token groups.
 
-        The baseline takes the number of chunks with the fewest predicted cycles: smaller ones read the weights more
-        often, but leave room for scores. ValueError for a bidirectional model that does not fit one chunk.
+        The baseline takes the number of chunks with the fewest predicted cycles: smaller ones read
+        the weights more often, but leave room for scores. ValueError for a bidirectional model that
+        does not fit one chunk.
         """
         options, config = self.options, self.options.config
         sizes = plan_sizes(self.description, self.hidden_block, config)
@@ -190,7 +194,9 @@ class BenchModel:
         return total
 
     def image(self, *, context: int, step: tuple[int, int], throttle: Throttle) -> Image:
-        """Image for contexts of `context` tokens; the baseline's program is made for one step (position, tokens)."""
+        """Image for contexts of `context` tokens; the baseline's program is made for one step
+        (position, tokens).
+        """
         options = self.options
         limit = throttle.bytes_per_cycle
         return compile_image(

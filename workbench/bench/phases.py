@@ -58,7 +58,8 @@ class _Phase:
     def _simulated(self) -> list[tuple[int, int, float]]:
         """(start, tokens, how many chunks it stands for) of the chunks to simulate.
 
-        One for all lies at the mean position, with the mean number of tokens: what grows with the keys is then right.
+        One for all lies at the mean position, with the mean number of tokens: what grows with the
+        keys is then right.
         """
         prompt, count = self.options.prompt, len(self.starts)
         if self.options.chunks and count > 1:
@@ -121,7 +122,9 @@ class _Phase:
 
 
 class _Steps(_Phase):
-    """Prefill and decode: whole steps, with the head, or the hidden states, at the end of the last one."""
+    """Prefill and decode: whole steps, with the head, or the hidden states, at the end of the last
+    one.
+    """
 
     def report(self) -> dict[str, Any]:
         """Simulate and report."""
@@ -186,7 +189,9 @@ class _Steps(_Phase):
             self.totals.add(counters, repeat if name == "after" else repeat * times)
 
     def _needed(self, layers: float) -> float:
-        """Every byte once: weights, K/V rows, embeddings and results; the baseline's Q and scores are not needed."""
+        """Every byte once: weights, K/V rows, embeddings and results; the baseline's Q and scores
+        are not needed.
+        """
         options, full, image = self.options, self.full, self.image
         assert image is not None
         manifest = image.manifest
@@ -195,7 +200,8 @@ class _Steps(_Phase):
             matrix.size_bytes * (head if matrix.name.startswith("head.") else layers)
             for matrix in manifest.matrices
         )
-        # Old rows are read and new ones written; that new ones are read back is this design's choice.
+        # Old rows are read and new ones written; that new ones are read back is this design's
+        # choice.
         row = full.kv_heads * full.head_dim
         key_values = 2 * full.layers * row * self.context * options.batch
         # Embeddings in and, of a model without head, hidden states out.

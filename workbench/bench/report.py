@@ -64,7 +64,9 @@ def stall_cycles(totals: Totals) -> dict[str, int]:
 
 
 def _moving_share(totals: Totals) -> float:
-    """Cycles of the memory in which data could move, of all; refresh and page misses stop it in the others."""
+    """Cycles of the memory in which data could move, of all; refresh and page misses stop it in the
+    others.
+    """
     cycles = totals["dram_cycles"]
     stopped = totals["dram_refresh_cycles"] + totals["dram_page_miss_cycles"]
     return 1 - stopped / cycles if cycles else 1.0
@@ -82,8 +84,8 @@ def figures(
 ) -> dict[str, Any]:
     """JSON-ready figures.
 
-    macs: useful ones; weights: elements that were streamed; needed_bytes: each needed byte once; tokens: of all
-    sequences.
+    macs: useful ones; weights: elements that were streamed; needed_bytes: each needed byte once;
+    tokens: of all sequences.
     """
     cycles = totals["cycles"]
     rate = throttle.bytes_per_cycle

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of a synthetic model on the simulated chip: presets, segments of the program, counters, comparison."""
+"""One step of a synthetic model on the simulated chip: presets, segments of the program, counters,
+comparison.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def segments(manifest: Manifest) -> dict[str, tuple[int, int]]:
 
 
 def cache_rows(memory: np.ndarray, manifest: Manifest, sequence: int) -> np.ndarray:
-    """View int8 [layers, 2 (K, V), KV heads, head-dim blocks, positions, bytes] of a sequence's cache."""
+    """View int8 [layers, 2 (K, V), KV heads, head-dim blocks, positions, bytes] of a sequence's
+    cache.
+    """
     facts = manifest.cache
     start = manifest.kv_base(sequence) * BEAT_BYTES
     size = facts.segment_beats * BEAT_BYTES
@@ -107,7 +111,9 @@ def preset_cache(
     sequence: int,
     position: int,
 ) -> None:
-    """Random keys and values, bell-shaped as real ones, for `position` tokens in golden and in the device."""
+    """Random keys and values, bell-shaped as real ones, for `position` tokens in golden and in the
+    device.
+    """
     view = cache_rows(memory, manifest, sequence)
     head_dim, block = manifest.model.head_dim, view.shape[-1]
     for part, golden in ((0, cache.keys), (1, cache.values)):
@@ -135,10 +141,12 @@ def run_step(
     log: Callable[[str], None],
     timeline: Path | None = None,
 ) -> StepRun:
-    """Take in `tokens[i]` random tokens of sequence i, whose cache is preset with `positions[i]` random rows.
+    """Take in `tokens[i]` random tokens of sequence i, whose cache is preset with `positions[i]`
+    random rows.
 
-    whole: run the program in one piece; else its segments one after the other, each counted for itself. Residual rows
-    (not with `whole`), new cache rows and what the head returns are compared with golden.
+    whole: run the program in one piece; else its segments one after the other, each counted for
+    itself. Residual rows (not with `whole`), new cache rows and what the head returns are compared
+    with golden.
     """
     manifest = image.manifest
     random = np.random.default_rng(seed)
@@ -239,7 +247,9 @@ def unlimited(device: CosimDevice) -> Iterator[None]:
 
 
 def residual_rows(session: Session, device: CosimDevice, rows: int) -> np.ndarray:
-    """Residual int16 [rows, d] out of the activation memory, copied out without the DRAM's limits."""
+    """Residual int16 [rows, d] out of the activation memory, copied out without the DRAM's
+    limits.
+    """
     with unlimited(device):
         words = session.dump_activations()
     manifest = session.manifest

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shapes of the models that MEADOW is measured on; sources: the models' published configurations."""
+"""Shapes of the models that MEADOW is measured on; sources: the models' published
+configurations.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,8 @@ WORKLOADS: Mapping[str, ModelDescription] = {
 
 
 def workload(name: str, *, layers: int | None = None, positions: int = 0) -> ModelDescription:
-    """A workload, cut to its first `layers` layers and with room for at least `positions` positions.
+    """A workload, cut to its first `layers` layers and with room for at least `positions`
+    positions.
 
     ValueError for an unknown name or a number of layers that the model does not have.
     """

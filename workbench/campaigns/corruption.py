@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow corrupt`: spoiled weight streams on the simulated chip; each must be reported and nothing published."""
+"""`meadow corrupt`: spoiled weight streams on the simulated chip; each must be reported and nothing
+published.
+"""
 
 from __future__ import annotations
 
@@ -68,8 +70,8 @@ class WeightStream:
 class Fault:
     """What is done to a stream.
 
-    kind: "flip" (`places` are bits of the stream), "zero" (its bytes from places[0] on become 0) or "cut" (its command
-    says places[0] beats).
+    kind: "flip" (`places` are bits of the stream), "zero" (its bytes from places[0] on become 0) or
+    "cut" (its command says places[0] beats).
     """
 
     stream: WeightStream
@@ -110,7 +112,9 @@ def weight_streams(image: Image, codec: str) -> list[WeightStream]:
 
 
 def draw_fault(random: np.random.Generator, image: Image, streams: list[WeightStream]) -> Fault:
-    """Two of three faults are 1..3 flipped bits, the others a lost end; every fault changes something."""
+    """Two of three faults are 1..3 flipped bits, the others a lost end; every fault changes
+    something.
+    """
     stream = streams[int(random.integers(len(streams)))]
     size = stream.beats * BEAT_BYTES
     choice = random.random()
@@ -232,8 +236,8 @@ class _Trial:
 
 
 def _spoiled_step(trial: _Trial, session: Session, fault: Fault, tokens: list[int]) -> str:
-    """What a step with the fault comes to: "reported", "hangs", "other_errors", or "silent_errors" if there was no
-    error, done was set, or the position moved on."""
+    """What a step with the fault comes to: "reported", "hangs", "other_errors", or "silent_errors"
+    if there was no error, done was set, or the position moved on."""
     memory = session.device.memory
     trial.mark(memory)
     fault.plant(trial.image, memory)
@@ -251,7 +255,9 @@ def _spoiled_step(trial: _Trial, session: Session, fault: Fault, tokens: list[in
 
 
 def _good_step(trial: _Trial, session: Session, tokens: list[int]) -> str:
-    """The step after a fault, with a mended image: "recoveries" if it equals golden, else "wrong_results"."""
+    """The step after a fault, with a mended image: "recoveries" if it equals golden, else
+    "wrong_results".
+    """
     try:
         result = session.step({0: tokens}, outputs=_OUTPUTS, head_all=True)
     except (DeviceError, DeviceTimeout, RegisterError, SimulationError):
@@ -269,7 +275,9 @@ def campaign(
     device: str = "sim",
     tick: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """The report of `runs` faults in streams of one codec, each followed by a step without; see `corrupt_command`."""
+    """The report of `runs` faults in streams of one codec, each followed by a step without; see
+    `corrupt_command`.
+    """
     random = np.random.default_rng(seed)
     counts: Counter[str] = Counter()
     done, cycles, first_failure = 0, 0, None
@@ -294,7 +302,8 @@ def campaign(
                 memory[: trial.image.dram.size] = trial.image.dram
                 session.rewind()
                 again = _good_step(trial, session, tokens)
-                # Parts of the head before the fault may have stored their logits; nothing else may stand there.
+                # Parts of the head before the fault may have stored their logits; nothing else may
+                # stand there.
                 if ((left != _MARK) & (left != trial.outputs(memory))).any():
                     found = "silent_errors"
                 counts[found] += 1
@@ -330,10 +339,11 @@ def corrupt_command(
     device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Flip bits in weight streams of small random models, or cut streams, and let the chip run them.
+    """Flip bits in weight streams of small random models, or cut streams, and let the chip run
+    them.
 
-    Each fault must end the step with the error STREAM of its command, without an output, and the next step with a mended image must
-    equal golden. Exit code 1 if one did not.
+    Each fault must end the step with the error STREAM of its command, without an output, and the
+    next step with a mended image must equal golden. Exit code 1 if one did not.
     """
     if codec not in CAMPAIGN_CODECS:
         raise ValueError(f"codec must be one of {', '.join(CAMPAIGN_CODECS)}, not {codec!r}")

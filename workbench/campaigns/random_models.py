@@ -15,8 +15,8 @@ __all__ = ["SOAK_SIZES", "TORTURE_SIZES", "ModelSizes", "draw_description"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:
-    """Largest numbers that are drawn: `heads` of K and V, query heads of one (`group`), all query channels together
-    (`head_channels`), `width` of a Llama, `hidden`, `vocabulary`."""
+    """Largest numbers that are drawn: `heads` of K and V, query heads of one (`group`), all query
+    channels together (`head_channels`), `width` of a Llama, `hidden`, `vocabulary`."""
 
     heads: int
     group: int

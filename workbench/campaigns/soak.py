@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow soak`: random models and steps on the simulated chip under random stalls, each compared with golden."""
+"""`meadow soak`: random models and steps on the simulated chip under random stalls, each compared
+with golden.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ _ROWS = 160
 
 @dataclass(frozen=True, kw_only=True)
 class SoakCase:
-    """One random combination: a model of one layer, what is cached, what comes in, and how the DRAM behaves."""
+    """One random combination: a model of one layer, what is cached, what comes in, and how the DRAM
+    behaves.
+    """
 
     description: ModelDescription
     hidden_block: int
@@ -140,9 +144,11 @@ def soak_command(
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "zcu102",
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Random models, contexts, sequences and stalls on the simulated chip; every result compared with golden.
+    """Random models, contexts, sequences and stalls on the simulated chip; every result compared
+    with golden.
 
-    Exit code 1 at the first difference, or run that does not end, which is printed with its combination.
+    Exit code 1 at the first difference, or run that does not end, which is printed with its
+    combination.
     """
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
         if value < least:

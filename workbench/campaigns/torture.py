@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow torture`: random programs with faults on the simulated chip; each fault must be told, and none may last."""
+"""`meadow torture`: random programs with faults on the simulated chip; each fault must be told, and
+none may last.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,9 @@ def _good_step(bench: TortureBench) -> None:
 
 
 def run_program(number: int, config_name: str, tally: _Tally) -> None:
-    """One random program, of which everything is drawn from (seed, number): a model and its steps on a fresh chip."""
+    """One random program, of which everything is drawn from (seed, number): a model and its steps
+    on a fresh chip.
+    """
     random = np.random.default_rng([tally.seed, number])
     tally.counts["programs"] += 1
     bench = TortureBench(random, config_name, log)
@@ -141,7 +145,9 @@ def run_program(number: int, config_name: str, tally: _Tally) -> None:
 
 
 def _told(error: Exception) -> tuple[str, str]:
-    """Key and text of a failure; outside a fault an error or a refused register makes a step wrong."""
+    """Key and text of a failure; outside a fault an error or a refused register makes a step
+    wrong.
+    """
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, Failure):
         return error.key, str(error)
@@ -161,7 +167,9 @@ def campaign(
     only: int | None = None,
     tick: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """The report of random programs until the time is over, building not counted, or so many have run; `only` runs that one."""
+    """The report of random programs until the time is over, building not counted, or so many have
+    run; `only` runs that one.
+    """
     config = named_config(config_name)
     build_library(generated_verilog(config, log=log), ports=config.ports, log=log)
     began = time.monotonic()
@@ -208,10 +216,11 @@ def torture_command(
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Random programs with errors of the bus, damaged streams and commands, resets and a silent memory.
+    """Random programs with errors of the bus, damaged streams and commands, resets and a silent
+    memory.
 
-    Every fault must be reported as what it is, nothing outside its place may change, and the next step must equal golden
-    without a reset. Exit code 1 if one did not.
+    Every fault must be reported as what it is, nothing outside its place may change, and the next
+    step must equal golden without a reset. Exit code 1 if one did not.
     """
     for name, value, least in (
         ("seconds", seconds, 0.1),

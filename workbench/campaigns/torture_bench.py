@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One random model on one simulated chip, and what every step of it must leave: results and memory, byte for byte."""
+"""One random model on one simulated chip, and what every step of it must leave: results and memory,
+byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,9 @@ class TortureBench:
 
     Members
     -------
-    device, session, image; golden, caches: the bit-true model and its cache of every sequence; cycles: that the last good
-    step took; doorbells: programs started so far; planted: the window at the last doorbell of `ring`.
+    device, session, image; golden, caches: the bit-true model and its cache of every sequence;
+    cycles: that the last good step took; doorbells: programs started so far; planted: the window at
+        the last doorbell of `ring`.
     """
 
     def __init__(
@@ -218,7 +221,9 @@ class TortureBench:
         return Status(self.registers.read("status"))
 
     def ended(self, began: int, limit: int = _TIMEOUT_CYCLES) -> Ended:
-        """Wait for the interrupt at most `limit` cycles and acknowledge it; Hang if it does not come."""
+        """Wait for the interrupt at most `limit` cycles and acknowledge it; Hang if it does not
+        come.
+        """
         self.simulation.run(limit, until_interrupt=True)
         if not self.device.interrupt:
             raise Hang(f"no interrupt within {limit} cycles, {self._whereabouts()}")
@@ -249,7 +254,9 @@ class TortureBench:
         return f"{self.status()!r}, command {self.registers.read('command_index')}"
 
     def check_bounds(self, base: int | None = None, size: int | None = None) -> None:
-        """SilentError if a burst left the window since the last doorbell, or a byte outside of it changed."""
+        """SilentError if a burst left the window since the last doorbell, or a byte outside of it
+        changed.
+        """
         base = self.device.memory_base if base is None else base
         size = self.device.memory.size if size is None else size
         strays = outside(self.simulation.take_bursts(), base, size)
@@ -260,7 +267,9 @@ class TortureBench:
                 raise SilentError("memory outside the window was written")
 
     def good_step(self, scene: Scene) -> None:
-        """The prepared step through the driver, with marks again; results and the whole window must equal golden."""
+        """The prepared step through the driver, with marks again; results and the whole window must
+        equal golden.
+        """
         plan, memory = scene.plan, self.device.memory
         for access in scene.accesses:
             if access.write:

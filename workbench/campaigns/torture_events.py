@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults in time: resets, a silent memory, register accesses at the wrong moment, registers that say nonsense."""
+"""Faults in time: resets, a silent memory, register accesses at the wrong moment, registers that
+say nonsense.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def hard_reset(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def silence(bench: TortureBench, scene: Scene) -> Outcome:
-    """Some channels of the memory stop at a random cycle: briefly (the result is right), or until the watchdog reports it."""
+    """Some channels of the memory stop at a random cycle: briefly (the result is right), or until
+    the watchdog reports it.
+    """
     random, simulation = bench.random, bench.simulation
     limit = 0 if random.random() < 0.15 else int(random.integers(1500, 4000))
     bench.registers.set_watchdog(limit)
@@ -111,7 +115,9 @@ def silence(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def busy_writes(bench: TortureBench, scene: Scene) -> Outcome:
-    """Writes to registers, doorbells and accesses beside the map while a program runs; none has an effect."""
+    """Writes to registers, doorbells and accesses beside the map while a program runs; none has an
+    effect.
+    """
     random, began = bench.random, bench.simulation.cycle
     bench.start()
     entries = register_map(bench.config)
@@ -129,7 +135,9 @@ def busy_writes(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def _disturb(bench: TortureBench, entries: tuple) -> None:
-    """One access to a register that must be refused; one that came when the program was over is undone."""
+    """One access to a register that must be refused; one that came when the program was over is
+    undone.
+    """
     random, device = bench.random, bench.device
     value = int(random.integers(0, 1 << 32))
     choice = random.random()
@@ -183,7 +191,9 @@ def _read_unmapped(bench: TortureBench, offset: int) -> None:
 
 
 def illegal_start(bench: TortureBench, scene: Scene) -> Outcome:
-    """A doorbell with rows outside 1..C or sequences outside 1..S is refused, by their registers if they have no such bits."""
+    """A doorbell with rows outside 1..C or sequences outside 1..S is refused, by their registers if
+    they have no such bits.
+    """
     random, config, registers = bench.random, bench.config, bench.registers
     name, limit = [("rows", config.chunk_tokens), ("sequences", config.sequences)][
         int(random.integers(2))
@@ -204,7 +214,9 @@ def illegal_start(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def odd_table(bench: TortureBench, scene: Scene) -> Outcome:
-    """Random numbers in the sequence table: an error or done, within the window; a cache may lie over weights."""
+    """Random numbers in the sequence table: an error or done, within the window; a cache may lie
+    over weights.
+    """
     random, registers = bench.random, bench.registers
     index = int(random.integers(len(scene.step.sequences)))
     name = SEQUENCE_FIELDS[int(random.integers(len(SEQUENCE_FIELDS)))][0]
@@ -223,7 +235,9 @@ def odd_table(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def _fits(bench: TortureBench, name: str, value: int) -> bool:
-    """Whether the register has the bits of `value`; if not, it refuses the value and stays as it was."""
+    """Whether the register has the bits of `value`; if not, it refuses the value and stays as it
+    was.
+    """
     register = next(entry for entry in register_map(bench.config) if entry.name == name)
     if not value & ~register.mask:
         return True

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults in memory: on the bus, in weight streams, in commands, in the window; what the chip must say of each."""
+"""Faults in memory: on the bus, in weight streams, in commands, in the window; what the chip must
+say of each.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +41,11 @@ _OBEYED_CYCLES = 150_000
 class Outcome:
     """What a fault came to.
 
-    verdict: "reported" (an error), "obeyed" (a spoiled program that is legal), "refused" (by a register), "right" (the
-    result is), "stopped" (by a reset), "missed" (the program was over: no fault). code: of the error.
-    memory: what the window must be: "right" (as golden leaves it), "partial" (each byte as before or as golden leaves it)
-    or "free".
+    verdict: "reported" (an error), "obeyed" (a spoiled program that is legal), "refused" (by a
+    register), "right" (the result is), "stopped" (by a reset), "missed" (the program was over: no
+    fault). code: of the error.
+    memory: what the window must be: "right" (as golden leaves it), "partial" (each byte as before
+    or as golden leaves it) or "free".
     """
 
     verdict: str
@@ -170,7 +173,9 @@ def command(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def sealed(bench: TortureBench, scene: Scene) -> Outcome:
-    """A field of a command with another value and the right CRC-32: an error or done, but never a hang."""
+    """A field of a command with another value and the right CRC-32: an error or done, but never a
+    hang.
+    """
     random = bench.random
     index = int(random.choice(scene.executed))
     place = bench.command_place(index)
@@ -262,7 +267,9 @@ def small_window(bench: TortureBench, scene: Scene) -> Outcome:
 
 
 def moved_window(bench: TortureBench, scene: Scene) -> Outcome:
-    """A window that begins some pages away, with the program where it was: its data is not where it says."""
+    """A window that begins some pages away, with the program where it was: its data is not where it
+    says.
+    """
     random, memory = bench.random, bench.device.memory
     pages = int(random.integers(1, memory.size // _PAGE_BYTES))
     pages = min(pages, bench.command_place(0).start // _PAGE_BYTES)
@@ -306,4 +313,6 @@ MEMORY_FAULTS: dict[str, Callable[[TortureBench, Scene], Outcome]] = {
     "moved_window": moved_window,
     "unmapped_window": unmapped_window,
 }
-"""By kind; called with the step prepared, returns with the program ended and the registers mended."""
+"""By kind; called with the step prepared, returns with the program ended and the registers
+mended.
+"""

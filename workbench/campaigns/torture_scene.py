@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A step of the torture campaign: what is asked, what the program reaches, how it ended, and what may be wrong with it."""
+"""A step of the torture campaign: what is asked, what the program reaches, how it ended, and what
+may be wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,8 @@ class WrongResult(Failure):
 
 
 class SilentError(Failure):
-    """A fault that was not reported or as another one, something published in spite of it, or bytes changed that are
-    nobody's to change."""
+    """A fault that was not reported or as another one, something published in spite of it, or bytes
+    changed that are nobody's to change."""
 
     key = "silent_errors"
 
@@ -68,7 +70,9 @@ class Access:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended: DONE or ERROR in `status`, the error registers, and cycles since the doorbell."""
+    """How a program ended: DONE or ERROR in `status`, the error registers, and cycles since the
+    doorbell.
+    """
 
     status: Status
     code: ErrorCode
@@ -99,9 +103,9 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A prepared step: its registers, the window before, with marks wherever it stores, and the window after it as the
-    golden machine leaves it, every access in the order of the program, and what is stored, (first byte, bytes), some of it
-    over what was stored before."""
+    """A prepared step: its registers, the window before, with marks wherever it stores, and the
+    window after it as the golden machine leaves it, every access in the order of the program, and
+    what is stored, (first byte, bytes), some of it over what was stored before."""
 
     plan: Plan
     step: Step
@@ -111,7 +115,9 @@ class Scene:
     stored: tuple[tuple[int, np.ndarray], ...]
 
     def strays(self, memory: np.ndarray, began: np.ndarray) -> np.ndarray:
-        """Where a program that ended early left what is neither from before it nor stored by a right one."""
+        """Where a program that ended early left what is neither from before it nor stored by a
+        right one.
+        """
         wrong = memory != began
         for start, data in self.stored:
             place = slice(start, start + data.size)

@@ -99,7 +99,9 @@ def _decode(load: Load) -> str:
 
 
 def _codecs(load: Load) -> str:
-    """A decoded token with each codec: its time against its bytes, and what the array waits for most."""
+    """A decoded token with each codec: its time against its bytes, and what the array waits for
+    most.
+    """
     rows = []
     for rate in DECODE_RATES:
         raw = load(f"decode-{rate}-raw")
@@ -135,20 +137,24 @@ def _context(load: Load) -> str:
         cycles = long["cycles"] - short["cycles"]
         moved = long["dram_bytes"]["kv_read"] - short["dram_bytes"]["kv_read"]
         lines.append(
-            f"- From context 64 to 1024 a decoded token takes {cycles:,} cycles more for {moved:,} more bytes of K "
+            f"- From context 64 to 1024 a decoded token takes {cycles:,} cycles more for "
+            f"{moved:,} more bytes of K "
             f"and V: {cycles / (moved / 64):.3f} of the cycles that four ports need for them."
         )
     one, eight = load("batch-1"), load("batch-8")
     if one is not None and eight is not None:
         lines.append(
-            f"- Eight sequences at once: {eight['cycles'] / one['cycles']:.3f} of the cycles of one, weight bytes "
+            f"- Eight sequences at once: {eight['cycles'] / one['cycles']:.3f} of the cycles of "
+            f"one, weight bytes "
             f"{eight['dram_bytes']['weights']:,} against {one['dram_bytes']['weights']:,}."
         )
     own = load("meadow-conditions")
     if own is not None:
         lines.append(
-            f"- OPT-1.3B, a prompt of 512 tokens at 100 MHz and 12 Gbit/s, MEADOW's own conditions: "
-            f"**{own['tokens_per_s']:.0f} tokens per second** in prefill (MEADOW's reported 100), {_part(own)} simulated."
+            f"- OPT-1.3B, a prompt of 512 tokens at 100 MHz and 12 Gbit/s, MEADOW's own "
+            f"conditions: "
+            f"**{own['tokens_per_s']:.0f} tokens per second** in prefill (MEADOW's reported 100), "
+            f"{_part(own)} simulated."
         )
     return "\n".join(lines) if lines else "Not measured yet."
 

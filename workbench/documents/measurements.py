@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published figures: every run of README, docs/performance.md, docs/packing.md and docs/memory-system.md by name, its JSON in
-docs/measurements/, the tables. A report says in `commit` which sources it was made with.
+"""The published figures: every run of README, docs/performance.md, docs/packing.md and
+docs/memory-system.md by name, its JSON in docs/measurements/, the tables. A report says in `commit`
+which sources it was made with.
 
-python -m workbench.documents.measurements run [NAME ...]     (again; all that are missing without names)
-python -m workbench.documents.measurements list               (every run and its command)
-python -m workbench.documents.measurements tables             (into the documents, between their markers)
+python -m workbench.documents.measurements run [NAME ...]     (again; all that are missing without
+names) python -m workbench.documents.measurements list               (every run and its command)
+python -m workbench.documents.measurements tables             (into the documents, between their
+markers)
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ def _runs() -> dict[str, str]:
         "batch-8": "opt-125m --phase decode --context 64 --batch 8 --layers 0 --head-channels 0 "
         "--bandwidth-gbps 12",
         "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
-        "meadow-decode": "opt-1.3b --phase decode --context 512 --bandwidth-gbps 12 --clock-mhz 100 "
+        "meadow-decode": "opt-1.3b --phase decode --context 512 --bandwidth-gbps 12 --clock-mhz "
+        "100 "
         "--codec rice --head-channels 1024",
     }
     for rate in DECODE_RATES:
@@ -146,7 +149,8 @@ def _first_screen(load: Load) -> str:
                 continue
             simulated = (
                 f"{report['layers_simulated']} of {report['layers_total']} layers, "
-                f"{report['head_channels_simulated']} of {report['head_channels_total']} head channels"
+                f"{report['head_channels_simulated']} of {report['head_channels_total']} head "
+                f"channels"
             )
             rows.append(
                 [line, f"`{name}`", f"`{command_line(name)}`", simulated, f"`{report['commit']}`"]
@@ -248,7 +252,9 @@ def _tables() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`run`, `list` or `tables`; exit code 1 if a run failed, 2 for wrong usage or a document without markers."""
+    """`run`, `list` or `tables`; exit code 1 if a run failed, 2 for wrong usage or a document
+    without markers.
+    """
     match list(arguments):
         case ["tables"]:
             try:

@@ -51,15 +51,19 @@ def _parts(load: Load) -> str:
     layer = load("memory-3-zynqmp-layer")
     if layer is not None:
         lines.append(
-            f"- OPT-125M at 3 Gbit/s behind `zynqmp`, {layer['layers_simulated']} of {layer['layers_total']} layers and "
-            f"{layer['head_channels_simulated']:,} of {layer['head_channels_total']:,} head channels simulated and scaled "
+            f"- OPT-125M at 3 Gbit/s behind `zynqmp`, {layer['layers_simulated']} of "
+            f"{layer['layers_total']} layers and "
+            f"{layer['head_channels_simulated']:,} of {layer['head_channels_total']:,} head "
+            f"channels simulated and scaled "
             f"(`memory-3-zynqmp-layer`): {layer['cycles']:,} cycles, {_share(layer)}."
         )
     small = load("memory-minilm-tiny")
     if small is not None:
         lines.append(
-            f"- MiniLM on `tiny` (one port, {small['tokens']} tokens, {small['layers_simulated']} of "
-            f"{small['layers_total']} layers) behind `zynqmp` without a limit (`memory-minilm-tiny`): {_share(small)}."
+            f"- MiniLM on `tiny` (one port, {small['tokens']} tokens, {small['layers_simulated']} "
+            f"of "
+            f"{small['layers_total']} layers) behind `zynqmp` without a limit "
+            f"(`memory-minilm-tiny`): {_share(small)}."
         )
     return "\n".join(lines) if lines else _MISSING
 

@@ -151,7 +151,8 @@ def register_map_markdown() -> str:
         "",
         "## Sequence table",
         "",
-        "Entry i, from 0 on, at 16·i from the offsets below; a configuration has `config_sequences` entries, `sequences` of them are in use.",
+        "Entry i, from 0 on, at 16·i from the offsets below; a configuration has "
+        "`config_sequences` entries, `sequences` of them are in use.",
         *_table(
             head,
             (

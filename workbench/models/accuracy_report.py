@@ -17,14 +17,17 @@ def accuracy_warnings(manifest: Manifest) -> list[str]:
 
 
 def accuracy_lines(manifest: Manifest) -> list[str]:
-    """The measurement in words: what was measured, the worst unit, the logits; nothing if there was none."""
+    """The measurement in words: what was measured, the worst unit, the logits; nothing if there was
+    none.
+    """
     accuracy = _measured(manifest)
     if not accuracy:
         return []
     worst, last = accuracy["worst"], accuracy["layers"][-1]
     sinks = f", {accuracy['sinks']} sinks left out" if accuracy["sinks"] else ""
     return [
-        f"error to float, median and percentile {accuracy['percentile']} of {accuracy['tokens']} tokens{sinks}:",
+        f"error to float, median and percentile {accuracy['percentile']} of {accuracy['tokens']} "
+        f"tokens{sinks}:",
         f"  worst on its own  {worst['name']:<20} {_figures(worst)}",
         f"  all together      {last['name']:<20} {_figures(last)}",
     ]
@@ -36,6 +39,8 @@ def _figures(entry: dict[str, Any]) -> str:
 
 
 def _measured(manifest: Manifest) -> dict[str, Any]:
-    """The image's notes on accuracy; none in images of synthetic models and of earlier compilers."""
+    """The image's notes on accuracy; none in images of synthetic models and of earlier
+    compilers.
+    """
     found = manifest.notes.get("accuracy")
     return found if isinstance(found, dict) else {}

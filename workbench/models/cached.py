@@ -46,7 +46,8 @@ def _compiled_once(directory: Path, options: CompileOptions, log: Log) -> Loaded
 
 
 def _compile_key(directory: Path, options: CompileOptions) -> str:
-    """Hash of all that the compiled model depends on: options, sources, versions and the model's own files.
+    """Hash of all that the compiled model depends on: options, sources, versions and the model's
+    own files.
 
     Files are read in pieces; what else lies in the directory is not looked at.
     """

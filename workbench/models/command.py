@@ -30,7 +30,9 @@ __all__ = ["compile_command", "image_report"]
 
 
 def image_report(image: Image, path: Path) -> dict[str, Any]:
-    """JSON-ready numbers of a compiled image: sizes in bytes, bits per stored weight, how it was quantised."""
+    """JSON-ready numbers of a compiled image: sizes in bytes, bits per stored weight, how it was
+    quantised.
+    """
     manifest = image.manifest
     weights = sum(matrix.outputs * matrix.inputs for matrix in manifest.matrices)
     stored = sum(matrix.size_bytes for matrix in manifest.matrices)
@@ -67,7 +69,8 @@ def compile_command(
     hidden_block: Annotated[
         int | None,
         typer.Option(
-            help="Hidden channels per pass of the MLP; as many as leave room for chunks, if left out."
+            help="Hidden channels per pass of the MLP; as many as leave room for chunks, if left "
+            "out."
         ),
     ] = None,
     context: Annotated[

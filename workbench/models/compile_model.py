@@ -53,7 +53,8 @@ Log = Callable[[str], None]
 class CompileOptions:
     """How a checkpoint becomes an image; ValueError names the choices.
 
-    hidden_block: hidden channels per pass of the MLP, None chooses the largest that leaves room for chunks.
+    hidden_block: hidden channels per pass of the MLP, None chooses the largest that leaves room for
+        chunks.
     """
 
     config_name: str
@@ -87,8 +88,8 @@ class Loaded:
 def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.ndarray], str]:
     """Token sequences to calibrate with, and where they are from.
 
-    `calibration.txt` of the directory (a text per line) if there is one; else, with a tokenizer, stories of the demo
-    model's generator; else seeded random tokens.
+    `calibration.txt` of the directory (a text per line) if there is one; else, with a tokenizer,
+    stories of the demo model's generator; else seeded random tokens.
     """
     d = checkpoint.description
     limit = min(_SEQUENCE_TOKENS, d.max_positions)
@@ -125,18 +126,23 @@ def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.n
 
 
 def _start(tokenizer: Any, text: str, limit: int) -> list[int]:
-    """The first `limit` tokens of a text, of which no more is encoded than they need: a line may be a whole book."""
+    """The first `limit` tokens of a text, of which no more is encoded than they need: a line may be
+    a whole book.
+    """
     size = _CHARACTERS_PER_TOKEN * limit
     while True:
         ids = tokenizer.encode(text[:size]).ids
-        # Twice as many: what opens and ends a text counts too, and words are not cut near the last one.
+        # Twice as many: what opens and ends a text counts too, and words are not cut near the last
+        # one.
         if len(text) <= size or len(ids) >= 2 * limit:
             return ids[:limit]
         size *= 4
 
 
 def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loaded:
-    """Import, calibrate, quantise and compile a checkpoint. Raises the ValueErrors of these packages."""
+    """Import, calibrate, quantise and compile a checkpoint. Raises the ValueErrors of these
+    packages.
+    """
     config = named_config(options.config_name)
     tokenizer_json = read_tokenizer(directory)
     checkpoint = dataclasses.replace(load_checkpoint(directory), tokenizer_json=tokenizer_json)
@@ -187,7 +193,9 @@ def image_warnings(image: Image) -> list[str]:
 
 
 def model_files(directory: Path) -> list[Path]:
-    """The files that `compile_directory` reads, as far as they are there, by name; CheckpointError as it raises."""
+    """The files that `compile_directory` reads, as far as they are there, by name; CheckpointError
+    as it raises.
+    """
     calibration = file_of(directory, _CALIBRATION_FILE)
     found = [*checkpoint_files(directory), *tokenizer_files(directory)]
     files = {path.name: path for path in [*found, *([calibration] if calibration else [])]}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The source files that a module's results can depend on: its own and those of all it imports from this project."""
+"""The source files that a module's results can depend on: its own and those of all it imports from
+this project.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ __all__ = ["imported_sources"]
 
 
 def imported_sources(module: str, root: Path) -> list[Path]:
-    """Files below `root` of `module` and, in turn, of every module there that it imports anywhere, sorted.
+    """Files below `root` of `module` and, in turn, of every module there that it imports anywhere,
+    sorted.
 
-    `from package import name` counts as the package, and as the module `package.name` if there is one.
+    `from package import name` counts as the package, and as the module `package.name` if there is
+    one.
     """
     found: dict[str, Path] = {}
     waiting = [module]

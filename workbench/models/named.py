@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model as `run` and `verify` are given it: what is known of it before it is compiled, and the image."""
+"""A model as `run` and `verify` are given it: what is known of it before it is compiled, and the
+image.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class NamedModel:
-    """limits: what requests must fit; step: (position, tokens) of the only step an image serves, None for any;
+    """limits: what requests must fit; step: (position, tokens) of the only step an image serves,
+    None for any;
     tokenizer_json: bytes, empty without one; make: what `load` calls."""
 
     limits: Limits
@@ -36,7 +39,9 @@ class NamedModel:
     make: Callable[[Log], Loaded]
 
     def load(self, log: Log) -> Loaded:
-        """The image, compiled where that is needed; its warnings are said on stderr. `log` is told what takes long."""
+        """The image, compiled where that is needed; its warnings are said on stderr. `log` is told
+        what takes long.
+        """
         loaded = self.make(log)
         for warning in loaded.warnings:
             warn(warning)
@@ -44,11 +49,12 @@ class NamedModel:
 
 
 def find_model(source: Path | None, config_name: str | None) -> NamedModel:
-    """The model that a command line names: None is the demo model, a directory a checkpoint, a file an image.
+    """The model that a command line names: None is the demo model, a directory a checkpoint, a file
+    an image.
 
-    config_name: of the configurations, None is an image's own and DEFAULT_CONFIG for what must be compiled. Nothing is
-    compiled yet. ValueError for an unknown configuration, an image of another one, a model that it cannot hold; what
-    reading raises.
+    config_name: of the configurations, None is an image's own and DEFAULT_CONFIG for what must be
+    compiled. Nothing is compiled yet. ValueError for an unknown configuration, an image of another
+    one, a model that it cannot hold; what reading raises.
     """
     if config_name is not None:
         named_config(config_name)
@@ -80,7 +86,8 @@ def _check_config(source: Path, image: Image, config_name: str | None) -> None:
     own = manifest.config_name
     if own == config_name:
         raise ValueError(
-            f"{source} was compiled for contract {manifest.contract_hash[:12]}, when configuration {own!r} was another: "
+            f"{source} was compiled for contract {manifest.contract_hash[:12]}, when "
+            f"configuration {own!r} was another: "
             "leave --config out, or compile it again"
         )
     raise ValueError(

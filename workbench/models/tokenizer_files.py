@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tokenizer of a checkpoint directory: its tokenizer.json, or one made of vocab.json and merges.txt.
+"""The tokenizer of a checkpoint directory: its tokenizer.json, or one made of vocab.json and
+merges.txt.
 
-OPT is published with the two files of GPT-2's byte-level BPE. What opens a text and which tokens are special stands in
-tokenizer_config.json, special_tokens_map.json and added_tokens.json, each of which may be missing; as in transformers the
-second counts before the first. Without them a text opens with </s>, as OPT was trained.
+OPT is published with the two files of GPT-2's byte-level BPE. What opens a text and which tokens
+are special stands in tokenizer_config.json, special_tokens_map.json and added_tokens.json, each of
+which may be missing; as in transformers the second counts before the first. Without them a text
+opens with </s>, as OPT was trained.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
 def tokenizer_files(directory: Path) -> list[Path]:
-    """The files that `read_tokenizer` reads, as far as they are there; CheckpointError as it raises."""
+    """The files that `read_tokenizer` reads, as far as they are there; CheckpointError as it
+    raises.
+    """
     whole = file_of(directory, _WHOLE)
     if whole is not None:
         return [whole]
@@ -57,7 +61,8 @@ def tokenizer_files(directory: Path) -> list[Path]:
 
 
 def read_tokenizer(directory: Path) -> bytes | None:
-    """The bytes of tokenizer.json, or of one that stands for vocab.json and merges.txt; None if there is neither.
+    """The bytes of tokenizer.json, or of one that stands for vocab.json and merges.txt; None if
+    there is neither.
 
     CheckpointError if only one of the two is there, or if the files do not fit each other.
     """
@@ -129,7 +134,9 @@ def _merges(directory: Path) -> list[tuple[str, str]]:
 def _add_tokens(
     tokenizer: Tokenizer, settings: Mapping[str, Any], numbers: Mapping[str, Any]
 ) -> None:
-    """Tokens beside the vocabulary in the order of their numbers, and the special ones among all tokens."""
+    """Tokens beside the vocabulary in the order of their numbers, and the special ones among all
+    tokens.
+    """
     further = settings.get("added_tokens_decoder")
     entries = further if isinstance(further, dict) else {}
     added: dict[str, int] = {}
@@ -172,6 +179,8 @@ def _added_token(token: str, entry: Any, *, special: bool) -> AddedToken:
 
 
 def _content(entry: Any) -> str:
-    """Text of a special token as the files write it, a string or an object with `content`; "" for neither."""
+    """Text of a special token as the files write it, a string or an object with `content`; "" for
+    neither.
+    """
     value = entry.get("content") if isinstance(entry, dict) else entry
     return value if isinstance(value, str) else ""

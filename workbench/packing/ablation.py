@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow ablation`: MEADOW's packing step by step on matrices like OPT's, beside its published ratios.
+"""`meadow ablation`: MEADOW's packing step by step on matrices like OPT's, beside its published
+ratios.
 
-The matrices are drawn from Student's t with a fixed seed and quantised per tensor to INT8. Trained ones are like that
-with 8 to 26 degrees of freedom in fc1 and 4 to 6 in fc2: the fewer, the larger the outliers that set the step, and the
-more weights share few integers.
+The matrices are drawn from Student's t with a fixed seed and quantised per tensor to INT8. Trained
+ones are like that
+with 8 to 26 degrees of freedom in fc1 and 4 to 6 in fc2: the fewer, the larger the outliers that
+set the step, and the more weights share few integers.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from workbench.progress import log
 __all__ = ["OPT_LIKE", "PUBLISHED", "STEP_TEXTS", "AblationCase", "ablate", "ablation_command"]
 
 PUBLISHED: Mapping[str, float] = {"naive": 1.4, "packet_precision": 1.54, "frequency_order": 2.63}
-"""MEADOW's ratios to INT8 (arXiv 2503.11663): OPT-125M, decoder 1, MLP 1, 1272 unique chunks of two."""
+"""MEADOW's ratios to INT8 (arXiv 2503.11663): OPT-125M, decoder 1, MLP 1, 1272 unique chunks of
+two.
+"""
 
 _STEPS: Mapping[str, tuple[Variant, ...]] = {
     "naive": (Variant(2, packet_precision=False, frequency_order=False),),
@@ -50,7 +54,9 @@ _MOST_WEIGHTS = 1 << 25
 
 @dataclass(frozen=True, kw_only=True)
 class AblationCase:
-    """A matrix to draw: rows outputs, columns inputs, degrees of freedom. ValueError names the rule."""
+    """A matrix to draw: rows outputs, columns inputs, degrees of freedom. ValueError names the
+    rule.
+    """
 
     name: str
     rows: int
@@ -89,8 +95,9 @@ OPT_LIKE = (
 def ablate(case: AblationCase, config: AcceleratorConfig, seed: int) -> dict[str, Any]:
     """Bits per weight and ratio to INT8 of every step, JSON-ready, slice headers not counted.
 
-    A step's `bits_per_weight` is that of the ports' streams, None if a port has more unique chunks than its table holds;
-    `one_table_bits_per_weight` that of the paper's one table for the whole matrix, None for rice, which has none.
+    A step's `bits_per_weight` is that of the ports' streams, None if a port has more unique chunks
+    than its table holds; `one_table_bits_per_weight` that of the paper's one table for the whole
+    matrix, None for rice, which has none.
     """
     weight = case.draw(seed)
     padded = padded_weights(weight, config)

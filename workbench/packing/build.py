@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `meadow report` measures: the matrices of an image, or real weights on every grid, in every packing."""
+"""What `meadow report` measures: the matrices of an image, or real weights on every grid, in every
+packing.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,9 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """grid: of GRIDS, codec: of `packing.CODECS`, config_name: for which the single matrices are shown; None is the
-    default (w8-channel, auto, zcu102), or what an image has. ValueError names the choices."""
+    """grid: of GRIDS, codec: of `packing.CODECS`, config_name: for which the single matrices are
+    shown; None is the default (w8-channel, auto, zcu102), or what an image has. ValueError names
+    the choices."""
 
     grid: str | None = None
     codec: str | None = None
@@ -62,7 +65,9 @@ class ReportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """report: JSON-ready; counts: by grid how often each integer -127..127 occurs, int64 [255], true weights only."""
+    """report: JSON-ready; counts: by grid how often each integer -127..127 occurs, int64 [255],
+    true weights only.
+    """
 
     report: dict[str, Any]
     counts: Mapping[str, np.ndarray]
@@ -179,7 +184,8 @@ def _refuse_fixed(path: str, options: ReportOptions, config_name: str) -> None:
             raise ValueError(f"{name} is what the image {path} was compiled with; leave it out")
     if options.config_name not in (None, config_name):
         raise ValueError(
-            f"the image {path} was compiled for configuration {config_name}, not {options.config_name}: "
+            f"the image {path} was compiled for configuration {config_name}, not "
+            f"{options.config_name}: "
             f"leave --config out or give --config {config_name}"
         )
 

@@ -36,10 +36,11 @@ _RAW_BITS = 8
 class MatrixFigures:
     """One matrix in one packing.
 
-    outputs, inputs: true shape, to which bits per weight refer; codec: the one in the preambles; chunk: weights per index
-    of the dictionary (the larger one if ports differ), else 1; unique_chunks: distinct chunks of that length in the matrix
-    as stored, padding included; entropy_bits: order-0 entropy of the true weights; payload_bits: preambles, tables, mode
-    words, packets and padding of all ports' streams; header_bits: their slice headers.
+    outputs, inputs: true shape, to which bits per weight refer; codec: the one in the preambles;
+    chunk: weights per index of the dictionary (the larger one if ports differ), else 1;
+    unique_chunks: distinct chunks of that length in the matrix as stored, padding included;
+    entropy_bits: order-0 entropy of the true weights; payload_bits: preambles, tables, mode words,
+        packets and padding of all ports' streams; header_bits: their slice headers.
     """
 
     name: str
@@ -108,9 +109,11 @@ def figures(
     streams: Sequence[bytes | memoryview],
     config: AcceleratorConfig,
 ) -> MatrixFigures:
-    """Of a matrix of true `shape` that is stored padded, `weight` int8 [slices*W, tiles*W], in `streams`.
+    """Of a matrix of true `shape` that is stored padded, `weight` int8 [slices*W, tiles*W], in
+    `streams`.
 
-    Padding is zeros, wherever it lies, so the true weights are those of `weight` without that many zeros.
+    Padding is zeros, wherever it lies, so the true weights are those of `weight` without that many
+    zeros.
     """
     preambles = [read_preamble(stream) for stream in streams]
     codec = Codec(preambles[0]["codec"])
@@ -139,7 +142,9 @@ def _unique(weight: np.ndarray, chunk: int) -> int:
 
 
 def total(parts: Iterable[MatrixFigures]) -> dict[str, Any]:
-    """The figures of all matrices together, each weighted with its size; `codecs`: matrices by codec."""
+    """The figures of all matrices together, each weighted with its size; `codecs`: matrices by
+    codec.
+    """
     found = list(parts)
     weights = sum(part.weights for part in found)
     codecs: dict[str, int] = {}
@@ -160,7 +165,9 @@ def total(parts: Iterable[MatrixFigures]) -> dict[str, Any]:
 
 
 def table_row(packed: dict[str, list[MatrixFigures]]) -> dict[str, float]:
-    """A grid's line of the report's table: entropy, and bits per weight by packing (matrices of each)."""
+    """A grid's line of the report's table: entropy, and bits per weight by packing (matrices of
+    each).
+    """
     sums = {packing: total(parts) for packing, parts in packed.items()}
     return {
         "entropy": sums["raw"]["entropy_bits"],

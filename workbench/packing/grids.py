@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer grids for weights, as reports on packing compare them: symmetric, rounded to the nearest level.
+"""Integer grids for weights, as reports on packing compare them: symmetric, rounded to the nearest
+level.
 
-A compiled model's own grids come out of `meadow.compiler.quantise.quantise`, which also moves factors between layers.
+A compiled model's own grids come out of `meadow.compiler.quantise.quantise`, which also moves
+factors between layers.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ __all__ = ["GRIDS", "Grid", "grid_integers"]
 
 @dataclass(frozen=True)
 class Grid:
-    """bits: 2..8, `levels` on each side of 0; per_channel: a step per output channel, else one per matrix.
+    """bits: 2..8, `levels` on each side of 0; per_channel: a step per output channel, else one per
+    matrix.
 
     ValueError for bits out of range.
     """
@@ -46,9 +49,11 @@ GRIDS: Mapping[str, Grid] = {
 
 
 def grid_integers(weight: np.ndarray, grid: Grid) -> np.ndarray:
-    """Integers int8 [out, in] of real weights [out, in]; the largest of a step's weights is `levels` or its negative.
+    """Integers int8 [out, in] of real weights [out, in]; the largest of a step's weights is
+    `levels` or its negative.
 
-    A channel or matrix of zeros stays zero. ValueError for another shape, an empty matrix or values that are not finite.
+    A channel or matrix of zeros stays zero. ValueError for another shape, an empty matrix or values
+    that are not finite.
     """
     if weight.ndim != 2 or not weight.size:
         raise ValueError(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real trained weights to measure on: all-MiniLM-L6-v2 (Apache-2.0) out of a pinned package, the extra `minilm`.
+"""Real trained weights to measure on: all-MiniLM-L6-v2 (Apache-2.0) out of a pinned package, the
+extra `minilm`.
 
-Its packaging asks for sentence-transformers, and so for PyTorch; only the file with the weights is read here.
+Its packaging asks for sentence-transformers, and so for PyTorch; only the file with the weights is
+read here.
 """
 
 from __future__ import annotations
@@ -36,9 +38,11 @@ def minilm_path() -> Path | None:
 
 
 def load_minilm() -> dict[str, np.ndarray]:
-    """The 36 matrices of the six layers, float32 [out, in], by name without "encoder." and ".weight".
+    """The 36 matrices of the six layers, float32 [out, in], by name without "encoder." and
+    ".weight".
 
-    MiniLmError if they are not installed (naming the extra), or are other weights (naming both SHA-256).
+    MiniLmError if they are not installed (naming the extra), or are other weights (naming both
+    SHA-256).
     """
     path = minilm_path()
     if path is None:

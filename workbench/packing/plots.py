@@ -52,8 +52,9 @@ def check_matplotlib() -> None:
 
 
 def check_plotting(directory: Path) -> None:
-    """Before the work that is to be drawn: PlotError without matplotlib (naming the extra), OutputError for a directory that
-    cannot be made or written to, or a picture in it that cannot be replaced. Nothing is made yet."""
+    """Before the work that is to be drawn: PlotError without matplotlib (naming the extra),
+    OutputError for a directory that cannot be made or written to, or a picture in it that cannot be
+    replaced. Nothing is made yet."""
     check_matplotlib()
     check_folder(directory, "the pictures")
     if directory.is_dir():
@@ -64,10 +65,12 @@ def check_plotting(directory: Path) -> None:
 def write_plots(
     report: Mapping[str, Any], counts: Mapping[str, np.ndarray], directory: Path
 ) -> list[Path]:
-    """Write bits.svg, weights.svg and matrices.svg into `directory`, which is made; returns their paths.
+    """Write bits.svg, weights.svg and matrices.svg into `directory`, which is made; returns their
+    paths.
 
-    bits: bits per weight by codec and grid, the entropy as a line across; weights: how often each integer of `counts`
-    (int64 [255] by grid, -127..127) occurs; matrices: bits per weight and entropy of each matrix of the report.
+    bits: bits per weight by codec and grid, the entropy as a line across; weights: how often each
+    integer of `counts` (int64 [255] by grid, -127..127) occurs; matrices: bits per weight and
+    entropy of each matrix of the report.
     """
     import matplotlib
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MEADOW's packing step by step: fixed-width indices, packet precision, frequency order, both chunks.
+"""MEADOW's packing step by step: fixed-width indices, packet precision, frequency order, both
+chunks.
 
-Source: MEADOW, arXiv 2503.11663, section on weight packing. Every variant is counted twice: `one_table` as in the paper,
-one table for the whole matrix and no end of a slice, port or beat anywhere, whatever the number of unique chunks; and
-`streams`, as the ports read it, where every port has its table, slices end on beats, preambles count, and a matrix with
-more unique chunks than a decoder's table holds, or one that gets larger than raw, stays raw.
+Source: MEADOW, arXiv 2503.11663, section on weight packing. Every variant is counted twice:
+`one_table` as in the paper, one table for the whole matrix and no end of a slice, port or beat
+anywhere, whatever the number of unique chunks; and `streams`, as the ports read it, where every
+port has its table, slices end on beats, preambles count, and a matrix with more unique chunks than
+a decoder's table holds, or one that gets larger than raw, stays raw.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def unique_chunks(weight: np.ndarray, chunk: int) -> int:
 
 
 def one_table_bits(weight: np.ndarray, variant: Variant, packet_ids: int = PACKET_IDS) -> int:
-    """Bits of int8 [out, in] with one table: its entries, modes, indices; the last packet is filled with index 0."""
+    """Bits of int8 [out, in] with one table: its entries, modes, indices; the last packet is filled
+    with index 0.
+    """
     symbols = _symbols(weight, variant.chunk)
     counts = np.bincount(symbols, minlength=1 << 8 * variant.chunk)
     used = np.flatnonzero(counts)
@@ -81,7 +85,9 @@ def one_table_bits(weight: np.ndarray, variant: Variant, packet_ids: int = PACKE
 
 
 def stream_bits(weight: np.ndarray, variant: Variant, config: AcceleratorConfig) -> int | None:
-    """Bits of all ports' streams without slice headers; None if a port has more unique chunks than its table holds."""
+    """Bits of all ports' streams without slice headers; None if a port has more unique chunks than
+    its table holds.
+    """
     plans = [
         plan_dictionary(
             payload,
@@ -101,8 +107,8 @@ def dictionary_variants(
 ) -> dict[str, dict[str, float]]:
     """Bits per weight of all matrices by variant, `one_table` and `streams`.
 
-    best: the smaller chunk for each matrix, and for one_table also the best of 4, 8, 16 and 32 indices per packet, which
-    streams always have 8 of.
+    best: the smaller chunk for each matrix, and for one_table also the best of 4, 8, 16 and 32
+    indices per packet, which streams always have 8 of.
     """
     names = (*_VARIANTS, "best")
     sums = {name: {"one_table": 0, "streams": 0} for name in names}

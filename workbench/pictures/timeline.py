@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture (SVG) of a stretch of a timeline, for documents: `python -m workbench.pictures.timeline TRACE PICTURE ...`."""
+"""A picture (SVG) of a stretch of a timeline, for documents: `python -m workbench.pictures.timeline
+TRACE PICTURE ...`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ _STYLE = """
 
 @dataclass(frozen=True)
 class Bar:
-    """An event: its track, the command's name, first cycle (from the beginning of the stretch), cycles, those active."""
+    """An event: its track, the command's name, first cycle (from the beginning of the stretch),
+    cycles, those active.
+    """
 
     track: str
     name: str
@@ -53,10 +57,12 @@ class Bar:
 def stretch(
     document: dict[str, Any], *, program: int, first: str, last: str
 ) -> tuple[list[str], list[Bar]]:
-    """Tracks, and the bars from the hand-over of command `first` to the end of command `last` in the n-th program.
+    """Tracks, and the bars from the hand-over of command `first` to the end of command `last` in
+    the n-th program.
 
-    document: a timeline as `cosim.timeline` writes it; program: which of the runs in it, from 0 on. Bars of other commands
-    in that time are shown too, cut where it begins and ends. ValueError if there is no such program or command.
+    document: a timeline as `cosim.timeline` writes it; program: which of the runs in it, from 0 on.
+    Bars of other commands in that time are shown too, cut where it begins and ends. ValueError if
+    there is no such program or command.
     """
     threads, events = _events(document)
     starts = [
@@ -105,7 +111,9 @@ def _end(event: dict[str, Any]) -> int:
 
 
 def draw(tracks: Sequence[str], bars: Sequence[Bar], *, title: str) -> str:
-    """The picture: a row for each track, a colour for each command, cycles along the bottom. Same input, same text."""
+    """The picture: a row for each track, a colour for each command, cycles along the bottom. Same
+    input, same text.
+    """
     total = max(bar.start + bar.cycles for bar in bars)
     scale = (_WIDTH - _LABEL_WIDTH - _MARGIN) / total
     prefix = _common([bar.name for bar in bars])
@@ -126,7 +134,8 @@ def draw(tracks: Sequence[str], bars: Sequence[Bar], *, title: str) -> str:
         x = _LABEL_WIDTH + cycle * scale
         parts.append(
             f'<line class="line" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{bottom + 2}"/>'
-            f'<text class="axis" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{cycle:,}</text>'
+            f'<text class="axis" x="{x:.1f}" y="{bottom + 18}" '
+            f'text-anchor="middle">{cycle:,}</text>'
         )
     parts.append(
         f'<text class="axis" x="{_MARGIN}" y="{bottom + 18}">cycles from the hand-over</text>'

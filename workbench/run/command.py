@@ -56,8 +56,10 @@ def run_model(
 ) -> dict[str, Any]:
     """Generate up to `max_tokens` tokens; the JSON-ready report, without the text.
 
-    What does not fit the image is a ValueError before the device is built. `on_token` is called with all tokens so far.
-    timeline: file for what the simulated chip did when. Raises what device, session and golden model raise.
+    What does not fit the image is a ValueError before the device is built. `on_token` is called
+    with all tokens so far.
+    timeline: file for what the simulated chip did when. Raises what device, session and golden
+        model raise.
     """
     image = loaded.image
     manifest = image.manifest
@@ -154,12 +156,15 @@ def _check_arguments(
 def _check_only_step(
     only: tuple[int, int] | None, prompt: list[int], max_tokens: int, chunk: int | None
 ) -> None:
-    """ValueError if an image that serves the step `only` (position, tokens; None for any) cannot generate that."""
+    """ValueError if an image that serves the step `only` (position, tokens; None for any) cannot
+    generate that.
+    """
     one_step = max_tokens == 1 and (chunk is None or chunk >= len(prompt))
     if only is not None and not (one_step and tuple(only) == (0, len(prompt))):
         position, tokens = only
         raise ValueError(
-            f"this image was compiled for one step of {tokens} tokens from position {position} on: it cannot take in "
+            f"this image was compiled for one step of {tokens} tokens from position {position} "
+            f"on: it cannot take in "
             f"{len(prompt)} tokens and generate {max_tokens}; compile the model for any step"
         )
 
@@ -218,7 +223,8 @@ def run_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Generate text on a device, compare every token with the golden model, report cycles and DRAM bytes.
+    """Generate text on a device, compare every token with the golden model, report cycles and DRAM
+    bytes.
 
     Exit code 1 if a token differs from the golden model.
     """

@@ -17,10 +17,12 @@ _WIDE_OUTPUTS = (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """token: row of the chunk (of the command's row set, or of SOFTMAX's rows); element: of what is written there;
+    """token: row of the chunk (of the command's row set, or of SOFTMAX's rows); element: of what is
+    written there;
     size_bytes: of an element.
 
-    In a row of scores or probabilities the word in front of them, which holds the total, has the elements 0 .. W/2 - 1.
+    In a row of scores or probabilities the word in front of them, which holds the total, has the
+    elements 0 .. W/2 - 1.
     """
 
     token: int
@@ -44,7 +46,9 @@ class _Area:
 def place_of(
     command: Command, step: Step, config: AcceleratorConfig, word: int, byte: int
 ) -> Place | None:
-    """The place of a byte of the activation memory, None if the command does not write it in this step."""
+    """The place of a byte of the activation memory, None if the command does not write it in this
+    step.
+    """
     for area in _written(command, step, config):
         # A single row may have any stride, 0 too.
         row, column = divmod(word - area.first, area.stride or area.words)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a phase's counters to what is reported: cycles per token, use of array and DRAM, bytes by class."""
+"""From a phase's counters to what is reported: cycles per token, use of array and DRAM, bytes by
+class.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ __all__ = ["phase_report", "useful_macs"]
 def useful_macs(manifest: Manifest, *, first: int, tokens: int, head_rows: int) -> int:
     """Multiply-accumulates that the model itself asks for, without any padding.
 
-    first, tokens: positions first .. first + tokens - 1 are taken in; head_rows: rows of the LM head.
-    Per token: every weight once, and for position p the products with p + 1 keys and p + 1 values in every head.
+    first, tokens: positions first .. first + tokens - 1 are taken in; head_rows: rows of the LM
+        head.
+    Per token: every weight once, and for position p the products with p + 1 keys and p + 1 values
+        in every head.
     """
     model = manifest.model
     weights = head = 0
@@ -41,11 +45,12 @@ def phase_report(
     rate: Fraction | None,
     clock_mhz: float,
 ) -> dict[str, Any]:
-    """JSON-ready numbers of a phase that started at position `first`; `rate` in DRAM bytes per cycle, None unlimited;
+    """JSON-ready numbers of a phase that started at position `first`; `rate` in DRAM bytes per
+    cycle, None unlimited;
     `clock_mhz`: of the accelerator, for the tokens per second.
 
-    Bandwidth utilisation is against `rate`, or without a limit against what the ports can carry. Utilisations and tokens per second are None
-    where there is no time (golden device).
+    Bandwidth utilisation is against `rate`, or without a limit against what the ports can carry.
+    Utilisations and tokens per second are None where there is no time (golden device).
     """
     offered = BEAT_BYTES * manifest.config.ports if rate is None else rate
     dram = {

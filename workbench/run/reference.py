@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a device's tokens are compared with: the bit-true model, which knows nothing of commands or packing."""
+"""What a device's tokens are compared with: the bit-true model, which knows nothing of commands or
+packing.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class _Machine:
 
 
 def reference_for(loaded: Loaded) -> Reference:
-    """The bit-true model where the quantised model is known, else (an image file) the golden machine."""
+    """The bit-true model where the quantised model is known, else (an image file) the golden
+    machine.
+    """
     return _BitTrue(loaded) if loaded.quantised is not None else _Machine(loaded)
 
 

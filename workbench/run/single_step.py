@@ -32,9 +32,11 @@ _PREFILL_TOKENS = 64
 class Difference:
     """The first place where a device and the golden machine differ.
 
-    step: 0 is the prefill chunk; layer: None outside of layers; label, command: which command; where: "activations"
-    or "dram"; token, element: see `Place`, None if the command does not write there;
-    address: word of the activation memory, or byte of the window; device, golden: the byte (or element) there.
+    step: 0 is the prefill chunk; layer: None outside of layers; label, command: which command;
+    where: "activations" or "dram"; token, element: see `Place`, None if the command does not write
+        there;
+    address: word of the activation memory, or byte of the window; device, golden: the byte (or
+        element) there.
     """
 
     step: int
@@ -75,9 +77,10 @@ def single_step(
 ) -> tuple[int, Difference | None]:
     """Commands compared, and the first difference or None.
 
-    tokens: of the prefill chunk, by default 64, or what chunk and context hold. Token numbers are drawn with `seed`. The
-    activation memory is compared after every command, the DRAM window after every step. An image that serves one step
-    only takes that one, with zeros in the cache; a model that is not causal takes no decode steps. log: told every step,
+    tokens: of the prefill chunk, by default 64, or what chunk and context hold. Token numbers are
+    drawn with `seed`. The activation memory is compared after every command, the DRAM window after
+    every step. An image that serves one step only takes that one, with zeros in the cache; a model
+    that is not causal takes no decode steps. log: told every step,
     tick: every command. ValueError for a chunk that does not fit the image.
     """
     manifest = image.manifest
@@ -117,9 +120,11 @@ def single_step(
 def plan_steps(
     limits: Limits, step: tuple[int, int] | None, tokens: int | None
 ) -> tuple[int, list[int]]:
-    """Position of the first step, and the tokens of every step, for a prefill chunk of `tokens` tokens.
+    """Position of the first step, and the tokens of every step, for a prefill chunk of `tokens`
+    tokens.
 
-    step: the only one that the image serves, None for any. ValueError for a chunk that does not fit.
+    step: the only one that the image serves, None for any. ValueError for a chunk that does not
+        fit.
     """
     if step is not None:
         position, only = step
@@ -154,7 +159,8 @@ def _activations(
         (word, byte): place_of(command, described, config, word, byte)
         for word, byte in ((int(word), int(byte)) for word, byte in wrong)
     }
-    # The first token, then the first element, of what the command writes; else the first word at all.
+    # The first token, then the first element, of what the command writes; else the first word at
+    # all.
     inside = [(place, key) for key, place in places.items() if place is not None]
     place, (word, byte) = min(inside) if inside else (None, next(iter(places)))
     size = 1 if place is None else place.size_bytes
@@ -179,7 +185,9 @@ def _activations(
 
 
 def _dram(image: Image, step: int, seen: np.ndarray, golden: np.ndarray) -> Difference | None:
-    """The KV cache, arg-max and logits; the dump region and the session's own page are not compared."""
+    """The KV cache, arg-max and logits; the dump region and the session's own page are not
+    compared.
+    """
     dump = image.manifest.regions["dump"]
     end = image.manifest.window_beats(1) * BEAT_BYTES
     for first, last in (

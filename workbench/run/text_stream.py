@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A text that grows token by token: what of it can be shown, so that what was shown is the text in the end.
+"""A text that grows token by token: what of it can be shown, so that what was shown is the text in
+the end.
 
-A token may end inside a character, whose bytes decode to U+FFFD until the rest has come, and a decoder may write its last
-tokens otherwise once others follow. What was shown cannot be taken back. So a text is what has been shown of it: a piece is
-settled when nothing incomplete stands behind it, it stays as it is, and what follows is taken from the decoding of all tokens
-from the same place on. The rest, which nothing will complete, is settled when the text ends.
+A token may end inside a character, whose bytes decode to U+FFFD until the rest has come, and a
+decoder may write its last tokens otherwise once others follow. What was shown cannot be taken back.
+So a text is what has been shown of it: a piece is settled when nothing incomplete stands behind it,
+it stays as it is, and what follows is taken from the decoding of all tokens from the same place on.
+The rest, which nothing will complete, is settled when the text ends.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class GrowingText:
         return self._settle(self._decode(self._tokens))
 
     def generated(self) -> str:
-        """What of the shown text is not the prompt's: a character that a token completes is the token's."""
+        """What of the shown text is not the prompt's: a character that a token completes is the
+        token's.
+        """
         return self.shown[len(commonprefix([self._prompt, self.shown])) :]
 
     def _settle(self, text: str) -> str:
@@ -71,7 +75,9 @@ class TextStream:
         self._growing: GrowingText | None = None
 
     def show(self, tokens: Sequence[int]) -> None:
-        """Print what the last of the tokens generated so far adds, the first time behind the prompt."""
+        """Print what the last of the tokens generated so far adds, the first time behind the
+        prompt.
+        """
         if self._tokenizer is None:
             say(f"{tokens[-1]} ", nl=False)
             return

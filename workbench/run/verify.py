@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow verify`: run a program command by command on a device and on the golden machine, and compare."""
+"""`meadow verify`: run a program command by command on a device and on the golden machine, and
+compare.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def verify_command(
     seed: Annotated[int, typer.Option(help="Of stalls and tokens.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Single-step one prefill chunk and two decode steps and compare the activation memory after every command.
+    """Single-step one prefill chunk and two decode steps and compare the activation memory after
+    every command.
 
     Exit code 1 at the first difference, which is named by layer, command, token and element.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of every family, with both variants of attention, equal the bit-true model bit for bit."""
+"""Programs of every family, with both variants of attention, equal the bit-true model bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from meadow.spec.config import named_config
 
 NAMES = ("tiny", slow("small"), slow("zcu102"))
 
-# What a decoder has: heads, KV heads, head dim, and what else differs from a small one; hidden block.
+# What a decoder has: heads, KV heads, head dim, and what else differs from a small one; hidden
+# block.
 DECODERS: dict[str, tuple[dict[str, Any], int | None]] = {
     "alone": (dict(heads=3, kv_heads=3, head_dim=4, width=20, hidden=33), None),
     "pairs": (dict(heads=4, kv_heads=2, head_dim=16, width=50, hidden=100, layers=2), 40),

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float tier of every family against its equations written down once more, token by token in float64."""
+"""The float tier of every family against its equations written down once more, token by token in
+float64.
+"""
 
 from __future__ import annotations
 

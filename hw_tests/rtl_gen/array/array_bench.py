@@ -34,7 +34,9 @@ _CAUSES = ("tile", "operand", "drain", "softmax")
 
 @dataclasses.dataclass(kw_only=True)
 class Scenario:
-    """What the array is given, and what must come of it. tiles: (header or None, int8 [W, W]) in order."""
+    """What the array is given, and what must come of it. tiles: (header or None, int8 [W, W]) in
+    order.
+    """
 
     name: str
     memory: np.ndarray
@@ -61,7 +63,9 @@ class Scenario:
 
 
 def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
-    """Run scenarios one after the other in one simulation, so that each starts in the state the last one left."""
+    """Run scenarios one after the other in one simulation, so that each starts in the state the
+    last one left.
+    """
     bench = _Bench(config)
 
     async def testbench(ctx) -> None:
@@ -73,7 +77,8 @@ def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
 
 
 class _Bench:
-    """Everything around the array: activation memory, decoders and writer, each with random stalls if wanted.
+    """Everything around the array: activation memory, decoders and writer, each with random stalls
+    if wanted.
 
     A header is written before its tile, as decoders do.
     """

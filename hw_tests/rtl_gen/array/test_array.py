@@ -23,8 +23,8 @@ from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import gate, requantise, rotate, saturate, table_index
 from meadow.spec.step import Sequence, Step
 
-# One token keeps one lane busy, whatever their number: further lanes only see the same bundles later. Tile buffer, issue
-# and step generation, which set the pace, are those of zcu102.
+# One token keeps one lane busy, whatever their number: further lanes only see the same bundles
+# later. Tile buffer, issue and step generation, which set the pace, are those of zcu102.
 _STREAM = dataclasses.replace(
     CONFIGURATIONS["zcu102"],
     lanes=1,
@@ -122,7 +122,8 @@ def _matmul(
         )
         commands.append(Command(Opcode.MATMUL, values))
     return Scenario(
-        name=f"{output.name} {rows} rows, {slices} slices, {tiles} tiles, seed {seed}, stalls {stalls}",
+        name=f"{output.name} {rows} rows, {slices} slices, {tiles} tiles, seed {seed}, stalls "
+        f"{stalls}",
         memory=memory,
         expected=expected,
         tiles=feed,
@@ -195,7 +196,9 @@ def test_issue_has_no_gaps(config: AcceleratorConfig, scenarios: list[tuple]) ->
 
 
 def test_one_token_streams_as_fast_as_the_decoders() -> None:
-    """A single token is bound by the tiles that arrive: at most ports * decoder_elements weights per cycle."""
+    """A single token is bound by the tiles that arrive: at most ports * decoder_elements weights
+    per cycle.
+    """
     slices, tiles = 2, 16
     scenario = _matmul(_STREAM, MatmulOutput.INT8, 1, slices, tiles, seed=14, stalls=False)
     simulate(_STREAM, [scenario])

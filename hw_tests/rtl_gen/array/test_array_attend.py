@@ -22,7 +22,9 @@ _OUTPUT = (_SCALES["output_multiplier"], _SCALES["output_shift"])
 
 
 class _Commands:
-    """Builds a scenario of ATTEND commands: the tiles they read, and what the memory holds after each of them."""
+    """Builds a scenario of ATTEND commands: the tiles they read, and what the memory holds after
+    each of them.
+    """
 
     def __init__(
         self, config: AcceleratorConfig, *, head_dim: int, column_beats: int, seed: int
@@ -91,7 +93,9 @@ def _whole(
     heads: int = 1,
     commands: int = 1,
 ) -> Scenario:
-    """`commands` KV heads of `heads` query heads each. Every byte outside of them must stay as it was."""
+    """`commands` KV heads of `heads` query heads each. Every byte outside of them must stay as it
+    was.
+    """
     build = _Commands(config, head_dim=head_dim, column_beats=column_beats, seed=seed)
     width, blocks = config.width, build.blocks
     rows, stride = sum(tokens for _, tokens in spans), heads * blocks + 1
@@ -136,7 +140,9 @@ def _parts(
     column_beats: int = 0,
     commands: int = 1,
 ) -> Scenario:
-    """SCORES from Q to the scores area, or VALUES from random scores there, of `commands` heads one after the other."""
+    """SCORES from Q to the scores area, or VALUES from random scores there, of `commands` heads one
+    after the other.
+    """
     build = _Commands(config, head_dim=head_dim, column_beats=column_beats, seed=seed)
     width, half, blocks, rng = config.width, config.width // 2, build.blocks, build.rng
     tokens = rows or entry.tokens
@@ -224,7 +230,9 @@ def test_whole(config: AcceleratorConfig, cases: list[tuple]) -> None:
     ids=["tiny", "wide", "short_steps"],
 )
 def test_parts(config: AcceleratorConfig, head_dim: int, part: AttendPart) -> None:
-    """A whole sequence, causal or not, and the last rows of one; two heads one after the other reuse the lanes' totals."""
+    """A whole sequence, causal or not, and the last rows of one; two heads one after the other
+    reuse the lanes' totals.
+    """
     column = 1 if head_dim < config.width else 0
     cases = [
         dict(entry=Sequence(0, 20, 5), commands=2, stalls=False, causal=True),

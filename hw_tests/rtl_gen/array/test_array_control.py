@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Array control without lanes: the distances the lanes ask for, credits, and no gaps at full size."""
+"""Array control without lanes: the distances the lanes ask for, credits, and no gaps at full
+size.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ class _Distances:
 
 
 class _Bench:
-    """Tiles, operands and writer without data; the lanes' words come exactly when the contract says."""
+    """Tiles, operands and writer without data; the lanes' words come exactly when the contract
+    says.
+    """
 
     def __init__(self, config: AcceleratorConfig, tiles: int, slices: int, *, stalls: bool) -> None:
         self.config, self.stalls = config, stalls
@@ -303,7 +307,9 @@ def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
     ids=["small", "short_steps", "one_lane"],
 )
 def test_distances_of_parts(config: AcceleratorConfig, stalls: bool) -> None:
-    """Totals of a command neither replace those of the one before nor meet the sums of a whole attention."""
+    """Totals of a command neither replace those of the one before nor meet the sums of a whole
+    attention.
+    """
     rows = config.chunk_tokens - 1
     step = Step((Sequence(0, config.width, rows),))
     scores, values = (_part(config, part, step) for part in (AttendPart.SCORES, AttendPart.VALUES))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ATTEND schedule: order of tiles, skipped groups, trimmed steps and jobs against loops over sequences and blocks."""
+"""ATTEND schedule: order of tiles, skipped groups, trimmed steps and jobs against loops over
+sequences and blocks.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ _WORK = "by_column index cycles address first bank group"
 _OPERAND = "rescale fetch fetch_first wide totals"
 _STEP = f"{_FLAGS} {_WORK} {_OPERAND} target words source stride heads head_stride mask".split()
 _JOB = (
-    "mode target group row tokens heads head_stride address stride mask blocks bank reset causal limit "
+    "mode target group row tokens heads head_stride address stride mask blocks bank reset causal "
+    "limit "
     "multiplier shift"
 ).split()
 _NO_OPERAND = "words source stride heads head_stride mask".split()
@@ -237,7 +240,9 @@ def test_steps_and_jobs(case: _Case, causal: int, stalls: bool) -> None:
 
 
 def test_generation_keeps_ahead_of_the_array() -> None:
-    """512 tokens at full size: laying a head out takes well below half of the cycles that its steps take."""
+    """512 tokens at full size: laying a head out takes well below half of the cycles that its steps
+    take.
+    """
     case = _Case(64, [(0, 512)], config=CONFIGURATIONS["zcu102"])
     steps, _, gaps = _run(case, 1, random.Random(salted(0)), stalls=False)
     assert sum(gaps) <= 0.2 * sum(step["cycles"] for step in steps)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles of attention at full size: array control without lanes, tiles that take their DRAM cycles, one head after another."""
+"""Cycles of attention at full size: array control without lanes, tiles that take their DRAM cycles,
+one head after another.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def _beats(spans: list[tuple[int, int]]) -> list[int]:
 
 
 def _step_cycles(spans: list[tuple[int, int]], heads: int, *, causal: bool) -> int:
-    """Cycles of all steps of one command, if each also covers the load of the next one's operand."""
+    """Cycles of all steps of one command, if each also covers the load of the next one's
+    operand.
+    """
     steps: list[tuple[int, int]] = []
     size = _CONFIG.lanes // heads
     for position, tokens in spans:
@@ -131,7 +135,9 @@ class _Bench:
     ids=["causal", "full", "three_heads"],
 )
 def test_heads_follow_each_other(spans: list[tuple[int, int]], causal: bool, heads: int) -> None:
-    """Two commands take what their steps take: no latency shows between blocks, before V_last or between commands."""
+    """Two commands take what their steps take: no latency shows between blocks, before V_last or
+    between commands.
+    """
     cycles = _Bench(spans, 2, causal, heads).run()
     assert cycles <= _step_cycles(spans, heads, causal=causal) + 8
 
@@ -146,13 +152,15 @@ def test_decode_follows_the_memory(spans: list[tuple[int, int]]) -> None:
 
 
 def test_one_block_shows_the_softmax() -> None:
-    """A single key block has nothing between K and V: the latency from scores to probabilities shows, once a head."""
+    """A single key block has nothing between K and V: the latency from scores to probabilities
+    shows, once a head.
+    """
     assert _Bench([(63, 1)], 4).run() <= 180
 
 
 def test_share_of_peak() -> None:
-    """Useful multiplications (keys that a query sees) over the cycles of the steps, which `test_heads_follow_each_other` ties
-    to the machine."""
+    """Useful multiplications (keys that a query sees) over the cycles of the steps, which
+    `test_heads_follow_each_other` ties to the machine."""
     for tokens, least in ((512, 0.85), (2048, 0.92)):
         useful = tokens * (tokens + 1) // 2 * 2 * _WIDTH / _CONFIG.macs
         chunks = [[(position, 512)] for position in range(0, tokens, 512)]

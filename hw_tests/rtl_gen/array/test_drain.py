@@ -18,14 +18,17 @@ _CONFIG = CONFIGURATIONS["small"]
 
 
 _CONTEXT = (
-    "address stride heads head_stride rotary rotary_stride post_shift half row mask channel elements "
+    "address stride heads head_stride rotary rotary_stride post_shift half row mask channel "
+    "elements "
     "restart lanes_high"
 ).split()
 
 
 @dataclasses.dataclass
 class _Seen:
-    """Cycles of transfers at i_pass; (cycle, fields) of o_drain and o_context; cycles of o_finish and o_score_done."""
+    """Cycles of transfers at i_pass; (cycle, fields) of o_drain and o_context; cycles of o_finish
+    and o_score_done.
+    """
 
     starts: list = dataclasses.field(default_factory=list)
     drains: list = dataclasses.field(default_factory=list)
@@ -124,7 +127,9 @@ def test_score_passes_take_no_credits() -> None:
 
 
 def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
-    """SCORE16: the pass's multiplier and shift, bias 0, two words; a pause only between SCORE passes."""
+    """SCORE16: the pass's multiplier and shift, bias 0, two words; a pause only between SCORE
+    passes.
+    """
     config = dataclasses.replace(_CONFIG, lanes=1, rows=16)
     assert LaneLatency.of(config).score_revisit > 1
     base = dict(multiplier=5, shift=7, limit=-3, causal=1, heads=1, address=90, lanes_high=1)

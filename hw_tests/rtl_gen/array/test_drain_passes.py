@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drain passes: every pass of jobs with several heads against loops over groups and blocks; throughput, latency."""
+"""Drain passes: every pass of jobs with several heads against loops over groups and blocks;
+throughput, latency.
+"""
 
 from __future__ import annotations
 

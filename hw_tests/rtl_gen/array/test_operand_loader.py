@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operand loader: words of every step in order and in time, against the lanes' distances; steps per cycle."""
+"""Operand loader: words of every step in order and in time, against the lanes' distances; steps per
+cycle.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def _words(config: AcceleratorConfig, step: dict[str, int]) -> list[tuple[int, i
 
 @dataclasses.dataclass
 class _Bench:
-    """Memory of a fixed latency, an Issue that takes `cycles` per step, and a record of what happened when."""
+    """Memory of a fixed latency, an Issue that takes `cycles` per step, and a record of what
+    happened when.
+    """
 
     config: AcceleratorConfig
     steps: list[dict[str, int]]
@@ -125,7 +129,9 @@ class _Bench:
         assert not ctx.get(dut.pending) and not answers
 
     def check(self) -> None:
-        """Words and fetches are the steps' own, none before the last swap lets it, none too late for its own."""
+        """Words and fetches are the steps' own, none before the last swap lets it, none too late
+        for its own.
+        """
         config, rules = self.config, LaneLatency.of(self.config)
         words, fetches, reads = deque(self.words), deque(self.fetches), deque(self.reads)
         swapped = -(1 << 20)
@@ -231,7 +237,9 @@ def test_steps_of_words(config: AcceleratorConfig, fields: dict[str, int], per_l
 
 @pytest.mark.parametrize("config", [_SMALL, _LANES_8, _FULL], ids=["small", "lanes8", "full"])
 def test_fetches_follow_each_other(config: AcceleratorConfig) -> None:
-    """Probability steps of W/R cycles leave no gap; alternating with trimmed key steps costs the words' time only."""
+    """Probability steps of W/R cycles leave no gap; alternating with trimmed key steps costs the
+    words' time only.
+    """
     cycles = config.step_cycles
     fields = dict(fetch=1, fetch_first=1, cycles=cycles)
     steps = [_step(config, index, **fields) for index in range(8)]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of the register file; an independent AXI4-Lite master drives it. Run by test_lite_registers_cocotb."""
+"""cocotb bench of the register file; an independent AXI4-Lite master drives it. Run by
+test_lite_registers_cocotb.
+"""
 
 from __future__ import annotations
 

@@ -104,7 +104,9 @@ async def set_step(ctx, dut, rows: int = 1, sequences: int = 1) -> None:
 
 
 async def ring(ctx, dut, value: int, *, runs: bool = False) -> tuple[int | None, dict[str, int]]:
-    """Writes control: the response, and the pulses around it. runs: a program runs from a start on."""
+    """Writes control: the response, and the pulses around it. runs: a program runs from a start
+    on.
+    """
     bus = dut.bus
     seen = {"start": 0, "soft_reset": 0, "acknowledge": 0}
     for signal, content in (
@@ -163,7 +165,9 @@ def test_every_offset() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_values(seed: int) -> None:
-    """What is written comes out at the pins and reads back, in any order of AW and W; bits beyond are refused."""
+    """What is written comes out at the pins and reads back, in any order of AW and W; bits beyond
+    are refused.
+    """
     print(f"seed={seed}")
     bits = {"rows": 16, "sequences": 8, "outputs": 4, "head_all": 1, "window_base_high": 8}
     fields = {"kv_base": 32, "position": 20, "tokens": 16, "first_row": 16}
@@ -374,7 +378,9 @@ def test_values_after_the_reset_pin() -> None:
 
 @pytest.mark.parametrize("bit", [Control.START, Control.RESET, Control.ACKNOWLEDGE])
 def test_what_a_control_bit_clears_and_what_stays(bit: Control) -> None:
-    """As docs/register-map.md says of START, RESET and ACKNOWLEDGE, after an error; then after done."""
+    """As docs/register-map.md says of START, RESET and ACKNOWLEDGE, after an error; then after
+    done.
+    """
     errors = ("code", "command", "address_low", "address_high", "port")
     counted = [f"{name}_low" for name, _ in COUNTERS]
 
@@ -412,7 +418,8 @@ def test_what_a_control_bit_clears_and_what_stays(bit: Control) -> None:
             )
             values = [await get(ctx, dut, name) for name in counted]
             assert values == [0 if bit is Control.START else 7] * len(counted)
-            # Neither the index of the sequencer nor what the host wrote is the register file's to clear.
+            # Neither the index of the sequencer nor what the host wrote is the register file's to
+            # clear.
             for name, value in (
                 ("command_index", 5),
                 ("rows", 3),

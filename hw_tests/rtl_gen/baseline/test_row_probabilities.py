@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probabilities and totals of rows against numerics, at the declared latencies, with every kind of stall."""
+"""Probabilities and totals of rows against numerics, at the declared latencies, with every kind of
+stall.
+"""
 
 from __future__ import annotations
 

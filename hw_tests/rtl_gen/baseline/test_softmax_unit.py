@@ -77,7 +77,9 @@ def _run(
     stall: float = 0.0,
     write_stall: float = 0.0,
 ) -> VectorBench:
-    """Commands of (rows, keys, causal) one after another, each with its own words; all else must not change."""
+    """Commands of (rows, keys, causal) one after another, each with its own words; all else must
+    not change.
+    """
     bench = VectorBench(config, rng)
     commands = []
     expected = bench.content
@@ -109,7 +111,8 @@ def _run(
 def test_rows(width: int, stall: float, write_stall: float) -> None:
     seed = f"{width} {stall} {write_stall}"
     print(f"seed {seed}")
-    # Around the boundaries of half words, blocks and the longest row; rows that do not fill their last group.
+    # Around the boundaries of half words, blocks and the longest row; rows that do not fill their
+    # last group.
     _run(
         small_config(width, lanes=4, words=512),
         random.Random(salted(seed)),
@@ -165,5 +168,6 @@ def test_cycles(width: int) -> None:
     bench = _run(config, random.Random(salted(2)), cases)
     for words, alone, many in zip((2, 8), *(bench.busy_cycles[n::2] for n in (0, 1)), strict=True):
         assert alone == words * (1 + word_cycles) + SoftmaxUnit.fixed_cycles(config)
-        # Alone, the row's total is waited for while the write port is idle; of many rows it is written in between.
+        # Alone, the row's total is waited for while the write port is idle; of many rows it is
+        # written in between.
         assert -5 <= many - alone - 28 * max(words * word_cycles, words + 1) <= 2

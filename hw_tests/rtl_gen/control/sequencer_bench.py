@@ -64,7 +64,8 @@ def program_of(commands: list[Command]) -> bytes:
 class Bench:
     """`log` holds (event, command index) in time order.
 
-    events: called every cycle with (cycle, context, sequencer, bench) after the bench has set its inputs.
+    events: called every cycle with (cycle, context, sequencer, bench) after the bench has set its
+        inputs.
     """
 
     program: bytes

@@ -28,7 +28,9 @@ def expected(config: AcceleratorConfig, data: bytes) -> Verdict:
 
 
 def edges(config: AcceleratorConfig, opcode: Opcode, chance: random.Random) -> list[bytes]:
-    """Every field at the ends of its range and one beyond, alone and with a second field of random value."""
+    """Every field at the ends of its range and one beyond, alone and with a second field of random
+    value.
+    """
     fields = {field.name: field for field in command_fields(opcode)}
     result = []
     for name, field in fields.items():

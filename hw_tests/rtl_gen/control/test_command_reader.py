@@ -81,7 +81,9 @@ def test_all_commands_in_order(count: int, taken: float, sent: float) -> None:
 
 
 def test_latency_and_rate() -> None:
-    """The queue shows a command `latency` and its own two cycles after the last beat; beats come without a gap."""
+    """The queue shows a command `latency` and its own two cycles after the last beat; beats come
+    without a gap.
+    """
     _, entries, last_beats, _ = run(QUEUE_COMMANDS, 1.0, 1.0, seed=0)
     delays = {cycle - beat for (cycle, _), beat in zip(entries["execute"], last_beats, strict=True)}
     assert delays == {CommandReader.latency + 2}

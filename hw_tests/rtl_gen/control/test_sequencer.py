@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sequencer against a Python model of program order, waits, conditions, held fetches and stop."""
+"""The sequencer against a Python model of program order, waits, conditions, held fetches and
+stop.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def test_program_order_waits_and_conditions(seed: int) -> None:
 @pytest.mark.parametrize("outputs", [Outputs.NARROW, Outputs.WIDE])
 @pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
 def test_variants_of_attention(seed: int, outputs: Outputs) -> None:
-    """Of two variants one runs; held commands and STOREs of the other neither run nor keep anything waiting."""
+    """Of two variants one runs; held commands and STOREs of the other neither run nor keep anything
+    waiting.
+    """
     commands: list[Command] = []
 
     def add(opcode: Opcode, condition: Outputs = _ALWAYS, held: bool = False) -> None:
@@ -117,7 +121,9 @@ def test_skipped_command_waits_for_nothing(slow: str) -> None:
 
 
 def test_held_fetch_waits_for_stores_only() -> None:
-    """Array and vector stay busy for long; the held fetch goes as soon as the STORE before it is answered."""
+    """Array and vector stay busy for long; the held fetch goes as soon as the STORE before it is
+    answered.
+    """
     commands = [
         numbered(Opcode.NORM, 0, wait=Unit(0)),
         numbered(Opcode.MATMUL, 1, wait=Unit(0)),
@@ -138,7 +144,9 @@ def test_held_fetch_waits_for_stores_only() -> None:
 
 @pytest.mark.parametrize("state", ["queued", "running", "unanswered"])
 def test_held_fetch_waits_while_a_store_is(state: str) -> None:
-    """The STORE before it waits for the array, or keeps the storer busy, or has open responses: 100 cycles each."""
+    """The STORE before it waits for the array, or keeps the storer busy, or has open responses: 100
+    cycles each.
+    """
     dut = Sequencer(config=CONFIG)
     commands = [
         numbered(Opcode.STORE, 0, wait=Unit.ARRAY),
@@ -168,7 +176,8 @@ def test_held_fetch_waits_while_a_store_is(state: str) -> None:
         if state != "queued":
             while not ctx.get(dut.o_storer.valid):
                 await ctx.tick()
-            # As the storer: busy from the cycle of the hand-over on, then responses follow without a gap.
+            # As the storer: busy from the cycle of the hand-over on, then responses follow without
+            # a gap.
             ctx.set(dut.unit_busy, Unit.STORER.value)
             await ctx.tick()
             if state == "unanswered":

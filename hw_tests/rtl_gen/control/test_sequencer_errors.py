@@ -133,7 +133,9 @@ def test_error_latency() -> None:
 def test_a_failed_read_of_commands_counts_when_it_is_their_turn(
     code: ErrorCode, end: int | None
 ) -> None:
-    """Of the read of commands 4..7, which comes while 0..3 run; with an END before it is no error."""
+    """Of the read of commands 4..7, which comes while 0..3 run; with an END before it is no
+    error.
+    """
     program: list[Command | bytes] = [numbered(Opcode.NORM, index) for index in range(8)]
     if end is not None:
         program[end] = Command(Opcode.END)
@@ -221,7 +223,9 @@ def test_of_errors_in_one_cycle_the_port_is_first() -> None:
 
 @pytest.mark.parametrize("limit", [0, 20])
 def test_stuck(limit: int) -> None:
-    """After a soft reset the ports wait for the memory: stuck after `limit` quiet cycles, until they are idle."""
+    """After a soft reset the ports wait for the memory: stuck after `limit` quiet cycles, until
+    they are idle.
+    """
     dut = Sequencer(config=CONFIG)
     stuck = []
 
@@ -253,7 +257,9 @@ def test_stuck(limit: int) -> None:
 
 
 def _random_program(chance: random.Random) -> tuple[list[bytes], int | None]:
-    """Commands of which some have random fields or wrong bits; the first of those that runs into an error."""
+    """Commands of which some have random fields or wrong bits; the first of those that runs into an
+    error.
+    """
     program: list[bytes] = []
     wrong = None
     for index in range(chance.randint(3, 14)):
@@ -286,7 +292,9 @@ def _ends(program: list[bytes]) -> bool:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_random_programs_end(seed: int) -> None:
-    """With the error of the first wrong command, or done; and no unit sees a wrong command or one behind it."""
+    """With the error of the first wrong command, or done; and no unit sees a wrong command or one
+    behind it.
+    """
     chance = random.Random(salted(seed))
     program, wrong = _random_program(chance)
     bench = Bench(b"".join(program), len(program), Outputs.ARGMAX, seed, watchdog=2000)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads of a decoder, streams and K/V rows with what must be written, and a bench that records what it writes."""
+"""Loads of a decoder, streams and K/V rows with what must be written, and a bench that records what
+it writes.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,15 @@ Tile = list[list[int | None]]
 _COMMAND_STEP = 0x10203
 """Between the commands of jobs, so that all bits of them change."""
 _QUIET = 24
-"""Cycles after which nothing more is expected of a decoder that has written everything, or has failed."""
+"""Cycles after which nothing more is expected of a decoder that has written everything, or has
+failed.
+"""
 
 
 @dataclass
 class Load:
-    """Beats and jobs for a decoder, and what it must write: tiles of rows of bytes or None, headers.
+    """Beats and jobs for a decoder, and what it must write: tiles of rows of bytes or None,
+    headers.
 
     Stall probabilities: of the beats and jobs (producer) and of the returned credits (consumer).
     """
@@ -133,14 +138,18 @@ class Load:
         return b"".join(beat.to_bytes(16, "little") for beat in self.beats)
 
     def spoiled(self, stream: bytes) -> Load:
-        """A load of one stream with other bytes, whose job says how many beats they are; nothing need be written."""
+        """A load of one stream with other bytes, whose job says how many beats they are; nothing
+        need be written.
+        """
         only = {**self.jobs[0], "beats": len(stream) // 16}
         spoiled = Load(self.config, self.random, jobs=[only])
         spoiled._add_bytes(stream)
         return spoiled
 
     def resealed(self, **fields: int) -> Load:
-        """A load of one stream with other fields in its preamble and the checksum that is right for it."""
+        """A load of one stream with other fields in its preamble and the checksum that is right for
+        it.
+        """
         return self.spoiled(reseal(self.stream(), **fields))
 
     def _elements(self, tiles: int) -> int:
@@ -174,8 +183,8 @@ class Load:
 class Outcome:
     """What the decoder wrote, in order.
 
-    errors: pulses of `error`. blamed: the job that the last of them names, by its place in the load. beats: how many were
-    taken. cycles: from the first of them to the last tile.
+    errors: pulses of `error`. blamed: the job that the last of them names, by its place in the
+    load. beats: how many were taken. cycles: from the first of them to the last tile.
     """
 
     tiles: list[Tile] = field(default_factory=list)
@@ -278,8 +287,9 @@ def run(
 ) -> list[Outcome]:
     """Outcome of each load, all on one decoder with a reset before each.
 
-    A load ends when its beats are taken and either everything is written or there was an error; AssertionError if
-    neither comes in `limit` cycles, if busy stays after a load without error, or if a write has no credit.
+    A load ends when its beats are taken and either everything is written or there was an error;
+    AssertionError if neither comes in `limit` cycles, if busy stays after a load without error, or
+    if a write has no credit.
     """
     print(f"seed={seed}")
     config = loads[0].config
@@ -333,7 +343,8 @@ def run(
                 assert outcome.errors or not busy
                 return outcome
         raise AssertionError(
-            f"load {number}: {len(outcome.tiles)} of {len(load.tiles)} tiles, {outcome.errors} errors, "
+            f"load {number}: {len(outcome.tiles)} of {len(load.tiles)} tiles, {outcome.errors} "
+            f"errors, "
             f"{beats.taken} of {len(load.beats)} beats taken after {limit} cycles"
         )
 

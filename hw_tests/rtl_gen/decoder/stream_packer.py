@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weight streams packed bit by bit from the text of meadow.spec.streams, and random weights for every codec.
+"""Weight streams packed bit by bit from the text of meadow.spec.streams, and random weights for
+every codec.
 
-Nothing of meadow.compiler is used: what packs here and what packs there have only the text in common. `slices` are the
-weights of one port, slice by slice, in the order of the payload; `headers` the header of each, padded to beats.
-`random` of a packer chooses among the modes that can hold a group; without it the shortest is taken.
+Nothing of meadow.compiler is used: what packs here and what packs there have only the text in
+common. `slices` are the weights of one port, slice by slice, in the order of the payload; `headers`
+the header of each, padded to beats. `random` of a packer chooses among the modes that can hold a
+group; without it the shortest is taken.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def pack_dictionary(
     fixed: bool = False,
     random: Random | None = None,
 ) -> bytes:
-    """A dictionary stream; every chunk of the weights is in `table`, and its index fits one of `widths`."""
+    """A dictionary stream; every chunk of the weights is in `table`, and its index fits one of
+    `widths`.
+    """
     chunk, ids = len(table[0]), {entry: index for index, entry in enumerate(table)}
     parts = [padded(b"".join(table))]
     for header, weights in zip(headers, slices, strict=True):
@@ -176,7 +180,9 @@ def draw_dictionary(
 
 
 def draw_rice(random: Random, count: int, widths: Sequence[int]) -> bytes:
-    """Weights of whole groups; the runs of each fit a random one of `widths`, often with exactly 32 bits."""
+    """Weights of whole groups; the runs of each fit a random one of `widths`, often with exactly 32
+    bits.
+    """
     weights = bytearray()
     for _ in range(count // 64):
         width = random.choice(widths)

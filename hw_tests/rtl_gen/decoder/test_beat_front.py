@@ -15,7 +15,9 @@ from rtl_gen.decoder.beat_front import BeatFront
 def run(
     jobs: list[tuple[int, int]], *, seed: int = 0, producer: float = 0.0, consumer: float = 0.0
 ) -> int:
-    """jobs: (cache, beats). Random stalls and late releases. Cycles from the first offer to the last transfer."""
+    """jobs: (cache, beats). Random stalls and late releases. Cycles from the first offer to the
+    last transfer.
+    """
     print(f"seed={seed} producer={producer} consumer={consumer}")
     dut = BeatFront()
     rng = random.Random(salted(seed))

@@ -14,7 +14,9 @@ from rtl_gen.interfaces.tile import STEP_BYTES
 
 
 def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: int = 3000):
-    """Feeds random beats; choose(rng, available, offset) is what is taken. Cycles until all beats are in."""
+    """Feeds random beats; choose(rng, available, offset) is what is taken. Cycles until all beats
+    are in.
+    """
     print(f"seed={seed} producer={producer}")
     dut = ByteWindow()
     rng = random.Random(salted(seed))
@@ -99,7 +101,9 @@ def test_whole_beats_do_not_wait() -> None:
 
 @pytest.mark.parametrize("most", [7, 8])
 def test_steps_of_five_words_do_not_wait(most: int) -> None:
-    """Steps of 3 .. `most` words, a beat and a quarter on average, leave room for a beat in nearly every cycle."""
+    """Steps of 3 .. `most` words, a beat and a quarter on average, leave room for a beat in nearly
+    every cycle.
+    """
     steps = random.Random(salted(most))
     want = [4 * steps.randrange(3, most + 1)]
 

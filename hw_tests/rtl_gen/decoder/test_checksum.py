@@ -13,7 +13,8 @@ from rtl_gen.decoder.checksum import StreamChecksum
 
 
 def test_runs() -> None:
-    """Runs of 1..20 beats back to back, with and without idle cycles; every second one spoiled in one bit.
+    """Runs of 1..20 beats back to back, with and without idle cycles; every second one spoiled in
+    one bit.
 
     The checksum is in the last four bytes of the first beat, which count as 0.
     """

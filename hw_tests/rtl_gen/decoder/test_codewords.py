@@ -13,7 +13,9 @@ from rtl_gen.decoder.codewords import Codewords
 
 
 def test_runs() -> None:
-    """Runs of 8 to RUN_BITS bits, one per cycle, all zeros in one codeword or spread; any bits behind them."""
+    """Runs of 8 to RUN_BITS bits, one per cycle, all zeros in one codeword or spread; any bits
+    behind them.
+    """
     seed = 4
     print(f"seed={seed}")
     rng = random.Random(salted(seed))

@@ -27,7 +27,9 @@ CODECS = ["raw", "chunk1", "chunk2", "fixed", "rice"]
 
 
 def load_of(codec: str, config: AcceleratorConfig, seed: int, *, slices: int, tiles: int) -> Load:
-    """One stream with all the rare things of its codec: every width, refills at any place, literal groups."""
+    """One stream with all the rare things of its codec: every width, refills at any place, literal
+    groups.
+    """
     load = Load(config, Random(salted(seed)))
     if codec == "raw":
         return load.add_raw(slices=slices, tiles=tiles)
@@ -101,7 +103,8 @@ def test_random_streams(name: str) -> None:
 def test_large_configuration() -> None:
     """All kinds of jobs at zcu102, and there the throughput.
 
-    A beat per cycle or 24 weights, whichever is slower; beside it the table, 4 entries per cycle, and slice ends.
+    A beat per cycle or 24 weights, whichever is slower; beside it the table, 4 entries per cycle,
+    and slice ends.
     """
     config = CONFIGURATIONS["zcu102"]
     mixed = Load(config, Random(salted(1))).add_raw(slices=2, tiles=1)
@@ -184,7 +187,9 @@ def test_bad_preambles() -> None:
 
 
 def test_index_beyond_the_table() -> None:
-    """With one entry less, in the same beats, the last index is one too many; the checksum is right."""
+    """With one entry less, in the same beats, the last index is one too many; the checksum is
+    right.
+    """
     loads = []
     for chunk in (1, 2):
         load = Load(CONFIGS["tiny"], Random(salted(9)))
@@ -197,7 +202,9 @@ def test_index_beyond_the_table() -> None:
 
 
 def test_run_without_its_codewords() -> None:
-    """A zero in the place of the primer's first word: no 8 codewords in 32 bits; the checksum is right."""
+    """A zero in the place of the primer's first word: no 8 codewords in 32 bits; the checksum is
+    right.
+    """
     config = CONFIGS["tiny"]
     load = Load(config, Random(salted(9))).add_rice(slices=1, tiles=1, widths=[0, 1, 1, 1])
     stream = load.stream()
@@ -211,7 +218,9 @@ def test_run_without_its_codewords() -> None:
 
 
 def lengths(stream: bytes) -> list[bytes]:
-    """A beat too few or too many, half a stream, the preamble alone; with the checksum that is right for what there is."""
+    """A beat too few or too many, half a stream, the preamble alone; with the checksum that is
+    right for what there is.
+    """
     beats = len(stream) // 16
     cut = [stream[: 16 * count] for count in (1, 2, beats // 2, beats - 1)]
     return [reseal(part) for part in (*cut, stream + bytes(16), stream + bytes([255]) * 320)]
@@ -236,7 +245,9 @@ def lost_ends(stream: bytes, random: Random) -> list[bytes]:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_spoiled_streams(codec: str) -> None:
-    """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset the decoder works."""
+    """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset
+    the decoder works.
+    """
     config, random = CONFIGS["quad"], Random(salted(codec))
     load = load_of(codec, config, 21, slices=2, tiles=3)
     follower = load_of("chunk1", config, 32, slices=1, tiles=1)
@@ -255,7 +266,9 @@ def test_spoiled_streams(codec: str) -> None:
 
 
 def first_writes(load: Load, triggers: list[int]) -> list[int]:
-    """Cycles from the transfer of each of these beats to the next write; what comes before was long there."""
+    """Cycles from the transfer of each of these beats to the next write; what comes before was long
+    there.
+    """
     dut = Decoder(config=load.config)
     seen: list[int] = []
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which command a decoder's error names: that of the wrong stream, never one before or behind it."""
+"""Which command a decoder's error names: that of the wrong stream, never one before or behind
+it.
+"""
 
 from __future__ import annotations
 

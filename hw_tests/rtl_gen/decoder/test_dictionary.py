@@ -50,7 +50,9 @@ class Bench:
         return table
 
     async def steps(self, ctx, table: list[bytes], widths: list[int], count: int) -> None:
-        """Steps of packets of these widths; an index that is not in the table once in a while, if it can be."""
+        """Steps of packets of these widths; an index that is not in the table once in a while, if
+        it can be.
+        """
         dut, rng = self.dut, self.rng
         chunk = len(table[0])
         for _ in range(count):
@@ -106,7 +108,9 @@ class Bench:
 @pytest.mark.parametrize("gap", [0.0, 0.5])
 @pytest.mark.parametrize("name", ["tiny", "zcu102"])
 def test_streams(name: str, gap: float) -> None:
-    """Tables of all sizes, one after the other, packets of every width, some indices outside of the table."""
+    """Tables of all sizes, one after the other, packets of every width, some indices outside of the
+    table.
+    """
     config = CONFIGURATIONS[name]
     print(f"config={name} gap={gap}")
     bench = Bench(config, random.Random(salted(11)), gap=gap)

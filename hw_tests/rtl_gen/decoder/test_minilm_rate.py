@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decoder at `zcu102` on streams of real weights: a beat per cycle or 24 weights, whichever is slower."""
+"""The decoder at `zcu102` on streams of real weights: a beat per cycle or 24 weights, whichever is
+slower.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ def test_rate_on_trained_weights(codec: str) -> None:
     ):
         weights = sum(len(tile) for tile in load.tiles) * CONFIG.width
         print(
-            f"{name} {grid} {codec}: {len(load.beats)} beats, {weights} weights, {outcome.cycles} cycles, "
+            f"{name} {grid} {codec}: {len(load.beats)} beats, {weights} weights, {outcome.cycles} "
+            f"cycles, "
             f"{weights / outcome.cycles:.1f} weights per cycle"
         )
         slowest = max(len(load.beats), weights / 24)

@@ -17,7 +17,9 @@ GROUPS = {"rice": 0.5, "chunk1": 4, "chunk2": 2}
 
 
 def run(kind: str, counts: list[int], *, seed: int, stall: float, delay: int, fixed: bool) -> int:
-    """Slices of `counts` steps; a word arrives `delay` cycles after the step that asks for it was taken. Cycles."""
+    """Slices of `counts` steps; a word arrives `delay` cycles after the step that asks for it was
+    taken. Cycles.
+    """
     print(f"seed={seed}")
     dut = ModeWords(config=CONFIGURATIONS["small"])
     rng = random.Random(salted(seed))

@@ -28,7 +28,9 @@ Events = dict[str, list]
 
 @dataclass
 class Work:
-    """Jobs with their beats, bytes of every packed payload, and what must leave the reader, by kind."""
+    """Jobs with their beats, bytes of every packed payload, and what must leave the reader, by
+    kind.
+    """
 
     config: AcceleratorConfig
     random: Random
@@ -52,7 +54,9 @@ class Work:
         entries: int = 0,
         payload_bytes: int = 0,
     ) -> Work:
-        """Any bytes where the reader does not look at them; packed payloads of a random length, or of this one."""
+        """Any bytes where the reader does not look at them; packed payloads of a random length, or
+        of this one.
+        """
         random, config = self.random, self.config
         widths = [random.choice([0, 2, 6, 8 if codec == Codec.RICE else 5]) for _ in range(4)]
         fixed = int(codec == Codec.DICTIONARY and random.random() < 0.5)
@@ -143,7 +147,9 @@ class Window:
 
 @dataclass
 class Outcome:
-    """Events by kind; cycles from the first take to the last job; command with the error, if there was one."""
+    """Events by kind; cycles from the first take to the last job; command with the error, if there
+    was one.
+    """
 
     events: Events = field(default_factory=lambda: {name: [] for name in KINDS})
     jobs: int = 0
@@ -292,7 +298,9 @@ def test_jobs_of_every_kind(name: str, stalls: str, seed: int) -> None:
 
 
 def test_rate() -> None:
-    """A beat per cycle; 3 cycles behind a preamble, 1 or 3 more per table beat, 1 for the end of a stream."""
+    """A beat per cycle; 3 cycles behind a preamble, 1 or 3 more per table beat, 1 for the end of a
+    stream.
+    """
     raw = Work(QUAD, Random(salted(1))).add_stream(Codec.RAW, 1, 40)
     assert check(raw).cycles == len(raw.beats[0]) + 3 + 1
     cache = Work(QUAD, Random(salted(1)))
@@ -319,7 +327,9 @@ def spoiled(codec: Codec, beats: Sequence[bytes] | None = None, cut: int = 0, mo
 
 @pytest.mark.parametrize("codec", Codec)
 def test_length(codec: Codec) -> None:
-    """At every cut in what the reader reads itself, and with bytes behind the end: an error, nothing after it."""
+    """At every cut in what the reader reads itself, and with bytes behind the end: an error,
+    nothing after it.
+    """
     whole = spoiled(codec)
     lengths = [(cut, 0) for cut in range(1, len(whole.beats[1]) + 1)] + [(0, 1), (0, 3)]
     for cut, more in lengths:

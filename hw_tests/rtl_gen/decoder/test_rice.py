@@ -214,7 +214,8 @@ def test_full_rate() -> None:
 
 @pytest.mark.parametrize("gap", [0.0, 0.5])
 def test_words_are_used_at_once(gap: float) -> None:
-    """Runs of exactly RUN_BITS at every place in a word: a refilled word is used by the second step after its own.
+    """Runs of exactly RUN_BITS at every place in a word: a refilled word is used by the second step
+    after its own.
 
     At full rate that step is issued 4 cycles later.
     """
@@ -236,7 +237,8 @@ def test_words_are_used_at_once(gap: float) -> None:
 
 @pytest.mark.parametrize("kind", ["long", "empty", "literal"])
 def test_long_runs(kind: str) -> None:
-    """One bit more than RUN_BITS, or no one at all, somewhere in each sub-stream; good matrices between.
+    """One bit more than RUN_BITS, or no one at all, somewhere in each sub-stream; good matrices
+    between.
 
     A literal group before the last one makes no difference.
     """

@@ -22,7 +22,9 @@ CONFIG = CONFIGURATIONS["small"]
 
 @dataclass
 class Slice:
-    """`kind` is rice, chunk1 or chunk2; steps as the bundle names them, `content` as bytes, and the packed payload."""
+    """`kind` is rice, chunk1 or chunk2; steps as the bundle names them, `content` as bytes, and the
+    packed payload.
+    """
 
     kind: str
     widths: list[int]
@@ -203,7 +205,9 @@ def run(slices, *, seed=0, producer=0.0, consumer=0.0, cut=0, limit=6000) -> Out
 
 
 def mixed(rng: random.Random, count: int) -> list[Slice]:
-    """Slices of one word and of several, full and partly filled, with the longest and the shortest steps."""
+    """Slices of one word and of several, full and partly filled, with the longest and the shortest
+    steps.
+    """
     slices = []
     for _ in range(count):
         kind = rng.choice(["rice", "chunk1", "chunk2"])

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packer of the decoder's tests and the golden unpacker: two readings of meadow.spec.streams that must agree."""
+"""The packer of the decoder's tests and the golden unpacker: two readings of meadow.spec.streams
+that must agree.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def test_the_golden_unpacker_agrees(codec: str, seed: int, config: str) -> None:
 
 
 def test_a_small_rice_stream_by_hand() -> None:
-    """One group of 64 zeros but for its first weight, k = 0: every codeword is a one, the first has three zeros before."""
+    """One group of 64 zeros but for its first weight, k = 0: every codeword is a one, the first has
+    three zeros before.
+    """
     config = CONFIGURATIONS["tiny"]
     group = bytes([0xFE]) + bytes(255)  # -2 is z = 3
     header = draw_header(Random(salted(0)), config.port_rows)
@@ -92,7 +96,9 @@ def test_a_small_rice_stream_by_hand() -> None:
 
 
 def test_the_order_of_a_rice_payload_by_hand() -> None:
-    """20 groups of zeros in mode 1, k = 0: a run is 8 ones, so every fourth group finishes a word of each sub-stream."""
+    """20 groups of zeros in mode 1, k = 0: a run is 8 ones, so every fourth group finishes a word
+    of each sub-stream.
+    """
     config = CONFIGURATIONS["tiny"]
     weights, header = bytes(20 * 64), draw_header(Random(salted(0)), config.port_rows)
     stream = pack_rice([weights], [header], widths=[8, 0, 1, 2])

@@ -27,11 +27,13 @@ _PINS = (
 class AxiMonitor:
     """Watches `m_axi0_*` of a design with `rst` and the port's `error`.
 
-    VALID stays with a stable payload until READY and is low in reset; bursts are INCR of whole beats inside `window`
-    (first and end address), cross no 4 KiB boundary, have at most `burst_beats` beats, and WLAST where AWLEN says, whether
-    data or address comes first; at most `outstanding` of each kind are unanswered; responses never wait.
+    VALID stays with a stable payload until READY and is low in reset; bursts are INCR of whole
+    beats inside `window` (first and end address), cross no 4 KiB boundary, have at most
+    `burst_beats` beats, and WLAST where AWLEN says, whether data or address comes first; at most
+    `outstanding` of each kind are unanswered; responses never wait.
 
-    bursts: (address, beats) of "ar" and "aw" in the order of their transfers. faults: (code, address) of the pulses of
+    bursts: (address, beats) of "ar" and "aw" in the order of their transfers. faults: (code,
+        address) of the pulses of
     `error`, blamed: their commands. written: transfers of W.
     """
 

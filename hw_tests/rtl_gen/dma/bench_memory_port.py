@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of a memory port: every place around 4 KiB, and every byte that must stay. Run by test_memory_port_cocotb."""
+"""cocotb bench of a memory port: every place around 4 KiB, and every byte that must stay. Run by
+test_memory_port_cocotb.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ PAGE_BEATS = 256
 
 
 def around_boundaries(lengths: list[int], step: int = 1) -> list[tuple[int, int]]:
-    """Runs of each length that begin from one beat too early to touch a boundary to one beat behind it, none overlapping.
+    """Runs of each length that begin from one beat too early to touch a boundary to one beat behind
+    it, none overlapping.
 
-    Between two runs lies at least a beat that must stay; with a step, only every so many starts and the ends.
+    Between two runs lies at least a beat that must stay; with a step, only every so many starts and
+    the ends.
     """
     runs, page = [], 1
     for length in lengths:
@@ -64,7 +68,9 @@ async def places_with_stalls(dut, stall: float, longest: int) -> None:
 
 @cocotb.test(**TIMEOUT)
 async def the_edges_of_the_window(dut) -> None:
-    """The first and the last beats that may be touched; one beat further is a fault and no burst."""
+    """The first and the last beats that may be touched; one beat further is a fault and no
+    burst.
+    """
     driver = MemoryPortDriver(dut)
     await driver.start()
     last = (driver.size - 0x1000) // 16 - 1

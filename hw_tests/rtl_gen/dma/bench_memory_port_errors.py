@@ -28,7 +28,9 @@ def address(beat: int) -> int:
     response=[AxiResp.SLVERR, AxiResp.DECERR], write=[False, True], length=[1, 2, MAX_BURST]
 )
 async def one_beat_of_a_burst(dut, response: AxiResp, write: bool, length: int) -> None:
-    """One pulse with the burst's address, whichever beat it is; the beats come or go all the same."""
+    """One pulse with the burst's address, whichever beat it is; the beats come or go all the
+    same.
+    """
     driver = MemoryPortDriver(dut)
     faults: dict[int, AxiResp] = {}
     inject(driver.ram, faults)
@@ -58,7 +60,9 @@ async def one_beat_of_a_burst(dut, response: AxiResp, write: bool, length: int) 
 @cocotb.test(**TIMEOUT)
 @cocotb.parametrize(write=[False, True])
 async def the_burst_that_failed_is_named(dut, write: bool) -> None:
-    """A descriptor of several bursts, faults in some of them, their beats behind rests of the channels."""
+    """A descriptor of several bursts, faults in some of them, their beats behind rests of the
+    channels.
+    """
     driver = MemoryPortDriver(dut)
     run = (256 - 5, 5 + 3 * MAX_BURST + 7)
     bursts = [256 - 5, *(256 + MAX_BURST * index for index in range(4))]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of a memory port: each channel held back for itself, answers late and in another order between the kinds."""
+"""cocotb bench of a memory port: each channel held back for itself, answers late and in another
+order between the kinds.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ async def one_channel_rests(dut, channel: str) -> None:
 @cocotb.test(**TIMEOUT)
 @cocotb.parametrize(longest=[1, 60], stall=[0.0, 0.6])
 async def all_channels_rest(dut, longest: int, stall: float) -> None:
-    """Short rests and long ones, each channel by itself; with `stall` the user of the port rests as well."""
+    """Short rests and long ones, each channel by itself; with `stall` the user of the port rests as
+    well.
+    """
     driver = MemoryPortDriver(dut)
     driver.pause(0.3 if longest == 1 else 0.05, longest=longest)
     await driver.start(stall=stall)
@@ -72,7 +76,9 @@ async def held(dut, channel: str) -> MemoryPortDriver:
 
 @cocotb.test(**TIMEOUT)
 async def reads_are_answered_before_older_writes(dut) -> None:
-    """No write response for long: reads go on, writes stop at the bursts that may be outstanding."""
+    """No write response for long: reads go on, writes stop at the bursts that may be
+    outstanding.
+    """
     driver = await held(dut, "b")
     writes = [(WRITES + 2 * MAX_BURST * index, 1) for index in range(2 * CONFIG.outstanding)]
     writing = cocotb.start_soon(driver.write(writes))
@@ -130,7 +136,9 @@ async def data_goes_before_its_address(dut) -> None:
 
 @cocotb.test(**TIMEOUT)
 async def a_consumer_that_rests_stops_requests_only(dut) -> None:
-    """No beat is taken for long: the bursts asked for fit the prefetch storage, and none of their beats waits."""
+    """No beat is taken for long: the bursts asked for fit the prefetch storage, and none of their
+    beats waits.
+    """
     driver = MemoryPortDriver(dut)
     await driver.start()
     reads = [(7, 3 * CONFIG.prefetch_beats)]

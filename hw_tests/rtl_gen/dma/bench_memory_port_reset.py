@@ -14,7 +14,9 @@ FINAL_READS, FINAL_WRITES = [(255, 40), (2010, 20)], [(2100, 33), (4090, 9)]
 
 
 async def traffic(driver: MemoryPortDriver, moment: int) -> dict[int, bytes]:
-    """Reads and writes under way for `moment` cycles; the beats that may have been written, by offset."""
+    """Reads and writes under way for `moment` cycles; the beats that may have been written, by
+    offset.
+    """
     words = {
         offset + beat: driver.rng.randbytes(16) for offset, beats in WRITES for beat in range(beats)
     }
@@ -33,7 +35,9 @@ async def traffic(driver: MemoryPortDriver, moment: int) -> dict[int, bytes]:
 
 
 def accept_old_or_new(driver: MemoryPortDriver, words: dict[int, bytes]) -> int:
-    """Take over what the memory now holds of the written beats, which is whole; how many are new."""
+    """Take over what the memory now holds of the written beats, which is whole; how many are
+    new.
+    """
     count = 0
     for offset, word in words.items():
         start = BASE + 16 * offset
@@ -61,7 +65,9 @@ async def works(driver: MemoryPortDriver) -> None:
 @cocotb.test(**TIMEOUT)
 @cocotb.parametrize(rests=[False, True])
 async def reset_at_any_cycle(dut, rests: bool) -> None:
-    """Port and memory are reset together; afterwards nothing of before is left, and no beat was torn."""
+    """Port and memory are reset together; afterwards nothing of before is left, and no beat was
+    torn.
+    """
     driver = MemoryPortDriver(dut)
     if rests:
         driver.pause(0.3, longest=5)
@@ -81,7 +87,9 @@ async def reset_at_any_cycle(dut, rests: bool) -> None:
 @cocotb.test(**TIMEOUT)
 @cocotb.parametrize(rests=[False, True])
 async def flush_at_any_cycle(dut, rests: bool) -> None:
-    """The bus is left as AXI demands: every burst is finished, data of dropped ones without strobes."""
+    """The bus is left as AXI demands: every burst is finished, data of dropped ones without
+    strobes.
+    """
     driver = MemoryPortDriver(dut)
     if rests:
         driver.pause(0.3, longest=5)

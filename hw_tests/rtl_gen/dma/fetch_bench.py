@@ -72,7 +72,9 @@ def tile_order(blocks: int, part: AttendPart = AttendPart.WHOLE) -> list[tuple[s
 
 
 def handed(command: Command, index: int) -> int:
-    """The bits of a command on its way to a unit, its index in place of what the sequencer has dealt with."""
+    """The bits of a command on its way to a unit, its index in place of what the sequencer has
+    dealt with.
+    """
     mask = ((1 << INDEX_BITS) - 1) << 8
     return (int.from_bytes(command.encode(), "little") & ~mask) | index << 8
 
@@ -80,7 +82,9 @@ def handed(command: Command, index: int) -> int:
 def expected(
     command: Command, step: Step, config: AcceleratorConfig, port: int, index: int = 0
 ) -> tuple[list[dict], list[dict]]:
-    """(descriptors, jobs) of one command on one port; an offset or a length that does not fit is one of 0 beats."""
+    """(descriptors, jobs) of one command on one port; an offset or a length that does not fit is
+    one of 0 beats.
+    """
     reads, fills = _expected(command, step, config, port)
     for read in reads:
         if read["offset"] >= 1 << 32 or read["beats"] >= 1 << 28:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cocotb benches of a memory port share: cocotbext-axi's memory behind it, its user's streams, faults."""
+"""What the cocotb benches of a memory port share: cocotbext-axi's memory behind it, its user's
+streams, faults.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def channels(ram: AxiRam) -> dict[str, object]:
 
 
 def inject(ram: AxiRam, faults: dict[int, AxiResp]) -> None:
-    """Answer the beat at each byte address of `faults` with its response; a write burst with its beats' worst."""
+    """Answer the beat at each byte address of `faults` with its response; a write burst with its
+    beats' worst.
+    """
     for interface, taken, given in (
         (ram.read_if, ram.read_if.ar_channel, ram.read_if.r_channel),
         (ram.write_if, ram.write_if.aw_channel, ram.write_if.b_channel),
@@ -103,8 +107,8 @@ def _inject(reads: bool, taken, given, faults: dict[int, AxiResp]) -> None:
 class MemoryPortDriver:
     """A memory port in reset, released by `start`, and everything around it.
 
-    ram: the memory, `content` what it should hold; monitor: see AxiMonitor. command_of: by input stream and offset, the
-    command that the last descriptor with this offset belongs to.
+    ram: the memory, `content` what it should hold; monitor: see AxiMonitor. command_of: by input
+    stream and offset, the command that the last descriptor with this offset belongs to.
     """
 
     def __init__(self, dut, *, bytes_log2: int = 18, seed: int = 0) -> None:
@@ -204,7 +208,9 @@ class MemoryPortDriver:
         await feeding
 
     async def describe(self, name: str, runs: Sequence[tuple[int, int]]) -> None:
-        """Descriptors of runs alone into `i_read` or `i_write`; reads take turns in their routes, each is a command."""
+        """Descriptors of runs alone into `i_read` or `i_write`; reads take turns in their routes,
+        each is a command.
+        """
         fields = READ if name == "i_read" else WRITE
         words = []
         for index, (offset, beats) in enumerate(runs):
@@ -252,7 +258,9 @@ class MemoryPortDriver:
             raise AssertionError(f"byte {wrong:#x} of the memory is wrong, seed {self.seed}")
 
     def check_bursts(self, channel: str, runs: Sequence[tuple[int, int]]) -> None:
-        """The bursts seen are the runs, cut at 4 KiB and at the longest burst and nowhere else; forgets them."""
+        """The bursts seen are the runs, cut at 4 KiB and at the longest burst and nowhere else;
+        forgets them.
+        """
         expected = []
         for offset, beats in runs:
             address, end = BASE + 16 * offset, BASE + 16 * (offset + beats)

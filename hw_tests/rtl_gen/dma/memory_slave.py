@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A memory in Python behind a memory port, which checks the AXI4 rules every cycle, and what its benches share."""
+"""A memory in Python behind a memory port, which checks the AXI4 rules every cycle, and what its
+benches share.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ def word(beat: int) -> int:
 
 
 class Memory:
-    """An AXI4 slave with `latency` cycles and random stalls of every channel, for a window of `window` beats from `base` on.
+    """An AXI4 slave with `latency` cycles and random stalls of every channel, for a window of
+    `window` beats from `base` on.
 
     bad: addresses that are answered with SLVERR, of a read the beat's, of a write the burst's.
     """

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory ports of a configuration alone, with the ports of the chip: every port reads one region at full speed.
+"""The memory ports of a configuration alone, with the ports of the chip: every port reads one
+region at full speed.
 
-Registers, 32 bits each: 0 first beat of port 0 in the DMA window, 4 beats from a port's region to the next port's, 8 beats
-of a descriptor, 0xC descriptors of each port, 0x10 mask of the ports that read, 0x14 start (any write), 0x18 ports that are
-done (read). Port p reads its region from beat 0 on, descriptor after descriptor, and takes every beat at once. What it saw,
-from 0x40 + 0x20 * p: cycle of the first beat, of the last one, counted from the start; beats; their sum, 32-bit words
+Registers, 32 bits each: 0 first beat of port 0 in the DMA window, 4 beats from a port's region to
+the next port's, 8 beats of a descriptor, 0xC descriptors of each port, 0x10 mask of the ports that
+read, 0x14 start (any write), 0x18 ports that are done (read). Port p reads its region from beat 0
+on, descriptor after descriptor, and takes every beat at once. What it saw, from 0x40 + 0x20 * p:
+cycle of the first beat, of the last one, counted from the start; beats; their sum, 32-bit words
 added modulo 2**32; faults.
 """
 

@@ -133,7 +133,9 @@ def test_ports_are_independent() -> None:
 
 
 def starved(commands: list[Command], step: Step) -> tuple[int, int]:
-    """(most cycles without work on a port behind its first descriptor, beats of port 0): a beat per cycle is read."""
+    """(most cycles without work on a port behind its first descriptor, beats of port 0): a beat per
+    cycle is read.
+    """
     dut = FetchUnit(config=WIDE)
     ports = range(WIDE.ports)
     reads = [[read for c in commands for read in expected(c, step, WIDE, p)[0]] for p in ports]
@@ -178,7 +180,9 @@ def starved(commands: list[Command], step: Step) -> tuple[int, int]:
 def test_attention_of_one_token_never_waits_for_descriptors(
     segment_beats: int, part: AttendPart
 ) -> None:
-    """Head dims 16, 32, 64 over 1024 keys: several commands (heads), and several sequences in a command."""
+    """Head dims 16, 32, 64 over 1024 keys: several commands (heads), and several sequences in a
+    command.
+    """
     command = Command(
         Opcode.ATTEND, {"blocks": 1, "segment_beats": segment_beats, "part": int(part)}
     )
@@ -192,7 +196,9 @@ def test_attention_of_one_token_never_waits_for_descriptors(
 
 
 def test_short_contexts_are_bound_by_the_array() -> None:
-    """One K and one V tile per command and sequence: enumeration is faster than W/R cycles per tile."""
+    """One K and one V tile per command and sequence: enumeration is faster than W/R cycles per
+    tile.
+    """
     command = Command(Opcode.ATTEND, {"blocks": 1, "segment_beats": 1})
     waits, beats = starved([command] * 8, Step((Sequence(0, 63, 1),)))
     assert waits + beats < 8 * 2 * WIDE.step_cycles
@@ -247,7 +253,9 @@ def test_cycles_per_tile() -> None:
 
 
 def test_what_a_descriptor_cannot_name() -> None:
-    """Offsets and lengths beyond its bits are descriptors of 0 beats, which no port reads; no wrapped address is."""
+    """Offsets and lengths beyond its bits are descriptors of 0 beats, which no port reads; no
+    wrapped address is.
+    """
     rng = random.Random(salted(3))
     config = CONFIGS["small"]
     step = Step((Sequence((1 << 32) - 700, 40, 3), Sequence(1000, 5, 2, 3)))

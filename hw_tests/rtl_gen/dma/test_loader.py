@@ -43,7 +43,9 @@ def _run(
     send: float,
     accept: float,
 ) -> tuple[list[list[tuple[int, int, int]]], list[list[tuple[int, int, int]]], list[int]]:
-    """Written (space, address, word) and expected, both sorted, per command, and the busy cycles."""
+    """Written (space, address, word) and expected, both sorted, per command, and the busy
+    cycles.
+    """
     beats: list[list[int]] = [[] for _ in range(config.ports)]
     expected = []
     for fields in commands:

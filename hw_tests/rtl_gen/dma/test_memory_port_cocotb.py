@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory port as Verilog, against cocotbext-axi's memory: one build per configuration, several benches."""
+"""The memory port as Verilog, against cocotbext-axi's memory: one build per configuration, several
+benches.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of a memory port: what is one, which command it names, that nothing of it reaches the bus; and flush."""
+"""Faults of a memory port: what is one, which command it names, that nothing of it reaches the bus;
+and flush.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ async def watch(ctx, dut, errors: list[tuple[int, int, int]], cycles: int) -> No
 )
 @pytest.mark.parametrize("port", ["i_read", "i_write"])
 def test_window(port: str, offset: int, beats: int) -> None:
-    """One beat too many, or none, is one error and nothing on the bus; the last beat inside is read."""
+    """One beat too many, or none, is one error and nothing on the bus; the last beat inside is
+    read.
+    """
     dut = MemoryPort(config=TINY)
     memory = Memory(dut, window=1000)
     errors = []
@@ -61,7 +65,9 @@ def test_window(port: str, offset: int, beats: int) -> None:
 @pytest.mark.parametrize("config", [TINY, LOW], ids=["40", "32"])
 @pytest.mark.parametrize("port", ["i_read", "i_write"])
 def test_window_over_the_top_of_the_address_space(config, port: str) -> None:
-    """Two pages below the top, a window of many more: what lies above the top is not the memory at 0."""
+    """Two pages below the top, a window of many more: what lies above the top is not the memory at
+    0.
+    """
     dut = MemoryPort(config=config)
     base = (1 << config.address_bits) - 2 * 4096
     memory = Memory(dut, base=base, window=(1 << 32) - 1)
@@ -184,9 +190,11 @@ def test_commands_are_named(kind: str, stalls: str) -> None:
 
 
 def test_two_faults_in_a_cycle() -> None:
-    """Responses of a read and a write, and a descriptor outside of each: the read's is reported, the write's behind it.
+    """Responses of a read and a write, and a descriptor outside of each: the read's is reported,
+    the write's behind it.
 
-    Also of a read one beside the other. None is lost, because that of a read of commands may be no error of the program.
+    Also of a read one beside the other. None is lost, because that of a read of commands may be no
+    error of the program.
     """
     dut = MemoryPort(config=TINY)
     errors: list[tuple[int, int, int]] = []
@@ -263,7 +271,9 @@ def test_two_faults_in_a_cycle() -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
 def test_data_of_a_write_outside_goes_nowhere(after: int) -> None:
-    """Flush `after` cycles behind the fault: the next descriptor would take that data, but is not begun."""
+    """Flush `after` cycles behind the fault: the next descriptor would take that data, but is not
+    begun.
+    """
     dut = MemoryPort(config=TINY)
     memory = Memory(dut, window=100)
 
@@ -313,7 +323,9 @@ async def _flushed(ctx, dut, memory: Memory, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, slow(2), slow(3)])
 def test_flush(seed: int) -> None:
-    """At random cycles of any traffic, also with data that never comes and faults: it ends, and the port works."""
+    """At random cycles of any traffic, also with data that never comes and faults: it ends, and the
+    port works.
+    """
     rng = random.Random(salted(seed))
     dut = MemoryPort(config=TINY)
     memory = Memory(dut, latency=12, stall=0.3 * (seed & 1), seed=seed, bad={BASE + 16 * 40})

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the memory ports of zcu102 read, to the cycle: alone, four at once, throttled, and behind refresh and page misses."""
+"""How fast the memory ports of zcu102 read, to the cycle: alone, four at once, throttled, and
+behind refresh and page misses.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ BASE = 0x1000_0000
 FIRST = 3
 """Bursts do not begin at multiples of their length, so that some are cut at 4 KiB."""
 STRIDE = 16384 + 4 * 512
-"""Beats from port to port: the rows of 512 beats that the ports read at a time are four banks apart."""
+"""Beats from port to port: the rows of 512 beats that the ports read at a time are four banks
+apart.
+"""
 CLOCK_MHZ = 250
 START_CYCLES = 10
 """From the start of the bench to the first beat at the consumer, beside the memory's latency."""
@@ -37,7 +41,9 @@ START_CYCLES = 10
 
 @dataclass(frozen=True)
 class Reading:
-    """What a run took: cycles of first and last beat of each port, beats of all, the memory's counters."""
+    """What a run took: cycles of first and last beat of each port, beats of all, the memory's
+    counters.
+    """
 
     spans: list[tuple[int, int]]
     beats: int
@@ -67,7 +73,9 @@ def memory() -> np.ndarray:
 
 @pytest.fixture
 def read(library: Path, memory: np.ndarray) -> Callable[..., Reading]:
-    """read(length, count, **options, **fields of DramSettings): every beat is checked by the sum of all."""
+    """read(length, count, **options, **fields of DramSettings): every beat is checked by the sum of
+    all.
+    """
 
     def run(
         length: int, count: int, *, ports: int = PORTS, stride: int = STRIDE, **settings: object
@@ -115,7 +123,9 @@ def test_every_port_takes_a_beat_in_every_cycle(
 def test_short_bursts_are_slower(
     read: Callable[..., Reading], length: int, latency: int, cycles: int
 ) -> None:
-    """Four cycles per descriptor bound those of a beat; 16 of them in flight do not cover 64 cycles of latency."""
+    """Four cycles per descriptor bound those of a beat; 16 of them in flight do not cover 64 cycles
+    of latency.
+    """
     reading = read(length, 4096 // length, latency_cycles=latency)
     assert [last - first + 1 for first, last in reading.spans] == [cycles] * PORTS
 
@@ -138,7 +148,9 @@ def test_four_ports_share_what_the_limit_leaves(
 def test_streams_in_banks_of_their_own_pay_for_each_row_once(
     read: Callable[..., Reading], gbps: int, length: int, cycles: int
 ) -> None:
-    """The preset of the ZCU102: 5 rows for each port, whose 4 rows' worth of beats begin within a row."""
+    """The preset of the ZCU102: 5 rows for each port, whose 4 rows' worth of beats begin within a
+    row.
+    """
     reading = read(length, 2048 // length, **zynqmp(gbps))
     assert reading.cycles == cycles and reading.dram.page_misses == 5 * PORTS
     assert used_of_offered(reading, gbps) >= 0.99

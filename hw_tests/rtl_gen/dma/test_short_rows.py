@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOAD and STORE of short rows through the memory ports: content, and beats per cycle on the bus."""
+"""LOAD and STORE of short rows through the memory ports: content, and beats per cycle on the
+bus.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ _WINDOW = 1 << 24
 
 @dataclass
 class Bus:
-    """An AXI memory that never stalls behind a port; beat k of the window holds k. Cycles with a beat, beats written."""
+    """An AXI memory that never stalls behind a port; beat k of the window holds k. Cycles with a
+    beat, beats written.
+    """
 
     cycles: list[int] = field(default_factory=list)
     written: dict[int, int] = field(default_factory=dict)
@@ -254,7 +258,9 @@ def test_store_of_rows(rows: int, row_beats: int) -> None:
 @pytest.mark.parametrize("heads", [2, 12])
 @pytest.mark.parametrize("tokens", [(1,), (1, 1, 1, 1), (40,), (20, 3, 10)])
 def test_store_of_heads(heads: int, tokens: tuple[int, ...]) -> None:
-    """Keys of every head, 4 beats each, to the caches: single ones far from each other are as fast as runs."""
+    """Keys of every head, 4 beats each, to the caches: single ones far from each other are as fast
+    as runs.
+    """
     entries = [
         Sequence(100_000 * index, 5, count, sum(tokens[:index]))
         for index, count in enumerate(tokens)

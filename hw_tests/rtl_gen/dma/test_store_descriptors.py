@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write descriptors of every port for commands of any values, also those that no descriptor can name."""
+"""Write descriptors of every port for commands of any values, also those that no descriptor can
+name.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Descriptor = tuple[int, int, int, int]
 def expected(
     fields: dict[str, int], rows: int, step: Step, port: int, index: int
 ) -> list[Descriptor]:
-    """(offset, beats, traffic, command) with numbers of any size; 0 beats if one of them does not fit."""
+    """(offset, beats, traffic, command) with numbers of any size; 0 beats if one of them does not
+    fit.
+    """
     ports, size, segments = CONFIG.ports, fields["segment_beats"], fields["segments"]
     run = -(-rows // ports)
     by_segment = segments >= ports
@@ -54,7 +58,9 @@ def expected(
 def draw(rng: random.Random) -> tuple[dict[str, int], int]:
     """Fields of a STORE and its number of rows: small ones, and the largest there are."""
     fields = {
-        "offset": rng.choice([rng.randrange(1000), rng.getrandbits(32), (1 << 32) - rng.randrange(1, 400)]),
+        "offset": rng.choice(
+            [rng.randrange(1000), rng.getrandbits(32), (1 << 32) - rng.randrange(1, 400)]
+        ),
         "segments": rng.choice([1, 2, 3, 40]),
         "segment_beats": rng.choice([1, 2, 6, 4095]),
         "segment_stride": rng.choice([0, 7, rng.getrandbits(28), (1 << 28) - 1]),

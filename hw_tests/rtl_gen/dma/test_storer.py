@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""STORE through every port with random stalls: DRAM content, descriptor merging, several sequences, rate."""
+"""STORE through every port with random stalls: DRAM content, descriptor merging, several sequences,
+rate.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,8 @@ class _Run:
                 for port in range(config.ports):
                     write = getattr(dut, f"o_write_{port}")
                     beats = getattr(dut, f"o_write_data_{port}")
-                    # As the write engine: one descriptor at a time, data only for a known descriptor.
+                    # As the write engine: one descriptor at a time, data only for a known
+                    # descriptor.
                     ctx.set(write.ready, not open_[port] and rng.random() < describe)
                     ctx.set(beats.ready, bool(open_[port]) and rng.random() < accept)
                     if ctx.get(beats.valid) and ctx.get(beats.ready):

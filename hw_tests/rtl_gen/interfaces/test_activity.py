@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of activity bits and units: unique, few enough for one word, and in step with the counters."""
+"""Names of activity bits and units: unique, few enough for one word, and in step with the
+counters.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ class LaneScript:
         self.bundles[name][cycle] = {"valid": 1, **fields}
 
     def words(self, words: Sequence[np.ndarray], **fields: Any) -> int:
-        """Words of lanes 0.. (INT8 operands unless `kind` says otherwise); the earliest cycle of their swap."""
+        """Words of lanes 0.. (INT8 operands unless `kind` says otherwise); the earliest cycle of
+        their swap.
+        """
         cycle = max(self.word, self.swap + self.latency.operand_reuse)
         for lane, word in enumerate(words):
             data = int.from_bytes(word.tobytes(), "little")

@@ -104,7 +104,9 @@ def test_matmul_in_every_output_mode(name: str) -> None:
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("name", _NAMES)
 def test_attention_of_two_commands(name: str, causal: int) -> None:
-    """Tile order K0 K1 V0 K2 V1 V2; rows of the second command start from scratch. Lanes share keys by `heads`."""
+    """Tile order K0 K1 V0 K2 V1 V2; rows of the second command start from scratch. Lanes share keys
+    by `heads`.
+    """
     config = _CONFIGS[name]
     width, lanes, groups, blocks = config.width, config.lanes, config.groups, 3
     numbers = np.random.default_rng(salted(_SEED + causal))
@@ -195,7 +197,9 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("name", _NAMES)
 def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
-    """Scores leave as words, masked ones at the bottom; probabilities and totals that come as words make the output."""
+    """Scores leave as words, masked ones at the bottom; probabilities and totals that come as words
+    make the output.
+    """
     config = _CONFIGS[name]
     width, lanes, groups, half = config.width, config.lanes, config.groups, config.width // 2
     numbers = np.random.default_rng(salted(_SEED + causal))

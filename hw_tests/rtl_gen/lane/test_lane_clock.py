@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lanes' clock: stopping it changes no result and no cycle, and a shorter settling time would."""
+"""The lanes' clock: stopping it changes no result and no cycle, and a shorter settling time
+would.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ class _Pair(Elaboratable):
 
 
 class _Script:
-    """Bundles by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as allowed, with random rests."""
+    """Bundles by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as allowed, with
+    random rests.
+    """
 
     def __init__(self, config: AcceleratorConfig, chance: random.Random, rest: int | None) -> None:
         self.config, self.chance, self.cycle, self.fixed_rest = config, chance, 4, rest
@@ -88,7 +92,9 @@ class _Script:
         self.bundles: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in BUNDLES}
 
     def rest(self, least: int = 0) -> None:
-        """At least `least` cycles, often many more: anything that waits must survive a stopped clock."""
+        """At least `least` cycles, often many more: anything that waits must survive a stopped
+        clock.
+        """
         self.cycle += least + self.chance.choice(
             (0, 0, 1, self.chance.randrange(150)) if self.fixed_rest is None else (self.fixed_rest,)
         )

@@ -124,7 +124,9 @@ _UNIT_OF = {
 
 @pytest.mark.parametrize("seed", range(3))
 def test_words_outside(seed: int) -> None:
-    """They name the unit and the array's command, are answered like others, and nothing is written."""
+    """They name the unit and the array's command, are answered like others, and nothing is
+    written.
+    """
     print(f"seed {seed}")
     rng = random.Random(salted(seed))
     config = _config(16)

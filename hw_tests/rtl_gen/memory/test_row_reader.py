@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows through the reader: both passes see every word once, in order, within the bounds that the reader keeps."""
+"""Rows through the reader: both passes see every word once, in order, within the bounds that the
+reader keeps.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def _norm_case(
     stall: float = 0.0,
     write_stall: float | None = None,
 ) -> VectorBench:
-    """One NORM command with random parameters, checked against numerics; the rest of the memory must not change."""
+    """One NORM command with random parameters, checked against numerics; the rest of the memory
+    must not change.
+    """
     width = config.width
     padded = -(-channels // width) * width
     words = 2 * padded // width

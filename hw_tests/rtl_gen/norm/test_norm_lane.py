@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lane of the norm against the element formula of numerics.layer_norm_row, at the declared latency."""
+"""One lane of the norm against the element formula of numerics.layer_norm_row, at the declared
+latency.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VECTOR commands, and commands of several kinds one after another, with the real activation memory."""
+"""VECTOR commands, and commands of several kinds one after another, with the real activation
+memory.
+"""
 
 from __future__ import annotations
 

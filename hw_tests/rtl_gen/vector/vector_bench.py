@@ -60,7 +60,9 @@ def pack(values: list[int], bits: int) -> int:
 
 
 class VectorBench:
-    """Runs commands; `content` holds the memory before and after, `busy_cycles` how long each command took."""
+    """Runs commands; `content` holds the memory before and after, `busy_cycles` how long each
+    command took.
+    """
 
     def __init__(self, config: AcceleratorConfig, rng: random.Random) -> None:
         self.config, self.rng = config, rng
@@ -84,8 +86,8 @@ class VectorBench:
         stall: float = 0.0,
         write_stall: float | None = None,
     ) -> None:
-        """Execute commands one after another; the memory's other clients stall reads with probability `stall`, writes
-        with `write_stall`, or `stall` if not given."""
+        """Execute commands one after another; the memory's other clients stall reads with
+        probability `stall`, writes with `write_stall`, or `stall` if not given."""
         unit, memory = self.unit, self.memory
         table = candidates or [(0, 0)]
         blocked = stall if write_stall is None else write_stall
@@ -159,7 +161,8 @@ class VectorBench:
                         break
                     assert cycles < 20_000, "hangs"
                 self.busy_cycles.append(cycles)
-                # What follows `busy` reads new data: the last write is at most in the memory's input register.
+                # What follows `busy` reads new data: the last write is at most in the memory's
+                # input register.
                 await ctx.tick()
             for address in range(len(self.content)):
                 self.content[address] = sum(

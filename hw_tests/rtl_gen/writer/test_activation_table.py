@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation table: every input, loading with stalls and overwriting, latency, what busy promises."""
+"""Activation table: every input, loading with stalls and overwriting, latency, what busy
+promises.
+"""
 
 from __future__ import annotations
 

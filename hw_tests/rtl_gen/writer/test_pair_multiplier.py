@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotation and gate product of a pair against numerics.rotate and numerics.gate, at the declared latency."""
+"""Rotation and gate product of a pair against numerics.rotate and numerics.gate, at the declared
+latency.
+"""
 
 from __future__ import annotations
 

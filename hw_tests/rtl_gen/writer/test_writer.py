@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Result writer with the real activation memory: all modes, credits, read and write stalls, table, arg-max, reset."""
+"""Result writer with the real activation memory: all modes, credits, read and write stalls, table,
+arg-max, reset.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,8 @@ def _random_words(
 ) -> list[dict]:
     """Words of `modes` in any order, at most T halves waiting.
 
-    ADD16 and GATE8 words that may be in flight together have addresses of their own among 0..199; others share
-    200..203 at times, where only the order decides. Rotary words are at 204..255.
+    ADD16 and GATE8 words that may be in flight together have addresses of their own among 0..199;
+    others share 200..203 at times, where only the order decides. Rotary words are at 204..255.
     """
     addresses = list(range(200))
     rng.shuffle(addresses)
@@ -80,7 +82,9 @@ def _check(
     words: list[dict],
     **stalls: float,
 ) -> list[int]:
-    """Run on random memory and a random table; the memory must be the model's, and accesses name their commands."""
+    """Run on random memory and a random table; the memory must be the model's, and accesses name
+    their commands.
+    """
     content = [
         _random_elements(rng, config.width // 2)
         if rng.random() < 0.5

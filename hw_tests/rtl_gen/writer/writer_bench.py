@@ -66,7 +66,8 @@ class WriterBench:
         connect(m, self.writer.o_read, self.memory.i_writer)
         self.accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
         """Command and address of each, in order."""
-        # The writer has the highest priority at the memory, so write stalls need a gate of their own.
+        # The writer has the highest priority at the memory, so write stalls need a gate of their
+        # own.
         self.gate = Signal(init=1)
         sink, source = self.memory.i_writer_write, self.writer.o_write
         m.d.comb += [
@@ -102,9 +103,11 @@ class WriterBench:
         write_stall: float = 0.0,
         table: list[int] | None = None,
     ) -> list[int]:
-        """Send words with probability `send` while credits last; the operand client reads with `operand`.
+        """Send words with probability `send` while credits last; the operand client reads with
+        `operand`.
 
-        The first result comes right after the last table word was taken. A word {"reset": 1} is a reset when all is idle.
+        The first result comes right after the last table word was taken. A word {"reset": 1} is a
+        reset when all is idle.
 
         Returns the cycle of every retirement; checks credits, and that `busy` covers everything.
         """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow bench`: its JSON, what it stands for, its errors; small workloads on the simulated chip."""
+"""`meadow bench`: its JSON, what it stands for, its errors; small workloads on the simulated
+chip.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def test_every_phase_equals_golden(arguments: str, checked: set[str]) -> None:
 
 
 def test_the_whole_model_against_closed_forms() -> None:
-    """Prefill of 20 tokens after 10, two layers of width 32: useful work and bytes counted by hand."""
+    """Prefill of 20 tokens after 10, two layers of width 32: useful work and bytes counted by
+    hand.
+    """
     values = report("opt", "--tokens", 20, "--context", 10, "--layers", 0, "--head-channels", 0)
     assert (values["layers_simulated"], values["head_channels_simulated"]) == (2, 40)
     assert values["cycles"] == values["cycles_simulated"]

@@ -60,7 +60,9 @@ def test_segments_are_the_whole_program(name: str) -> None:
     "sizes", [{"head_dim": 8}, {"head_dim": 16}, {"head_dim": 24}, {"head_dim": 40}]
 )
 def test_a_preset_cache_is_as_if_the_tokens_had_been_taken_in(sizes: dict[str, int]) -> None:
-    """The golden device continues from the window, the model from its cache: heads below, of and above W."""
+    """The golden device continues from the window, the model from its cache: heads below, of and
+    above W.
+    """
     model, image = compiled("llama", **sizes)
     golden = BitTrueModel(model, TINY)
     device = GoldenDevice(TINY, Session.window_bytes(image, 2))

@@ -7,7 +7,8 @@ import pytest
 
 from workbench.bench.workloads import WORKLOADS, workload
 
-# What the models' papers and cards say, in millions of parameters (deit: without the patch projection).
+# What the models' papers and cards say, in millions of parameters (deit: without the patch
+# projection).
 MILLIONS = {
     "opt-125m": 125.2,
     "opt-1.3b": 1315.8,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow corrupt`: every spoiled stream is reported by the chip, and the campaign tells if one is not."""
+"""`meadow corrupt`: every spoiled stream is reported by the chip, and the campaign tells if one is
+not.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_the_chip_reports_every_fault(codec: str) -> None:
 
 @pytest.mark.sim
 def test_lanes_are_reset_when_the_ports_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found when the end of the last stream is wrong: results are on their way, and no read keeps the flush waiting."""
+    """Found when the end of the last stream is wrong: results are on their way, and no read keeps
+    the flush waiting.
+    """
 
     def end_of_last(random: np.random.Generator, image: Image, streams: Any) -> Fault:
         last = streams[-1]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow soak`: what it draws fits, runs equal golden, and a difference or a hang ends it with its combination."""
+"""`meadow soak`: what it draws fits, runs equal golden, and a difference or a hang ends it with its
+combination.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published runs are commands that `meadow` takes; how their reports are kept and where the tables go."""
+"""The published runs are commands that `meadow` takes; how their reports are kept and where the
+tables go.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/register-map.md is what the contract generates, and names every register of every configuration."""
+"""docs/register-map.md is what the contract generates, and names every register of every
+configuration.
+"""
 
 from __future__ import annotations
 

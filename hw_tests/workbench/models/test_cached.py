@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of a command line: what of a folder takes part, when it is compiled again, and warnings."""
+"""Models of a command line: what of a folder takes part, when it is compiled again, and
+warnings.
+"""
 
 from __future__ import annotations
 
@@ -194,7 +196,9 @@ def test_notes_of_an_image_are_not_trusted(checkpoint: Path, tmp_path: Path) -> 
 def test_a_text_cut_inside_a_character_is_the_same_streamed_and_reported(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The tiny model's own tokens stand for bytes here: what it says is full of broken characters."""
+    """The tiny model's own tokens stand for bytes here: what it says is full of broken
+    characters.
+    """
     own = shutil.copytree(checkpoint, tmp_path / "own")
     alphabet = test_tokenizer_files.ALPHABET
     bytes_of = {0: "<unk>", 1: "<pad>", 2: "</s>"}

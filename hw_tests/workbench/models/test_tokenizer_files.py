@@ -20,7 +20,9 @@ MERGES = ["h e", "l l", "he ll", "hell o", "Ġ w", "Ġw o", "Ã ©"]
 
 
 def write(directory: Path, **files: Any) -> Path:
-    """vocab.json and merges.txt as OPT has them, and further files by name with _ for the last dot."""
+    """vocab.json and merges.txt as OPT has them, and further files by name with _ for the last
+    dot.
+    """
     tokens = ["<s>", "<pad>", "</s>", "<unk>", *ALPHABET, *WORDS]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     (directory / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow ablation`: MEADOW's steps in order, ratios that belong to their bits, errors in one line."""
+"""`meadow ablation`: MEADOW's steps in order, ratios that belong to their bits, errors in one
+line.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def steps(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_meadows_steps_on_a_matrix_like_its_own() -> None:
-    """Few degrees of freedom: outliers set the step, and each step of the packing gains, as published."""
+    """Few degrees of freedom: outliers set the step, and each step of the packing gains, as
+    published.
+    """
     case = ablate(
         AblationCase(name="fc2-like", rows=768, columns=3072, degrees=4), named_config("zcu102"), 0
     )

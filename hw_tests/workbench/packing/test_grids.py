@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grids are symmetric, as wide as their bits say, and as near to the weights as their step allows."""
+"""Grids are symmetric, as wide as their bits say, and as near to the weights as their step
+allows.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights of MiniLM: the ones that figures were measured on, or a message that says what is wrong."""
+"""The weights of MiniLM: the ones that figures were measured on, or a message that says what is
+wrong.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a report: SVG that says what the report says, the same bytes every time; messages without matplotlib."""
+"""Pictures of a report: SVG that says what the report says, the same bytes every time; messages
+without matplotlib.
+"""
 
 from __future__ import annotations
 

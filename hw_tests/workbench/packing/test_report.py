@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow report`: images as they are stored, checkpoints on every grid, MiniLM's published figures, errors."""
+"""`meadow report`: images as they are stored, checkpoints on every grid, MiniLM's published
+figures, errors.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def test_an_image_is_reported_as_it_is_stored(image: Path) -> None:
 def test_padding_inside_of_an_image_is_no_weight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Heads of 16 in words of 32 leave gaps between channels: the entropy is that of the true integers."""
+    """Heads of 16 in words of 32 leave gaps between channels: the entropy is that of the true
+    integers.
+    """
     monkeypatch.setattr(conftest, "HIDDEN", 40)
     directory, output = conftest.write_checkpoint(tmp_path / "model"), tmp_path / "image"
     arguments = ["compile", str(directory), "-o", str(output), "--config", "small"]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variants of MEADOW's packing against plain counting and against the streams that are really packed."""
+"""Variants of MEADOW's packing against plain counting and against the streams that are really
+packed.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ def by_hand(matrix: np.ndarray, variant: Variant, packet_ids: int) -> int:
 @pytest.mark.parametrize("chunk", [1, 2])
 @pytest.mark.parametrize("packet_ids", [4, 8, 32])
 def test_one_table_is_what_counting_says(chunk: int, packet_ids: int) -> None:
-    # Without ties in the counts there is one order by frequency; with one the width needed may differ.
+    # Without ties in the counts there is one order by frequency; with one the width needed may
+    # differ.
     for precision, order in ((False, False), (True, False), (True, True)):
         variant = Variant(chunk, packet_precision=precision, frequency_order=order)
         matrix = weight()

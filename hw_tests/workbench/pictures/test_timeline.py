@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A timeline's picture: the stretch asked for, a row per track, the same text every time; the one in docs is such a one."""
+"""A timeline's picture: the stretch asked for, a row per track, the same text every time; the one
+in docs is such a one.
+"""
 
 from __future__ import annotations
 

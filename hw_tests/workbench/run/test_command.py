@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow run`: its JSON, its text, its errors; on the golden device, and marked `sim` on the simulated one."""
+"""`meadow run`: its JSON, its text, its errors; on the golden device, and marked `sim` on the
+simulated one.
+"""
 
 from __future__ import annotations
 
@@ -244,7 +246,8 @@ def test_an_image_of_a_single_step_is_refused_before_a_device_is_opened(
         change_manifest(path, {"step": step})
         message = run(path, *arguments, code=2).stderr
         assert message.startswith(
-            f"meadow: this image was compiled for one step of {step[1]} tokens from position {step[0]} on: "
+            f"meadow: this image was compiled for one step of {step[1]} tokens from position "
+            f"{step[0]} on: "
         )
         assert message.count("\n") == 1
 

@@ -44,7 +44,9 @@ def byte_tokens() -> dict[str, int]:
 
 
 def fallback() -> Tokenizer:
-    """Tokens <0x00> to <0xFF> of bytes as LLaMA has them, and words: its decoder revises what it wrote."""
+    """Tokens <0x00> to <0xFF> of bytes as LLaMA has them, and words: its decoder revises what it
+    wrote.
+    """
     vocabulary = {f"<0x{byte:02X}>": byte for byte in range(256)}
     vocabulary |= {word: 256 + index for index, word in enumerate(("▁a", "b", "▁", "\ufffd"))}
     made = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True))

@@ -89,8 +89,8 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
 def read_description(directory: str | Path) -> ModelDescription:
     """Sizes and rules of the model in a checkpoint directory; CheckpointError as `load_checkpoint`.
 
-    Of the weights names and shapes are looked at, so that the sizes are those of a model that is there: nobody needs to
-    plan for whatever number stands in a file.
+    Of the weights names and shapes are looked at, so that the sizes are those of a model that is
+    there: nobody needs to plan for whatever number stands in a file.
     """
     return _opened(Path(directory))[0]
 
@@ -109,7 +109,9 @@ def _opened(
 
 
 def checkpoint_files(directory: Path) -> list[Path]:
-    """The files that `load_checkpoint` reads, as far as they are there; CheckpointError as it raises."""
+    """The files that `load_checkpoint` reads, as far as they are there; CheckpointError as it
+    raises.
+    """
     config = _config_file(directory)
     weights, index = weight_files(directory)
     names = [_GENERATION, *([INDEX] if index else []), _TOKENIZER]

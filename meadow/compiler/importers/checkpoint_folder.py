@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of a checkpoint folder: which there are, and what is said of those that cannot be read.
 
-Folders come from the model hub in several states: links into its cache, pointers of Git LFS instead of contents, weights
-in other formats. Each has its own line here, with the command that mends it. Only files that are part of the model are
-looked at; whatever else lies in the folder is never opened.
+Folders come from the model hub in several states: links into its cache, pointers of Git LFS instead
+of contents, weights in other formats. Each has its own line here, with the command that mends it.
+Only files that are part of the model are looked at; whatever else lies in the folder is never
+opened.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _LFS_START = b"version https://git-lfs.github.com/spec/"
 _LFS_LIMIT_BYTES = 1024
 _SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 
-# Weights in other formats, by the pattern of their names: what converts them, run inside the folder.
+# Weights in other formats, by the pattern of their names: what converts them, run inside the
+# folder.
 _FROM_PYTORCH = (
     'python -c "import glob, torch; from safetensors.torch import save_file; '
     "save_file({k: v.contiguous().clone() for f in sorted(glob.glob('{pattern}')) "
@@ -50,7 +52,8 @@ class CheckpointError(ValueError):
 def file_of(directory: Path, name: str) -> Path | None:
     """The file `name` of the folder, links followed; None if there is none.
 
-    CheckpointError for what only looks like it: a link to nowhere, a pointer of Git LFS, a folder or device.
+    CheckpointError for what only looks like it: a link to nowhere, a pointer of Git LFS, a folder
+        or device.
     """
     path = directory / name
     if path.is_symlink() and not path.exists():
@@ -76,14 +79,17 @@ def read_bytes(directory: Path, name: str) -> bytes | None:
 
 
 def read_json(directory: Path, name: str) -> dict[str, Any] | None:
-    """The JSON object in the file `name`, with or without byte order mark; None if there is no such file."""
+    """The JSON object in the file `name`, with or without byte order mark; None if there is no such
+    file.
+    """
     content = read_bytes(directory, name)
     if content is None:
         return None
     try:
         value = json.loads(content.decode("utf-8-sig"))
         if b"\\ud" in content.lower():
-            # Half of a pair of surrogates is no character, and no text that holds one can be passed on.
+            # Half of a pair of surrogates is no character, and no text that holds one can be passed
+            # on.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} must be valid JSON: {error}") from error
@@ -93,11 +99,12 @@ def read_json(directory: Path, name: str) -> dict[str, Any] | None:
 
 
 def weight_files(directory: Path) -> tuple[list[Path], dict[str, str]]:
-    """The safetensors files of the weights, and the index's map from tensor to file name, empty without an index.
+    """The safetensors files of the weights, and the index's map from tensor to file name, empty
+    without an index.
 
     `model.safetensors`, else the shards that `model.safetensors.index.json` names, else all of
-    `model-00001-of-0000N.safetensors`. CheckpointError says what is missing, or what is there in another format and how it
-    is converted.
+    `model-00001-of-0000N.safetensors`. CheckpointError says what is missing, or what is there in
+    another format and how it is converted.
     """
     single = file_of(directory, SINGLE)
     if single is not None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OPT in Hugging Face's layout: its configuration as a description, its tensors under canonical names.
+"""OPT in Hugging Face's layout: its configuration as a description, its tensors under canonical
+names.
 
-Variants: ``enable_bias: false`` becomes zero biases and ``layer_norm_elementwise_affine: false`` becomes norm weights of
-one; post-norm models, projected embeddings, other activations and a removed final norm are refused. A tied head is stored
-as ``embed_tokens.weight``, as ``lm_head.weight``, or as both if they are equal but for
-rounding, of which the finer one counts.
+Variants: ``enable_bias: false`` becomes zero biases and ``layer_norm_elementwise_affine: false``
+becomes norm weights of one; post-norm models, projected embeddings, other activations and a removed
+final norm are refused. A tied head is stored as ``embed_tokens.weight``, as ``lm_head.weight``, or
+as both if they are equal but for rounding, of which the finer one counts.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def describe_opt(
 ) -> tuple[ModelDescription, tuple[str, ...]]:
     """ModelDescription of an OPT config.json, and remarks on what it could not take over.
 
-    Keys that may be left out have OPT's defaults. `generation` is generation_config.json, whose opening and end token count
-    before those of config.json, as they do when transformers generates. A list counts by its first token; null or no token
-    in either file is the other special token, and OPT's 2 if there is none at all.
+    Keys that may be left out have OPT's defaults. `generation` is generation_config.json, whose
+    opening and end token count before those of config.json, as they do when transformers generates.
+    A list counts by its first token; null or no token in either file is the other special token,
+    and OPT's 2 if there is none at all.
     """
     if config.get("model_type") != "opt":
         raise CheckpointError(f"model_type must be 'opt', not {config.get('model_type')!r}")
@@ -99,8 +101,8 @@ def tensor_sources(
 ) -> dict[str, str]:
     """Canonical name -> stored name of all tensors but those that the configuration leaves out.
 
-    CheckpointError if one is not there or has another shape, or if the weights hold anything else. Values are not read, but
-    for those of a tied head that is stored twice.
+    CheckpointError if one is not there or has another shape, or if the weights hold anything else.
+    Values are not read, but for those of a tied head that is stored twice.
     """
     has_bias = _flag(config, "enable_bias", default=True)
     has_affine = _flag(config, "layer_norm_elementwise_affine", default=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading of safetensors files with NumPy only, a tensor at a time.
 
-Layout: little-endian u64 header length, JSON header, data. The file is mapped: its header is checked as a whole when it is
-opened, and a tensor is read when it is asked for.
+Layout: little-endian u64 header length, JSON header, data. The file is mapped: its header is
+checked as a whole when it is opened, and a tensor is read when it is asked for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class _Entry:
 
 
 class SafetensorsFile:
-    """One file; CheckpointError if it is truncated or corrupt, or holds a type other than F32, F16 and BF16.
+    """One file; CheckpointError if it is truncated or corrupt, or holds a type other than F32, F16
+    and BF16.
 
     Members
     -------
@@ -86,7 +87,9 @@ class SafetensorsFile:
         return values.reshape(entry.shape)
 
     def _check(self) -> None:
-        """Every tensor has a known type and the bytes of its shape, and they follow each other up to the end."""
+        """Every tensor has a known type and the bytes of its shape, and they follow each other up
+        to the end.
+        """
         file, length = self.path.name, len(self._data)
         for name, entry in self._entries.items():
             if entry.dtype not in _ELEMENT_BYTES:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tensors of a checkpoint's weight files under the names their model gives them, whatever wraps it.
+"""The tensors of a checkpoint's weight files under the names their model gives them, whatever wraps
+it.
 
-`model.decoder.layers.0.fc1.bias`, `module.decoder.layers.0.fc1.bias` and `layers.0._orig_mod.fc1.bias` are all
-`layers.0.fc1.bias`: a name begins at its layer, or else is its last two parts, and parts with a leading underscore are
-wrappers that compilers and trainers put around a module.
+`model.decoder.layers.0.fc1.bias`, `module.decoder.layers.0.fc1.bias` and
+`layers.0._orig_mod.fc1.bias` are all `layers.0.fc1.bias`: a name begins at its layer, or else is
+its last two parts, and parts with a leading underscore are wrappers that compilers and trainers put
+around a module.
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ class StoredTensors:
 
     files: of the weights; index: stored name -> file name, as far as an index tells.
 
-    A tensor may be there twice, in two types too if the coarser one is the finer one rounded; then the finer one counts.
-    CheckpointError for a damaged file, for an index that names a tensor which its file lacks, and for a tensor that is there
-    twice with different values.
+    A tensor may be there twice, in two types too if the coarser one is the finer one rounded; then
+    the finer one counts. CheckpointError for a damaged file, for an index that names a tensor which
+    its file lacks, and for a tensor that is there twice with different values.
     """
 
     def __init__(self, files: Sequence[Path], index: Mapping[str, str]) -> None:
@@ -88,7 +90,9 @@ class StoredTensors:
         return file.read(stored)
 
     def finer(self, first: str, second: str) -> str | None:
-        """Which of two tensors with the same values, but for their types' rounding, holds more of them; None if they differ."""
+        """Which of two tensors with the same values, but for their types' rounding, holds more of
+        them; None if they differ.
+        """
         place = _finer(self._places[first], self._places[second])
         return None if place is None else first if place == self._places[first] else second
 
@@ -104,7 +108,9 @@ def _finer(first: _Place, second: _Place) -> _Place | None:
 
 
 def _rounds_to(fine: np.ndarray, coarse: np.ndarray, dtype: str) -> bool:
-    """True if `coarse` is what is left of `fine` in a type of the file; in pieces, since tables are large."""
+    """True if `coarse` is what is left of `fine` in a type of the file; in pieces, since tables are
+    large.
+    """
     pairs = (
         (fine.reshape(-1)[at : at + _PIECE], coarse.reshape(-1)[at : at + _PIECE])
         for at in range(0, fine.size, _PIECE)

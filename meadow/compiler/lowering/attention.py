@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lowering of attention: projections, and the heads one after another with all tokens in parallel (TPHS)."""
+"""Lowering of attention: projections, and the heads one after another with all tokens in parallel
+(TPHS).
+"""
 
 from __future__ import annotations
 

@@ -154,13 +154,14 @@ class _Pending:
 def with_waits(
     commands: Sequence[Command], config: AcceleratorConfig, tokens: int
 ) -> list[Command]:
-    """The commands with the smallest `wait` that keeps every result, for chunks of at most `tokens` rows.
+    """The commands with the smallest `wait` that keeps every result, for chunks of at most `tokens`
+    rows.
 
-    A command waits for a unit if an earlier command there, not waited for yet, writes what this one reads or writes,
-    or reads what this one writes. Within the array, which reads, computes and writes in program order, only the first
-    counts. A conditional command may not run: its waiting serves those that run only if it does, and both variants'
-    (NARROW and WIDE) serve everybody. HOLD_FETCH holds the fetch part only: nobody relies on it. FENCE and END wait
-    for everything.
+    A command waits for a unit if an earlier command there, not waited for yet, writes what this one
+    reads or writes, or reads what this one writes. Within the array, which reads, computes and
+    writes in program order, only the first counts. A conditional command may not run: its waiting
+    serves those that run only if it does, and both variants' (NARROW and WIDE) serve everybody.
+    HOLD_FETCH holds the fetch part only: nobody relies on it. FENCE and END wait for everything.
     """
     pending: dict[Unit, list[_Pending]] = {unit: [] for unit in _UNITS.values()}
     result = []

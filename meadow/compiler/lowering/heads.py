@@ -14,8 +14,8 @@ __all__ = ["HeadLayout", "padded_head_dim"]
 
 
 def padded_head_dim(description: ModelDescription, width: int) -> int:
-    """A power of two >= 16 up to W, above it a multiple of W, with rotary positions a power of two there too: what
-    repeats from head to head is then a power of two of rotary words."""
+    """A power of two >= 16 up to W, above it a multiple of W, with rotary positions a power of two
+    there too: what repeats from head to head is then a power of two of rotary words."""
     head_dim = description.head_dim
     if head_dim > width and not description.rotary_base:
         return -(-head_dim // width) * width
@@ -26,8 +26,9 @@ def padded_head_dim(description: ModelDescription, width: int) -> int:
 class HeadLayout:
     """Places of query heads, and of the KV heads that `group` of them share each.
 
-    head_dim: true channels of a head; padded: those with zeros, e. Heads with e < W share words, W/e side by side. K
-    and V of KV head k start at channel k*e. The query heads of a KV head all lie at its column, so that one command
+    head_dim: true channels of a head; padded: those with zeros, e. Heads with e < W share words,
+    W/e side by side. K and V of KV head k start at channel k*e. The query heads of a KV head all
+    lie at its column, so that one command
     covers them: member i of head k is in word (k div per_word)*group*blocks + i*blocks of the row.
     """
 
@@ -94,9 +95,11 @@ class HeadLayout:
         return (np.array(first)[:, None] + np.arange(self.head_dim)).reshape(-1)
 
     def rotary_rows(self, turns: np.ndarray) -> np.ndarray:
-        """Rotary words of every position, int16 [n, rotary_words * W/2], of int16 [n, head_dim/2, 2] turns.
+        """Rotary words of every position, int16 [n, rotary_words * W/2], of int16 [n, head_dim/2,
+        2] turns.
 
-        A word has the {cosine, sine} of W/4 pairs. The pairs of padding are 0, and narrow heads repeat theirs.
+        A word has the {cosine, sine} of W/4 pairs. The pairs of padding are 0, and narrow heads
+        repeat theirs.
         """
         rows = np.zeros((len(turns), self.padded), "<i2")
         rows[:, : self.head_dim] = turns.reshape(len(turns), -1)

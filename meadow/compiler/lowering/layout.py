@@ -145,8 +145,8 @@ class ActivationPlan:
 def plan_activations(
     sizes: Sizes, config: AcceleratorConfig, *, most: int | None = None
 ) -> ActivationPlan:
-    """The plan with the largest chunk that fits, of at most `most` tokens in whole groups; CompileError if not even T
-    tokens fit.
+    """The plan with the largest chunk that fits, of at most `most` tokens in whole groups;
+    CompileError if not even T tokens fit.
 
     Words of a token: 3 d/W (norm output and residual), max(Q, K, V, hidden block)/W, and those of
     rotary positions.

@@ -25,8 +25,8 @@ def plan_limits(
 ) -> Limits:
     """The limits of the image that `compile_image` makes of such a model for any step.
 
-    hidden_block, context: as they are compiled, None as chosen by default. CompileError for what the configuration cannot
-    hold.
+    hidden_block, context: as they are compiled, None as chosen by default. CompileError for what
+    the configuration cannot hold.
     """
     block = choose_hidden_block(description, config) if hidden_block is None else hidden_block
     if context is None:

@@ -19,7 +19,9 @@ def load_table(lowering: Lowering, label: str, table: np.ndarray) -> None:
 
 
 def lower_mlp(lowering: Lowering, index: int, layer: QuantisedLayer) -> None:
-    """fc1, what multiplies it in a gated model, and fc2 onto the residual, hidden block by block."""
+    """fc1, what multiplies it in a gated model, and fc2 onto the residual, hidden block by
+    block.
+    """
     plan, sizes, assembler = lowering.plan, lowering.sizes, lowering.assembler
     name = f"layers.{index}."
     activation = MatmulOutput.RELU8 if layer.activation_table is None else MatmulOutput.TABLE8

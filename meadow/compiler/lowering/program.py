@@ -48,7 +48,8 @@ to the attention output in place of Q."""
 class Program:
     """A model lowered onto a configuration.
 
-    dataflow: of each layer; step: the only one it serves, None for any; commands, labels: the program and "layer.part" names of its commands;
+    dataflow: of each layer; step: the only one it serves, None for any; commands, labels: the
+        program and "layer.part" names of its commands;
     dram: uint8, the constant start of the window: streams, norm parameters, tables, program;
     regions: {name: (offset, beats)} of program, embeddings, rotary (models with rotary positions),
     argmax (models with a head), logits, dump;

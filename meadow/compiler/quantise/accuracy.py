@@ -46,8 +46,8 @@ class Accuracy:
 
     tokens: measured; sinks: tokens among them that are left out, as they lie far from all others;
     sink_positions: where those stand; centred: whether the mean row was subtracted; layers: in
-    order of flow; fault: the unit at fault, or just the least exact one; warnings: one line that says
-    so, if a figure is below `LEAST_COSINE`.
+    order of flow; fault: the unit at fault, or just the least exact one; warnings: one line that
+    says so, if a figure is below `LEAST_COSINE`.
     """
 
     tokens: int
@@ -185,7 +185,9 @@ class _Comparison:
         return self._compare(name, self.x, own, rounded)
 
     def _compare(self, name: str, x: Rows, own: Rows, rounded: Rows) -> UnitError:
-        """Errors behind a unit: float rows, the unit's own integers, the float rows but for INT16."""
+        """Errors behind a unit: float rows, the unit's own integers, the float rows but for
+        INT16.
+        """
         references = self._chosen(x)
         yardstick = Yardstick(references, centred=self.centred)
         accumulated, alone, rounding = (

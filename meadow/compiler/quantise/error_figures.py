@@ -115,9 +115,9 @@ def far_tokens(rows: np.ndarray) -> np.ndarray:
 
     A token's distance is the largest |difference| of a channel from the median token's. Attention
     sinks with massive activations (arXiv 2402.17762) lie hundreds of usual distances away; more
-    than `SINK_RATIO` medians of the distances count as far. At most half of the tokens can be. Where
-    most tokens are alike the median distance says nothing, and a thousandth of the largest value of
-    a usual token takes its place.
+    than `SINK_RATIO` medians of the distances count as far. At most half of the tokens can be.
+    Where most tokens are alike the median distance says nothing, and a thousandth of the largest
+    value of a usual token takes its place.
     """
     distance = np.abs(rows - np.median(rows, axis=0)).max(axis=1)
     largest = np.abs(rows).max(axis=1)

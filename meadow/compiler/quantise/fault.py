@@ -3,10 +3,10 @@
 
 A unit is the embedding, the attention or the MLP of a layer with the norm in front of it, or the
 head. The lowest own figure points to it, with two exceptions. What took the residual's range is at
-fault, not the place where the error shows, if the rounding of the stream to INT16 explains it, since
-one scale serves all layers; or if a channel of the stream is loud in every token, since one step
-serves all tokens of a norm's output. And where no unit is below the limit on its own, that one is
-at fault behind which the accumulated error has grown most.
+fault, not the place where the error shows, if the rounding of the stream to INT16 explains it,
+since one scale serves all layers; or if a channel of the stream is loud in every token, since one
+step serves all tokens of a norm's output. And where no unit is below the limit on its own, that one
+is at fault behind which the accumulated error has grown most.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ _OUTLIER = 100.0
 class UnitError:
     """Errors in the stream behind a unit: `embedding`, `layers.{i}.attention` or `.mlp`, or `head`.
 
-    accumulated: of the integers on their own; own: of this unit alone; rounding: worst cosine if the
-    unit is in float and nothing but the stream in front of it and behind it is rounded to INT16;
+    accumulated: of the integers on their own; own: of this unit alone; rounding: worst cosine if
+    the unit is in float and nothing but the stream in front of it and behind it is rounded to
+    INT16;
     reach: largest float value of each channel [d] over the tokens that count, none of the head.
     """
 
@@ -94,7 +95,9 @@ class Fault:
         return {"name": self.unit.name, "shown_by": self.seen.name} | figures
 
     def warnings(self, notes: Mapping[str, Any], *, tokens: int) -> tuple[str, ...]:
-        """One line, or none if all is near float. notes: of the quantised model; tokens: measured."""
+        """One line, or none if all is near float. notes: of the quantised model; tokens:
+        measured.
+        """
         least = min(self.lowest.figures.cosine_worst, self.seen.own.cosine_worst)
         if least >= LEAST_COSINE:
             return ()
@@ -111,7 +114,9 @@ class Fault:
 def find_fault(
     layers: Sequence[LayerError], real: FloatModel, statistics: CalibrationStatistics
 ) -> Fault:
-    """The fault among the errors of all layers, in order of flow; statistics: of the calibration."""
+    """The fault among the errors of all layers, in order of flow; statistics: of the
+    calibration.
+    """
     units = [unit for layer in layers for unit in layer.units]
     lowest = min(layers, key=lambda layer: layer.figures)
     seen = min(units, key=lambda unit: unit.own)
@@ -127,7 +132,10 @@ def find_fault(
     name, channel, largest, usual = _loudest(ranges)
     if not seen.is_rounding and (gain or largest < _OUTLIER * usual):
         return Fault(seen, seen, gain, lowest)
-    cause = f"; channel {channel} of the residual reaches {largest:.4g} there, the median one {usual:.4g}"
+    cause = (
+        f"; channel {channel} of the residual reaches {largest:.4g} there, "
+        f"the median one {usual:.4g}"
+    )
     unit = next(unit for unit in units if unit.name == name)
     return Fault(unit, seen, _gain(real, name) + cause, lowest)
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A quantised model as a file of plain data: NumPy's npz, which holds arrays and their types and nothing that could be run.
+"""A quantised model as a file of plain data: NumPy's npz, which holds arrays and their types and
+nothing that could be run.
 
-Member `model` is JSON (UTF-8, uint8 [bytes]) of the model's parts; where a part is an array it has the name of the member
-that holds it, such as `layers.0.q.weight`. Zip's own checksums cover every member.
+Member `model` is JSON (UTF-8, uint8 [bytes]) of the model's parts; where a part is an array it has
+the name of the member that holds it, such as `layers.0.q.weight`. Zip's own checksums cover every
+member.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ def write_quantised(model: QuantisedModel, path: str | os.PathLike[str]) -> None
 
 
 def read_quantised(path: str | os.PathLike[str]) -> QuantisedModel:
-    """The model in a file of `write_quantised`; QuantisedFileError for any other, OSError if it cannot be read."""
+    """The model in a file of `write_quantised`; QuantisedFileError for any other, OSError if it
+    cannot be read.
+    """
     try:
         with np.load(path, allow_pickle=False) as members:
             content = json.loads(members[_MODEL].tobytes())

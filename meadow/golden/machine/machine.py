@@ -41,7 +41,9 @@ from meadow.spec.step import Step
 __all__ = ["Machine"]
 
 _READ_COMMANDS = 4
-"""Commands that the hardware reads together: none of them is executed if one is outside the window."""
+"""Commands that the hardware reads together: none of them is executed if one is outside the
+window.
+"""
 
 
 class Machine(MachineState):
@@ -57,9 +59,10 @@ class Machine(MachineState):
     VALUES and of V but for SCORES in every head-dim block; LOAD and STORE by their own class;
     COMMANDS 64 bytes per command up to END.
 
-    Raises MachineError (a ValueError) naming the rule and the value: a command whose CRC-32 differs,
-    an illegal opcode, a field out of range, a DRAM range outside the window, an activation address out
-    of range, a stream that breaks its format. A command is checked whether its condition is met or not.
+    Raises MachineError (a ValueError) naming the rule and the value: a command whose CRC-32
+    differs, an illegal opcode, a field out of range, a DRAM range outside the window, an activation
+    address out of range, a stream that breaks its format. A command is checked whether its
+    condition is met or not.
     """
 
     def __init__(self, config: AcceleratorConfig, dram: np.ndarray) -> None:

@@ -65,7 +65,9 @@ class StreamShape:
 
 
 def stream_checksum(stream: bytes | memoryview) -> int:
-    """CRC-32 over the whole stream, the preamble's `checksum` field (its last 4 bytes) taken as 0."""
+    """CRC-32 over the whole stream, the preamble's `checksum` field (its last 4 bytes) taken as
+    0.
+    """
     view = memoryview(stream)
     start = zlib.crc32(view[: BEAT_BYTES - _CHECKSUM_BYTES])
     return zlib.crc32(view[BEAT_BYTES:], zlib.crc32(bytes(_CHECKSUM_BYTES), start))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unpacking of a Rice stream: find the steps, put sub-streams together, join quotients and low bits.
+"""Unpacking of a Rice stream: find the steps, put sub-streams together, join quotients and low
+bits.
 
 Where a step starts depends on the words that earlier steps have finished. A word's ones alone say
 in which run it is finished, so a walk over groups needs only counts of words, no codewords; all
@@ -73,8 +74,8 @@ def unpack_rice(
 class _Walk:
     """Places, in words of the stream, of all that it holds.
 
-    places: of every sub-stream's words; steps: of the raw words, two of each group; parameters: k of
-    the groups; heads: of the slices' headers.
+    places: of every sub-stream's words; steps: of the raw words, two of each group; parameters: k
+    of the groups; heads: of the slices' headers.
     """
 
     words: np.ndarray
@@ -187,8 +188,8 @@ class _Walk:
 
 
 def _quotients(words: np.ndarray, runs: int, number: int, *, complete: bool) -> np.ndarray:
-    """Quotients int64 [runs, RUN_WEIGHTS] of a sub-stream's words; StreamError for a run without its
-    codewords in RUN_BITS, and, if these are all words, for ones beyond the last run."""
+    """Quotients int64 [runs, RUN_WEIGHTS] of a sub-stream's words; StreamError for a run without
+    its codewords in RUN_BITS, and, if these are all words, for ones beyond the last run."""
     ones = np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little"))
     ends = ones[RUN_WEIGHTS - 1 :: RUN_WEIGHTS][:runs]
     longer = np.flatnonzero(np.diff(ends, prepend=-1) > RUN_BITS)

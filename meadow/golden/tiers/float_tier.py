@@ -2,10 +2,10 @@
 """The float tier: the transformer in NumPy, the reference the integer tiers are measured by.
 
 Matrices multiply in float32 unless a model is asked for float64; norm statistics and soft-max are
-taken in float64, which keeps the tier within float32 rounding of other implementations. Float32 sums
-depend on the number of BLAS threads, and with them whatever is quantised by what was seen: the
-compiler asks for float64. Results have the type of what comes in. Shape letters: n new tokens, L context
-after them, d width, h heads, e elements per head.
+taken in float64, which keeps the tier within float32 rounding of other implementations. Float32
+sums depend on the number of BLAS threads, and with them whatever is quantised by what was seen: the
+compiler asks for float64. Results have the type of what comes in. Shape letters: n new tokens, L
+context after them, d width, h heads, e elements per head.
 """
 
 from __future__ import annotations
@@ -170,10 +170,10 @@ class FloatModel:
     Parameters
     ----------
     description : the model's sizes.
-    tensors : canonical name -> array, as :func:`meadow.compiler.importers.checkpoint.load_checkpoint`
-        returns; names and shapes must be those of ``description.tensor_shapes``. With rotary
-        positions the rows of ``q`` and ``k`` hold the two channels of a rotation pair, 2i and
-        2i+1 of their head, next to each other.
+    tensors : canonical name -> array, as
+        :func:`meadow.compiler.importers.checkpoint.load_checkpoint` returns; names and shapes must
+        be those of ``description.tensor_shapes``. With rotary positions the rows of ``q`` and ``k``
+        hold the two channels of a rotation pair, 2i and 2i+1 of their head, next to each other.
     dtype : of matrices and residual, ``np.float32`` or ``np.float64``.
     """
 

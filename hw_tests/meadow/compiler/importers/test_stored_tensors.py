@@ -84,7 +84,8 @@ def test_an_index_must_tell_the_truth(tmp_path: Path) -> None:
     index = dict.fromkeys([*weights, "model.decoder.layers.9.fc1.bias"], path.name)
     with pytest.raises(
         CheckpointError,
-        match=r"the index places model\.decoder\.layers\.9\.fc1\.bias in a\.safetensors, which lacks",
+        match=r"the index places model\.decoder\.layers\.9\.fc1\.bias in a\.safetensors, which "
+        r"lacks",
     ):
         StoredTensors([path], index)
 

@@ -119,7 +119,9 @@ def runs(command: Command, register: Outputs) -> bool:
 
 
 def finished_before(commands: list[Command], earlier: int, later: int, register: Outputs) -> bool:
-    """True if command `later` cannot start before `earlier` has ended, as far as commands wait for units."""
+    """True if command `later` cannot start before `earlier` has ended, as far as commands wait for
+    units.
+    """
     unit = UNIT[commands[earlier].opcode]
     return any(
         command.wait & unit and runs(command, register)

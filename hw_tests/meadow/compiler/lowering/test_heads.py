@@ -25,7 +25,8 @@ def test_places_of_heads(name: str, head_dim: int, kv_heads: int, group: int) ->
     assert len(np.unique(query)) == query.size and query.max() < heads.query_words * w
     assert len(np.unique(key)) == key.size and key.max() < heads.key_words * w
     assert (np.diff(query, axis=2) == 1).all() and (np.diff(key, axis=1) == 1).all()
-    # A head is within its words, at the column of its KV head, `blocks` words behind the one before.
+    # A head is within its words, at the column of its KV head, `blocks` words behind the one
+    # before.
     assert (query[..., 0] % w == (key[:, :1] % w)).all()
     assert (np.diff(query[..., 0], axis=1) == heads.blocks * w).all()
     assert (query[..., 0] % w + min(heads.padded, w) <= w).all()

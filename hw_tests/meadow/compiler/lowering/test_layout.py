@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Padded sizes, hidden blocks and chunks of models that MEADOW is meant for, and of small odd ones."""
+"""Padded sizes, hidden blocks and chunks of models that MEADOW is meant for, and of small odd
+ones.
+"""
 
 from __future__ import annotations
 

@@ -183,7 +183,8 @@ def test_order_of_a_layer_and_what_waits_for_stores() -> None:
             {"activation_words": 256},
             (1, 2, 16, 2048, 50),
             None,
-            "activation_words must hold 2 tokens of 134 words, 268 in all, not 256; a smaller hidden",
+            "activation_words must hold 2 tokens of 134 words, 268 in all, not 256; a smaller "
+            "hidden",
         ),
     ],
 )

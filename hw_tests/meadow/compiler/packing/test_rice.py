@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Rice packer against plain Python: parameters, size, and the rule that refills a sub-stream."""
+"""The Rice packer against plain Python: parameters, size, and the rule that refills a
+sub-stream.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ def test_the_lowest_own_figure_names_the_unit() -> None:
     assert found.unit is found.seen and found.unit.name == "layers.0.attention"
     (warning,) = found.warnings({}, tokens=12)
     assert warning.startswith(
-        "far from float: layers.0.attention is at fault (cosine 0.9 on its own, 0.4 with all errors "
+        "far from float: layers.0.attention is at fault (cosine 0.9 on its own, 0.4 with all "
+        "errors "
         "behind head; at least 0.98 is asked for at percentile 1 of 12 tokens). Try text"
     )
 

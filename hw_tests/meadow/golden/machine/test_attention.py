@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ATTEND and SOFTMAX of the architectural machine against plain Python on `meadow.spec.numerics`."""
+"""ATTEND and SOFTMAX of the architectural machine against plain Python on
+`meadow.spec.numerics`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def quiet_machine(config: AcceleratorConfig) -> Machine:
 
 
 def cached(made: Machine, start: int, keys: int, blocks: int, size: int) -> list[list[int]]:
-    """Rows of K or V whose head-dim blocks of `size` bytes lie 700 beats apart from beat `start`."""
+    """Rows of K or V whose head-dim blocks of `size` bytes lie 700 beats apart from beat
+    `start`.
+    """
     places = [16 * (start + 700 * block) for block in range(blocks)]
     parts = [made.dram[p : p + keys * size].reshape(keys, size) for p in places]
     return np.concatenate(parts, axis=1).view(np.int8).tolist()

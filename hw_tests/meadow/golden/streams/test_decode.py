@@ -101,7 +101,9 @@ def test_reserved_bits_of_a_header_are_checked() -> None:
 def test_a_broken_stream_gives_an_error_and_never_another_exception(
     name: str, codec: str, kind: str, seed: int, data: st.DataObject
 ) -> None:
-    """Bits changed, beats cut or added: an error of the checksum; with the right one, of another rule or none."""
+    """Bits changed, beats cut or added: an error of the checksum; with the right one, of another
+    rule or none.
+    """
     config = CONFIGS[name]
     slices, tiles = 2, data.draw(st.integers(1, 5))
     matrix = linear(draw(kind, (slices * config.width, tiles * config.width), seed), seed)

@@ -63,7 +63,9 @@ def full_run(number: int, group: int) -> tuple[int, list[int]]:
 
 
 def test_refills_go_from_slice_to_slice_and_come_before_mode_words() -> None:
-    """Two slices of 20 groups with runs of 32 bits: from group 1 on, every step has four refills."""
+    """Two slices of 20 groups with runs of 32 bits: from group 1 on, every step has four
+    refills.
+    """
     groups = 40
     strings = [[full_run(c, g)[0] for g in range(groups)] + [0] * 4 for c in range(8)]
     body = b"".join(words(*string[:4]) for string in strings)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention in both dataflows equals scalar arithmetic, whatever is masked and however steep the scores."""
+"""Attention in both dataflows equals scalar arithmetic, whatever is masked and however steep the
+scores.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bit-true tier of every family against scalar arithmetic, and its independence of everything but W and H."""
+"""The bit-true tier of every family against scalar arithmetic, and its independence of everything
+but W and H.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of a layer: exact products, types, saturation, rotary positions, table, both results of a norm."""
+"""The parts of a layer: exact products, types, saturation, rotary positions, table, both results of
+a norm.
+"""
 
 from __future__ import annotations
 

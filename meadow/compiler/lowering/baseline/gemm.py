@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of the layer-by-layer baseline, as a program: Q, scores and probabilities travel to DRAM and back.
+"""Attention of the layer-by-layer baseline, as a program: Q, scores and probabilities travel to
+DRAM and back.
 
-MEADOW compares with a GEMM execution, where every product is a matrix multiply of its own and softmax is an operator
-between two of them. It runs on the same array, vector unit and DMA as TPHS attention and is given what helps it: INT8
-Q, masked key blocks neither stored nor loaded, units of rows so large as memory allows, and, with two score areas, the
-scores of the next unit computed while those of this one travel.
+MEADOW compares with a GEMM execution, where every product is a matrix multiply of its own and
+softmax is an operator between two of them. It runs on the same array, vector unit and DMA as TPHS
+attention and is given what helps it: INT8 Q, masked key blocks neither stored nor loaded, units of
+rows so large as memory allows, and, with two score areas, the scores of the next unit computed
+while those of this one travel.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ __all__ = ["gemm_heads"]
 
 
 def gemm_heads(lowering: Lowering, index: int, layer: QuantisedLayer) -> None:
-    """Attention of all heads of a layer in place of Q, for the one step that the program is made for.
+    """Attention of all heads of a layer in place of Q, for the one step that the program is made
+    for.
 
-    Regions "gemm_query" and "gemm_scores" hold what travels. CompileError without a step, or if not even one token group
-    of scores fits on the chip.
+    Regions "gemm_query" and "gemm_scores" hold what travels. CompileError without a step, or if not
+    even one token group of scores fits on the chip.
     """
     if lowering.step is None:
         raise CompileError(
@@ -62,8 +65,9 @@ class _Heads:
             lowering.regions[region] = max(beats, lowering.regions.get(region, 0))
 
     def lower(self) -> None:
-        """Q out; then unit by unit. With two areas the array works one unit ahead of what travels: a STORE waits for the
-        whole array, so that the next unit's scores are stored just before this one's values are begun."""
+        """Q out; then unit by unit. With two areas the array works one unit ahead of what travels:
+        a STORE waits for the whole array, so that the next unit's scores are stored just before
+        this one's values are begun."""
         self._store_query()
         units = [(head, unit) for head in range(len(self.attend)) for unit in self.plan.units]
         ahead = len(self.plan.bases) - 1
@@ -182,7 +186,9 @@ class _Heads:
         *,
         hold: bool = False,
     ) -> None:
-        """Store or load the words of a part; its rows lie in DRAM without gaps behind the parts before it."""
+        """Store or load the words of a part; its rows lie in DRAM without gaps behind the parts
+        before it.
+        """
         label = f"{self.name}attend.{head}.{unit.first}.{what}"
         region = index % len(self.plan.bases) * self.unit_beats
         before = sum(p.rows * p.words for p in unit.parts if p.first < part.first)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the layer-by-layer baseline cuts attention: units of a head and a run of rows, parts that are stored and loaded.
+"""How the layer-by-layer baseline cuts attention: units of a head and a run of rows, parts that are
+stored and loaded.
 
-The baseline writes Q, the scores and the probabilities to DRAM and reads them back. Its commands count rows, so a
+The baseline writes Q, the scores and the probabilities to DRAM and reads them back. Its commands
+count rows, so a
 program is made for one step: `tokens` new tokens after `position` cached ones of one sequence.
 """
 
@@ -18,7 +20,9 @@ __all__ = ["GemmPart", "GemmPlan", "GemmUnit", "gemm_plans", "scores_stride"]
 
 @dataclass(frozen=True)
 class GemmPart:
-    """Rows first .. first + rows - 1 of a unit, which all need `words` words of scores (2 per key block)."""
+    """Rows first .. first + rows - 1 of a unit, which all need `words` words of scores (2 per key
+    block).
+    """
 
     first: int
     rows: int
@@ -38,8 +42,8 @@ class GemmUnit:
 class GemmPlan:
     """Units of every head, the same for all.
 
-    row_block: tokens of a unit; bases: first words of the score areas that units use in turn: with two, the scores of one
-    unit are computed while those of the one before travel.
+    row_block: tokens of a unit; bases: first words of the score areas that units use in turn: with
+    two, the scores of one unit are computed while those of the one before travel.
     """
 
     config: AcceleratorConfig
@@ -69,7 +73,9 @@ class GemmPlan:
         return self.position + self.tokens
 
     def _unit(self, first: int, rows: int) -> GemmUnit:
-        """Parts: runs of token groups that see the same number of key blocks, as SOFTMAX counts them."""
+        """Parts: runs of token groups that see the same number of key blocks, as SOFTMAX counts
+        them.
+        """
         config = self.config
         parts: list[GemmPart] = []
         for start in range(0, rows, config.lanes):
@@ -87,7 +93,9 @@ class GemmPlan:
 
 
 def _joined(parts: list[GemmPart], count: int) -> list[GemmPart]:
-    """Neighbours of equal length joined `count` at a time, so that storing and softmax can overlap."""
+    """Neighbours of equal length joined `count` at a time, so that storing and softmax can
+    overlap.
+    """
     return [
         GemmPart(run[0].first, sum(part.rows for part in run), run[0].words)
         for run in (parts[start : start + count] for start in range(0, len(parts), count))
@@ -102,10 +110,11 @@ def gemm_plans(
     causal: bool,
     extents: Sequence[tuple[int, int]],
 ) -> list[GemmPlan]:
-    """Plans whose score areas fit `extents`, (first word, words) each: two or one of as many rows as fit.
+    """Plans whose score areas fit `extents`, (first word, words) each: two or one of as many rows
+    as fit.
 
-    Rows come in key blocks of W, in token groups where not even a key block fits. Without a causal mask every unit needs
-    all keys, so that it takes all rows.
+    Rows come in key blocks of W, in token groups where not even a key block fits. Without a causal
+    mask every unit needs all keys, so that it takes all rows.
     """
     width, lanes = config.width, config.lanes
     blocks = range(-(-tokens // width), 0, -1)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predicted cycles of a layer: what `auto` and the baseline's choice of chunks go by. Modelled, not simulated."""
+"""Predicted cycles of a layer: what `auto` and the baseline's choice of chunks go by. Modelled, not
+simulated.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ __all__ = [
 ]
 
 _HEAD_LATENCY = 200
-"""Cycles from the first key tile of a head to a full array, and from its last value tile to its output."""
+"""Cycles from the first key tile of a head to a full array, and from its last value tile to its
+output.
+"""
 _EXPONENTS = 16
 """Exponentials per cycle of the separate softmax, at most."""
 
@@ -47,7 +51,9 @@ def _tiles(channels: int, width: int) -> int:
 def linear_cycles(
     description: ModelDescription, config: AcceleratorConfig, tokens: int, rate: Rate
 ) -> float:
-    """Cycles of a layer's matrices for a chunk: the larger of array and weight stream, matrix by matrix."""
+    """Cycles of a layer's matrices for a chunk: the larger of array and weight stream, matrix by
+    matrix.
+    """
     d, w = description, config.width
     attention, key_value = d.heads * d.head_dim, d.kv_heads * d.head_dim
     shapes = [(attention, d.width), (key_value, d.width), (key_value, d.width)]
@@ -78,7 +84,8 @@ def tphs_attention_cycles(
     steps = _attention_steps(config, position, tokens, causal=d.causal)
     head_steps = 2 * _tiles(d.head_dim, config.width) * steps * config.step_cycles
     key_values = 2 * (position + tokens) * d.head_dim * d.kv_heads
-    # Beyond what runs together the query heads of a KV head come one by one; few rows share the lanes.
+    # Beyond what runs together the query heads of a KV head come one by one; few rows share the
+    # lanes.
     shared = max(1, min(d.group_heads, config.lanes // max(1, min(tokens, config.lanes))))
     array = d.heads * (head_steps / shared + _HEAD_LATENCY)
     return max(array, key_values / rate.bytes_per_cycle)
@@ -87,8 +94,8 @@ def tphs_attention_cycles(
 def gemm_attention_cycles(
     description: ModelDescription, config: AcceleratorConfig, plan: GemmPlan, rate: Rate
 ) -> float:
-    """Cycles of the baseline's attention: Q, scores and probabilities out and in, and the separate softmax; overlapped with
-    the array or not."""
+    """Cycles of the baseline's attention: Q, scores and probabilities out and in, and the separate
+    softmax; overlapped with the array or not."""
     d = description
     blocks = _tiles(d.head_dim, config.width)
     array = traffic = softmax = 0.0
@@ -134,8 +141,8 @@ def best_gemm_plan(
 ) -> GemmPlan:
     """The baseline's plan with the fewest predicted cycles for a step (position, tokens).
 
-    Scores lie where the norm output was, which nobody needs between projections and MLP, and behind everything else.
-    CompileError if nothing fits there.
+    Scores lie where the norm output was, which nobody needs between projections and MLP, and behind
+    everything else. CompileError if nothing fits there.
     """
     position, tokens = step
     extents = (
@@ -146,7 +153,8 @@ def best_gemm_plan(
     if not plans:
         raise CompileError(
             f"activation_words must leave room for scores of {config.lanes} rows of "
-            f"{position + tokens} keys with a chunk of {tokens} tokens, not {config.activation_words}"
+            f"{position + tokens} keys with a chunk of {tokens} tokens, not "
+            f"{config.activation_words}"
         )
     return min(plans, key=lambda plan: gemm_attention_cycles(description, config, plan, rate))
 
@@ -158,7 +166,9 @@ def best_dataflow(
     step: tuple[int, int],
     rate: Rate,
 ) -> str:
-    """ "tphs" or "gemm", whichever is predicted to take fewer cycles for a layer; equal cycles are TPHS."""
+    """ "tphs" or "gemm", whichever is predicted to take fewer cycles for a layer; equal cycles are
+    TPHS.
+    """
     try:
         plan = best_gemm_plan(description, config, memory, step, rate)
     except CompileError:

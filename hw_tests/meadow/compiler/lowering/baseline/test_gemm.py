@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layer-by-layer baseline: its programs equal its golden model, and its traffic is what it says."""
+"""The layer-by-layer baseline: its programs equal its golden model, and its traffic is what it
+says.
+"""
 
 from __future__ import annotations
 
