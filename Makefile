@@ -44,10 +44,10 @@ verify: setup
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test: setup
-	$(PYTEST) -m "not slow and (quick or not formal)"
+	$(PYTEST) -m "not slow and not formal"
 
 test-rest: setup
-	$(PYTEST) -m "slow and not formal"
+	$(PYTEST) -m "(slow and not formal) or quick"
 
 test-all: test test-rest
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.seeds import VARIABLE, recorded, salted
 
 ROOT = Path(__file__).parents[1]
@@ -154,7 +155,7 @@ def outcome(folder: Path, *options: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-q",), ("-n", "1")])
+@pytest.mark.parametrize("options", [("-q",), slow(()), slow(("-n", "1"))])
 def test_a_failure_shows_how_to_repeat_it(tmp_path: Path, options: tuple[str, ...]) -> None:
     said = outcome(tmp_path, "--seed", "12", *options)
     assert 'repeat with: pytest "test_drawn.py::test_a" --seed 12\n' in said

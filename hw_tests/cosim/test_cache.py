@@ -18,6 +18,7 @@ import pytest
 
 from cosim import cache
 from cosim.cache import CacheError, cache_directory, content_hash, lend_tools_a_cache, obtain
+from hw_tests.marks import slow
 
 ROOT = Path(__file__).parents[2]
 # Builds for a minute: a program that starts a program, as make starts a compiler.
@@ -408,7 +409,7 @@ def test_a_cache_that_is_a_file_is_one_line(
         cache_directory()
 
 
-@pytest.mark.parametrize("home", ["/", "/proc/nowhere"])
+@pytest.mark.parametrize("home", ["/", slow("/proc/nowhere")])
 def test_yosys_starts_without_a_home(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
 ) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -199,7 +200,9 @@ def _mixture(config: AcceleratorConfig, rng: random.Random, count: int) -> list[
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
 @pytest.mark.parametrize(
-    "config", [_SMALL, _LANES_8, _ONE_LANE, _FULL], ids=["small", "lanes8", "one_lane", "full"]
+    "config",
+    [_SMALL, slow(_LANES_8), _ONE_LANE, slow(_FULL)],
+    ids=["small", "lanes8", "one_lane", "full"],
 )
 def test_words_and_fetches(config: AcceleratorConfig, stalls: bool) -> None:
     seed = 11
@@ -212,7 +215,9 @@ def test_words_and_fetches(config: AcceleratorConfig, stalls: bool) -> None:
     bench.check()
 
 
-@pytest.mark.parametrize("config", [_SMALL, _LANES_8, _FULL], ids=["small", "lanes8", "full"])
+@pytest.mark.parametrize(
+    "config", [_SMALL, slow(_LANES_8), slow(_FULL)], ids=["small", "lanes8", "full"]
+)
 @pytest.mark.parametrize(
     ("fields", "per_lane"),
     [
@@ -235,7 +240,9 @@ def test_steps_of_words(config: AcceleratorConfig, fields: dict[str, int], per_l
         assert max(bench.gaps[2:]) <= max(least, cycles), (bench.gaps, cycles)
 
 
-@pytest.mark.parametrize("config", [_SMALL, _LANES_8, _FULL], ids=["small", "lanes8", "full"])
+@pytest.mark.parametrize(
+    "config", [_SMALL, slow(_LANES_8), slow(_FULL)], ids=["small", "lanes8", "full"]
+)
 def test_fetches_follow_each_other(config: AcceleratorConfig) -> None:
     """Probability steps of W/R cycles leave no gap; alternating with trimmed key steps costs the
     words' time only.

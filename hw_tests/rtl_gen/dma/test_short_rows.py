@@ -13,6 +13,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
+from hw_tests.marks import slow
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -228,7 +229,9 @@ def _written(buses: list[Bus]) -> dict[int, int]:
     return {beat: data for bus in buses for beat, data in bus.written.items()}
 
 
-@pytest.mark.parametrize(("rows", "row_beats"), [(256, 4), (128, 8), (33, 16), (8, 128), (33, 4)])
+@pytest.mark.parametrize(
+    ("rows", "row_beats"), [slow(256, 4), (128, 8), slow(33, 16), slow(8, 128), (33, 4)]
+)
 def test_load(rows: int, row_beats: int) -> None:
     """Rows follow each other in DRAM: a port reads its run of them as one."""
     for bus in _load(rows, row_beats):
@@ -237,7 +240,7 @@ def test_load(rows: int, row_beats: int) -> None:
         assert len(bus.cycles) <= share and bus.bursts <= share // 64 + share // 256 + 2
 
 
-@pytest.mark.parametrize(("rows", "row_beats"), [(256, 4), (40, 24), (8, 128), (33, 4)])
+@pytest.mark.parametrize(("rows", "row_beats"), [slow(256, 4), (40, 24), slow(8, 128), (33, 4)])
 def test_store_of_rows(rows: int, row_beats: int) -> None:
     stride = row_beats // CONFIG.word_beats
     fields = {

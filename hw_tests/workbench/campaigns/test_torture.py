@@ -70,6 +70,7 @@ def test_two_ports() -> None:
     assert report["first_failure"] is None and report["recoveries"] == report["faults"] > 15
 
 
+@pytest.mark.slow
 def test_the_seed_and_the_number_decide_everything() -> None:
     first, again = (campaign(7, programs=2) for _ in range(2))
     alone = [campaign(7, only=number) for number in range(2)]

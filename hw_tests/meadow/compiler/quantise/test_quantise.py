@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from hw_tests.marks import slow
 from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
@@ -290,7 +291,7 @@ def demo() -> tuple[Checkpoint, CalibrationStatistics, list[np.ndarray]]:
     return checkpoint, statistics, heldout
 
 
-@pytest.mark.parametrize(("granularity", "limit"), [("channel", 0.005), ("tensor", 0.01)])
+@pytest.mark.parametrize(("granularity", "limit"), [("channel", 0.005), slow("tensor", 0.01)])
 def test_demo_perplexity(
     demo: tuple[Checkpoint, CalibrationStatistics, list[np.ndarray]],
     granularity: str,
