@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.control.sequencer_bench import (
     CONFIG,
     FETCHED,
