@@ -49,6 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[VARIABLE] = str(seed)
     if seed and config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = str(seed)
+        # Where the variable CI is set, Hypothesis has a profile that takes no seed.
+        if config.getoption("--hypothesis-profile", None) is None:
+            config.option.hypothesis_profile = "default"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,7 +29,7 @@ def _never(*arguments: object, **options: object) -> None:
 @pytest.fixture(autouse=True)
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.bench.command.bench", _never)
-    monkeypatch.setattr("workbench.run.command.load_model", _never)
+    monkeypatch.setattr("workbench.run.command.find_model", _never)
 
 
 @pytest.mark.parametrize("command", [["bench", "opt-125m"], ["run"]], ids=["bench", "run"])

@@ -14,7 +14,7 @@ from cosim.cache import cache_directory, content_hash, obtain
 from firmware.image import read_image
 from meadow.compiler.image import write_image
 from meadow.compiler.quantise.quantised_file import read_quantised, write_quantised
-from workbench.models.cached import compile_model
+from workbench.models import compile_model
 from workbench.models.compile_model import CompileOptions, Loaded, compile_directory, model_files
 from workbench.models.imported_sources import imported_sources
 

@@ -185,8 +185,10 @@ def git(folder: Path, *arguments: str) -> str:
 def test_changed_sources_are_told_from_a_commit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(measurements, "__file__", str(tmp_path / "workbench" / "measurements.py"))
-    (tmp_path / "workbench").mkdir()
+    monkeypatch.setattr(
+        measurements, "__file__", str(tmp_path / "workbench" / "documents" / "measurements.py")
+    )
+    (tmp_path / "workbench" / "documents").mkdir(parents=True)
     with pytest.raises(ValueError, match="figures are stored in a git checkout"):
         checkout_commit()
     git(tmp_path, "init")

@@ -20,7 +20,7 @@ from firmware.golden_device import GoldenDevice
 from hw_tests.seeds import salted
 from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY
 from workbench.cli import app
-from workbench.run.command import reference
+from workbench.run import reference
 
 KEYS = [
     *("text", "tokens", "device", "config", "contract_hash", "clock_mhz", "matches_golden"),
@@ -234,7 +234,9 @@ def test_an_image_of_another_version_is_to_be_compiled_again(
 def test_an_image_of_a_single_step_is_refused_before_a_device_is_opened(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.run.open_device", lambda *_, **__: pytest.fail("too early"))
+    monkeypatch.setattr(
+        "workbench.run.command.open_device", lambda *_, **__: pytest.fail("too early")
+    )
     path = tmp_path / "model.meadow"
     CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(path)])
     for step, arguments in (
