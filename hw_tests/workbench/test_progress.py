@@ -45,11 +45,18 @@ def test_a_terminal_shows_how_far_it_is(terminal: io.StringIO) -> None:
     assert not progress._running
 
 
-@pytest.mark.parametrize("prompt", ["abc", "a" * 99])
+def _refuse(*_: object, **__: object) -> None:
+    raise ValueError("not today")
+
+
+@pytest.mark.parametrize("fails", [False, True])
 def test_the_spinner_is_gone_after_a_command(
-    checkpoint: Path, terminal: io.StringIO, prompt: str
+    checkpoint: Path, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    CliRunner().invoke(app, ["run", str(checkpoint), "--device", "golden", "--prompt", prompt])
+    if fails:
+        monkeypatch.setattr("workbench.run.command.open_device", _refuse)
+    result = CliRunner().invoke(app, ["run", str(checkpoint), "--device", "golden"])
+    assert result.exit_code == (2 if fails else 0)
     assert not progress._running
     assert "\x1b[?25h" in terminal.getvalue()  # the cursor is back
     assert terminal.getvalue().endswith(" tokens\n")
