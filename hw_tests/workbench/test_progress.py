@@ -54,7 +54,7 @@ def test_the_spinner_is_gone_after_a_command(
     checkpoint: Path, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     if fails:
-        monkeypatch.setattr("workbench.run.command.open_device", _refuse)
+        monkeypatch.setattr("workbench.run.command.Session.generate", _refuse)
     result = CliRunner().invoke(app, ["run", str(checkpoint), "--device", "golden"])
     assert result.exit_code == (2 if fails else 0)
     assert not progress._running
