@@ -18,6 +18,7 @@ def test_primitives_are_folded() -> None:
     assert _sum_cells(cells) == {"dsp": 3, "ramb18": 5, "lut": 21, "ff": 7}
 
 
+@pytest.mark.slow
 def test_a_lane_has_one_multiplier_per_weight() -> None:
     """tiny: R*W products of the array and the requantisers' own."""
     config = named_config("tiny")

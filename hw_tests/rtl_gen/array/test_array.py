@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.array_bench import (
     SEED,
     SHORT_STEPS,
@@ -167,7 +168,7 @@ def test_matmul_tiny() -> None:
     simulate(TINY, scenarios)
 
 
-@pytest.mark.parametrize("config", [WIDE, SHORT_STEPS], ids=["wide", "short_steps"])
+@pytest.mark.parametrize("config", [slow(WIDE), SHORT_STEPS], ids=["wide", "short_steps"])
 def test_matmul_shapes(config: AcceleratorConfig) -> None:
     shapes = [(9, 2, 2, True), (1, 2, 3, False), (5, 3, 1, True)]
     simulate(

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, simulate
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
 from hw_tests.seeds import salted
@@ -197,8 +198,8 @@ def _parts(
     ("config", "cases"),
     [
         (TINY, [(16, 0, 1, [(0, 9)]), (16, 0, 2, [(30, 5)]), (32, 0, 1, [(13, 5), (37, 4)])]),
-        (WIDE, [(16, 1, 2, [(40, 3), (0, 4)]), (64, 0, 3, [(70, 1), (3, 2), (31, 1)])]),
-        (WIDE, [(32, 0, 4, [(30, 3)]), (16, 0, 1, [(40, 3), (0, 9)])]),
+        slow(WIDE, [(16, 1, 2, [(40, 3), (0, 4)]), (64, 0, 3, [(70, 1), (3, 2), (31, 1)])]),
+        slow(WIDE, [(32, 0, 4, [(30, 3)]), (16, 0, 1, [(40, 3), (0, 9)])]),
         (SHORT_STEPS, [(16, 0, 2, [(30, 2)]), (32, 0, 1, [(5, 9)])]),
     ],
     ids=["tiny", "wide", "wide_all_lanes", "short_steps"],

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from amaranth.sim import Simulator
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check, run
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
 from hw_tests.seeds import salted
@@ -72,13 +73,17 @@ def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
 
 @pytest.mark.parametrize(
     ("name", "stalls"),
-    [("quad", [*STALLS]), ("tiny", ["producer", "both"]), ("small", ["free", "consumer"])],
+    [
+        slow("quad", [*STALLS]),
+        ("tiny", ["producer", "both"]),
+        slow("small", ["free", "consumer"]),
+    ],
 )
 def test_mixed_jobs(name: str, stalls: list[str]) -> None:
     check([mixed_jobs(CONFIGS[name], stall) for stall in stalls], seed=5)
 
 
-@pytest.mark.parametrize("name", ["tiny", "quad"])
+@pytest.mark.parametrize("name", ["tiny", slow("quad")])
 def test_random_streams(name: str) -> None:
     loads, config = [], CONFIGS[name]
     for seed in range(3):
@@ -100,6 +105,7 @@ def test_random_streams(name: str) -> None:
     check(loads)
 
 
+@pytest.mark.slow
 def test_large_configuration() -> None:
     """All kinds of jobs at zcu102, and there the throughput.
 
@@ -243,7 +249,9 @@ def lost_ends(stream: bytes, random: Random) -> list[bytes]:
     return [*zeroed, *(stream[:place] for place in places[3:])]
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(
+    "codec", ["raw", "rice", *(slow(codec) for codec in CODECS if codec not in ("raw", "rice"))]
+)
 def test_spoiled_streams(codec: str) -> None:
     """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset
     the decoder works.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hw_tests.cocotb_runner import build_and_test, generate_verilog
+from hw_tests.marks import slow
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.interfaces.axi import axi_ports
@@ -23,7 +24,7 @@ BENCHES = {
 """Benches and how many cocotb tests are in each."""
 
 
-@pytest.fixture(scope="module", params=["tiny", "zcu102"])
+@pytest.fixture(scope="module", params=["tiny", slow("zcu102")])
 def port(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Configuration and its port as Verilog."""
     dut = MemoryPort(config=CONFIGURATIONS[request.param])
