@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An image, a device, a session: text and the counters of the device.
 
-    python examples/generate.py [IMAGE]
+    python examples/generate.py [MODEL]
 
-IMAGE is what `meadow compile` writes; left out, it is the demo model, compiled for the
-configuration `tiny`.
+MODEL is an image, as `meadow compile` writes it, or a checkpoint directory; left out, it is the
+demo model.
 """
 
 import sys
@@ -13,13 +13,13 @@ from pathlib import Path
 from cosim.device import CosimDevice
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
-from workbench.models.cached import CompileOptions, load_model
+from workbench.models.named import find_model
 
 TOKENS = 16
 
 
-def main(file: Path | None) -> None:
-    image = load_model(file, CompileOptions(config_name="tiny"), print).image
+def main(model: Path | None) -> None:
+    image = find_model(model, config_name=None).load(print).image
     tokenizer = TextTokenizer(image)
     prompt = tokenizer.encode("Once upon a time")
     # On a board this is the only line that is different.
@@ -34,4 +34,7 @@ def main(file: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    except (OSError, ValueError) as error:
+        sys.exit(f"generate.py: {error}")

@@ -74,6 +74,17 @@ def test_generate_takes_an_image_file(image: Image, tmp_path: Path) -> None:
     assert golden_texts(image, [PROMPT], generate.TOKENS)[0] in printed
 
 
+def test_generate_refuses_what_is_no_model_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.meadow").write_text("no image")
+    for argument in ("notes.meadow", "missing.meadow"):
+        command = [sys.executable, str(ROOT / "examples" / "generate.py"), argument]
+        result = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+        )
+        assert result.returncode == 1 and not result.stdout
+        assert result.stderr.count("\n") == 1 and argument in result.stderr
+
+
 def test_a_bus_error_is_named_and_the_device_goes_on(image: Image, tmp_path: Path) -> None:
     printed = run("bus_error.py", tmp_path)
     assert "code:    READ_RESPONSE" in printed
