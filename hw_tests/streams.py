@@ -165,7 +165,9 @@ class Sink:
     cycles : cycle in which each of them was taken; the first that is driven is 0.
     """
 
-    def __init__(self, port: Any, stalls: Stalls | None = None, *, count: int | None = None) -> None:
+    def __init__(
+        self, port: Any, stalls: Stalls | None = None, *, count: int | None = None
+    ) -> None:
         self.port, self.count = port, count
         self.received: list[Any] = []
         self.cycles: list[int] = []
