@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.compiler.packing.packing import PackedMatrix
 from meadow.golden.streams.decode import unpack_stream
 from meadow.spec.config import AcceleratorConfig, named_config
@@ -16,20 +17,7 @@ from meadow.spec.config import AcceleratorConfig, named_config
 __all__ = ["CONFIGS", "KINDS", "Matrix", "assert_lossless", "draw", "linear"]
 
 CONFIGS = {name: named_config(name) for name in ("tiny", "small", "zcu102")}
-CONFIGS["slim"] = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=4,
-    ports=4,
-    activation_words=256,
-    max_context=64,
-    sequences=1,
-    max_head_dim=16,
-    norm_channels=64,
-    decoder_elements=16,
-    dictionary_entries=256,
-)
+CONFIGS["slim"] = unit_config(ports=4, groups=4, sequences=1, max_context=64, norm_channels=64)
 """One group of 64 weights in a port's part of a tile, a dictionary that cannot hold all pairs."""
 
 Shape = tuple[int, int]
