@@ -15,9 +15,11 @@ __all__ = ["opt_description", "random_checkpoint"]
 
 
 def opt_description(**sizes: int | bool) -> ModelDescription:
-    """OPT's rules with these sizes; `kv_heads` are the heads unless given."""
-    values: dict[str, int | bool] = {
-        "kv_heads": sizes["heads"],
+    """OPT's rules with these sizes, the others small; `kv_heads` are the heads unless given."""
+    values: dict[str, int | bool] = {"layers": 2, "width": 48, "heads": 3, "head_dim": 16}
+    values |= {"hidden": 100, "vocabulary": 70, "max_positions": 64}
+    values |= {
+        "kv_heads": sizes.get("heads", 3),
         "position_offset": 2,
         "tied_head": True,
         "bos_token": 2,

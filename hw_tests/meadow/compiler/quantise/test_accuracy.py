@@ -26,9 +26,7 @@ from workbench.demo.stories import generate_stories
 
 DEMO = Path(__file__).parents[4] / "workbench" / "demo" / "model"
 TINY = named_config("tiny")
-DESCRIPTION = opt_description(
-    layers=3, width=48, heads=3, head_dim=16, hidden=96, vocabulary=200, max_positions=48
-)
+DESCRIPTION = opt_description(layers=3, hidden=96, vocabulary=200, max_positions=48)
 TEXT = np.random.default_rng(salted(21)).integers(0, 200, (12, 40))
 
 Tensors = dict[str, np.ndarray]

@@ -25,16 +25,7 @@ from meadow.spec.model import ModelDescription
 from workbench.demo.stories import generate_stories
 
 DEMO = Path(__file__).parents[4] / "workbench" / "demo" / "model"
-DESCRIPTION = opt_description(
-    layers=2,
-    width=48,
-    heads=3,
-    head_dim=16,
-    hidden=100,
-    vocabulary=200,
-    max_positions=64,
-    tied_head=False,
-)
+DESCRIPTION = opt_description(vocabulary=200, tied_head=False)
 TINY = named_config("tiny")
 RANDOM_TOKENS = np.random.default_rng(salted(21)).integers(0, 200, (12, 64))
 
