@@ -16,42 +16,26 @@ __all__ = ["WORKLOADS", "workload"]
 
 def _opt(**sizes: int) -> ModelDescription:
     """OPT (arXiv 2205.01068): facebook/opt-*."""
-    return _decoder(
-        architecture="opt",
-        kv_heads=sizes["heads"],
-        vocabulary=50272,
-        position_offset=2,
-        norm="layer",
-        activation="relu",
-        tied_head=True,
-        **sizes,
-    )
+    return _decoder("opt", vocabulary=50272, tied_head=True, **sizes)
 
 
-def _vit(**sizes: Any) -> ModelDescription:
+def _vit(**sizes: int) -> ModelDescription:
     """DeiT (arXiv 2012.12877): 196 patches of 16x16 and the class token, 1000 classes."""
-    return ModelDescription(
-        architecture="vit",
-        layers=12,
-        kv_heads=sizes["heads"],
-        head_dim=64,
-        vocabulary=1000,
-        max_positions=197,
-        position_offset=0,
-        norm="layer",
-        norm_epsilon=1e-6,
-        activation="gelu",
-        tied_head=False,
-        bos_token=0,
-        eos_token=0,
-        causal=False,
-        **sizes,
+    names = {"vocabulary": 1000, "max_positions": 197, "bos_token": 0, "eos_token": 0}
+    return ModelDescription.of_family(
+        "vit", layers=12, head_dim=64, norm_epsilon=1e-6, **names, **sizes
     )
 
 
-def _decoder(**fields: Any) -> ModelDescription:
-    return ModelDescription(
-        head_dim=64, max_positions=2048, norm_epsilon=1e-5, bos_token=1, eos_token=2, **fields
+def _bert(**sizes: int) -> ModelDescription:
+    """BERT (arXiv 1810.04805), uncased: its output are the hidden states."""
+    names = {"vocabulary": 30522, "max_positions": 512, "bos_token": 101, "eos_token": 102}
+    return ModelDescription.of_family("bert", norm_epsilon=1e-12, tied_head=True, **names, **sizes)
+
+
+def _decoder(architecture: str, **fields: Any) -> ModelDescription:
+    return ModelDescription.of_family(
+        architecture, head_dim=64, max_positions=2048, bos_token=1, eos_token=2, **fields
     )
 
 
@@ -60,43 +44,11 @@ WORKLOADS: Mapping[str, ModelDescription] = {
     "opt-1.3b": _opt(layers=24, width=2048, heads=32, hidden=8192),
     "deit-s": _vit(width=384, heads=6, hidden=1536),
     "deit-b": _vit(width=768, heads=12, hidden=3072),
-    # sentence-transformers/all-MiniLM-L6-v2: a BERT encoder, its output are the hidden states.
-    "minilm": ModelDescription(
-        architecture="bert",
-        layers=6,
-        width=384,
-        heads=12,
-        kv_heads=12,
-        head_dim=32,
-        hidden=1536,
-        vocabulary=30522,
-        max_positions=512,
-        position_offset=0,
-        norm="layer",
-        norm_order="post",
-        norm_epsilon=1e-12,
-        activation="gelu",
-        causal=False,
-        outputs="hidden",
-        tied_head=True,
-        bos_token=101,
-        eos_token=102,
-    ),
+    # sentence-transformers/all-MiniLM-L6-v2.
+    "minilm": _bert(layers=6, width=384, heads=12, hidden=1536),
     # TinyLlama-1.1B (arXiv 2401.02385): 32 query heads share 4 KV heads.
     "tinyllama": _decoder(
-        architecture="llama",
-        layers=22,
-        width=2048,
-        heads=32,
-        kv_heads=4,
-        hidden=5632,
-        vocabulary=32000,
-        position_offset=0,
-        norm="rms",
-        activation="silu",
-        gated=True,
-        rotary_base=10000.0,
-        tied_head=False,
+        "llama", layers=22, width=2048, heads=32, kv_heads=4, hidden=5632, vocabulary=32000
     ),
 }
 

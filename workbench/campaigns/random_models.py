@@ -35,7 +35,7 @@ def draw_description(
     random: np.random.Generator, architecture: str, config: AcceleratorConfig, sizes: ModelSizes
 ) -> ModelDescription:
     """A model of one layer that the configuration can hold."""
-    llama, encoder = architecture == "llama", architecture in ("vit", "bert")
+    llama = architecture == "llama"
     kv_heads = int(random.integers(1, sizes.heads + 1))
     group = int(random.integers(1, sizes.group + 1)) if llama else 1
     heads = kv_heads * group
@@ -46,8 +46,8 @@ def draw_description(
     width = heads * head_dim
     if llama:
         width = int(random.integers(4, sizes.width + 1))
-    return ModelDescription(
-        architecture=architecture,
+    return ModelDescription.of_family(
+        architecture,
         layers=1,
         width=width,
         heads=heads,
@@ -56,16 +56,6 @@ def draw_description(
         hidden=int(random.integers(8, sizes.hidden + 1)),
         vocabulary=int(random.integers(5, sizes.vocabulary + 1)),
         max_positions=config.max_context,
-        position_offset=2 if architecture == "opt" else 0,
-        norm="rms" if llama else "layer",
-        norm_epsilon=1e-5,
-        activation={"opt": "relu", "llama": "silu"}.get(architecture, "gelu"),
-        tied_head=False,
         bos_token=0,
         eos_token=1,
-        norm_order="post" if architecture == "bert" else "pre",
-        gated=llama,
-        rotary_base=10000.0 if llama else 0.0,
-        causal=not encoder,
-        outputs="hidden" if architecture == "bert" else "tokens",
     )
