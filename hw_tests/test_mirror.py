@@ -37,6 +37,8 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
     "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
+    "meadow/compiler/lowering/test_activation.py": ("meadow/golden/activations",),
+    "meadow/compiler/test_program_families.py": ("meadow/spec/families",),
     "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
@@ -97,6 +99,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "workbench/run/reference",
         "workbench/run/table",
     ),
+    "workbench/test_arguments.py": ("workbench/checks",),
     "workbench/test_planted_faults.py": ("workbench/run/verify",),
 }
 """Test file of a unit -> the modules that are tried as parts of it, in no file of their own."""
