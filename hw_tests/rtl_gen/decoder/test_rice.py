@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
+from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.streams import LITERAL, PRIMER_WORDS, RUN_BITS, RUN_WEIGHTS, SUBSTREAMS
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.substreams import SubStreamPair
@@ -72,7 +73,7 @@ class Bench:
     """Drives primer, issues and steps cycle by cycle and collects parts and errors."""
 
     def __init__(self, rng: random.Random, *, gap: float) -> None:
-        self.dut = RiceUnpacker()
+        self.dut = RiceUnpacker(config=CONFIGURATIONS["tiny"])
         self.rng = rng
         self.gap = gap
         self.cycle = 0
