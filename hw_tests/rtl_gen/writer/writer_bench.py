@@ -11,6 +11,7 @@ from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from hw_tests.epilogues import finished
+from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
 from rtl_gen.interfaces.result import writer_depth
@@ -31,20 +32,7 @@ __all__ = [
 
 def small_config(width: int, lanes: int) -> AcceleratorConfig:
     """256 words of activation memory and chunks of 3 token groups."""
-    return AcceleratorConfig(
-        width=width,
-        lanes=lanes,
-        rows=2,
-        groups=3,
-        ports=1,
-        activation_words=256,
-        max_context=width,
-        sequences=2,
-        max_head_dim=16,
-        norm_channels=width,
-        decoder_elements=16,
-        dictionary_entries=256,
-    )
+    return unit_config(width, lanes=lanes, groups=3)
 
 
 BYTEWISE = result_modes_with(lambda epilogue: epilogue.halves)
