@@ -19,23 +19,23 @@ def _opt(**sizes: int) -> ModelDescription:
     return _decoder("opt", vocabulary=50272, tied_head=True, **sizes)
 
 
-def _vit(**sizes: int) -> ModelDescription:
+def _vit(**sizes: Any) -> ModelDescription:
     """DeiT (arXiv 2012.12877): 196 patches of 16x16 and the class token, 1000 classes."""
-    names = {"vocabulary": 1000, "max_positions": 197, "bos_token": 0, "eos_token": 0}
     return ModelDescription.of_family(
-        "vit", layers=12, head_dim=64, norm_epsilon=1e-6, **names, **sizes
+        "vit",
+        layers=12,
+        vocabulary=1000,
+        max_positions=197,
+        norm_epsilon=1e-6,
+        bos_token=0,
+        eos_token=0,
+        **sizes,
     )
 
 
-def _bert(**sizes: int) -> ModelDescription:
-    """BERT (arXiv 1810.04805), uncased: its output are the hidden states."""
-    names = {"vocabulary": 30522, "max_positions": 512, "bos_token": 101, "eos_token": 102}
-    return ModelDescription.of_family("bert", norm_epsilon=1e-12, tied_head=True, **names, **sizes)
-
-
-def _decoder(architecture: str, **fields: Any) -> ModelDescription:
+def _decoder(architecture: str, **sizes: Any) -> ModelDescription:
     return ModelDescription.of_family(
-        architecture, head_dim=64, max_positions=2048, bos_token=1, eos_token=2, **fields
+        architecture, max_positions=2048, bos_token=1, eos_token=2, **sizes
     )
 
 
@@ -44,11 +44,29 @@ WORKLOADS: Mapping[str, ModelDescription] = {
     "opt-1.3b": _opt(layers=24, width=2048, heads=32, hidden=8192),
     "deit-s": _vit(width=384, heads=6, hidden=1536),
     "deit-b": _vit(width=768, heads=12, hidden=3072),
-    # sentence-transformers/all-MiniLM-L6-v2.
-    "minilm": _bert(layers=6, width=384, heads=12, hidden=1536),
+    # sentence-transformers/all-MiniLM-L6-v2: a BERT encoder, its output are the hidden states.
+    "minilm": ModelDescription.of_family(
+        "bert",
+        layers=6,
+        width=384,
+        heads=12,
+        hidden=1536,
+        vocabulary=30522,
+        max_positions=512,
+        norm_epsilon=1e-12,
+        tied_head=True,
+        bos_token=101,
+        eos_token=102,
+    ),
     # TinyLlama-1.1B (arXiv 2401.02385): 32 query heads share 4 KV heads.
     "tinyllama": _decoder(
-        "llama", layers=22, width=2048, heads=32, kv_heads=4, hidden=5632, vocabulary=32000
+        "llama",
+        layers=22,
+        width=2048,
+        heads=32,
+        kv_heads=4,
+        hidden=5632,
+        vocabulary=32000,
     ),
 }
 

@@ -29,7 +29,7 @@ from meadow.spec.commands import COMMAND_BYTES, Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
 from meadow.spec.registers import ErrorCode, Status
-from meadow.spec.streams import Codec
+from meadow.spec.streams import CODEC_NAMES, Codec
 from workbench.checks import check_choice, check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device
@@ -53,7 +53,7 @@ __all__ = [
     "weight_streams",
 ]
 
-CAMPAIGN_CODECS = tuple(codec.name.lower() for codec in Codec)
+CAMPAIGN_CODECS = CODEC_NAMES
 
 _RUNS_PER_MODEL = 40
 _TIMEOUT_CYCLES = 100_000

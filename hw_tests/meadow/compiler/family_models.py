@@ -12,7 +12,15 @@ __all__ = ["describe"]
 
 def describe(architecture: str, *, heads: int, head_dim: int, **sizes: Any) -> ModelDescription:
     """A family's rules with these sizes; the width is that of the heads unless given."""
-    values: dict[str, Any] = {"layers": 1, "hidden": 64, "vocabulary": 50, "max_positions": 150}
-    values |= {"heads": heads, "head_dim": head_dim, "bos_token": 0, "eos_token": 1}
-    values["tied_head"] = architecture in ("opt", "bert")
-    return ModelDescription.of_family(architecture, **(values | sizes))
+    values = {
+        "layers": 1,
+        "hidden": 64,
+        "vocabulary": 50,
+        "max_positions": 150,
+        "tied_head": architecture in ("opt", "bert"),
+        "bos_token": 0,
+        "eos_token": 1,
+    }
+    return ModelDescription.of_family(
+        architecture, heads=heads, head_dim=head_dim, **values | sizes
+    )

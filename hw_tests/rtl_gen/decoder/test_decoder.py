@@ -12,7 +12,7 @@ from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check, elaborated
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.streams import LITERAL
+from meadow.spec.streams import LITERAL, Codec
 from rtl_gen.decoder.decoder import Decoder
 
 CONFIGS = {**CONFIGURATIONS, "quad": QUAD}
@@ -318,6 +318,7 @@ def test_latency() -> None:
     # A step without low bits is nothing but the mode word.
     triggers.append(len(load.beats) + 9 + header)
     load.add_rice(slices=1, tiles=1, widths=[0] * 4)
-    latencies = [Decoder.raw_latency, Decoder.raw_latency]
-    latencies += [Decoder.dictionary_latency, Decoder.rice_latency]
+    latencies = [
+        Decoder.latencies[codec] for codec in (Codec.RAW, Codec.RAW, Codec.DICTIONARY, Codec.RICE)
+    ]
     assert first_writes(load, triggers) == latencies

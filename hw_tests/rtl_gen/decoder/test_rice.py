@@ -12,6 +12,7 @@ import pytest
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
+from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.streams import LITERAL, PRIMER_WORDS, RUN_BITS, RUN_WEIGHTS, SUBSTREAMS
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.substreams import SubStreamPair
@@ -72,7 +73,7 @@ def random_matrix(rng: random.Random, groups: int, ks: tuple[int, ...]) -> Matri
 @cache
 def _rig() -> tuple[RiceUnpacker, Rig]:
     """One unpacker for all tests: it takes longer to elaborate than to try."""
-    dut = RiceUnpacker()
+    dut = RiceUnpacker(config=CONFIGURATIONS["tiny"])
     return dut, Rig(dut)
 
 
