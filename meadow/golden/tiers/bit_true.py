@@ -18,6 +18,7 @@ from meadow.golden.numerics import gate
 from meadow.golden.tiers.attention import attend, attend_layerwise
 from meadow.golden.tiers.cache import Cache
 from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
+from meadow.golden.tiers.tokens import checked_tokens
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
@@ -112,15 +113,8 @@ class BitTrueModel:
 
     def _checked(self, tokens: Sequence[int] | np.ndarray, cache: KeyValueCache) -> np.ndarray:
         """The tokens as an array, once they and their positions are known to be possible."""
-        d, ids = self.model.description, np.asarray(tokens)
-        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise ValueError(
-                f"tokens must be a vector of at least one integer, not {ids.dtype} "
-                f"of shape {list(ids.shape)}"
-            )
-        if ids.min() < 0 or ids.max() >= d.vocabulary:
-            wrong = ids[(ids < 0) | (ids >= d.vocabulary)][0]
-            raise ValueError(f"a token must be 0 to {d.vocabulary - 1}, not {wrong}")
+        d = self.model.description
+        ids = checked_tokens(tokens, d.vocabulary)
         if cache.length + len(ids) > min(cache.capacity, self.config.max_context):
             raise ValueError(
                 f"position {cache.length + len(ids) - 1} is beyond the "
