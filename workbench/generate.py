@@ -67,9 +67,7 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
 
 
 def generate_command(
-    out: Annotated[
-        Path, path_option(help=f"Directory for {VERILOG_NAME} and {MANIFEST_NAME}.")
-    ],
+    out: Annotated[Path, path_option(help=f"Directory for {VERILOG_NAME} and {MANIFEST_NAME}.")],
     config: ConfigOption = "tiny",
     as_json: JsonOption = False,
 ) -> None:
