@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -259,12 +258,7 @@ class Simulation:
         _ = self._handle
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _call(self, name: str, *arguments: object) -> Any:

@@ -53,7 +53,7 @@ def apply(patch: str, folder: Path) -> None:
 
 
 def run_in(folder: Path, *arguments: str) -> str:
-    """What `python arguments` prints in a copy, whose modules it takes; fails if it fails."""
+    """What `python arguments` prints in a copy whose modules it takes; it must succeed."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, text=True, capture_output=True

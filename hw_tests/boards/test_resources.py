@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSPs and block RAMs of a board's configuration, counted block by block, fit its device."""
+"""DSPs and block RAMs of a board's configuration, counted by yosys, fit its device."""
 
 from __future__ import annotations
 
