@@ -14,12 +14,7 @@ import pytest
 from hw_tests.test_floors import FLOORS, ROOT, imports
 
 PART_OF: dict[str, tuple[str, ...]] = {
-    "cosim/test_cache.py": (
-        "cosim/build_guard",
-        "cosim/cache_entry",
-        "cosim/cache_lock",
-        "cosim/cache_trust",
-    ),
+    "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
     "firmware/test_session.py": ("firmware/golden_device",),
@@ -41,7 +36,6 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "meadow/golden/tiers/cache",
         "meadow/golden/tiers/tokens",
     ),
-    "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/step_generator",
