@@ -47,8 +47,7 @@ class BitTrueModel:
     Parameters
     ----------
     model: the quantised transformer.
-    config: of which `width`, `probability_bits` and the limits `max_context`, `max_head_dim`
-        matter.
+    config: `width`, `probability_bits` and the limits `max_context`, `max_head_dim` of it matter.
     dataflow: one of DATAFLOWS for all layers, or one name per layer.
 
     Raises ValueError if the head dimension exceeds the configuration's, or for an unknown dataflow.
@@ -115,11 +114,9 @@ class BitTrueModel:
         """The tokens as an array, once they and their positions are known to be possible."""
         d = self.model.description
         ids = checked_tokens(tokens, d.vocabulary)
-        if cache.length + len(ids) > min(cache.capacity, self.config.max_context):
-            raise ValueError(
-                f"position {cache.length + len(ids) - 1} is beyond the "
-                f"{min(cache.capacity, self.config.max_context)} positions there are"
-            )
+        end, room = cache.length + len(ids), min(cache.capacity, self.config.max_context)
+        if end > room:
+            raise ValueError(f"position {end - 1} is beyond the {room} positions there are")
         if not d.causal and cache.length:
             raise ValueError(
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"
