@@ -59,11 +59,9 @@ class BitTrueModel:
         config: AcceleratorConfig,
         dataflow: str | Sequence[str] = "tphs",
     ) -> None:
-        d = model.description
-        if d.head_dim > config.max_head_dim:
-            raise ValueError(
-                f"head_dim must be at most max_head_dim ({config.max_head_dim}), not {d.head_dim}"
-            )
+        d, most = model.description, config.max_head_dim
+        if d.head_dim > most:
+            raise ValueError(f"head_dim must be at most max_head_dim ({most}), not {d.head_dim}")
         names = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
         if len(names) != d.layers:
             raise ValueError(f"dataflow must name {d.layers} layers, not {len(names)}")
