@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import join, small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import TABLE_ENTRIES, table_index
 from rtl_gen.writer.activation_table import ActivationTable
 
@@ -22,10 +22,7 @@ class _Bench:
         self.dut = ActivationTable(config=small_config(width, 1))
 
     def play(self, process) -> None:
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(process)
-        simulator.run()
+        simulate(self.dut, process)
 
     async def load(self, ctx, table: list[int], words: list[int], stall: float) -> int:
         """Write words of the table; cycles from the first offer to the last transfer."""

@@ -6,10 +6,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import BYTEWISE, WriterModel, join, small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import TABLE_ENTRIES
 from rtl_gen.writer.byte_functions import ByteFunctions
 
@@ -52,8 +52,5 @@ def test_modes_change_every_cycle(width: int) -> None:
             ctx.set(dut.i_read, model.content[words[read]["address"]])
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert outputs == [join(model.bytes_of(word), 8) for word in words]
