@@ -37,6 +37,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
     "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
+    "meadow/golden/tiers/test_float_tier.py": ("meadow/golden/tiers/cache",),
     "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
