@@ -54,8 +54,8 @@ for entry in range(2048):
     x = (32 * entry - 32768 + 15.5) / 4096
     y = x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     assert table[entry] == max(-127, min(127, round(32 * y))), entry
-changed = run("vit", activation="gelu_tanh").layers[0].activation_table
-print((changed != run("vit").layers[0].activation_table).any())
+changed = run("llama", activation="gelu_tanh").layers[0].activation_table
+print((changed != run("llama").layers[0].activation_table).any())
 """
 )
 FAMILY = (
