@@ -22,7 +22,11 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
-    "firmware/test_session.py": ("firmware/golden_device",),
+    "firmware/test_session.py": (
+        "firmware/golden_device",
+        "firmware/results",
+        "firmware/step_runner",
+    ),
     "firmware/test_registers.py": ("meadow/spec/registers",),
     "meadow/compiler/lowering/baseline/test_gemm.py": (
         "meadow/compiler/lowering/baseline/gemm_plan",

@@ -18,7 +18,8 @@ from cosim.library import SimulationError
 from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
-from firmware.session import Session, StepResult
+from firmware.results import StepResult
+from firmware.session import Session
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.sampling import greedy

@@ -14,7 +14,8 @@ from cosim.bursts import outside
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.device import DeviceError
-from firmware.session import Session, StepResult
+from firmware.results import StepResult
+from firmware.session import Session
 from meadow.golden.sampling import greedy
 from meadow.spec.commands import COMMAND_BYTES, Command, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
