@@ -17,7 +17,11 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
-    "firmware/test_session.py": ("firmware/golden_device",),
+    "firmware/test_session.py": (
+        "firmware/golden_device",
+        "firmware/results",
+        "firmware/step_runner",
+    ),
     "firmware/test_registers.py": ("meadow/spec/registers",),
     "meadow/compiler/lowering/baseline/test_gemm.py": (
         "meadow/compiler/lowering/baseline/gemm_plan",
@@ -74,11 +78,15 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/vector/test_vector_unit.py": ("rtl_gen/vector/candidate_store",),
     "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),
     "workbench/bench/test_command.py": ("workbench/bench/attention", "workbench/bench/phases"),
+    "workbench/campaigns/test_corruption.py": ("workbench/campaigns/stream_faults",),
     "workbench/campaigns/test_soak.py": ("workbench/campaigns/random_models",),
     "workbench/campaigns/test_torture.py": (
         "workbench/campaigns/torture_bench",
+        "workbench/campaigns/torture_commands",
         "workbench/campaigns/torture_events",
         "workbench/campaigns/torture_faults",
+        "workbench/campaigns/torture_model",
+        "workbench/campaigns/torture_outcome",
         "workbench/campaigns/torture_scene",
     ),
     "workbench/demo/test_stories.py": (
