@@ -74,11 +74,11 @@ class NormOutput(wiring.Component):
 
         # An even admission reserves the words of both. With `residual` the third word of a pair
         # needs a free cycle.
-        room = Signal(range(_WORDS + 1), init=_WORDS)
+        credits = Signal(range(_WORDS + 1), init=_WORDS)
         odd = Signal()
         pause = Signal()
         reserved = Signal(2)
-        enough = Mux(residual, room >= 3, room.any())
+        enough = Mux(residual, credits >= 3, credits.any())
         m.d.comb += [
             self.o_ready.eq(~pause & (odd | enough)),
             reserved.eq(Mux(self.i_admit & ~odd, Mux(residual, 3, 1), 0)),
@@ -86,7 +86,7 @@ class NormOutput(wiring.Component):
         m.d.sync += [
             odd.eq(odd ^ self.i_admit),
             pause.eq(self.i_admit & odd & residual),
-            room.eq(room - reserved + written),
+            credits.eq(credits - reserved + written),
         ]
 
         upper = Signal()
