@@ -361,4 +361,3 @@ class Accelerator(wiring.Component):
             self.activity.eq(Cat(happens[name] for name in activity_items(self._config))),
             self.unit_command.eq(Cat(command[unit.name] for unit in units)),
         ]
-

@@ -106,9 +106,7 @@ class ErrorChoice(wiring.Component):
 
         error = self.o_error.payload
         verdict = self.i_command.payload
-        wrong = self.i_command.valid & (
-            (verdict == Verdict.CHECK) | (verdict == Verdict.ILLEGAL)
-        )
+        wrong = self.i_command.valid & ((verdict == Verdict.CHECK) | (verdict == Verdict.ILLEGAL))
         m.d.comb += self.o_error.valid.eq(self.running)
         with m.If(seen.valid & ~of_commands):
             m.d.comb += _report(error, seen.of)

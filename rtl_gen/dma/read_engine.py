@@ -33,9 +33,9 @@ class ReadEngine(wiring.Component):
     """Reads descriptors beat by beat through the AR and R channels, prefetching up to
     config.prefetch_beats.
 
-    A burst is requested only when the prefetch storage has a place for each of its beats, so RREADY is
-    1 from the cycle after a burst's AR transfer to its last beat. At most config.outstanding bursts
-    are in flight.
+    A burst is requested only when the prefetch storage has a place for each of its beats, so RREADY
+    is 1 from the cycle after a burst's AR transfer to its last beat. At most config.outstanding
+    bursts are in flight.
 
     Parameter: config. Members
     -------

@@ -101,7 +101,9 @@ class StoreDescriptors(wiring.Component):
         far = registered("far", base[OFFSET_BITS:].any(), 1, cycles=4)
         base = registered("base", base[:OFFSET_BITS], OFFSET_BITS, cycles=4)
         offset = Signal(OFFSET_BITS + 1)
-        beyond = Cat(far, place_beats[OFFSET_BITS:], count_beats[LENGTH_BITS:], offset[OFFSET_BITS]).any()
+        beyond = Cat(
+            far, place_beats[OFFSET_BITS:], count_beats[LENGTH_BITS:], offset[OFFSET_BITS]
+        ).any()
         valid = Signal(6)
         m.d.comb += [
             offset.eq(base + place_beats[:OFFSET_BITS]),

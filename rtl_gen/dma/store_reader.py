@@ -92,7 +92,9 @@ class StoreReader(wiring.Component):
             places.r_en.eq(finished),
             self.idle.eq(~active & ~pending & (credits == _WORDS) & ~self.o.valid),
         ]
-        choice = Array(words.r_data.word_select(i, 8 * BEAT_BYTES) for i in range(config.word_beats))
+        choice = Array(
+            words.r_data.word_select(i, 8 * BEAT_BYTES) for i in range(config.word_beats)
+        )
         with m.If(free):
             m.d.sync += self.o.valid.eq(words.r_rdy)
             with m.If(words.r_rdy):
@@ -127,7 +129,10 @@ class StoreReader(wiring.Component):
 
         address = Signal(ADDRESS_BITS)
         place = Signal(max(1, word_log2))
-        m.d.comb += [self.o_read.address.valid.eq(pending & credit), self.o_read.address.payload.eq(address)]
+        m.d.comb += [
+            self.o_read.address.valid.eq(pending & credit),
+            self.o_read.address.payload.eq(address),
+        ]
 
         with m.If(~pending | requested):
             m.d.sync += [

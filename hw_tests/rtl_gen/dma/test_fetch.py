@@ -96,9 +96,7 @@ def test_against_enumeration(name: str, seed: int, stalls: str) -> None:
     step = random_step(rng, config)
     commands = program(rng, config, 8, step.sequences[0].tokens)
     producer, consumer = STALLS[stalls]
-    reads, fills, _ = run(
-        config, commands, step, seed=seed, producer=producer, consumer=consumer
-    )
+    reads, fills, _ = run(config, commands, step, seed=seed, producer=producer, consumer=consumer)
     for port in range(config.ports):
         want_reads, want_fills = [], []
         for index, command in enumerate(commands):

@@ -49,7 +49,11 @@ def test_reads(name: str, stalls: str) -> None:
         await sink.run(ctx)
         seen = [(beat["data"], beat["route"].value, beat["last"]) for beat in sink.received]
         assert seen == [
-            (word(descriptor["offset"] + beat), descriptor["route"], beat + 1 == descriptor["beats"])
+            (
+                word(descriptor["offset"] + beat),
+                descriptor["route"],
+                beat + 1 == descriptor["beats"],
+            )
             for descriptor in work
             for beat in range(descriptor["beats"])
         ]

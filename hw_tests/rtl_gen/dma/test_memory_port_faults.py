@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of a memory port: what is one, which command it names, that nothing of it reaches the bus."""
+"""Faults of a memory port: what is one, which command it names, and that nothing of it reaches the
+bus.
+"""
 
 from __future__ import annotations
 
