@@ -24,7 +24,7 @@ def fault(rng: random.Random) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.8])
 def test_faults_of_two_sources(share: float) -> None:
     rng = random.Random(salted(share))
     dut = FaultMerge(config=CONFIGURATIONS["zcu102"])
@@ -33,7 +33,7 @@ def test_faults_of_two_sources(share: float) -> None:
     async def bench(ctx) -> None:
         nonlocal waited
         waiting = None
-        for _ in range(400):
+        for _ in range(1000):
             offered = []
             for port in (dut.i_first, dut.i_second):
                 offered.append(fault(rng) if rng.random() < share else None)
