@@ -45,8 +45,8 @@ class Accelerator(wiring.Component):
 
     Parameters
     ----------
-    config : the configuration.
-    black_box : lanes and memory banks are instances of the separate modules `meadow_lane` and
+    config: the configuration.
+    black_box: lanes and memory banks are instances of the separate modules `meadow_lane` and
         `meadow_activation_bank`.
 
     Members

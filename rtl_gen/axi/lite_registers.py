@@ -44,7 +44,7 @@ class LiteRegisters(wiring.Component):
 
     Parameters
     ----------
-    config : what the registers `config_*` say, sequences S, chunk_tokens C, width of addresses.
+    config: what the registers `config_*` say, sequences S, chunk_tokens C, width of addresses.
 
     Members
     -------

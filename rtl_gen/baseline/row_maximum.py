@@ -37,7 +37,7 @@ class RowMaximum(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 signed 16-bit scores per word), max_context.
+    config: width W (W/2 signed 16-bit scores per word), max_context.
 
     Members
     -------

@@ -36,7 +36,7 @@ class RowProbabilities(wiring.Component):
 
     Parameters
     ----------
-    config : width W, probability_bits, max_context. E = `units(config)` exponentials are computed
+    config: width W, probability_bits, max_context. E = `units(config)` exponentials are computed
         at a time.
 
     Members

@@ -43,13 +43,14 @@ class SoftmaxRows(wiring.Component):
 
     Parameters
     ----------
-    config : width W, lanes T, max_context.
+    config: width W, lanes T, max_context.
 
     Members
     -------
-    command : In(command_layout(SOFTMAX)), stable from `start` until the last row; 1 <= keys(r) <=
+    command: In(command_layout(SOFTMAX)), stable from `start` until the last row; 1 <= keys(r) <=
         max_context.
-    start : In(1), pulse while idle. o : Out(stream, softmax_row_layout), `rows` transfers.
+    start: In(1), pulse while idle.
+    o: Out stream of softmax_row_layout, `rows` transfers.
 
     Latency: LATENCY cycles from start to the first row. Throughput: one row per cycle, two cycles
         more per group.

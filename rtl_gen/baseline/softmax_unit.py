@@ -34,7 +34,7 @@ class SoftmaxUnit(wiring.Component):
 
     Parameters
     ----------
-    config : width W, lanes T, max_context, probability_bits.
+    config: width W, lanes T, max_context, probability_bits.
 
     Members
     -------

@@ -36,7 +36,11 @@ class CommandCheck(wiring.Component):
     Every rule is a comparison of its own, then those of an opcode are joined, then the opcodes; the
     CRC-32 comes beat by beat.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     i_beat: In stream of COMMAND_BEAT without back-pressure, one command after the other.
     command: In(COMMAND_BITS), the command from the cycle after its last beat on, for one cycle at

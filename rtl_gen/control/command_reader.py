@@ -28,7 +28,11 @@ class CommandReader(wiring.Component):
     """Commands 0, 1, .. of `program_length` from beat `program` on, four with a read, to two
     streams in program order.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     active: In, a program runs; while it is 0, everything is forgotten.
     program, program_length: In, stable while active.

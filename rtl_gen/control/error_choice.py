@@ -28,7 +28,7 @@ class ErrorChoice(wiring.Component):
 
     Parameters
     ----------
-    config : ports and the width of addresses.
+    config: ports and the width of addresses.
 
     Members
     -------

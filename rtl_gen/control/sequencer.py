@@ -49,7 +49,7 @@ class Sequencer(wiring.Component):
 
     Parameters
     ----------
-    config : ports and the width of addresses.
+    config: ports and the width of addresses.
 
     Members
     -------

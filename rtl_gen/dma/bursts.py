@@ -62,7 +62,10 @@ class BurstSplitter(wiring.Component):
     gives no burst but one `outside` pulse with its first byte address (modulo 2^address_bits) and
     its command.
 
-    Parameters: config; shape, READ_DESCRIPTOR or WRITE_DESCRIPTOR (route is 0 for the latter).
+    Parameters
+    ----------
+    config: the width of addresses, and the longest burst.
+    shape: READ_DESCRIPTOR or WRITE_DESCRIPTOR; route is 0 for the latter.
 
     Members
     -------

@@ -22,7 +22,7 @@ class FaultMerge(wiring.Component):
 
     Parameters
     ----------
-    config : the width of addresses.
+    config: the width of addresses.
 
     Members
     -------

@@ -20,7 +20,11 @@ class FetchUnit(wiring.Component):
     """Hands every command to the P port fetchers, which work through it independently; see
     PortFetch for the order.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     i_command: In stream of COMMAND_BITS: LOAD, MATMUL, ATTEND in program order (others are taken
         and do nothing).

@@ -118,7 +118,7 @@ class Loader(wiring.Component):
 
     Parameters
     ----------
-    config : width W, ports P.
+    config: width W, ports P.
 
     Members
     -------

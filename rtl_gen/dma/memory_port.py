@@ -32,7 +32,11 @@ __all__ = ["MemoryPort"]
 class MemoryPort(wiring.Component):
     """Reads and writes of one 128-bit AXI4 port; the two directions are independent and unordered.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     i_read: In stream of READ_DESCRIPTOR.
     o_beat: Out stream of READ_BEAT.

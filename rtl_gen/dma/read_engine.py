@@ -37,7 +37,11 @@ class ReadEngine(wiring.Component):
     is 1 from the cycle after a burst's AR transfer to its last beat. At most config.outstanding
     bursts are in flight.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     i: In stream of READ_DESCRIPTOR.
     o: Out stream of READ_BEAT, in descriptor order, `last` on a descriptor's last.

@@ -20,6 +20,8 @@ _PLACE_BITS = 42
 """Of a place in DRAM before it is checked, in beats: the offset, a sequence's base, and the most
 segments at the widest stride.
 """
+_TOKEN_BITS = 22
+"""Of a token's place in a sequence, which may be below 0 before it is added."""
 
 
 class StoreDescriptors(wiring.Component):
@@ -32,7 +34,7 @@ class StoreDescriptors(wiring.Component):
 
     Parameters
     ----------
-    config : ports P, the sequence table.
+    config: ports P, the sequence table.
 
     Members
     -------
@@ -90,9 +92,9 @@ class StoreDescriptors(wiring.Component):
         base = registered("base", kv_base + segment, _PLACE_BITS)  # stage 2
         low = registered("low", Mux(first_row > share.row, first_row, share.row), ROW_BITS)
         end = registered("end", first_row + tokens, ROW_BITS)
-        skipped = registered("skipped", position - first_row, 22)
+        skipped = registered("skipped", position - first_row, _TOKEN_BITS)
         high = registered("high", Mux(end < span_end, end, span_end), ROW_BITS)  # stage 3
-        place = registered("place", skipped + low, 22, cycles=2)  # stage 4
+        place = registered("place", skipped + low, _TOKEN_BITS, cycles=2)  # stage 4
         low = registered("low", low, ROW_BITS)  # stage 3
         count = registered("count", high - low, ROW_BITS)
         size = command.segment_beats

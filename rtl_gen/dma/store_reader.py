@@ -30,7 +30,7 @@ class StoreReader(wiring.Component):
 
     Parameters
     ----------
-    config : width W, ports P.
+    config: width W, ports P.
 
     Members
     -------
@@ -121,7 +121,9 @@ class StoreReader(wiring.Component):
         rows_left = Signal(ROW_BITS)
         word = Signal(STRIDE_BITS)
         row_address = Signal(ADDRESS_BITS)
-        beats = Signal(24)  # from the start of a row to its segment
+        beats = Signal(
+            len(command.segment_beats) + len(share.segments)
+        )  # of a row before the segment
         words = command.segment_beats >> word_log2
         step = Mux(
             share.by_segment, command.segment_beats * self._config.ports, command.segment_beats

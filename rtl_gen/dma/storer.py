@@ -30,7 +30,7 @@ class Storer(wiring.Component):
 
     Parameters
     ----------
-    config : width W, ports P, the sequence table.
+    config: width W, ports P, the sequence table.
 
     Members
     -------

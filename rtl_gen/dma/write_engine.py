@@ -32,7 +32,11 @@ class WriteEngine(wiring.Component):
     """Writes descriptors beat by beat through the AW, W and B channels; W data follows the order of
     the AW bursts.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     i: In(WriteSignature).
     axi: Out(Axi4WriteSignature).

@@ -66,20 +66,20 @@ class ActivationMemory(wiring.Component):
 
     Parameters
     ----------
-    config : activation_words, width W.
-    black_box : banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it
+    config: activation_words, width W.
+    black_box: banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it
         they are Amaranth memories, whose Verilog would list every initial zero of the megabytes.
 
     Members
     -------
-    i_read : In, a MemoryReadSignature for each of READ_CLIENTS, by name, highest priority first. A
+    i_read: In, a MemoryReadSignature for each of READ_CLIENTS, by name, highest priority first. A
         word comes LATENCY cycles after the transfer of its address.
-    i_write : In, a MemoryWriteSignature for each of WRITE_CLIENTS, by name, highest priority first.
-    o_outside : Out(Unit bits), pulse ERROR_LATENCY cycles after the transfer of an access beyond
+    i_write: In, a MemoryWriteSignature for each of WRITE_CLIENTS, by name, highest priority first.
+    o_outside: Out(Unit bits), pulse ERROR_LATENCY cycles after the transfer of an access beyond
         the end of the memory. Nothing is written then; what is read is any word.
-    o_outside_command : Out(INDEX_BITS), the array's command then; of several the one that has come
+    o_outside_command: Out(INDEX_BITS), the array's command then; of several the one that has come
         furthest.
-    o_active : Out(1), a transfer in the cycle before.
+    o_active: Out(1), a transfer in the cycle before.
 
     `ready` of a client depends on `valid` of those of higher priority.
 

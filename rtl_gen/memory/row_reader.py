@@ -36,8 +36,8 @@ def row_layout() -> data.StructLayout:
 def word_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A word of the first pass.
 
-    first, last : it is the first, the last word of its row.
-    data : its W bytes.
+    first, last: it is the first, the last word of its row.
+    data: its W bytes.
     """
     return data.StructLayout({"first": 1, "last": 1, "data": 8 * config.width})
 
@@ -45,8 +45,8 @@ def word_layout(config: AcceleratorConfig) -> data.StructLayout:
 def buffered_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A word of the second pass.
 
-    last : it is the last word of its row.
-    data : its W bytes.
+    last: it is the last word of its row.
+    data: its W bytes.
     """
     return data.StructLayout({"last": 1, "data": 8 * config.width})
 
@@ -59,7 +59,7 @@ class RowReader(wiring.Component):
 
     Parameters
     ----------
-    config : width W, norm_channels and max_context (longest rows of NORM and SOFTMAX).
+    config: width W, norm_channels and max_context (longest rows of NORM and SOFTMAX).
 
     Members
     -------

@@ -14,7 +14,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
-from rtl_gen.interfaces.memory import memory_write_layout
+from rtl_gen.interfaces.memory import STRIDE_BITS, memory_write_layout
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, gathers, row_count
 from rtl_gen.memory.row_addresses import RowAddresses
@@ -38,7 +38,7 @@ class NormUnit(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 lanes), norm_channels.
+    config: width W (W/2 lanes), norm_channels.
 
     Members
     -------
@@ -150,7 +150,7 @@ class NormUnit(wiring.Component):
         current_valid = Signal()
         current = Signal(NORM_SCALE, reset_less=True)
         half = Signal(47, reset_less=True)
-        index = Signal(12)
+        index = Signal(STRIDE_BITS)
         popped = Signal()
         word = self.i_buffered.payload
         m.d.comb += [

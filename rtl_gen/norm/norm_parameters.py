@@ -19,7 +19,7 @@ class NormParameters(wiring.Component):
 
     Parameters
     ----------
-    config : norm_channels, width W; norm_channels*4/W words in an even and an odd bank.
+    config: norm_channels, width W; norm_channels*4/W words in an even and an odd bank.
 
     Members
     -------

@@ -34,7 +34,7 @@ class NormScale(wiring.Component):
 
     Parameters
     ----------
-    config : norm_channels (widths of the statistics).
+    config: norm_channels (widths of the statistics).
 
     Members
     -------

@@ -35,7 +35,7 @@ class NormStatistics(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 elements of a word), norm_channels (longest row).
+    config: width W (W/2 elements of a word), norm_channels (longest row).
 
     Members
     -------

@@ -29,7 +29,7 @@ class VectorUnit(wiring.Component):
 
     Parameters
     ----------
-    config : width W, norm_channels, max_context, lanes T, probability_bits.
+    config: width W, norm_channels, max_context, lanes T, probability_bits.
 
     Members
     -------

@@ -48,7 +48,7 @@ class ArgMax(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 elements of a word), chunk_tokens rows.
+    config: width W (W/2 elements of a word), chunk_tokens rows.
 
     Members
     -------

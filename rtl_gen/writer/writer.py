@@ -55,7 +55,7 @@ class ResultWriter(wiring.Component):
 
     Parameters
     ----------
-    config : width W, lanes T (writer_depth words and T halves are buffered).
+    config: width W, lanes T (writer_depth words and T halves are buffered).
 
     Members
     -------
