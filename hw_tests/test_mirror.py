@@ -49,7 +49,14 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/array/test_drain_passes.py": ("rtl_gen/lane/lane_tokens",),
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
-    "rtl_gen/control/test_sequencer.py": ("rtl_gen/interfaces/error",),
+    "rtl_gen/axi/test_lite_registers.py": ("rtl_gen/interfaces/counters",),
+    "rtl_gen/control/test_sequencer.py": (
+        "rtl_gen/control/entry",
+        "rtl_gen/control/execute_pointer",
+        "rtl_gen/control/fetch_pointer",
+        "rtl_gen/interfaces/error",
+        "rtl_gen/interfaces/units",
+    ),
     "rtl_gen/decoder/test_decoder.py": ("rtl_gen/decoder/unpacker", "rtl_gen/interfaces/tile"),
     "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
     "rtl_gen/dma/test_fetch.py": (
@@ -66,7 +73,10 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "rtl_gen/dma/test_storer.py": ("rtl_gen/dma/store_reader", "rtl_gen/dma/store_share"),
     "rtl_gen/lane/test_lane.py": ("rtl_gen/interfaces/lane",),
-    "rtl_gen/memory/test_activation_memory.py": ("rtl_gen/interfaces/memory",),
+    "rtl_gen/memory/test_activation_memory.py": (
+        "rtl_gen/interfaces/members",
+        "rtl_gen/interfaces/memory",
+    ),
     "rtl_gen/norm/test_norm.py": (
         "rtl_gen/interfaces/norm",
         "rtl_gen/memory/row_addresses",
