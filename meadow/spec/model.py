@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["ModelDescription"]
 
-_ARCHITECTURES = ("opt", "llama", "vit", "bert")
+_ARCHITECTURES = ("opt", "llama", "qwen2", "vit", "bert")
 _NORM_ORDERS = ("pre", "post")
 _OUTPUTS = ("tokens", "hidden")
 _NORMS = ("layer", "rms")
@@ -27,6 +27,19 @@ _SIZES = (
 )
 _COUNTS = ("position_offset", "bos_token", "eos_token")
 
+_LLAMA_RULES: Mapping[str, Any] = {
+    "norm": "rms",
+    "norm_order": "pre",
+    "activation": "silu",
+    "gated": True,
+    "causal": True,
+    "outputs": "tokens",
+    "position_offset": 0,
+}
+
+# Architectures whose matrices and norms have no biases: those matrices of a layer that do.
+_BIASED: Mapping[str, str] = {"llama": "", "qwen2": "qkv"}
+
 # What the equations of one architecture fix; a further architecture is a further entry here and
 # a further branch of `tensor_shapes`.
 _FIXED: Mapping[str, Mapping[str, Any]] = {
@@ -40,15 +53,8 @@ _FIXED: Mapping[str, Mapping[str, Any]] = {
         "outputs": "tokens",
         "position_offset": 2,
     },
-    "llama": {
-        "norm": "rms",
-        "norm_order": "pre",
-        "activation": "silu",
-        "gated": True,
-        "causal": True,
-        "outputs": "tokens",
-        "position_offset": 0,
-    },
+    "llama": _LLAMA_RULES,
+    "qwen2": _LLAMA_RULES,
     "vit": {
         "norm": "layer",
         "norm_order": "pre",
@@ -78,16 +84,18 @@ class ModelDescription:
 
     Parameters
     ----------
-    architecture : ``"opt"``, ``"llama"``, ``"vit"`` or ``"bert"``
+    architecture : ``"opt"``, ``"llama"``, ``"qwen2"``, ``"vit"`` or ``"bert"``
         Which equations the model follows: OPT (arXiv 2205.01068: pre-norm decoder, learned
         positions, biases); LLaMA (2302.13971: RMS norm, rotary positions, gated SiLU, no biases);
+        Qwen2 (2407.10671: LLaMA with biases on the projections to Q, K and V);
         ViT/DeiT (2010.11929: pre-norm encoder, class token); BERT (1810.04805: post-norm encoder).
     layers : number of decoder layers.
     width : d, elements of the residual stream.
     heads : query heads.
-    kv_heads : key/value heads; ``heads`` is a multiple of it. Only LLaMA may have fewer than heads.
-    head_dim : elements per head; ``heads * head_dim == width`` but for LLaMA; even with rotary
-        positions.
+    kv_heads : key/value heads; ``heads`` is a multiple of it. Only LLaMA and Qwen2 may have fewer
+        than heads.
+    head_dim : elements per head; ``heads * head_dim == width`` but for LLaMA and Qwen2; even with
+        rotary positions.
     hidden : elements between the two MLP matrices.
     vocabulary : rows of the token embedding and outputs of the head.
     max_positions : tokens that a sequence may have, prompt and generated together.
@@ -98,6 +106,8 @@ class ModelDescription:
     activation : ``"relu"``, ``"gelu"`` or ``"silu"``.
     gated : the activation multiplies a second projection (``up``) instead of feeding ``fc2``.
     rotary_base : base of the rotary frequencies; 0 for learned positions.
+    rotary_divisors : what the frequency of each of the ``head_dim / 2`` pairs is divided by, which
+        stretches the positions of a model that was trained on shorter ones; empty for 1.
     causal : a token sees earlier positions only; False sees all tokens of its step.
     outputs : ``"tokens"``: final norm and head (language model, classes); ``"hidden"``: the
         residual rows.
@@ -131,6 +141,7 @@ class ModelDescription:
     rotary_base: float = 0.0
     causal: bool = True
     outputs: str = "tokens"
+    rotary_divisors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -151,6 +162,7 @@ class ModelDescription:
             raise ValueError(f"rotary_base must be 0 or above 1, not {self.rotary_base!r}")
         if self.rotary_base and self.head_dim % 2:
             raise ValueError(f"head_dim with rotary positions must be even, not {self.head_dim}")
+        self._check_divisors()
         if isinstance(self.norm_epsilon, bool) or not isinstance(self.norm_epsilon, (int, float)):
             raise ValueError(f"norm_epsilon must be a number, not {self.norm_epsilon!r}")
         if not 0 < self.norm_epsilon < 1:
@@ -167,6 +179,20 @@ class ModelDescription:
             )
         self._check_architecture()
 
+    def _check_divisors(self) -> None:
+        divisors = self.rotary_divisors
+        if not isinstance(divisors, tuple) or not all(type(value) is float for value in divisors):
+            raise ValueError(f"rotary_divisors must be a tuple of floats, not {divisors!r:.40}")
+        pairs = self.head_dim // 2 if self.rotary_base else 0
+        if divisors and len(divisors) != pairs:
+            raise ValueError(
+                f"rotary_divisors must be none or one for each of {pairs} pairs, "
+                f"not {len(divisors)}"
+            )
+        wrong = [value for value in divisors if not 0 < value < float("inf")]
+        if wrong:
+            raise ValueError(f"rotary_divisors must be above 0, not {wrong[0]!r}")
+
     def _check_architecture(self) -> None:
         for name, value in _FIXED[self.architecture].items():
             if getattr(self, name) != value:
@@ -174,9 +200,11 @@ class ModelDescription:
                     f"{name} of architecture {self.architecture!r} must be {value!r}, "
                     f"not {getattr(self, name)!r}"
                 )
-        if self.architecture == "llama":
+        if "rotary_base" not in _FIXED[self.architecture]:  # rotary, with a base of its own
             if not self.rotary_base:
-                raise ValueError("rotary_base of architecture 'llama' must be above 1, not 0")
+                raise ValueError(
+                    f"rotary_base of architecture {self.architecture!r} must be above 1, not 0"
+                )
             return
         if self.kv_heads != self.heads:
             raise ValueError(
@@ -196,8 +224,12 @@ class ModelDescription:
 
     @property
     def biases(self) -> bool:
-        """True if the matrices of the layers have biases and the norms offsets."""
-        return self.architecture != "llama"
+        """True if all matrices of the layers have biases and the norms offsets."""
+        return self.architecture not in _BIASED
+
+    def has_bias(self, part: str) -> bool:
+        """True if the matrix `part` of the layers (``"q"``, ``"fc1"``, ...) has a bias."""
+        return self.biases or part in _BIASED.get(self.architecture, "")
 
     @property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -229,7 +261,7 @@ class ModelDescription:
                     shapes |= self._norm_shapes(name + norm)
                 for part, shape in matrices.items():
                     shapes[f"{name}{part}.weight"] = shape
-                    if self.biases:
+                    if self.has_bias(part):
                         shapes[f"{name}{part}.bias"] = shape[:1]
                 if not before:
                     shapes |= self._norm_shapes(name + norm)
@@ -249,13 +281,19 @@ class ModelDescription:
         return sum(math.prod(shape) for shape in self.tensor_shapes.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON-ready values."""
-        return asdict(self)
+        """All fields as JSON-ready values; `rotary_divisors` only where there are any."""
+        values = asdict(self)
+        divisors = values.pop("rotary_divisors")
+        return values | ({"rotary_divisors": list(divisors)} if divisors else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
         """Inverse of :meth:`to_dict`; a missing or unknown field is an error."""
         names = {field.name for field in fields(cls)}
+        divisors = values.get("rotary_divisors", [])
+        if not isinstance(divisors, (list, tuple)):
+            raise ValueError(f"rotary_divisors must be a list, not {divisors!r:.40}")
+        values = {**values, "rotary_divisors": tuple(divisors)}
         unknown = sorted(set(values) - names)
         missing = sorted(names - set(values))
         if unknown:

@@ -84,7 +84,7 @@ def test_frozen_and_keyword_only() -> None:
     [
         (
             {"architecture": "bloom"},
-            "architecture must be one of opt, llama, vit, bert, not 'bloom'",
+            "architecture must be one of opt, llama, qwen2, vit, bert, not 'bloom'",
         ),
         ({"norm": "batch"}, "norm must be one of layer, rms, not 'batch'"),
         ({"norm": "rms"}, "norm of architecture 'opt' must be 'layer', not 'rms'"),

@@ -88,9 +88,17 @@ def silu(x: np.ndarray) -> np.ndarray:
     return (wide * (0.5 + 0.5 * np.tanh(0.5 * wide))).astype(_real(x))
 
 
-def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarray:
-    """Angle ``position * base^(-2 i / e)`` of pair i: positions ``[n]`` -> float64 ``[n, e/2]``."""
+def rotary_angles(
+    positions: np.ndarray, head_dim: int, base: float, divisors: Sequence[float] = ()
+) -> np.ndarray:
+    """Angle ``position * base^(-2 i / e) / divisor_i`` of pair i: positions ``[n]`` -> float64
+    ``[n, e/2]``.
+
+    divisors : one for each pair, none for 1.
+    """
     frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    if divisors:
+        frequency = frequency / np.asarray(divisors, np.float64)
     return np.asarray(positions, np.float64)[:, None] * frequency
 
 
@@ -189,11 +197,12 @@ class FloatModel:
         for name, shape in description.tensor_shapes.items():
             if name not in tensors:
                 raise ValueError(f"the model needs the tensor {name}")
-            if tensors[name].shape != shape:
+            array = tensors[name]
+            if array.shape != shape:
                 raise ValueError(
-                    f"{name} must have the shape {list(shape)}, not {list(tensors[name].shape)}"
+                    f"{name} must have the shape {list(shape)}, not {list(array.shape)}"
                 )
-            self.tensors[name] = np.asarray(tensors[name], dtype)
+            self.tensors[name] = np.asarray(array, dtype)
 
     def forward(
         self,
@@ -279,7 +288,8 @@ class FloatModel:
         if d.rotary_base:
             seen(f"{layer}.q_linear", q)
             seen(f"{layer}.k_linear", k)
-            angles = rotary_angles(np.arange(rows.start, rows.stop), d.head_dim, d.rotary_base)
+            positions = np.arange(rows.start, rows.stop)
+            angles = rotary_angles(positions, d.head_dim, d.rotary_base, d.rotary_divisors)
             q, k = rotate(q, angles), rotate(k, angles)
         seen(f"{layer}.q_out", q)
         seen(f"{layer}.k_out", k)
