@@ -59,7 +59,7 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
 
 
 def compile_command(
-    model_dir: Annotated[Path, typer.Argument(help="Checkpoint directory of an OPT model.")],
+    model_dir: Annotated[Path, typer.Argument(help="Checkpoint directory or GGUF file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Image file to write.")],
     config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
     codec: Annotated[str, typer.Option(help=f"{', '.join(CODECS)}.")] = "auto",

@@ -40,7 +40,7 @@ from meadow.compiler.importers.checkpoint_folder import (
     weight_files,
 )
 from meadow.compiler.importers.family import Described, Family, TensorLayout
-from meadow.compiler.importers.gguf_file import GgufFile, is_gguf
+from meadow.compiler.importers.gguf_file import is_gguf, open_gguf
 from meadow.compiler.importers.gguf_model import describe_gguf, gguf_layout
 from meadow.compiler.importers.llama import LLAMA, QWEN2
 from meadow.compiler.importers.model_tensors import ModelTensors, Stored, tensor_sources
@@ -141,7 +141,7 @@ class _Opened:
 
 def _open(source: Path) -> _Opened:
     if is_gguf(source):
-        file = GgufFile(source)
+        file = open_gguf(source)
         described = describe_gguf(file)
         layout = gguf_layout(described.description.architecture)
         sources = tensor_sources(file, layout, described.description, {})
@@ -175,5 +175,7 @@ def _config_file(directory: Path) -> Path:
         inner = min((path for path in snapshots.iterdir() if path.is_dir()), default=snapshots)
         where = f"this is a model hub's cache folder: give a snapshot of it, like {inner}"
     else:
-        where = f"there is none in {directory}"
+        found = min((entry.name for entry in directory.glob("*.gguf")), default=None)
+        alone = f", but {found}, which is a checkpoint by itself: give {directory / str(found)}"
+        where = f"there is none in {directory}" + (alone if found is not None else "")
     raise CheckpointError(f"a checkpoint must hold {_CONFIG}; {where}")

@@ -7,6 +7,7 @@ end of the file: it takes a short read for a short value. `_Reader` bounds every
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
 
-__all__ = ["GgufFile", "is_gguf"]
+__all__ = ["GgufFile", "is_gguf", "open_gguf"]
 
 _MAGIC = b"GGUF"
 
@@ -27,6 +28,15 @@ def is_gguf(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC or path.suffix == ".gguf"
+
+
+def open_gguf(path: Path) -> GgufFile:
+    """The file, opened once however often it is asked for: a vocabulary takes seconds to parse.
+
+    CheckpointError as `GgufFile`.
+    """
+    about = path.stat()
+    return _opened(path.resolve(), about.st_size, about.st_mtime_ns)
 
 
 class _CutShort(Exception):
@@ -110,6 +120,12 @@ class GgufFile:
     def finer(self, first: str, second: str) -> str | None:
         """The first of two tensors if they are equal, else None."""
         return first if np.array_equal(self.read(first), self.read(second)) else None
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: Path, size_bytes: int, changed_ns: int) -> GgufFile:
+    """Size and time of the last change tell one file from the one that took its place."""
+    return GgufFile(path)
 
 
 def _open(path: Path) -> _Reader:
