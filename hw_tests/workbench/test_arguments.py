@@ -75,7 +75,9 @@ BAD: dict[str, dict[str, str]] = {
         "-o @x --context 9999": "context must be at most max_context (512), not 9999",
         "-o @x --hidden-block 0": "hidden_block must be at least 1, not 0",
     },
-    "compile @none -o @x": {"": "a checkpoint must be a directory or a GGUF file; there is none at "},
+    "compile @none -o @x": {
+        "": "a checkpoint must be a directory or a GGUF file; there is none at "
+    },
     "bench opt-125m": SIMULATED
     | MEMORY
     | THROTTLE

@@ -141,9 +141,7 @@ def _sentence_piece(file: GgufFile, tokens: list[str]) -> Tokenizer:
                 pairs.append((-score, numbers[token], left, right))
     merges = [(tokens[left], tokens[right]) for _, _, left, right in sorted(pairs)]
     unknown = next((t for t, kind in zip(tokens, types, strict=True) if kind == _UNKNOWN), None)
-    tokenizer = _bpe(
-        tokens, merges, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types
-    )
+    tokenizer = _bpe(tokens, merges, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types)
     spaced = file.value("tokenizer.ggml.add_space_prefix") is not False
     opening = [normalizers.Prepend(_SPACE)] if spaced else []
     tokenizer.normalizer = normalizers.Sequence([*opening, normalizers.Replace(" ", _SPACE)])
@@ -162,8 +160,9 @@ _BUILDERS: dict[str, Callable[[GgufFile, list[str]], Tokenizer]] = {
 
 
 def _bpe(tokens: list[str], merges: list[tuple[str, str]], **options: Any) -> Tokenizer:
+    numbers = {token: number for number, token in enumerate(tokens)}
     try:
-        return Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges, **options))
+        return Tokenizer(models.BPE(numbers, merges, **options))
     except Exception as error:  # the package raises plain Exception
         raise CheckpointError(
             f"tokenizer.ggml.tokens and merges must fit each other: {error}"
@@ -226,6 +225,7 @@ def _special(file: GgufFile, tokens: list[str], kind: str) -> tuple[str, int]:
     number = file.value(f"tokenizer.ggml.{kind}_token_id")
     if not isinstance(number, int) or not 0 <= number < len(tokens):
         raise CheckpointError(
-            f"tokenizer.ggml.{kind}_token_id must be a token below {len(tokens)}, not {number!r:.60}"
+            f"tokenizer.ggml.{kind}_token_id must be a token below {len(tokens)}, "
+            f"not {number!r:.60}"
         )
     return tokens[number], number

@@ -19,7 +19,10 @@ def test_product(a_bits: int, b_bits: int) -> None:
     pairs += [(rng.getrandbits(a_bits), rng.getrandbits(b_bits)) for _ in range(50)]
     dut = Product(a_bits=a_bits, b_bits=b_bits)
     outputs = pipelined(
-        dut, [{"i_a": a, "i_b": b} for a, b in pairs], lambda ctx: ctx.get(dut.o), latency=dut.LATENCY
+        dut,
+        [{"i_a": a, "i_b": b} for a, b in pairs],
+        lambda ctx: ctx.get(dut.o),
+        latency=dut.LATENCY,
     )
     assert outputs == [a * b for a, b in pairs]
 

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from firmware.image import read_image
 from firmware.tokenizer import load_tokenizer
-from hw_tests.workbench import conftest
 from hw_tests.meadow.compiler.llama_checkpoint import (
     config_of,
     llama_weights,
     write_directory,
     write_gguf,
 )
+from hw_tests.workbench import conftest
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from workbench.cli import app
 from workbench.models.compile_model import calibration_text

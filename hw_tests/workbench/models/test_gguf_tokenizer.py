@@ -207,12 +207,15 @@ def test_sentence_piece_tokens_are_those_of_greedy_merging(tmp_path: Path) -> No
         ({"merges": ["a b c"]}, "a merge of tokenizer.ggml.merges must be two tokens, not 'a b c'"),
         ({"merges": ["zz yy"]}, "tokenizer.ggml.tokens and merges must fit each other"),
         ({"tokens": ["a", "b", "a"]}, "must be there once, not 'a' as 0 and 2"),
-        ({"tokens": [f"{n}" for n in range(601)]}, "at most the 600 rows of the embedding, not 601"),
+        (
+            {"tokens": [f"{n}" for n in range(601)]},
+            "at most the 600 rows of the embedding, not 601",
+        ),
         ({"token_type": [1, 2]}, "token_type must be 500 numbers, one for each token"),
         ({"add_bos_token": True, "bos_token_id": 500}, "must be a token below 500, not 500"),
         ({"model": "llama"}, "tokenizer.ggml.scores must be 500 numbers, one for each token"),
     ],
-)  # fmt: skip
+)
 def test_a_vocabulary_that_cannot_be_used_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:

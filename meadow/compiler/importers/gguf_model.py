@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Llama and Qwen2 in GGUF files: metadata as a description, tensors under canonical names.
 
-llama.cpp permutes the rows of q and k of Llama so that the channels of a rotary pair are neighbours,
-which is our order too; those of Qwen2 stay as they are in Hugging Face's layout. A scaling of
-the rotary frequencies of the kind "llama3" is a tensor of divisors, `rope_freqs.weight`.
+llama.cpp permutes the rows of q and k of Llama so that the channels of a rotary pair are
+neighbours, which is our order too; those of Qwen2 stay as they are in Hugging Face's layout. A
+scaling of the rotary frequencies of the kind "llama3" is a tensor of divisors, `rope_freqs.weight`.
 """
 
 from __future__ import annotations
@@ -127,6 +127,9 @@ class _Fields:
         """Whatever stands there; None if nothing does."""
         return self._file.value(self.key(name))
 
+    def _place(self, name: str) -> str:
+        return f"{self.key(name)} of {self._file.path.name}"
+
     def integer(self, name: str, *, default: int | None = None) -> int:
         """An integer; a list with one for each layer counts if all are equal."""
         value = self.value(name)
@@ -135,8 +138,7 @@ class _Fields:
         if isinstance(value, list) and value and value.count(value[0]) == len(value):
             value = value[0]
         if isinstance(value, bool) or not isinstance(value, int):
-            file = self._file.path.name
-            raise CheckpointError(f"{self.key(name)} of {file} must be an integer, not {value!r:.60}")
+            raise CheckpointError(f"{self._place(name)} must be an integer, not {value!r:.60}")
         return value
 
     def number(self, name: str, *, default: float | None = None) -> float:
@@ -145,8 +147,7 @@ class _Fields:
         value = default if value is None else value
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not math.isfinite(value):
-            file = self._file.path.name
-            raise CheckpointError(f"{self.key(name)} of {file} must be a number, not {value!r:.60}")
+            raise CheckpointError(f"{self._place(name)} must be a number, not {value!r:.60}")
         return float(value)
 
     def epsilon(self) -> float:
@@ -155,12 +156,13 @@ class _Fields:
 
     def head_dim(self, width: int, heads: int) -> int:
         """Elements per head, all of which must be turned by the rotary positions."""
+        count = self.key("attention.head_count")
         if heads < 1:
-            raise CheckpointError(f"{self.key('attention.head_count')} must be at least 1, not {heads}")
+            raise CheckpointError(f"{count} must be at least 1, not {heads}")
         length = self.integer("attention.key_length", default=0)
         if not length and width % heads:
             raise CheckpointError(
-                f"{self.key('attention.head_count')} must divide the embedding length ({width}) "
+                f"{count} must divide the embedding length ({width}) "
                 f"where there is no key length, not {heads}"
             )
         head_dim = length or width // heads
@@ -171,9 +173,7 @@ class _Fields:
         return head_dim
 
 
-def _divisors(
-    file: GgufFile, fields: _Fields, head_dim: int, base: float
-) -> tuple[float, ...]:
+def _divisors(file: GgufFile, fields: _Fields, head_dim: int, base: float) -> tuple[float, ...]:
     kind = fields.value("rope.scaling.type")
     factor = fields.value("rope.scaling.factor")
     if kind is None and factor is None:

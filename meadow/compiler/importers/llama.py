@@ -97,9 +97,7 @@ class _Describer:
             raise CheckpointError(
                 f"config.json describes no {self.title} model: {error}"
             ) from error
-        return Described(
-            description=description, end_tokens=tokens.ends, remarks=tokens.remarks
-        )
+        return Described(description=description, end_tokens=tokens.ends, remarks=tokens.remarks)
 
 
 def _head_dim(config: Mapping[str, Any], width: int, heads: int) -> int:

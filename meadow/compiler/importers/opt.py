@@ -87,9 +87,7 @@ def describe_opt(config: Mapping[str, Any], generation: Mapping[str, Any]) -> De
         raise
     except ValueError as error:
         raise CheckpointError(f"config.json describes no OPT model: {error}") from error
-    return Described(
-        description=description, end_tokens=tokens.ends, remarks=tokens.remarks
-    )
+    return Described(description=description, end_tokens=tokens.ends, remarks=tokens.remarks)
 
 
 def _stored_name(name: str) -> str:

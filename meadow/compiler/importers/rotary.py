@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary positions of checkpoints: scaling of their frequencies, and the order of the rows they turn.
+"""Rotary positions of checkpoints: scaling of their frequencies, and the order of rows they turn.
 
 Published checkpoints pair channel i of a head with channel i + e/2, our models (and llama.cpp's)
 channel 2i with 2i + 1. Letter e: elements per head.
@@ -40,7 +40,8 @@ def rotary_divisors(scaling: Mapping[str, Any], head_dim: int, base: float) -> t
     """
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind not in _KNOWN:
-        raise CheckpointError(f"rotary scaling must be one of {', '.join(_KNOWN)}, not {kind!r:.60}")
+        known = ", ".join(_KNOWN)
+        raise CheckpointError(f"rotary scaling must be one of {known}, not {kind!r:.60}")
     if kind == "default":
         return ()
     factor = _positive(scaling, "factor")

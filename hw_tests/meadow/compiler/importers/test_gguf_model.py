@@ -49,9 +49,7 @@ def test_both_layouts_of_a_model_give_the_same_tensors(
 def test_matrices_may_be_packed(tmp_path: Path, kind: str) -> None:
     config = config_of("llama", "narrow", hidden_size=64, intermediate_size=96)
     weights = llama_weights(config)
-    file = write_gguf(
-        tmp_path / "m.gguf", config, weights, kind=gguf.GGMLQuantizationType[kind]
-    )
+    file = write_gguf(tmp_path / "m.gguf", config, weights, kind=gguf.GGMLQuantizationType[kind])
     found, step = load_checkpoint(file).tensors, 0.0 if kind == "F16" else 1 / 127
     expected = load_checkpoint(write_directory(tmp_path / "m", config, weights)).tensors
     for name, array in expected.items():
@@ -124,7 +122,10 @@ def test_heads_may_be_listed_layer_by_layer_if_they_are_equal(tmp_path: Path) ->
     [
         ({"general.architecture": "gemma2"}, "of m.gguf must be one of llama, qwen2, not 'gemma2'"),
         ({"llama.expert_count": 8}, "llama.expert_count must be 0, not 8"),
-        ({"llama.attention.sliding_window": 16}, "llama.attention.sliding_window must be 0, not 16"),
+        (
+            {"llama.attention.sliding_window": 16},
+            "llama.attention.sliding_window must be 0, not 16",
+        ),
         ({"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}, "not 'yarn'"),
         ({"llama.rope.dimension_count": 4}, "llama.rope.dimension_count must be 8, not 4"),
         ({"llama.attention.value_length": 16}, "llama.attention.value_length must be 8, not 16"),
@@ -137,10 +138,13 @@ def test_heads_may_be_listed_layer_by_layer_if_they_are_equal(tmp_path: Path) ->
         ({"llama.rope.freq_base": "x"}, "llama.rope.freq_base of m.gguf must be a number, not 'x'"),
         ({"llama.attention.head_count": 0}, "llama.attention.head_count must be at least 1, not 0"),
         ({"llama.attention.layer_norm_rms_epsilon": ...}, "rms_epsilon of m.gguf must be a number"),
-        ({"tokenizer.ggml.eos_token_id": 300}, "m.gguf describes no Llama model: eos_token must be"),
+        (
+            {"tokenizer.ggml.eos_token_id": 300},
+            "m.gguf describes no Llama model: eos_token must be",
+        ),
         ({"tokenizer.ggml.eos_token_id": "2"}, "eos_token_id must be an integer, not '2'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_imported_is_refused(
     tmp_path: Path, metadata: dict[str, Any], message: str
 ) -> None:

@@ -100,8 +100,14 @@ def test_end_tokens_are_a_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rope_scaling": {"type": "yarn", "factor": 2}}, "must be one of default, linear, llama3, not 'yarn'"),
-        ({"rope_scaling": {"type": "linear"}}, "factor of the rotary scaling must be above 0, not None"),
+        (
+            {"rope_scaling": {"type": "yarn", "factor": 2}},
+            "must be one of default, linear, llama3, not 'yarn'",
+        ),
+        (
+            {"rope_scaling": {"type": "linear"}},
+            "factor of the rotary scaling must be above 0, not None",
+        ),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8}}, "low_freq_factor of the rotary"),
         ({"rope_scaling": 3}, "rope_scaling of config.json must be an object, not 3"),
         ({"rope_theta": "x"}, "rope_theta of config.json must be a number, not 'x'"),
@@ -111,20 +117,26 @@ def test_end_tokens_are_a_list(tmp_path: Path) -> None:
         ({"attention_bias": True}, "attention_bias must be False, not True"),
         ({"mlp_bias": True}, "mlp_bias must be False, not True"),
         ({"use_sliding_window": True}, "use_sliding_window must be False, not True"),
-        ({"layer_types": ["sliding_attention"]}, "must be 'full_attention', not 'sliding_attention'"),
+        (
+            {"layer_types": ["sliding_attention"]},
+            "must be 'full_attention', not 'sliding_attention'",
+        ),
         ({"hidden_act": "gelu"}, "hidden_act must be 'silu', not 'gelu'"),
         ({"num_attention_heads": 0}, "num_attention_heads must be at least 1, not 0"),
         ({"num_attention_heads": 7, "head_dim": ...}, "must divide hidden_size .72. .* not 7"),
         ({"num_key_value_heads": 4}, "heads must be a multiple of kv_heads, not 9 and 4"),
         ({"head_dim": 7}, "head_dim with rotary positions must be even, not 7"),
         ({"head_dim": 16}, r"layers.0.self_attn.q_proj.weight must have the shape \[144, 72\]"),
-        ({"intermediate_size": ...}, "intermediate_size of config.json must be an integer, not None"),
+        (
+            {"intermediate_size": ...},
+            "intermediate_size of config.json must be an integer, not None",
+        ),
         ({"num_hidden_layers": 3}, r"must hold layers\.2\.input_layernorm\.weight of shape \[72\]"),
         ({"num_hidden_layers": 1}, r"a Llama model has no tensor layers\.1\."),
         ({"model_type": "qwen2"}, r"must hold layers\.0\.self_attn\.q_proj\.bias of shape \[72\]"),
         ({"bos_token_id": 300}, "bos_token must be below the vocabulary of 300, not 300"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_imported_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
