@@ -55,6 +55,19 @@ BAD: dict[str, dict[str, str]] = {
         f"--prompt-tokens {','.join(['5'] * 257)}": "the prompt has 257 tokens, the context ",
         "--prompt a --prompt-tokens 1": "give either --prompt or --prompt-tokens, not both",
     },
+    "run --json": SIMULATED
+    | MEMORY
+    | THROTTLE
+    | {
+        "--device fpga": "unknown device 'fpga': choose from sim, golden",
+        "--prompt-tokens 1,x": "prompt tokens must be numbers like 1,2,3, not '1,x'",
+        "--prompt-tokens 9999": "a token must be in 0..1023, not 9999",
+        "--prompt a --prompt-tokens 1": "give either --prompt or --prompt-tokens",
+        "--bandwidth-gbps nan": "bandwidth must be 0.001..1e6 Gbit/s, not nan",
+        "--max-tokens x": "'--max-tokens': Input should be a valid integer",
+        "--bogus": "No such option: --bogus (see --help)",
+        "MODEL extra": "(extra) (see --help)",
+    },
     "verify": SIMULATED
     | MEMORY
     | SOURCE
@@ -105,7 +118,11 @@ BAD: dict[str, dict[str, str]] = {
         "minilm --config tiny": "a bidirectional model needs all 512 tokens in one chunk, ",
         "deit-s --context 5": "deit-s is bidirectional: it has no decode and no context",
     },
-    "soak": SIMULATED | {"--count 0": "count must be at least 1, not 0"},
+    "soak": SIMULATED
+    | {
+        "--count 0": "count must be at least 1, not 0",
+        "--count x": "'--count': Input should be a valid integer",
+    },
     "torture": SIMULATED
     | {
         "--seconds 0": "seconds must be at least 0.1, not 0.0",

@@ -10,6 +10,7 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
+from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import gate, rotate, saturate, table_index
 from rtl_gen.interfaces.result import ResultMode, writer_depth
@@ -21,20 +22,7 @@ __all__ = ["BYTEWISE", "WriterBench", "WriterModel", "join", "small_config", "sp
 
 def small_config(width: int, lanes: int) -> AcceleratorConfig:
     """256 words of activation memory and chunks of 3 token groups."""
-    return AcceleratorConfig(
-        width=width,
-        lanes=lanes,
-        rows=2,
-        groups=3,
-        ports=1,
-        activation_words=256,
-        max_context=width,
-        sequences=2,
-        max_head_dim=16,
-        norm_channels=width,
-        decoder_elements=16,
-        dictionary_entries=256,
-    )
+    return unit_config(width, lanes=lanes, groups=3)
 
 
 BYTEWISE = (ResultMode.TABLE8, ResultMode.ROTATE8, ResultMode.GATE8)

@@ -71,26 +71,6 @@ def test_the_same_input_gives_the_same_file(checkpoint: Path, tmp_path: Path) ->
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--config", "huge"], "unknown configuration 'huge'"),
-        (["--codec", "zip"], "codec must be one of auto, dictionary, raw, rice, not 'zip'"),
-        (["--granularity", "row"], "granularity must be one of channel, tensor, not 'row'"),
-        (["--hidden-block", "0"], "hidden_block must be at least 1, not 0"),
-        (["--context", "999"], "context must be at most"),
-    ],
-)
-def test_a_mistake_is_one_line(
-    checkpoint: Path, tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    output = tmp_path / "model.meadow"
-    result = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(output), *arguments])
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert not output.exists()
-
-
 def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["compile", str(tmp_path / "no"), "-o", str(tmp_path / "x")])
     assert result.exit_code == 2
