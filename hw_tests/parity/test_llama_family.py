@@ -52,9 +52,7 @@ def tokens_of(config: dict[str, Any], seed: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
-def test_logits_are_those_of_transformers(
-    tmp_path: Path, architecture: str, shape: str
-) -> None:
+def test_logits_are_those_of_transformers(tmp_path: Path, architecture: str, shape: str) -> None:
     config = config_of(architecture, shape, tie_word_embeddings=shape == "deep")
     weights = llama_weights(config)
     directory = write_directory(tmp_path / "model", config, weights, shards=2)
