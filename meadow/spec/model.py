@@ -44,7 +44,6 @@ _BIASED: Mapping[str, str] = {"llama": "", "qwen2": "qkv"}
 # a further branch of `tensor_shapes`.
 _FIXED: Mapping[str, Mapping[str, Any]] = {
     "opt": {
-        "norm": "layer",
         "norm_order": "pre",
         "activation": "relu",
         "gated": False,
@@ -56,7 +55,6 @@ _FIXED: Mapping[str, Mapping[str, Any]] = {
     "llama": _LLAMA_RULES,
     "qwen2": _LLAMA_RULES,
     "vit": {
-        "norm": "layer",
         "norm_order": "pre",
         "activation": "gelu",
         "gated": False,
@@ -100,7 +98,8 @@ class ModelDescription:
     vocabulary : rows of the token embedding and outputs of the head.
     max_positions : tokens that a sequence may have, prompt and generated together.
     position_offset : row of the position embedding that belongs to position 0.
-    norm : ``"layer"`` or ``"rms"``.
+    norm : ``"layer"`` or ``"rms"``, which LLaMA and Qwen2 have, and OPT and ViT once the mean of
+        their residual is folded into their weights.
     norm_order : ``"pre"`` (before attention and MLP) or ``"post"`` (on the sum after them).
     norm_epsilon : added to the variance (or mean square) under the square root.
     activation : ``"relu"``, ``"gelu"`` or ``"silu"``.

@@ -360,7 +360,9 @@ class FloatModel:
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
         d, weight = self.description, self.tensors[f"{name}.weight"]
         if d.norm == "rms":
-            return rms_norm(x, weight, d.norm_epsilon)
+            normed = rms_norm(x, weight, d.norm_epsilon)
+            offset = self.tensors.get(f"{name}.bias")
+            return normed if offset is None else normed + offset
         return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
 
     def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
