@@ -5,6 +5,8 @@ compiler.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hw_tests.seeds import salted
@@ -16,46 +18,33 @@ from meadow.model.quantised import (
     QuantisedNorm,
     hidden_slices,
 )
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
-__all__ = ["FAMILIES", "family_description", "random_model"]
-
-FAMILIES = ("opt", "llama", "vit", "bert")
-
-_RULES: dict[str, dict[str, object]] = {
-    "opt": {"norm": "layer", "activation": "relu", "position_offset": 2},
-    "llama": {"norm": "rms", "activation": "silu", "gated": True, "rotary_base": 100.0},
-    "vit": {"norm": "layer", "activation": "gelu", "causal": False},
-    "bert": {
-        "norm": "layer",
-        "activation": "gelu",
-        "causal": False,
-        "norm_order": "post",
-        "outputs": "hidden",
-    },
-}
+__all__ = ["family_description", "random_model"]
 
 
-def family_description(architecture: str, **sizes: object) -> ModelDescription:
-    """Two layers of width 16 with the rules of a family; LLaMA has two query heads per KV head."""
-    llama = architecture == "llama"
-    values: dict[str, object] = {
+def family_description(architecture: str, **sizes: Any) -> ModelDescription:
+    """Two layers of width 16 with the rules of a family; where keys are grouped (LLaMA), two query
+    heads per KV head.
+    """
+    family = FAMILIES[architecture]
+    values: dict[str, Any] = {
         "layers": 2,
         "width": 16,
-        "heads": 4 if llama else 2,
+        "heads": 4 if family.grouped_keys else 2,
         "kv_heads": 2,
         "head_dim": 8,
         "hidden": 24,
         "vocabulary": 20,
         "max_positions": 48,
-        "position_offset": 0,
-        "norm_epsilon": 1e-5,
         "tied_head": architecture == "opt",
         "bos_token": 1,
         "eos_token": 2,
     }
-    values |= _RULES[architecture] | sizes
-    return ModelDescription(architecture=architecture, **values)  # pyright: ignore[reportArgumentType]
+    if family.rotary:
+        values["rotary_base"] = 100.0
+    return ModelDescription.of_family(architecture, **values | sizes)
 
 
 def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) -> QuantisedModel:
@@ -67,22 +56,22 @@ def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) 
     narrow, wide = 23, 17
     turned = wide if d.rotary_base else narrow
 
-    def matrix(outputs: int, inputs: int, shift: int, *, bias: bool = True) -> QuantisedLinear:
-        return _linear(random, outputs, inputs, shift=shift, bias=bias and d.biases)
+    def matrix(outputs: int, inputs: int, shift: int, *, bias: bool = d.biases) -> QuantisedLinear:
+        return _linear(random, outputs, inputs, shift=shift, bias=bias)
 
     def layer() -> QuantisedLayer:
         table = random.integers(-127, 128, 2048).astype(np.int8)
         inner = narrow if d.activation == "relu" else wide
         return QuantisedLayer(
             attention_norm=_norm(random, d, post=post),
-            q=matrix(d.heads * d.head_dim, d.width, turned),
-            k=matrix(d.kv_heads * d.head_dim, d.width, turned),
-            v=matrix(d.kv_heads * d.head_dim, d.width, narrow),
+            q=matrix(d.heads * d.head_dim, d.width, turned, bias=d.has_bias("q")),
+            k=matrix(d.kv_heads * d.head_dim, d.width, turned, bias=d.has_bias("k")),
+            v=matrix(d.kv_heads * d.head_dim, d.width, narrow, bias=d.has_bias("v")),
             o=matrix(d.width, d.heads * d.head_dim, wide),
             mlp_norm=_norm(random, d, post=post),
             fc1=matrix(d.hidden, d.width, inner),
             fc2=tuple(
-                matrix(d.width, block.stop - block.start, wide, bias=index == 0)
+                matrix(d.width, block.stop - block.start, wide, bias=index == 0 and d.biases)
                 for index, block in enumerate(blocks)
             ),
             score_multiplier=tuple(random.integers(40000, 50000, d.kv_heads).tolist()),

@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.attend_span import AttendSpan
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.lane import DrainMode, Target, lane_range
-from rtl_gen.interfaces.result import ResultMode
 from rtl_gen.interfaces.schedule import array_step_layout, drain_job_layout
 
 __all__ = ["AttendSchedule"]

@@ -10,11 +10,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import result_modes_with
 from rtl_gen.array.parameter_buffer import PARAMETER, ParameterBuffer
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode, Target, drain_layout, finish_layout
-from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.interfaces.result import writer_depth
 from rtl_gen.interfaces.schedule import drain_pass_layout, result_context_layout
 from rtl_gen.lane.latency import LaneLatency
 
@@ -126,17 +128,13 @@ class Drain(wiring.Component):
         parameters = Signal()
         m.d.comb += [
             scores.eq(current.mode == DrainMode.SCORE),
-            wide.eq((current.mode == DrainMode.INT16) | (current.mode == DrainMode.SCORE16)),
+            wide.eq(is_one_of(current.mode, drain_modes_with(lambda drain: drain.wide))),
             second.eq(wide & position[-1]),
             halves.eq(
-                (current.result == ResultMode.TABLE8)
-                | (current.result == ResultMode.ROTATE8)
-                | (current.result == ResultMode.GATE8)
+                is_one_of(current.result, result_modes_with(lambda epilogue: epilogue.halves))
             ),
             parameters.eq(
-                (current.mode == DrainMode.INT8)
-                | (current.mode == DrainMode.RELU8)
-                | (current.mode == DrainMode.INT16)
+                is_one_of(current.mode, drain_modes_with(lambda drain: drain.parameters))
             ),
             emit.eq(active & ~scores & (last | (wide & (position == cycles // 2 - 1)))),
             self.o_score_done.eq(last & scores),

@@ -12,10 +12,10 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MODE_BITS, SUBSTREAMS, Codec
 from rtl_gen.decoder.byte_window import RING_BEATS
-from rtl_gen.decoder.dictionary import INDEX_BITS, ROW_ENTRIES
 from rtl_gen.decoder.mode_words import steps_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
 from rtl_gen.decoder.tile_writer import SLOTS
+from rtl_gen.decoder.unpacker import INDEX_BITS, ROW_ENTRIES, table_write_layout
 from rtl_gen.interfaces.tile import FILL_JOB, PRIME, parameter_write_layout
 
 __all__ = ["StreamReader"]
@@ -41,9 +41,8 @@ class StreamReader(wiring.Component):
     room: In, a part more may leave. idle: In, no step is on its way through an unpacker; jobs start
         only then.
     stop: In, an error: nothing more is read until reset.
-    part: Out {valid, data 128}, a plain beat. table: Out {valid, row, data}, ROW_ENTRIES entries of
-        16 bits, a chunk-1 entry in the low byte; prime: Out PRIME. chunk2, rice, fixed, widths,
-        entries: Out, of the preamble, stable until the next.
+    part: Out {valid, data 128}, a plain beat. table: Out table_write_layout; prime: Out PRIME.
+    codec, chunk2, rice, fixed, widths, entries: Out, of the preamble, stable until the next.
     start: Out pulse, steps: Out, steps_done: In pulse: see StepIssue.
     o_parameter: Out {valid, payload: parameter_write_layout}; o_parameter_done: Out pulse with a
         header's last beat; i_parameter_free: In pulse; SLOTS headers may be written at first.
@@ -60,9 +59,7 @@ class StreamReader(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        rows = config.dictionary_entries // ROW_ENTRIES
         plain = data.StructLayout({"valid": 1, "data": _BITS})
-        table = data.StructLayout({"valid": 1, "row": range(rows), "data": 16 * ROW_ENTRIES})
         parameter = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
         super().__init__(
             {
@@ -77,8 +74,9 @@ class StreamReader(wiring.Component):
                 "idle": In(1),
                 "stop": In(1),
                 "part": Out(plain),
-                "table": Out(table),
+                "table": Out(table_write_layout(config)),
                 "prime": Out(PRIME),
+                "codec": Out(range(max(Codec) + 1)),
                 "chunk2": Out(1),
                 "rice": Out(1),
                 "fixed": Out(1),
@@ -120,6 +118,7 @@ class StreamReader(wiring.Component):
             self._last_slice.eq(self._slice + 1 == job.slices),
             self.part.data.eq(self.head),
             self.steps.eq(job.tiles << (tile_beats - 1)),
+            self.codec.eq(preamble.codec),
             self.chunk2.eq(preamble.chunk == 2),
             self.fixed.eq(preamble.fixed),
             self.widths.eq(Cat(preamble[f"width{mode}"] for mode in range(1 << MODE_BITS))),

@@ -15,7 +15,7 @@ from amaranth.lib import data
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import DrainMode, Target, issue_layout, lane_range
-from rtl_gen.interfaces.result import ResultMode
+from rtl_gen.interfaces.result import RESULT_MODE
 
 __all__ = ["array_step_layout", "drain_job_layout", "drain_pass_layout", "result_context_layout"]
 
@@ -82,7 +82,7 @@ def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
         {
             "mode": DrainMode,
             "target": Target,
-            "result": ResultMode,
+            "result": RESULT_MODE,
             "group": issue_layout(config).members["group"],
             "row": 16,
             "tokens": 16,
@@ -157,7 +157,7 @@ def result_context_layout(config: AcceleratorConfig) -> data.StructLayout:
             "half": 1,
             "row": 16,
             "mask": config.width // BEAT_BYTES,
-            "mode": ResultMode,
+            "mode": RESULT_MODE,
             "channel": 20,
             "elements": range(config.width // 2 + 1),
             "restart": 1,

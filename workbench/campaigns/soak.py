@@ -21,9 +21,11 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.step import Check, run_step
-from workbench.campaigns.random_models import SOAK_SIZES, draw_description
+from workbench.campaigns.random_models import SOAK_SIZES, draw_architecture, draw_description
+from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
+from workbench.options import ConfigOption, JsonOption, seed_option
 from workbench.progress import log
 
 __all__ = ["SoakCase", "draw_case", "run_case", "soak_command"]
@@ -72,8 +74,7 @@ class SoakCase:
 
 def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int) -> SoakCase:
     """A random combination that the configuration can hold."""
-    architecture = str(random.choice(["opt", "llama", "llama", "vit", "bert"]))
-    description = draw_description(random, architecture, config, SOAK_SIZES)
+    description = draw_description(random, draw_architecture(random), config, SOAK_SIZES)
     hidden = description.hidden
     blocks = int(random.integers(1, 4))
     count = int(random.integers(1, config.sequences + 1)) if random.random() < 0.5 else 1
@@ -139,10 +140,10 @@ def run_case(case: SoakCase, config_name: str) -> Check:
 
 
 def soak_command(
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, seed_option("everything that is drawn")] = 0,
     count: Annotated[int, typer.Option(help="Combinations to try.")] = 50,
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "zcu102",
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    config: ConfigOption = "zcu102",
+    as_json: JsonOption = False,
 ) -> None:
     """Random models, contexts, sequences and stalls on the simulated chip; every result compared
     with golden.
@@ -151,8 +152,7 @@ def soak_command(
     combination.
     """
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        check_least(name, value, least)
     random = np.random.default_rng(seed)
     settings = named_config(config)
     values, cases, difference = 0, [], None

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
 from meadow.compiler.lowering.program import compile_program
 from meadow.spec.commands import (
     AttendPart,
     Command,
     Flag,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -24,6 +23,8 @@ from meadow.spec.commands import (
     command_fields,
 )
 from meadow.spec.config import CONFIGURATIONS, named_config
+from meadow.spec.epilogue import MatmulOutput
+from meadow.spec.families import FAMILIES
 from meadow.spec.ranges import check_command, command_rules, field_ranges, fixed_rows
 
 CONFIG = named_config("zcu102")

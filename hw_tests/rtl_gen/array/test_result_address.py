@@ -8,8 +8,8 @@ import random
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.result_address import ResultAddress
-from rtl_gen.interfaces.result import ResultMode
 
 
 def test_words_take_over_their_context() -> None:

@@ -50,6 +50,19 @@ def test_the_image_is_what_the_report_says(
     assert set(report["codecs"]) <= {"raw", *coded}
 
 
+def test_the_line_says_what_the_bits_per_weight_count(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.meadow"
+    result = CliRunner().invoke(app, ["compile", str(checkpoint), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    matrices = read_image(output).manifest.matrices
+    stored = 8 * sum(matrix.size_bytes for matrix in matrices)
+    bits = stored / sum(matrix.outputs * matrix.inputs for matrix in matrices)
+    assert (
+        f" {bits:.2f} bits per weight of the matrices "
+        "(slice headers, tables and padding count, embeddings do not), "
+    ) in result.stdout
+
+
 def test_calibration_names_its_source(
     checkpoint: Path, silent_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -68,8 +68,8 @@ def describe_gguf(file: GgufFile) -> Described:
     vocabulary = file.shape(_EMBEDDING)[0]
     bos, ends = _special_tokens(file)
     try:
-        description = ModelDescription(
-            architecture=fields.architecture,
+        description = ModelDescription.of_family(
+            fields.architecture,
             layers=fields.integer("block_count"),
             width=width,
             heads=heads,
@@ -78,11 +78,7 @@ def describe_gguf(file: GgufFile) -> Described:
             hidden=fields.integer("feed_forward_length"),
             vocabulary=vocabulary,
             max_positions=fields.integer("context_length"),
-            position_offset=0,
-            norm="rms",
             norm_epsilon=fields.epsilon(),
-            activation="silu",
-            gated=True,
             rotary_base=base,
             rotary_divisors=_divisors(file, fields, head_dim, base),
             tied_head=_OUTSIDE["head"] not in file,

@@ -70,8 +70,8 @@ class _Describer:
         if config.get("num_key_value_heads") is not None:
             kv_heads = integer_field(config, "num_key_value_heads")
         try:
-            description = ModelDescription(
-                architecture=self.architecture,
+            description = ModelDescription.of_family(
+                self.architecture,
                 layers=integer_field(config, "num_hidden_layers"),
                 width=width,
                 heads=heads,
@@ -80,11 +80,7 @@ class _Describer:
                 hidden=integer_field(config, "intermediate_size"),
                 vocabulary=integer_field(config, "vocab_size"),
                 max_positions=integer_field(config, "max_position_embeddings"),
-                position_offset=0,
-                norm="rms",
                 norm_epsilon=number_field(config, "rms_norm_eps", default=_NORM_EPSILON),
-                activation="silu",
-                gated=True,
                 rotary_base=base,
                 rotary_divisors=divisors,
                 tied_head=flag_field(config, "tie_word_embeddings", default=False),

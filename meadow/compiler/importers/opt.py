@@ -65,20 +65,15 @@ def describe_opt(config: Mapping[str, Any], generation: Mapping[str, Any]) -> De
         raise CheckpointError(f"num_attention_heads must divide hidden_size ({width}), not {heads}")
     tokens = special_tokens(config, generation, bos=_SPECIAL_TOKEN, eos=_SPECIAL_TOKEN)
     try:
-        description = ModelDescription(
-            architecture="opt",
+        description = ModelDescription.of_family(
+            "opt",
             layers=size["num_hidden_layers"],
             width=width,
             heads=heads,
-            kv_heads=heads,
-            head_dim=width // heads,
             hidden=size["ffn_dim"],
             vocabulary=size["vocab_size"],
             max_positions=size["max_position_embeddings"],
-            position_offset=2,
-            norm="layer",
             norm_epsilon=_NORM_EPSILON,
-            activation="relu",
             tied_head=flag_field(config, "tie_word_embeddings", default=True),
             bos_token=tokens.bos,
             eos_token=tokens.eos,

@@ -10,11 +10,12 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from meadow.golden.activations import ACTIVATIONS, real_type, relu
+from meadow.golden.tiers.cache import Cache
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -22,15 +23,12 @@ __all__ = [
     "FloatModel",
     "Observer",
     "attention",
-    "gelu",
     "layer_norm",
     "linear",
     "perplexity",
-    "relu",
     "rms_norm",
     "rotary_angles",
     "rotate",
-    "silu",
     "softmax",
 ]
 
@@ -56,7 +54,7 @@ def layer_norm(
     wide = x.astype(np.float64)
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
-    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(_real(x))
+    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(real_type(x))
 
 
 def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.ndarray:
@@ -66,26 +64,7 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.nda
     """
     wide = x.astype(np.float64)
     square = np.mean(wide * wide, axis=-1, keepdims=True)
-    return (wide / np.sqrt(square + epsilon) * weight).astype(_real(x))
-
-
-def relu(x: np.ndarray) -> np.ndarray:
-    """``max(x, 0)``, any shape."""
-    return np.maximum(x, 0)
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    """``x * Phi(x)`` with the normal distribution itself, not an approximation; any shape."""
-    # NumPy has no erf.
-    scaled = (x.astype(np.float64) * math.sqrt(0.5)).reshape(-1).tolist()
-    distribution = np.fromiter(map(math.erf, scaled), np.float64, x.size).reshape(x.shape)
-    return (x * (0.5 + 0.5 * distribution)).astype(_real(x))
-
-
-def silu(x: np.ndarray) -> np.ndarray:
-    """``x / (1 + exp(-x))``, any shape."""
-    wide = x.astype(np.float64)
-    return (wide * (0.5 + 0.5 * np.tanh(0.5 * wide))).astype(_real(x))
+    return (wide / np.sqrt(square + epsilon) * weight).astype(real_type(x))
 
 
 def rotary_angles(
@@ -111,7 +90,7 @@ def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
     first, second = pairs[..., 0], pairs[..., 1]
     turned = (first * cosine - second * sine, first * sine + second * cosine)
-    return np.stack(turned, axis=-1).reshape(x.shape).astype(_real(x))
+    return np.stack(turned, axis=-1).reshape(x.shape).astype(real_type(x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -142,12 +121,8 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = Tru
     return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
 
 
-class FloatCache:
-    """Keys and values of the positions seen so far, of all layers.
-
-    keys, values : ``[layers, kv_heads, capacity, head_dim]`` of the type ``dtype``, rows from
-    ``length`` on are undefined. ``capacity`` defaults to the model's ``max_positions``.
-    """
+class FloatCache(Cache):
+    """Keys and values in float; with ``dtype`` that of the model."""
 
     def __init__(
         self,
@@ -156,20 +131,7 @@ class FloatCache:
         capacity: int | None = None,
         dtype: type[np.floating] = np.float32,
     ) -> None:
-        capacity = description.max_positions if capacity is None else capacity
-        if not 1 <= capacity <= description.max_positions:
-            raise ValueError(
-                f"a cache must hold 1 to {description.max_positions} positions, not {capacity}"
-            )
-        shape = (description.layers, description.kv_heads, capacity, description.head_dim)
-        self.keys = np.empty(shape, dtype)
-        self.values = np.empty(shape, dtype)
-        self.length = 0
-
-    @property
-    def capacity(self) -> int:
-        """Positions there is room for."""
-        return self.keys.shape[2]
+        super().__init__(description, dtype, capacity=capacity)
 
 
 class FloatModel:
@@ -346,7 +308,7 @@ class FloatModel:
         if d.activation == "relu":
             return relu(inner)
         seen(f"{layer}.fc1_out", inner)
-        inner = gelu(inner) if d.activation == "gelu" else silu(inner)
+        inner = ACTIVATIONS[d.activation](inner)
         if not d.gated:
             return inner
         seen(f"{layer}.activation", inner)
@@ -408,11 +370,6 @@ def perplexity(
     if count == 0:
         raise ValueError("perplexity needs at least one sequence, not none")
     return float(np.exp(total / count))
-
-
-def _real(x: np.ndarray) -> np.dtype:
-    """float64 of float64, float32 of anything else."""
-    return np.result_type(np.float32, x.dtype)
 
 
 def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:

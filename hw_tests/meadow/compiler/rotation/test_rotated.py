@@ -25,10 +25,7 @@ SHAPES = (
 def described(architecture: str, shape: dict[str, int]) -> ModelDescription:
     if architecture in ("llama", "qwen2") and shape:
         shape = shape | {"heads": 6, "kv_heads": 2}
-    if architecture != "qwen2":
-        return family_description(architecture, **shape)
-    llama = family_description("llama", **shape)
-    return ModelDescription(**{**llama.to_dict(), "architecture": "qwen2"})
+    return family_description(architecture, **shape)
 
 
 def tensors_of(d: ModelDescription) -> dict[str, np.ndarray]:
@@ -44,7 +41,9 @@ def tensors_of(d: ModelDescription) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "opt", "vit"])
-@pytest.mark.parametrize(("residual", "values"), [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize(
+    ("residual", "values"), [(True, True), (True, False), (False, True), (False, False)]
+)
 def test_outputs_are_unchanged(
     architecture: str, shape: dict[str, int], residual: bool, values: bool
 ) -> None:
