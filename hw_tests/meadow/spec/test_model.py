@@ -127,6 +127,7 @@ def test_every_family_has_the_tensors_of_its_equations() -> None:
         "llama": 1 + 9 + 1 + 1,
         "vit": 2 + 16 + 2 + 1,
         "bert": 2 + 2 + 16,
+        "qwen2": 1 + 9 + 3 + 1 + 1,
     }
     llama = shapes["llama"]
     assert not any(name.endswith("bias") for name in llama) and "embed_positions" not in llama
