@@ -10,7 +10,7 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -134,6 +134,33 @@ class FloatCache(Cache):
         super().__init__(description, dtype, capacity=capacity)
 
 
+class _TypedTensors(Mapping[str, np.ndarray]):
+    """A model's tensors, each checked and turned into a type when it is asked for."""
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        tensors: Mapping[str, np.ndarray],
+        dtype: type[np.floating],
+    ) -> None:
+        self._shapes, self._tensors, self._dtype = description.tensor_shapes, tensors, dtype
+        missing = [name for name in self._shapes if name not in tensors]
+        if missing:
+            raise ValueError(f"the model needs the tensor {missing[0]}")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        shape, array = self._shapes[name], self._tensors[name]
+        if array.shape != shape:
+            raise ValueError(f"{name} must have the shape {list(shape)}, not {list(array.shape)}")
+        return np.asarray(array, self._dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
 class FloatModel:
     """A transformer in float, whole or token by token.
 
@@ -145,6 +172,8 @@ class FloatModel:
         be those of ``description.tensor_shapes``. With rotary positions the rows of ``q`` and ``k``
         hold the two channels of a rotation pair, 2i and 2i+1 of their head, next to each other.
     dtype : of matrices and residual, ``np.float32`` or ``np.float64``.
+    resident : False takes each tensor from `tensors` whenever it is used and keeps none, for a
+        model that is walked layer by layer and is too large to be held as a whole.
     """
 
     def __init__(
@@ -152,19 +181,13 @@ class FloatModel:
         description: ModelDescription,
         tensors: Mapping[str, np.ndarray],
         dtype: type[np.floating] = np.float32,
+        *,
+        resident: bool = True,
     ) -> None:
         self.description = description
         self.dtype = dtype
-        self.tensors: dict[str, np.ndarray] = {}
-        for name, shape in description.tensor_shapes.items():
-            if name not in tensors:
-                raise ValueError(f"the model needs the tensor {name}")
-            array = tensors[name]
-            if array.shape != shape:
-                raise ValueError(
-                    f"{name} must have the shape {list(shape)}, not {list(array.shape)}"
-                )
-            self.tensors[name] = np.asarray(array, dtype)
+        typed = _TypedTensors(description, tensors, dtype)
+        self.tensors: Mapping[str, np.ndarray] = dict(typed) if resident else typed
 
     def forward(
         self,
