@@ -130,7 +130,7 @@ def test_observed_sites(recorded: Recorded) -> None:
 def test_untied_head(recorded: Recorded) -> None:
     model, tokens, logits = recorded
     untied = type(model.description).from_dict(model.description.to_dict() | {"tied_head": False})
-    tensors = model.tensors | {"head": 2 * model.tensors["embed_tokens"]}
+    tensors = {**model.tensors, "head": 2 * model.tensors["embed_tokens"]}
     np.testing.assert_allclose(
         FloatModel(untied, tensors).forward(tokens), 2 * logits, rtol=0, atol=2e-4
     )
