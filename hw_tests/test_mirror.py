@@ -23,6 +23,8 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "firmware/step_runner",
     ),
     "firmware/test_registers.py": ("meadow/spec/registers",),
+    "meadow/compiler/importers/test_llama.py": ("meadow/compiler/importers/config_fields",),
+    "meadow/compiler/importers/test_model_tensors.py": ("meadow/compiler/importers/family",),
     "meadow/compiler/lowering/baseline/test_gemm.py": (
         "meadow/compiler/lowering/baseline/gemm_plan",
         "meadow/compiler/lowering/baseline/predict",
