@@ -10,7 +10,7 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -68,9 +68,17 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.nda
     return (wide / np.sqrt(square + epsilon) * weight).astype(real_type(x))
 
 
-def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarray:
-    """Angle ``position * base^(-2 i / e)`` of pair i: positions ``[n]`` -> float64 ``[n, e/2]``."""
+def rotary_angles(
+    positions: np.ndarray, head_dim: int, base: float, divisors: Sequence[float] = ()
+) -> np.ndarray:
+    """Angle ``position * base^(-2 i / e) / divisor_i`` of pair i: positions ``[n]`` -> float64
+    ``[n, e/2]``.
+
+    divisors : one for each pair, none for 1.
+    """
     frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    if divisors:
+        frequency = frequency / np.asarray(divisors, np.float64)
     return np.asarray(positions, np.float64)[:, None] * frequency
 
 
@@ -127,6 +135,33 @@ class FloatCache(Cache):
         super().__init__(description, dtype, capacity=capacity)
 
 
+class _TypedTensors(Mapping[str, np.ndarray]):
+    """A model's tensors, each checked and turned into a type when it is asked for."""
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        tensors: Mapping[str, np.ndarray],
+        dtype: type[np.floating],
+    ) -> None:
+        self._shapes, self._tensors, self._dtype = description.tensor_shapes, tensors, dtype
+        missing = [name for name in self._shapes if name not in tensors]
+        if missing:
+            raise ValueError(f"the model needs the tensor {missing[0]}")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        shape, array = self._shapes[name], self._tensors[name]
+        if array.shape != shape:
+            raise ValueError(f"{name} must have the shape {list(shape)}, not {list(array.shape)}")
+        return np.asarray(array, self._dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
 class FloatModel:
     """A transformer in float, whole or token by token.
 
@@ -138,6 +173,8 @@ class FloatModel:
         be those of ``description.tensor_shapes``. With rotary positions the rows of ``q`` and ``k``
         hold the two channels of a rotation pair, 2i and 2i+1 of their head, next to each other.
     dtype : of matrices and residual, ``np.float32`` or ``np.float64``.
+    resident : False takes each tensor from `tensors` whenever it is used and keeps none, for a
+        model that is walked layer by layer and is too large to be held as a whole.
     """
 
     def __init__(
@@ -145,18 +182,13 @@ class FloatModel:
         description: ModelDescription,
         tensors: Mapping[str, np.ndarray],
         dtype: type[np.floating] = np.float32,
+        *,
+        resident: bool = True,
     ) -> None:
         self.description = description
         self.dtype = dtype
-        self.tensors: dict[str, np.ndarray] = {}
-        for name, shape in description.tensor_shapes.items():
-            if name not in tensors:
-                raise ValueError(f"the model needs the tensor {name}")
-            if tensors[name].shape != shape:
-                raise ValueError(
-                    f"{name} must have the shape {list(shape)}, not {list(tensors[name].shape)}"
-                )
-            self.tensors[name] = np.asarray(tensors[name], dtype)
+        typed = _TypedTensors(description, tensors, dtype)
+        self.tensors: Mapping[str, np.ndarray] = dict(typed) if resident else typed
 
     def forward(
         self,
@@ -242,7 +274,8 @@ class FloatModel:
         if d.rotary_base:
             seen(f"{layer}.q_linear", q)
             seen(f"{layer}.k_linear", k)
-            angles = rotary_angles(np.arange(rows.start, rows.stop), d.head_dim, d.rotary_base)
+            positions = np.arange(rows.start, rows.stop)
+            angles = rotary_angles(positions, d.head_dim, d.rotary_base, d.rotary_divisors)
             q, k = rotate(q, angles), rotate(k, angles)
         seen(f"{layer}.q_out", q)
         seen(f"{layer}.k_out", k)
@@ -313,7 +346,9 @@ class FloatModel:
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
         d, weight = self.description, self.tensors[f"{name}.weight"]
         if d.norm == "rms":
-            return rms_norm(x, weight, d.norm_epsilon)
+            normed = rms_norm(x, weight, d.norm_epsilon)
+            offset = self.tensors.get(f"{name}.bias")
+            return normed if offset is None else normed + offset
         return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
 
     def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
