@@ -42,6 +42,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "meadow/golden/tiers/cache",
         "meadow/golden/tiers/tokens",
     ),
+    "meadow/compiler/importers/test_checkpoint.py": ("meadow/model/shaped_tensors",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/step_generator",
