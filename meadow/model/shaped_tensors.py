@@ -3,14 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-__all__ = ["ShapedTensors"]
+__all__ = ["NamedTensors", "ShapedTensors"]
 
 
-class ShapedTensors(Mapping[str, np.ndarray]):
+class NamedTensors(ABC):
+    """Tensors whose names are known before one is read: names can be counted, walked and found."""
+
+    @property
+    @abstractmethod
+    def names(self) -> Collection[str]:
+        """All names, in their order."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class ShapedTensors(NamedTensors, Mapping[str, np.ndarray]):
     """Tensors under their canonical names, of which only the names and shapes are known before one
     is asked for.
 
@@ -19,11 +38,6 @@ class ShapedTensors(Mapping[str, np.ndarray]):
 
     shapes: Mapping[str, tuple[int, ...]]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.shapes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
+    @property
+    def names(self) -> Collection[str]:
+        return self.shapes.keys()
