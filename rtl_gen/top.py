@@ -154,7 +154,7 @@ class Accelerator(wiring.Component):
 
     def _connect_progress(self, m: Module, sequencer, ports, memory, array) -> None:
         """Anything that moves, whoever moves it; a register for each port, then one for all."""
-        moves = [memory.o_active, array.busy_cycle]
+        moves = [memory.o_active, array.o_activity.busy_cycle]
         for index, port in enumerate(ports):
             axi = port.axi
             moved = Signal(name=f"port{index}_moves")
@@ -231,14 +231,8 @@ class Accelerator(wiring.Component):
                     sequencer.i_beat.payload.eq(beat.data),
                     sequencer.i_beat.valid.eq(port.o_beat.valid & (beat.route == Route.COMMAND)),
                 ]
-            m.d.comb += [
-                getattr(array, f"i_tile_{index}").eq(decoder.o_tile),
-                getattr(array, f"i_tile_done_{index}").eq(decoder.o_tile_done),
-                decoder.i_tile_free.eq(array.o_tile_free),
-                getattr(array, f"i_parameter_{index}").eq(decoder.o_parameter),
-                getattr(array, f"i_parameter_done_{index}").eq(decoder.o_parameter_done),
-                decoder.i_parameter_free.eq(array.o_parameter_free),
-            ]
+            wiring.connect(m, decoder.o_tile, array.i_tile[index])
+            wiring.connect(m, decoder.o_parameter, array.i_parameter[index])
             wiring.connect(m, getattr(storer, f"o_write_{index}"), port.i_write)
             wiring.connect(m, getattr(storer, f"o_write_data_{index}"), port.i_write_data)
         first = ports[0].error
@@ -266,24 +260,21 @@ class Accelerator(wiring.Component):
 
     def _connect_tile_wait(self, m: Module, tile_wait, decoders, array) -> None:
         m.d.comb += [
-            tile_wait.i_stall.eq(array.stall_tile),
-            tile_wait.i_tile_free.eq(array.o_tile_free),
+            tile_wait.i_stall.eq(array.o_activity.stall_tile),
+            tile_wait.i_tile_free.eq(array.i_tile[0].free),
+            tile_wait.i_offered.eq(Cat(decoder.i_beat.valid for decoder in decoders)),
+            tile_wait.i_tile_done.eq(Cat(decoder.o_tile.done for decoder in decoders)),
         ]
-        for index, decoder in enumerate(decoders):
-            m.d.comb += [
-                getattr(tile_wait, f"i_offered_{index}").eq(decoder.i_beat.valid),
-                getattr(tile_wait, f"i_tile_done_{index}").eq(decoder.o_tile_done),
-            ]
 
     def _connect_counters(self, m: Module, registers, ports, array, vector, tile_wait) -> None:
         m.d.comb += [
             registers.increment_cycles.eq(registers.busy),
-            registers.increment_array_busy.eq(array.busy_cycle),
-            registers.increment_stall_tile.eq(array.stall_tile),
+            registers.increment_array_busy.eq(array.o_activity.busy_cycle),
+            registers.increment_stall_tile.eq(array.o_activity.stall_tile),
             registers.increment_stall_decoder.eq(tile_wait.o_stall),
-            registers.increment_stall_operand.eq(array.stall_operand),
-            registers.increment_stall_drain.eq(array.stall_drain),
-            registers.increment_stall_softmax.eq(array.stall_softmax),
+            registers.increment_stall_operand.eq(array.o_activity.stall_operand),
+            registers.increment_stall_drain.eq(array.o_activity.stall_drain),
+            registers.increment_stall_softmax.eq(array.o_activity.stall_softmax),
             registers.increment_stall_vector.eq(vector.busy_cycle & ~array.busy),
             registers.increment_vector_busy.eq(vector.busy_cycle),
         ]
@@ -314,8 +305,8 @@ class Accelerator(wiring.Component):
         happens = {
             "sequencer_busy": registers.busy,
             "fetch_busy": fetch.busy,
-            "drain_busy": array.drain_cycle,
-            "score_drain": array.score_cycle,
+            "drain_busy": array.o_activity.drain_cycle,
+            "score_drain": array.o_activity.score_cycle,
             "writer_busy": writer.o_write.valid & writer.o_write.ready,
             "loader_busy": loader.busy,
             "storer_busy": storer.busy,
@@ -324,16 +315,16 @@ class Accelerator(wiring.Component):
             "sequencer": sequencer.turn_command,
             "fetch": fetch.busy_command,
             "loader": loader.busy_command,
-            "array": array.busy_command,
-            "drain": array.drain_command,
+            "array": array.o_activity.busy_command,
+            "drain": array.o_activity.drain_command,
             "writer": writer.o_write_command,
             "vector": vector.busy_command,
             "storer": storer.busy_command,
         }
         for index, (port, decoder) in enumerate(zip(ports, decoders, strict=True)):
             happens |= {
-                f"decoder{index}_tile": decoder.o_tile.valid,
-                f"decoder{index}_parameter": decoder.o_parameter.valid,
+                f"decoder{index}_tile": decoder.o_tile.write.valid,
+                f"decoder{index}_parameter": decoder.o_parameter.write.valid,
                 f"port{index}_read": port.o_read_beat.valid,
                 f"port{index}_write": port.o_write_beat.valid,
             }

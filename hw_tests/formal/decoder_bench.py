@@ -204,11 +204,11 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     bench.check("error_once", ~(error & pulses))
     bench.check("silent", ~bench.past(wrong) | error | pulses)
     bench.check("late_error", decoder.busy | ~(wrong | error))
-    writes = decoder.o_tile.valid | decoder.o_parameter.valid | decoder.o_tile_done
+    writes = decoder.o_tile.write.valid | decoder.o_parameter.write.valid | decoder.o_tile.done
     bench.check("late_write", ~writes | decoder.busy | bench.past(decoder.busy))
     bench.check("error_busy", ~failed | decoder.busy)
     bench.check("stops", ~failed | (issue[0] == 0) & (read_take == 0))
     _blame(bench, probe, decoder, job)
-    bench.cover("cache", decoder.o_tile_done & bench.past(plain))
+    bench.cover("cache", decoder.o_tile.done & bench.past(plain))
     bench.cover("released", release)
     return bench

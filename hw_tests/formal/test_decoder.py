@@ -158,7 +158,7 @@ def test_writer(tmp_path: Path, config: AcceleratorConfig) -> None:
 @pytest.mark.parametrize(
     ("config", "old", "new", "checks"),
     [
-        (SHORT, "more = part.wide & ~second", "more = part.wide & ~second & (self.o_tile.valid | ~part.wide)", ("lost", "data")),
+        (SHORT, "more = part.wide & ~second", "more = part.wide & ~second & (self.o_tile.write.valid | ~part.wide)", ("lost", "data")),
         (SHORT, "part.ready.eq(allowed & ~empty & ~more)", "part.ready.eq(allowed & ~empty)", ("lost",)),
         (SHORT, "Mux(second, part.data[_BEAT_BITS:], part.data[:_BEAT_BITS])", "part.data[:_BEAT_BITS]", ("data",)),
         (SHORT, "(active | (credits != 0))", "(active | self.i_part.valid)", ("credit",)),

@@ -21,9 +21,9 @@ from rtl_gen.array.tile_buffer import tile_read_layout
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
+from rtl_gen.interfaces.array_activity import ArrayActivitySignature
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
 from rtl_gen.interfaces.lane import (
-    Target,
     drain_layout,
     fetch_layout,
     finish_layout,
@@ -60,7 +60,6 @@ class ArrayControl(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        ports = range(config.ports)
         parameter_read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
         word = result_word_layout(config)
         super().__init__(
@@ -68,9 +67,9 @@ class ArrayControl(wiring.Component):
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
                 "busy": Out(1),
-                **{f"i_tile_done_{port}": In(1) for port in ports},
+                "i_tile_done": In(config.ports),
                 "o_tile_free": Out(1),
-                **{f"i_parameter_done_{port}": In(1) for port in ports},
+                "i_parameter_done": In(config.ports),
                 "o_parameter_free": Out(1),
                 "o_tile": Out(tile_read_layout(config)),
                 "o_parameter_read": Out(parameter_read),
@@ -86,15 +85,7 @@ class ArrayControl(wiring.Component):
                 "i_result": In(result_layout(config)),
                 "o_result": Out(data.StructLayout({"valid": 1, "payload": word})),
                 "i_result_retired": In(1),
-                "busy_cycle": Out(1),
-                "stall_tile": Out(1),
-                "stall_operand": Out(1),
-                "stall_drain": Out(1),
-                "stall_softmax": Out(1),
-                "busy_command": Out(INDEX_BITS),
-                "drain_cycle": Out(1),
-                "score_cycle": Out(1),
-                "drain_command": Out(INDEX_BITS),
+                "o_activity": Out(ArrayActivitySignature()),
             }
         )
 
@@ -125,13 +116,6 @@ class ArrayControl(wiring.Component):
             (pass_skid.o, drain.i_pass),
         ):
             wiring.connect(m, source, sink)
-        for port in range(config.ports):
-            for unit, name in ((issue, "i_tile_done"), (passes, "i_parameter_done")):
-                m.d.comb += getattr(unit, f"{name}_{port}").eq(getattr(self, f"{name}_{port}"))
-        for target in Target.__members__.values():
-            m.d.comb += getattr(issue, f"i_drained_{target.value}").eq(
-                getattr(drain, f"o_drained_{target.value}")
-            )
 
         # A tile read in cycle x is at the lanes in x + START_TO_ISSUE - 1; a phase known to be done
         # in cycle y is drained from y + the latencies of passes, skid and drain on.
@@ -142,6 +126,9 @@ class ArrayControl(wiring.Component):
         score_delay = Drain.ACTIVE_TO_DRAIN + latency.score - 2
         m.d.comb += [
             generator.step.eq(self.step),
+            issue.i_tile_done.eq(self.i_tile_done),
+            issue.i_drained.eq(drain.o_drained),
+            passes.i_parameter_done.eq(self.i_parameter_done),
             loader.i_read.eq(self.i_read),
             loader.i_score_done.eq(
                 delayed(m, drain.o_score_done, score_delay, "score_done", reset_less=False)
@@ -171,9 +158,7 @@ class ArrayControl(wiring.Component):
     def _account(self, m: Module, generator, loader, issue, drain) -> None:
         """busy, and one counter pulse for each busy cycle."""
         job_queued = generator.o_job.valid & generator.o_job.ready
-        job_ended = 0
-        for target in Target.__members__.values():
-            job_ended = job_ended | getattr(drain, f"o_drained_{target.value}")
+        job_ended = drain.o_drained.any()
         jobs = Signal(4)  # from the queue's input to the last drain cycle
         with m.If(job_queued & ~job_ended):
             m.d.sync += jobs.eq(jobs + 1)
@@ -205,17 +190,18 @@ class ArrayControl(wiring.Component):
             m.d.comb += command.eq(loader.pending_command)
         with m.Else():
             m.d.comb += command.eq(generator.o_step.payload.command)
+        activity = self.o_activity
         m.d.comb += [
-            self.drain_cycle.eq(drain.active),
-            self.score_cycle.eq(drain.active_scores),
-            self.drain_command.eq(drain.active_command),
+            activity.drain_cycle.eq(drain.active),
+            activity.score_cycle.eq(drain.active_scores),
+            activity.drain_command.eq(drain.active_command),
         ]
         idle = self.busy & ~issue.active
         m.d.sync += [
-            self.busy_cycle.eq(issue.active),
-            self.busy_command.eq(command),
-            self.stall_tile.eq(idle & tile),
-            self.stall_drain.eq(idle & drained),
-            self.stall_softmax.eq(idle & softmax),
-            self.stall_operand.eq(idle & operand),
+            activity.busy_cycle.eq(issue.active),
+            activity.busy_command.eq(command),
+            activity.stall_tile.eq(idle & tile),
+            activity.stall_drain.eq(idle & drained),
+            activity.stall_softmax.eq(idle & softmax),
+            activity.stall_operand.eq(idle & operand),
         ]

@@ -42,8 +42,8 @@ class Drain(wiring.Component):
         results.
     i_result_retired : pulse, returns one of writer_depth(config) credits. idle : all credits are
         back.
-    o_drained_{t} : pulse, a job of target t has ended. o_score_done : pulse, last cycle of a score
-        pass.
+    o_drained: Out, a bit for each Target, pulse: a job of the target has ended.
+    o_score_done: Out, pulse: last cycle of a score pass.
     active, active_scores : accumulators are read in this cycle; of scores. active_command : index
         of their command.
 
@@ -70,7 +70,7 @@ class Drain(wiring.Component):
                 "o_context": Out(context),
                 "i_result_retired": In(1),
                 "idle": Out(1),
-                **{f"o_drained_{target.value}": Out(1) for target in Target.__members__.values()},
+                "o_drained": Out(len(Target)),
                 "o_score_done": Out(1),
                 "active": Out(1),
                 "active_scores": Out(1),
@@ -147,10 +147,10 @@ class Drain(wiring.Component):
             self.o_parameter_read.slot.eq(current.slot),
             self.o_parameter_read.position.eq(position),
         ]
-        for target in Target.__members__.values():
-            m.d.comb += getattr(self, f"o_drained_{target.value}").eq(
-                last & current.last & (current.target == target)
-            )
+        m.d.comb += [
+            drained.eq(last & current.last & (current.target == target))
+            for target, drained in zip(Target, self.o_drained, strict=True)
+        ]
 
         half = config.width // 2
         remaining = Signal(signed(23))

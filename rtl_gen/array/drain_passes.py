@@ -24,10 +24,11 @@ class DrainPasses(wiring.Component):
 
     Members
     -------
-    i_job : In stream of drain_job_layout.
-    i_phase_done : pulse, the accumulators of one more phase may be read.
-    i_parameter_done_{p} : pulse, port p has filled its part of the next parameter slot.
-    o_pass : Out stream of drain_pass_layout.
+    i_job: In stream of drain_job_layout.
+    i_phase_done: In, pulse: the accumulators of one more phase may be read.
+    i_parameter_done: In, a bit for each port, pulse: the port has filled its part of the next
+        parameter slot.
+    o_pass: Out stream of drain_pass_layout.
 
     Throughput: a pass in 2 cycles, 2 more for a job.
     Latency: LATENCY cycles at least from i_phase_done to o_pass.
@@ -41,7 +42,7 @@ class DrainPasses(wiring.Component):
             {
                 "i_job": In(stream.Signature(drain_job_layout(config))),
                 "i_phase_done": In(1),
-                **{f"i_parameter_done_{port}": In(1) for port in range(config.ports)},
+                "i_parameter_done": In(config.ports),
                 "o_pass": Out(stream.Signature(drain_pass_layout(config))),
             }
         )
@@ -66,8 +67,8 @@ class DrainPasses(wiring.Component):
 
         phases = _count(m, self.i_phase_done, start, "phases")
         filled = [
-            _count(m, getattr(self, f"i_parameter_done_{port}"), parameters_used, f"filled_{port}")
-            for port in range(config.ports)
+            _count(m, done, parameters_used, f"filled_{port}")
+            for port, done in enumerate(self.i_parameter_done)
         ]
         parameters_ready = Cat(*(count != 0 for count in filled)).all()
 

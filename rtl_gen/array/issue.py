@@ -30,12 +30,12 @@ class Issue(wiring.Component):
     Members
     -------
     i_step : In stream of array_step_layout, operand in (or on its way to) the shadow registers.
-    i_tile_done_{p} : pulse, port p has filled its part of the next tile. o_tile_free : pulse, a
-        slot is free again.
+    i_tile_done: In, a bit for each port, pulse: the port has filled its part of the next tile.
+    o_tile_free: Out, pulse: a slot is free again.
     o_tile : Out(tile_read_layout). o_issue : Out(issue_layout) without `rows`, in step with the
         rows that come of it.
-    o_phase_done : pulse with the last tile read of a phase. i_drained_{t} : pulse, a drain job of
-        target t has ended.
+    o_phase_done: Out, pulse with the last tile read of a phase.
+    i_drained: In, a bit for each Target, pulse: a drain job of the target has ended.
     active, waiting_tile, waiting_drain : one tile read in this cycle; what a step offered at i_step
         waits for.
     active_command : while `active`, index of the step's command.
@@ -50,12 +50,12 @@ class Issue(wiring.Component):
         super().__init__(
             {
                 "i_step": In(stream.Signature(array_step_layout(config))),
-                **{f"i_tile_done_{port}": In(1) for port in range(config.ports)},
+                "i_tile_done": In(config.ports),
                 "o_tile_free": Out(1),
                 "o_tile": Out(tile_read_layout(config)),
                 "o_issue": Out(issue_layout(config)),
                 "o_phase_done": Out(1),
-                **{f"i_drained_{target.value}": In(1) for target in Target.__members__.values()},
+                "i_drained": In(len(Target)),
                 "active": Out(1),
                 "active_command": Out(INDEX_BITS),
                 "waiting_tile": Out(1),
@@ -74,9 +74,8 @@ class Issue(wiring.Component):
         tile_taken = Signal()
         m.d.comb += tile_taken.eq(start & offered.tile_last)
         filled = []
-        for port in range(config.ports):
+        for port, done in enumerate(self.i_tile_done):
             tiles = Signal(3, name=f"tiles_{port}")
-            done = getattr(self, f"i_tile_done_{port}")
             with m.If(done & ~tile_taken):
                 m.d.sync += tiles.eq(tiles + 1)
             with m.Elif(tile_taken & ~done):
@@ -99,10 +98,9 @@ class Issue(wiring.Component):
         ]
 
         undrained = []
-        for target in Target.__members__.values():
+        for target, shrinks in zip(Target, self.i_drained, strict=True):
             pending = Signal(2, name=f"undrained_{target.name.lower()}")
             grows = self.o_phase_done & (step.target == target)
-            shrinks = getattr(self, f"i_drained_{target.value}")
             with m.If(grows & ~shrinks):
                 m.d.sync += pending.eq(pending + 1)
             with m.Elif(shrinks & ~grows):

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import and_, or_
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
@@ -22,7 +22,13 @@ from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.step_issue import StepIssue
 from rtl_gen.decoder.tile_writer import TileWriter
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.tile import FILL_JOB, PART, parameter_write_layout, tile_write_layout
+from rtl_gen.interfaces.tile import (
+    FILL_JOB,
+    PART,
+    FillSignature,
+    parameter_write_layout,
+    tile_write_layout,
+)
 
 __all__ = ["Decoder"]
 
@@ -45,12 +51,10 @@ class Decoder(wiring.Component):
 
     Parameter: config. Members
     -------
-    i_fill: In stream of FILL_JOB. i_beat: In stream of 128 bits, the beats of the jobs in order.
-    o_tile: Out {valid, payload: tile_write_layout}. o_tile_done: Out pulse, this port's part of a
-        tile is complete (with its last write). i_tile_free: In pulse, adds a credit to the two
-        there are at first; a tile takes one with its first write, a cache tile without rows with
-        its done.
-    o_parameter, o_parameter_done, i_parameter_free: the same for slice headers, beat by beat.
+    i_fill: In stream of FILL_JOB.
+    i_beat: In stream of 128 bits, the beats of the jobs in order.
+    o_tile: Out(FillSignature(tile_write_layout)), see TileWriter.
+    o_parameter: Out(FillSignature(parameter_write_layout)), slice headers, see StreamReader.
     o_tile_command, o_parameter_command: Out(INDEX_BITS), with a write, index of its command.
     error: Out pulse, registers.ErrorCode.STREAM: a bad preamble (see PreambleCheck), an index not
         below `entries`, 8 codewords of a sub-stream that do not end within 32 bits, a stream that
@@ -78,18 +82,10 @@ class Decoder(wiring.Component):
             {
                 "i_fill": In(stream.Signature(FILL_JOB)),
                 "i_beat": In(stream.Signature(8 * BEAT_BYTES)),
-                "o_tile": Out(
-                    data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
-                ),
-                "o_tile_done": Out(1),
-                "i_tile_free": In(1),
-                "o_parameter": Out(
-                    data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
-                ),
-                "o_parameter_done": Out(1),
+                "o_tile": Out(FillSignature(tile_write_layout(config))),
+                "o_parameter": Out(FillSignature(parameter_write_layout(config))),
                 "o_tile_command": Out(INDEX_BITS),
                 "o_parameter_command": Out(INDEX_BITS),
-                "i_parameter_free": In(1),
                 "error": Out(1),
                 "error_command": Out(INDEX_BITS),
                 "busy": Out(1),
@@ -111,6 +107,8 @@ class Decoder(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_beat), front.i_beat)
         wiring.connect(m, front.o_beat, window.i_beat)
         wiring.connect(m, parts.o, writer.i_part)
+        wiring.connect(m, writer.o_tile, wiring.flipped(self.o_tile))
+        wiring.connect(m, reader.o_parameter, wiring.flipped(self.o_parameter))
         levels = self._jobs(m, front, reader, writer)
         failed = Signal()
         wrong = Signal()
@@ -166,19 +164,13 @@ class Decoder(wiring.Component):
         ]
         reserved = self._parts(m, reader, steps, dictionary, rice, parts)
         m.d.comb += [
-            self.o_tile.eq(writer.o_tile),
-            self.o_tile_done.eq(writer.o_tile_done),
             self.o_tile_command.eq(writer.o_tile_command),
             self.o_parameter_command.eq(reader.command),
-            writer.i_tile_free.eq(self.i_tile_free),
-            self.o_parameter.eq(reader.o_parameter),
-            self.o_parameter_done.eq(reader.o_parameter_done),
-            reader.i_parameter_free.eq(self.i_parameter_free),
             self.busy.eq(
                 failed
                 | reader.busy
                 | (reserved != 0)
-                | self.o_tile_done
+                | self.o_tile.done
                 | _any(level != 0 for level in levels)
             ),
         ]

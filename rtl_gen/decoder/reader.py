@@ -15,8 +15,13 @@ from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.dictionary import INDEX_BITS, ROW_ENTRIES
 from rtl_gen.decoder.mode_words import steps_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
-from rtl_gen.decoder.tile_writer import SLOTS
-from rtl_gen.interfaces.tile import FILL_JOB, PRIME, parameter_write_layout
+from rtl_gen.interfaces.tile import (
+    FILL_JOB,
+    PRIME,
+    SLOTS,
+    FillSignature,
+    parameter_write_layout,
+)
 
 __all__ = ["StreamReader"]
 
@@ -45,8 +50,8 @@ class StreamReader(wiring.Component):
         16 bits, a chunk-1 entry in the low byte; prime: Out PRIME. chunk2, rice, fixed, widths,
         entries: Out, of the preamble, stable until the next.
     start: Out pulse, steps: Out, steps_done: In pulse: see StepIssue.
-    o_parameter: Out {valid, payload: parameter_write_layout}; o_parameter_done: Out pulse with a
-        header's last beat; i_parameter_free: In pulse; SLOTS headers may be written at first.
+    o_parameter: Out(FillSignature(parameter_write_layout)), a slot for each slice header, beat by
+        beat; `done` comes with the last one.
     error: Out, while there is a wrong preamble (see PreambleCheck), a beat less than the job needs,
         or bytes behind its end.
     command: Out, from the cycle after a stream's first beat, or an error instead of it, until that
@@ -55,7 +60,7 @@ class StreamReader(wiring.Component):
 
     Throughput: a plain beat per cycle; a table beat of chunk 2 takes 2 cycles, of chunk 1 4 cycles;
     K/V jobs follow each other without a gap, 3 cycles are lost behind a preamble. Back-pressure
-    through `room` and i_parameter_free.
+    through `room` and o_parameter.free.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -63,7 +68,6 @@ class StreamReader(wiring.Component):
         rows = config.dictionary_entries // ROW_ENTRIES
         plain = data.StructLayout({"valid": 1, "data": _BITS})
         table = data.StructLayout({"valid": 1, "row": range(rows), "data": 16 * ROW_ENTRIES})
-        parameter = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
         super().__init__(
             {
                 "i_job": In(stream.Signature(FILL_JOB)),
@@ -87,9 +91,7 @@ class StreamReader(wiring.Component):
                 "start": Out(1),
                 "steps": Out(steps_bits(config)),
                 "steps_done": In(1),
-                "o_parameter": Out(parameter),
-                "o_parameter_done": Out(1),
-                "i_parameter_free": In(1),
+                "o_parameter": Out(FillSignature(parameter_write_layout(config))),
                 "error": Out(1),
                 "command": Out(FILL_JOB["command"].shape),
                 "busy": Out(1),
@@ -247,16 +249,17 @@ class StreamReader(wiring.Component):
 
     def _header(self, m: Module, skip: Signal, raw: Signal) -> None:
         """Header beats to the parameter buffer, behind what is left of the beat before."""
-        config, payload = self.config, self.o_parameter.payload
+        config, header = self.config, self.o_parameter
+        payload = header.write.payload
         credits = Signal(range(SLOTS + 1), init=SLOTS)
         slot = Signal()
         started = Signal()
         take = Signal()
         beat = Signal(range(max(2, config.header_beats)))
         m.d.sync += [
-            credits.eq(credits + self.i_parameter_free - (take & ~started)),
-            self.o_parameter.valid.eq(take),
-            self.o_parameter_done.eq(0),
+            credits.eq(credits + header.free - (take & ~started)),
+            header.write.valid.eq(take),
+            header.done.eq(0),
             payload.slot.eq(slot),
             payload.beat.eq(beat),
             payload.data.eq(self.head),
@@ -271,7 +274,7 @@ class StreamReader(wiring.Component):
                 m.d.sync += [started.eq(1), beat.eq(beat + 1)]
                 with m.If(beat == config.header_beats - 1):
                     m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot)]
-                    m.d.sync += self.o_parameter_done.eq(1)
+                    m.d.sync += header.done.eq(1)
                     m.d.comb += self.start.eq(~raw)
                     m.next = "STEPS"
                     with m.If(raw):

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from amaranth.lib import data
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import LITERAL, STEP_WEIGHTS, SUBSTREAMS, WORD_BYTES
@@ -14,10 +16,12 @@ __all__ = [
     "PART",
     "PRIME",
     "REFILLS",
+    "SLOTS",
     "STEP",
     "STEP_BYTES",
     "UNPACKED",
     "WIDTHS",
+    "FillSignature",
     "parameter_write_layout",
     "tile_write_layout",
 ]
@@ -30,6 +34,41 @@ STEP_BYTES = WORD_BYTES * (REFILLS + 1 + LITERAL)
 """Longest step: rice with all refill words, a mode word and literals. A dictionary step has at most
 36 bytes.
 """
+
+SLOTS = 2
+"""Slots of the tile buffer and of the parameter buffer: who fills them starts with this many
+credits.
+"""
+
+
+class FillSignature(wiring.Signature):
+    """How one port fills a double buffer of SLOTS slots, seen from its decoder.
+
+    Parameters
+    ----------
+    payload: shape of a write, for example `tile_write_layout(config)`.
+
+    Members
+    -------
+    write: Out stream of `payload`, always ready.
+    done: Out, pulse: this port's part of the slot is complete. It comes with the last write, or
+        later. Slots take turns, from slot 0 on.
+    free: In, pulse: the slot that was filled first may be filled again.
+    """
+
+    def __init__(self, payload: ShapeLike) -> None:
+        self.payload = payload
+        super().__init__(
+            {
+                "write": Out(stream.Signature(payload, always_ready=True)),
+                "done": Out(1),
+                "free": In(1),
+            }
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FillSignature) and other.payload == self.payload
+
 
 FILL_JOB = data.StructLayout(
     {

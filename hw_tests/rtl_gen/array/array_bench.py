@@ -155,16 +155,15 @@ class _Bench:
 
             if ctx.get(dut.o_read.valid) and ready:
                 answers.append(ctx.get(dut.o_read.payload))
-            if ctx.get(dut.o_tile_free):
-                tile_credits = [credit + 1 for credit in tile_credits]
-            if ctx.get(dut.o_parameter_free):
-                parameter_credits = [credit + 1 for credit in parameter_credits]
+            for port in ports:
+                tile_credits[port] += ctx.get(dut.i_tile[port].free)
+                parameter_credits[port] += ctx.get(dut.i_parameter[port].free)
             if ctx.get(dut.o_result.valid):
                 self._write(ctx)
                 unretired += 1
                 assert unretired <= writer_depth(config)
-            scenario.busy.append(ctx.get(dut.busy_cycle))
-            causes = [ctx.get(getattr(dut, f"stall_{name}")) for name in _CAUSES]
+            scenario.busy.append(ctx.get(dut.o_activity.busy_cycle))
+            causes = [ctx.get(getattr(dut.o_activity, f"stall_{name}")) for name in _CAUSES]
             assert sum(causes) + scenario.busy[-1] <= 1
             taken = pending and ctx.get(dut.i_command.ready)
             await ctx.tick()
@@ -186,12 +185,12 @@ class _Bench:
                 credits[port] -= 1
                 item = items[port] = next(decoders[port])
         acts = bool(item) and not item[0].startswith("need") and self._chance(0.5)
-        for kind in ("tile", "parameter"):
+        for kind, fill in (("tile", dut.i_tile[port]), ("parameter", dut.i_parameter[port])):
             mine = acts and item[0] == kind
-            ctx.set(getattr(dut, f"i_{kind}_{port}").valid, mine)
-            ctx.set(getattr(dut, f"i_{kind}_done_{port}"), mine and item[2])
+            ctx.set(fill.write.valid, mine)
+            ctx.set(fill.done, mine and item[2])
             if mine:
-                ctx.set(getattr(dut, f"i_{kind}_{port}").payload, item[1])
+                ctx.set(fill.write.payload, item[1])
         if acts:
             items[port] = next(decoders[port], None)
 

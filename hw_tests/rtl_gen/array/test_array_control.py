@@ -139,12 +139,12 @@ class _Bench:
             ctx.set(dut.i_command.valid, bool(pending))
             if pending:
                 ctx.set(dut.i_command.payload, pending[0])
-            for kind in ("tile", "parameter"):
+            for kind, fills in (("tile", dut.i_tile_done), ("parameter", dut.i_parameter_done)):
                 for port in ports:
                     done = bool(left[kind][port] and credits[kind][port]) and self._chance(0.04)
                     left[kind][port] -= done
                     credits[kind][port] -= done
-                    ctx.set(getattr(dut, f"i_{kind}_done_{port}"), done)
+                    ctx.set(fills[port], done)
             answer = bool(answers) and answers[0] <= now and self._chance(0.3)
             if answer:
                 answers.popleft()
@@ -171,7 +171,7 @@ class _Bench:
                 unretired += 1
             # Words inside the lanes have their credit already.
             assert unretired + len(results) <= writer_depth(config)
-            self.busy.append(ctx.get(dut.busy_cycle))
+            self.busy.append(ctx.get(dut.o_activity.busy_cycle))
             taken = pending and ctx.get(dut.i_command.ready)
             await ctx.tick()
             if taken:

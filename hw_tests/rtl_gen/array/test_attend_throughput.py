@@ -102,7 +102,7 @@ class _Bench:
             if not filling and tiles and slots:
                 slots, filling = slots - 1, tiles.popleft()
             for port in range(_CONFIG.ports):
-                ctx.set(getattr(dut, f"i_tile_done_{port}"), done)
+                ctx.set(dut.i_tile_done[port], done)
             ctx.set(dut.i_read.valid, bool(answers) and answers[0] <= now)
             if answers and answers[0] <= now:
                 answers.popleft()
@@ -120,7 +120,7 @@ class _Bench:
                 for lane in range(ctx.get(drain.lanes_high)):
                     results[now + LaneLatency.of(_CONFIG).result + lane] = lane
             unretired += ctx.get(dut.o_result.valid)
-            self.busy.append(ctx.get(dut.busy_cycle))
+            self.busy.append(ctx.get(dut.o_activity.busy_cycle))
             taken = pending > 0 and ctx.get(dut.i_command.ready)
             await ctx.tick()
             pending -= taken

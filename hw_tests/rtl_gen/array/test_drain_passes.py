@@ -101,7 +101,7 @@ def test_passes(config: AcceleratorConfig, stalls: bool) -> None:
             ctx.set(dut.i_job.payload, job)
             ctx.set(dut.i_phase_done, 1)
             for port in range(config.ports):
-                ctx.set(getattr(dut, f"i_parameter_done_{port}"), uses)
+                ctx.set(dut.i_parameter_done[port], uses)
             waited, found = 0, []
             first = None
             while len(found) < len(passes):
@@ -116,7 +116,7 @@ def test_passes(config: AcceleratorConfig, stalls: bool) -> None:
                 await ctx.tick()
                 ctx.set(dut.i_phase_done, 0)
                 for port in range(config.ports):
-                    ctx.set(getattr(dut, f"i_parameter_done_{port}"), 0)
+                    ctx.set(dut.i_parameter_done[port], 0)
                 if taken:
                     ctx.set(dut.i_job.valid, 0)
                 waited += 1
@@ -142,12 +142,12 @@ def test_a_matmul_job_waits_for_its_parameters() -> None:
     async def bench(ctx) -> None:
         ctx.set(dut.i_job.valid, 1)
         ctx.set(dut.i_job.payload, job)
-        for name in ("i_phase_done", "i_parameter_done_0", "i_parameter_done_1"):
+        for pulse in (dut.i_phase_done, *dut.i_parameter_done):
             await ctx.tick().repeat(3)
-            assert not ctx.get(dut.i_job.ready), f"before {name}"
-            ctx.set(getattr(dut, name), 1)
+            assert not ctx.get(dut.i_job.ready), f"before {pulse}"
+            ctx.set(pulse, 1)
             await ctx.tick()
-            ctx.set(getattr(dut, name), 0)
+            ctx.set(pulse, 0)
         assert ctx.get(dut.i_job.ready)
 
     run(dut, bench)

@@ -28,8 +28,8 @@ def test_steps_wait_for_tile_and_drain_and_keep_their_distance() -> None:
         queue = list(steps)
         for now in range(100):
             for port in range(2):
-                ctx.set(getattr(dut, f"i_tile_done_{port}"), port in tile_done.get(now, ()))
-            ctx.set(dut.i_drained_0, now == drained)
+                ctx.set(dut.i_tile_done[port], port in tile_done.get(now, ()))
+            ctx.set(dut.i_drained[0], now == drained)
             ctx.set(dut.i_step.valid, bool(queue))
             if queue:
                 ctx.set(dut.i_step.payload, queue[0])
@@ -63,11 +63,11 @@ def test_a_short_step_is_as_long_as_the_revisit_distance() -> None:
     starts = []
 
     async def bench(ctx) -> None:
-        ctx.set(dut.i_tile_done_0, 1)
-        ctx.set(dut.i_tile_done_1, 1)
+        ctx.set(dut.i_tile_done[0], 1)
+        ctx.set(dut.i_tile_done[1], 1)
         await ctx.tick()
-        ctx.set(dut.i_tile_done_0, 0)
-        ctx.set(dut.i_tile_done_1, 0)
+        ctx.set(dut.i_tile_done[0], 0)
+        ctx.set(dut.i_tile_done[1], 0)
         ctx.set(dut.i_step.valid, 1)
         ctx.set(dut.i_step.payload, {"cycles": 1})
         for now in range(20):
@@ -88,14 +88,14 @@ def test_phases_of_one_target_wait_for_each_other_from_the_first_cycle() -> None
 
     async def bench(ctx) -> None:
         for port in range(2):
-            ctx.set(getattr(dut, f"i_tile_done_{port}"), 1)
+            ctx.set(dut.i_tile_done[port], 1)
         await ctx.tick().repeat(2)
         for port in range(2):
-            ctx.set(getattr(dut, f"i_tile_done_{port}"), 0)
+            ctx.set(dut.i_tile_done[port], 0)
         ctx.set(dut.i_step.valid, 1)
         ctx.set(dut.i_step.payload, phase)
         for now in range(60):
-            ctx.set(dut.i_drained_2, now == 50)
+            ctx.set(dut.i_drained[2], now == 50)
             if ctx.get(dut.i_step.ready):
                 starts.append(now)
             await ctx.tick()

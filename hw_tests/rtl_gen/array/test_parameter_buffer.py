@@ -48,12 +48,12 @@ def test_channels(config: AcceleratorConfig) -> None:
                     for i, (bias, multiplier, shift) in enumerate(model[slot][first : first + 2]):
                         channel = (bias & 0xFFFFFFFF) | multiplier << 32 | shift << 48
                         packed |= channel << 64 * i
-                    bundle = getattr(dut, f"i_write_{port}")
+                    bundle = dut.i_write[port]
                     ctx.set(bundle.valid, 1)
                     ctx.set(bundle.payload, {"slot": slot, "beat": beat, "data": packed})
                 await ctx.tick()
         for port in range(config.ports):
-            ctx.set(getattr(dut, f"i_write_{port}").valid, 0)
+            ctx.set(dut.i_write[port].valid, 0)
         for cycle in range(len(order) + ParameterBuffer.LATENCY):
             if cycle >= ParameterBuffer.LATENCY:
                 seen.append(

@@ -65,7 +65,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
         rounds = max(len(queue) for queue in writes)
         for index in range(rounds):
             for port, queue in enumerate(writes):
-                bundle = getattr(dut, f"i_write_{port}")
+                bundle = dut.i_write[port]
                 valid = index < len(queue)
                 ctx.set(bundle.valid, valid)
                 if not valid:
@@ -88,7 +88,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
                 )
             await ctx.tick()
         for port in range(config.ports):
-            ctx.set(getattr(dut, f"i_write_{port}").valid, 0)
+            ctx.set(dut.i_write[port].valid, 0)
         reads = [
             (slot, mode, index)
             for slot in range(2)

@@ -297,8 +297,11 @@ def run(
     layout = tile_write_layout(config), parameter_write_layout(config)
     outputs = (
         *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
-        *(dut.o_tile.valid, Value.cast(dut.o_tile.payload), dut.o_tile_done),
-        *(dut.o_parameter.valid, Value.cast(dut.o_parameter.payload), dut.o_parameter_done),
+        *(
+            value
+            for fill in (dut.o_tile, dut.o_parameter)
+            for value in (fill.write.valid, Value.cast(fill.write.payload), fill.done)
+        ),
     )
     outcomes = []
 
@@ -312,7 +315,7 @@ def run(
         beats = _Offer(dut.i_beat, load.beats, randoms[1], load.producer)
         recorder = _Recorder(config)
         outcome, first, quiet = recorder.outcome, 0, 0
-        frees = (recorder.tile, dut.i_tile_free), (recorder.header, dut.i_parameter_free)
+        frees = (recorder.tile, dut.o_tile.free), (recorder.header, dut.o_parameter.free)
         for cycle in range(limit):
             jobs.offer(ctx)
             beats.offer(ctx)

@@ -281,9 +281,9 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
     seen: list[int] = []
 
     async def returns(ctx):
-        async for *_, tile, header in ctx.tick().sample(dut.o_tile_done, dut.o_parameter_done):
-            ctx.set(dut.i_tile_free, tile)
-            ctx.set(dut.i_parameter_free, header)
+        async for *_, tile, header in ctx.tick().sample(dut.o_tile.done, dut.o_parameter.done):
+            ctx.set(dut.o_tile.free, tile)
+            ctx.set(dut.o_parameter.free, header)
 
     async def bench(ctx):
         for job in load.jobs:
@@ -299,7 +299,7 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
             ctx.set(dut.i_beat.valid, 0)
             if index in triggers:
                 cycles = 1
-                while not ctx.get(dut.o_tile.valid):
+                while not ctx.get(dut.o_tile.write.valid):
                     await ctx.tick()
                     cycles += 1
                 seen.append(cycles)

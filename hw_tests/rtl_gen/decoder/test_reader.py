@@ -19,7 +19,7 @@ from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS, STEP_WEIGHTS, Codec
 from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.dictionary import ROW_ENTRIES
 from rtl_gen.decoder.reader import StreamReader
-from rtl_gen.decoder.tile_writer import SLOTS
+from rtl_gen.interfaces.tile import SLOTS
 
 CONFIGS = {"quad": QUAD, "small": CONFIGURATIONS["small"]}
 STALLS = {"free": {}, "producer": {"producer": 0.5}, "consumer": {"consumer": 0.6}}
@@ -166,7 +166,8 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
     outputs = (
         *(dut.take, dut.release, dut.i_job.ready, dut.error, dut.busy, dut.start, dut.steps),
         *(dut.chunk2, dut.rice, dut.fixed, Value.cast(dut.widths), dut.entries),
-        *(dut.part, dut.table, dut.prime, dut.o_parameter, dut.o_parameter_done),
+        *(dut.part, dut.table, dut.prime),
+        *(dut.o_parameter.write.valid, dut.o_parameter.write.payload, dut.o_parameter.done),
     )
 
     async def bench(ctx):
@@ -190,14 +191,14 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
                 (dut.idle, idle),
                 (dut.stop, failed),
                 (dut.steps_done, done),
-                (dut.i_parameter_free, free),
+                (dut.o_parameter.free, free),
             ):
                 ctx.set(port, value)
             if offered:
                 ctx.set(dut.i_job.payload, work.jobs[outcome.jobs])
             take, release, ready, error, busy, *rest = (await ctx.tick().sample(*outputs))[2:]
             start, steps, chunk2, rice, fixed, widths, entries, *rest = rest
-            part, table, prime, header, header_done = rest
+            part, table, prime, header_valid, header, header_done = rest
             assert not failed or not (take or release or ready or start or part["valid"])
             assert busy or not (take or error)
             assert not take or left == 0
@@ -210,14 +211,13 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
             if prime["valid"]:
                 events["prime"].append((prime["substream"], prime["data"].to_bytes(16, "little")))
             credits += free
-            if header["valid"]:
-                payload = header["payload"]
+            if header_valid:
                 if not started:
                     credits -= 1
                     assert credits >= 0
                 started = not header_done
-                data = payload["data"].to_bytes(16, "little")
-                events["header"].append((payload["slot"], payload["beat"], data))
+                data = header["data"].to_bytes(16, "little")
+                events["header"].append((header["slot"], header["beat"], data))
             if header_done:
                 events["header_done"].append(len(events["header"]))
             if part["valid"]:
