@@ -25,25 +25,27 @@ class Array(wiring.Component):
 
     Parameters
     ----------
-    config : the configuration. black_box : lanes as instances of the separately converted lane
-        module.
+    config: the configuration.
+    black_box: lanes as instances of the separately converted lane module.
 
     Members
     -------
-    i_command : In stream of COMMAND_BITS. The next command is taken as soon as the steps of the one
-        before are laid out, so that its first phase runs while the last one is drained.
-    step : In(step_layout), stable while busy. busy : from the cycle after a command was taken until
-        the writer has retired all its result words.
+    i_command: In stream of COMMAND_BITS. The next command is taken as soon as the tile operations
+        of the one before are laid out, so that its first phase runs while the last one is drained.
+    step: In(step_layout), stable while busy.
+    busy: Out, from the cycle after a command was taken until the writer has retired all its result
+        words.
     i_tile: P In(FillSignature(tile_write_layout)), the parts of a tile by port.
     i_parameter: P In(FillSignature(parameter_write_layout)), likewise the W channels of a slice.
-    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, of
-        any latency.
-    o_result : Out({valid, payload: result_word_layout}); i_result_retired : pulse, returns one of
-        writer_depth(config) credits. Nothing is sent without a credit.
+    o_read: Out stream of 20-bit word addresses.
+    o_read_command: Out, index of the command that reads.
+    i_read: In({valid, data}), answers in order, of any latency.
+    o_result: Out stream of result_word_layout, always ready. Nothing is sent without a credit.
+    i_result_retired: In, pulse: returns one of writer_depth(config) credits.
     o_activity: Out(ArrayActivitySignature).
 
-    Throughput: W*T*R products per cycle, without a gap between steps, tiles, slices and commands
-    while tiles, operand words and result credits keep up.
+    Throughput: W*T*R products per cycle, without a gap between tile operations, tiles, slices and
+        commands while tiles, operand words and result credits keep up.
     """
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
@@ -51,7 +53,6 @@ class Array(wiring.Component):
         self._black_box = black_box
         tile = FillSignature(tile_write_layout(config))
         parameter = FillSignature(parameter_write_layout(config))
-        result = data.StructLayout({"valid": 1, "payload": result_word_layout(config)})
         super().__init__(
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
@@ -62,7 +63,7 @@ class Array(wiring.Component):
                 "o_read": Out(stream.Signature(20)),
                 "o_read_command": Out(INDEX_BITS),
                 "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
-                "o_result": Out(result),
+                "o_result": Out(stream.Signature(result_word_layout(config), always_ready=True)),
                 "i_result_retired": In(1),
                 "o_activity": Out(ArrayActivitySignature()),
             }
@@ -78,7 +79,10 @@ class Array(wiring.Component):
         outside = wiring.flipped(self)
         wiring.connect(m, outside.i_command, control.i_command)
         wiring.connect(m, control.o_read, outside.o_read)
+        wiring.connect(m, control.o_result, outside.o_result)
         wiring.connect(m, control.o_activity, outside.o_activity)
+        wiring.connect(m, control.o_lanes, lanes.i.control)
+        wiring.connect(m, lanes.o_result, control.i_result)
         for fills, buffer in ((self.i_tile, tiles), (self.i_parameter, parameters)):
             for fill, write in zip(fills, buffer.i_write, strict=True):
                 wiring.connect(m, wiring.flipped(fill.write), write)
@@ -91,18 +95,11 @@ class Array(wiring.Component):
             control.i_result_retired.eq(self.i_result_retired),
             self.busy.eq(control.busy),
             self.o_read_command.eq(control.o_read_command),
-            self.o_result.eq(control.o_result),
             *(tile.free.eq(control.o_tile_free) for tile in self.i_tile),
             *(header.free.eq(control.o_parameter_free) for header in self.i_parameter),
             tiles.i_read.eq(control.o_tile),
             parameters.i_read.eq(control.o_parameter_read),
             control.i_parameters.eq(parameters.o_parameters),
-            lanes.i_issue.eq(control.o_issue),
-            lanes.i_issue.rows.eq(tiles.o_rows),
-            lanes.i_word.eq(control.o_word),
-            lanes.i_fetch.eq(control.o_fetch),
-            lanes.i_drain.eq(control.o_drain),
-            lanes.i_finish.eq(control.o_finish),
-            control.i_result.eq(lanes.o_result),
+            lanes.i.rows.eq(tiles.o_rows),
         ]
         return m

@@ -14,23 +14,15 @@ from rtl_gen.array.drain import Drain
 from rtl_gen.array.drain_passes import DrainPasses
 from rtl_gen.array.issue import Issue
 from rtl_gen.array.operand_loader import OperandLoader
-from rtl_gen.array.parameter_buffer import PARAMETER
 from rtl_gen.array.result_address import ResultAddress
-from rtl_gen.array.step_generator import StepGenerator
 from rtl_gen.array.tile_buffer import tile_read_layout
+from rtl_gen.array.tile_op_generator import TileOpGenerator
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.interfaces.array_activity import ArrayActivitySignature
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
-from rtl_gen.interfaces.lane import (
-    drain_layout,
-    fetch_layout,
-    finish_layout,
-    issue_layout,
-    result_layout,
-    word_layout,
-)
+from rtl_gen.interfaces.lane import PARAMETER, LaneControlSignature, result_layout
 from rtl_gen.interfaces.result import result_word_layout
 from rtl_gen.interfaces.schedule import drain_job_layout
 from rtl_gen.lane.latency import LaneLatency
@@ -55,13 +47,23 @@ class ArrayControl(wiring.Component):
     waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so no finish before and no sum
     of earlier scores meets them, and their own finish follows the last issue of the phase.
 
-    Members: those of `Array`, with the buffers' read ports and the lanes' bundles beside them.
+    Members
+    -------
+    i_tile_done, i_parameter_done: In, a bit for each port, pulse: its part of a slot is complete.
+    o_tile_free, o_parameter_free: Out, pulse: a slot is free again.
+    o_tile, o_parameter_read: Out, reads of the buffers.
+    i_parameters: In, what was read of the parameter buffer.
+    o_lanes: Out(LaneControlSignature), in step with the rows that come of o_tile.
+    i_result: In stream of result_layout, always ready: the words of the lanes.
+
+    The others are those of `Array`.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
         parameter_read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
-        word = result_word_layout(config)
+        words = stream.Signature(result_word_layout(config), always_ready=True)
+        results = stream.Signature(result_layout(config), always_ready=True)
         super().__init__(
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
@@ -77,13 +79,9 @@ class ArrayControl(wiring.Component):
                 "o_read": Out(stream.Signature(20)),
                 "o_read_command": Out(INDEX_BITS),
                 "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
-                "o_issue": Out(issue_layout(config)),
-                "o_word": Out(word_layout(config)),
-                "o_fetch": Out(fetch_layout(config)),
-                "o_drain": Out(drain_layout(config)),
-                "o_finish": Out(finish_layout(config)),
-                "i_result": In(result_layout(config)),
-                "o_result": Out(data.StructLayout({"valid": 1, "payload": word})),
+                "o_lanes": Out(LaneControlSignature(config)),
+                "i_result": In(results),
+                "o_result": Out(words),
                 "i_result_retired": In(1),
                 "o_activity": Out(ArrayActivitySignature()),
             }
@@ -93,7 +91,7 @@ class ArrayControl(wiring.Component):
         config = self._config
         m = Module()
         latency = LaneLatency.of(config)
-        m.submodules.generator = generator = StepGenerator(config=config)
+        m.submodules.generator = generator = TileOpGenerator(config=config)
         m.submodules.loader = loader = OperandLoader(
             config=config, start_to_issue=Issue.START_TO_ISSUE
         )
@@ -107,13 +105,21 @@ class ArrayControl(wiring.Component):
         outside = wiring.flipped(self)
         for source, sink in (
             (outside.i_command, generator.i_command),
-            (generator.o_step, loader.i_step),
+            (generator.o_op, loader.i_op),
             (loader.o_read, outside.o_read),
-            (loader.o_step, issue.i_step),
+            (loader.o_op, issue.i_op),
             (generator.o_job, jobs.i),
             (jobs.o, passes.i_job),
             (passes.o_pass, pass_skid.i),
             (pass_skid.o, drain.i_pass),
+            (drain.o_context, result_address.i_context),
+            (outside.i_result, result_address.i_result),
+            (result_address.o_result, outside.o_result),
+            (issue.o_issue, outside.o_lanes.issue),
+            (loader.o_word, outside.o_lanes.word),
+            (loader.o_fetch, outside.o_lanes.fetch),
+            (drain.o_drain, outside.o_lanes.drain),
+            (drain.o_finish, outside.o_lanes.finish),
         ):
             wiring.connect(m, source, sink)
 
@@ -138,19 +144,12 @@ class ArrayControl(wiring.Component):
             ),
             drain.i_parameters.eq(self.i_parameters),
             drain.i_result_retired.eq(self.i_result_retired),
-            result_address.i_context.eq(drain.o_context),
-            result_address.i_result.eq(self.i_result),
-            self.o_result.eq(result_address.o_result),
             self.o_read_command.eq(loader.o_read_command),
             self.o_tile_free.eq(issue.o_tile_free),
             self.o_parameter_free.eq(drain.o_parameter_free),
             self.o_tile.eq(issue.o_tile),
             self.o_parameter_read.eq(drain.o_parameter_read),
-            self.o_issue.eq(issue.o_issue),
-            self.o_word.eq(loader.o_word),
-            self.o_fetch.eq(loader.o_fetch),
-            self.o_drain.eq(drain.o_drain),
-            self.o_finish.eq(drain.o_finish),
+            self.o_lanes.swap.eq(issue.o_swap),
         ]
         self._account(m, generator, loader, issue, drain)
         return m
@@ -175,21 +174,21 @@ class ArrayControl(wiring.Component):
             m.d.comb += drained.eq(1)
         with m.Elif(loader.waiting_probabilities):
             m.d.comb += softmax.eq(1)
-        with m.Elif(issue.i_step.valid | loader.pending | generator.o_step.valid):
+        with m.Elif(issue.i_op.valid | loader.pending | generator.o_op.valid):
             m.d.comb += operand.eq(1)
         with m.Else():  # nothing left to issue, or the next phase has not been laid out
             m.d.comb += drained.eq(1)
-        # The command of the step that is issued, else of the one that comes next, else the last one
-        # taken.
+        # The command of the tile operation that is issued, else of the one that comes next, else
+        # the last one taken.
         command = Signal(INDEX_BITS, name="accounted_command")
         with m.If(issue.active):
             m.d.comb += command.eq(issue.active_command)
-        with m.Elif(issue.i_step.valid):
-            m.d.comb += command.eq(issue.i_step.payload.command)
+        with m.Elif(issue.i_op.valid):
+            m.d.comb += command.eq(issue.i_op.payload.command)
         with m.Elif(loader.pending):
             m.d.comb += command.eq(loader.pending_command)
         with m.Else():
-            m.d.comb += command.eq(generator.o_step.payload.command)
+            m.d.comb += command.eq(generator.o_op.payload.command)
         activity = self.o_activity
         m.d.comb += [
             activity.drain_cycle.eq(drain.active),

@@ -10,12 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import HEADER_BYTES, HEADER_FIELDS
+from rtl_gen.interfaces.lane import PARAMETER
 from rtl_gen.interfaces.tile import parameter_write_layout
 
-__all__ = ["PARAMETER", "ParameterBuffer"]
-
-PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
-"""What the drain needs of a channel; field for field as in `drain_layout`."""
+__all__ = ["ParameterBuffer"]
 
 _HEADER = data.StructLayout(
     {field.name: signed(field.bits) if field.signed else field.bits for field in HEADER_FIELDS}
