@@ -7,9 +7,9 @@ import random
 import zlib
 
 from amaranth.hdl import Const, Module, Signal
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
 
 
@@ -32,9 +32,7 @@ def test_network_is_zlibs() -> None:
                 assert state ^ CRC_ONES == zlib.crc32(data[: start + 16])
             assert state == CRC_RESIDUE
 
-    simulator = Simulator(m)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(m, bench)
 
 
 def test_few_bits_are_low_bits() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Module, Signal
 
-from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.streams import simulate
 from rtl_gen.blocks.delay import delayed
 
 
@@ -24,7 +24,7 @@ def test_delays_by_the_cycles_asked_for(cycles: int) -> None:
             assert ctx.get(output) == (100 + now - cycles if now >= cycles else 0)
             await ctx.tick()
 
-    run(m, bench)
+    simulate(m, bench)
 
 
 def test_no_cycles_is_the_source_itself() -> None:

@@ -7,9 +7,9 @@ import gc
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import STALLS, Sink, Source, Stalls, simulate
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 
@@ -20,53 +20,26 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize(("producer", "consumer"), [(0, 0), (0.5, 0), (0, 0.5), (0.4, 0.4)])
+@pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.parametrize("name", PARTS)
-def test_order(name: str, producer: float, consumer: float) -> None:
+def test_order(name: str, stalls: str) -> None:
+    producer, consumer = STALLS[stalls]
     dut = PARTS[name]()
     words = [random.Random(salted(1)).getrandbits(16) for _ in range(300)]
-    taken, started = [], []
-
-    async def feed(ctx):
-        rng = random.Random(salted(2))
-        for word in words:
-            while rng.random() < producer:
-                await ctx.tick()
-            ctx.set(dut.i.payload, word)
-            ctx.set(dut.i.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(dut.i.ready)
-            ctx.set(dut.i.valid, 0)
+    source = Source(dut.i, words, Stalls(producer, seed=2))
+    sink = Sink(dut.o, Stalls(consumer, seed=3), count=len(words))
 
     async def take(ctx):
-        rng = random.Random(salted(3))
-        held = None
-        cycle = 0
-        while len(taken) < len(words):
-            ctx.set(dut.o.ready, rng.random() >= consumer)
-            _, _, valid, ready, word = await ctx.tick().sample(
-                dut.o.valid, dut.o.ready, dut.o.payload
-            )
-            cycle += 1
-            assert held is None or (valid and word == held)
-            held = word if valid and not ready else None
-            if valid and ready:
-                taken.append(word)
-                started.append(cycle)
+        await sink.run(ctx)
         for _ in range(5):
             await ctx.tick()
             assert not ctx.get(dut.o.valid)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed, background=True)
-    simulator.add_testbench(take)
-    simulator.run()
-    assert taken == words
-    if not producer and not consumer:
-        assert started[0] == 1 + dut.latency
-        assert started[-1] - started[0] == len(words) - 1
+    simulate(dut, take, background=[source.run])
+    assert sink.received == words
+    if stalls == "free":
+        first = source.cycles[0] + dut.latency
+        assert sink.cycles == list(range(first, first + len(words)))
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -6,8 +6,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import MAX_SHIFT, requantise
 from rtl_gen.blocks.requantise import VALUE_BITS, Requantise
 
@@ -51,7 +51,7 @@ def test_matches_the_specification_one_value_per_cycle() -> None:
                 ctx.set(port, value)
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     for case, result in zip(cases, results[dut.LATENCY :], strict=True):
         value, multiplier, shift, wide, relu = case
         expected = requantise(value, multiplier, shift, 16 if wide else 8)

@@ -4,36 +4,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import pipelined
 from meadow.spec.numerics import saturate
 from rtl_gen.blocks.shift_saturate import ShiftSaturate
-
-
-def _stream(
-    dut: Any, inputs: list[dict[str, int]], read: Callable[[Any], Any], latency: int
-) -> list[Any]:
-    """Outputs `latency` cycles after each of `inputs`, which are applied in consecutive cycles."""
-    outputs = []
-
-    async def process(ctx):
-        for cycle in range(len(inputs) + latency):
-            for name, value in inputs[min(cycle, len(inputs) - 1)].items():
-                ctx.set(getattr(dut, name), value)
-            if cycle >= latency:
-                outputs.append(read(ctx))
-            await ctx.tick()
-
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
-    return outputs
 
 
 @pytest.mark.parametrize(("in_bits", "bits"), [(48, 16), (35, 8), (49, 25)])
@@ -51,10 +28,10 @@ def test_shift_saturate(in_bits: int, bits: int) -> None:
         for _ in range(300)
     ]
     dut = ShiftSaturate(in_bits=in_bits, bits=bits)
-    outputs = _stream(
+    outputs = pipelined(
         dut,
         [{"i": value, "shift": shift} for value, shift in cases],
         lambda ctx: ctx.get(dut.o),
-        dut.LATENCY,
+        latency=dut.LATENCY,
     )
     assert outputs == [saturate(value >> shift, bits) for value, shift in cases]

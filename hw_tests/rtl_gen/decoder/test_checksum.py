@@ -6,9 +6,8 @@ from __future__ import annotations
 import random
 import zlib
 
-from amaranth.sim import Simulator
-
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.decoder.checksum import StreamChecksum
 
 
@@ -44,8 +43,5 @@ def test_runs() -> None:
                 ctx.set(getattr(dut, name), value)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     assert seen == expected

@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from meadow.spec.numerics import probability
 from rtl_gen.softmax.exponent import Exponent
@@ -39,10 +39,7 @@ def test_matches_the_specification_one_value_per_cycle(bits: int) -> None:
             ctx.set(dut.i_visible, visible)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     for case, result in zip(cases, results[dut.LATENCY :], strict=True):
         score, maximum, visible = case
         expected = probability(score, maximum, bits) if visible else 0
