@@ -49,10 +49,10 @@ class AttendJob(wiring.Component):
         m.d.comb += [
             scores_only.eq(command.part == AttendPart.SCORES.value),
             job.tokens.eq(part.tokens),
-            destination.mode.eq(ResultMode.WRITE),
+            destination.result.eq(ResultMode.WRITE),
             destination.row.eq(part.row),
             destination.mask.eq(Mux(scores_only, ~Const(0, len(self.mask)), self.mask)),
-            walk.address.eq(part.address),
+            walk.base.eq(part.address),
             walk.stride.eq(Mux(scores_only, command.scores_stride, command.query_stride)),
             walk.heads.eq(command.heads),
             walk.head_stride.eq(command.blocks),

@@ -72,7 +72,7 @@ class AttendTileOp(wiring.Component):
             work.bank.eq(place.block[0]),
             work.group.eq(group.group),
             operand.words.eq(group.words),
-            operand.walk.address.eq(group.source),
+            operand.walk.base.eq(group.source),
             operand.walk.heads.eq(command.heads),
             operand.walk.head_stride.eq(command.blocks),
             operand.total_source.eq(group.source - 1),

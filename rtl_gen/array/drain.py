@@ -134,9 +134,9 @@ class Drain(wiring.Component):
             wide.eq((task.mode == DrainMode.INT16) | (task.mode == DrainMode.SCORE16)),
             second.eq(wide & position[-1]),
             halves.eq(
-                (destination.mode == ResultMode.TABLE8)
-                | (destination.mode == ResultMode.ROTATE8)
-                | (destination.mode == ResultMode.GATE8)
+                (destination.result == ResultMode.TABLE8)
+                | (destination.result == ResultMode.ROTATE8)
+                | (destination.result == ResultMode.GATE8)
             ),
             parameters.eq(
                 (task.mode == DrainMode.INT8)
@@ -164,7 +164,7 @@ class Drain(wiring.Component):
             remaining.eq(current.remaining - Mux(second, half, 0)),
             self.o_context.valid.eq(emit),
             context.destination.eq(destination),
-            context.destination.walk.address.eq(destination.walk.address + (second & ~halves)),
+            context.destination.walk.base.eq(destination.walk.base + (second & ~halves)),
             context.destination.rotary.eq(destination.rotary + (second & current.rotary_second)),
             context.destination.channel.eq(destination.channel + Mux(second, half, 0)),
             context.destination.restart.eq(destination.restart & ~second),

@@ -94,7 +94,7 @@ class MatmulSchedule(wiring.Component):
             op.work.first.eq(tile == 0),
             op.work.group.eq(group),
             operand.words.eq(Mux(rows_left >= lanes, lanes, rows_left)),
-            operand.walk.address.eq(group_source),
+            operand.walk.base.eq(group_source),
             operand.walk.stride.eq(command.source_stride),
             operand.walk.heads.eq(1),
             operand.mask.eq(~Const(0, len(operand.mask))),
@@ -104,7 +104,7 @@ class MatmulSchedule(wiring.Component):
             job.tokens.eq(rows),
             job.blocks.eq(1),
             results.walk.heads.eq(1),
-            results.walk.address.eq(destination),
+            results.walk.base.eq(destination),
             results.walk.stride.eq(command.destination_stride),
             results.rotary.eq(command.rotary + rotary_index),
             results.rotary_stride.eq(command.rotary_stride),
@@ -126,7 +126,7 @@ class MatmulSchedule(wiring.Component):
                 (MatmulOutput.GATE8, DrainMode.INT16, ResultMode.GATE8),
             ):
                 with m.Case(output.value):
-                    m.d.comb += [job.task.mode.eq(mode), results.mode.eq(result)]
+                    m.d.comb += [job.task.mode.eq(mode), results.result.eq(result)]
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))

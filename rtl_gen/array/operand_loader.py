@@ -143,7 +143,7 @@ class OperandLoader(wiring.Component):
                 stride.eq(operand.walk.stride),
                 # The operands.
                 operands_follow.eq(~operand.fetch),
-                source.eq(operand.walk.address),
+                source.eq(operand.walk.base),
                 operand_words.eq(Mux(operand.wide, operand.words << 1, operand.words)),
                 token_words.eq(Mux(operand.wide, 2, operand.walk.heads)),
                 across.eq(Mux(operand.wide, 1, operand.walk.head_stride)),

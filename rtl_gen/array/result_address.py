@@ -90,17 +90,17 @@ class ResultAddress(wiring.Component):
             out.elements.eq(held.elements),
             out.shift.eq(destination.post_shift),
             out.mask.eq(destination.mask),
-            out.mode.eq(destination.mode),
+            out.mode.eq(destination.result),
             out.channel.eq(destination.channel),
             out.restart.eq(destination.restart),
             out.command.eq(destination.command),
         ]
         with m.If(valid & first):
             m.d.sync += [
-                out.address.eq(walk.address),
+                out.address.eq(walk.base),
                 out.operand.eq(destination.rotary),
                 out.row.eq(destination.row),
-                token_address.eq(walk.address),
+                token_address.eq(walk.base),
                 heads_left.eq(walk.heads - 1),
             ]
         with m.Elif(valid):

@@ -30,18 +30,18 @@ __all__ = [
 
 
 def row_walk_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Words of the lanes of a token group: lane t has the word address + (t div heads) * stride +
-    (t mod heads) * head_stride.
+    """Words of the lanes of a token group: lane t has the word base + (t div heads) * stride + (t
+    mod heads) * head_stride.
 
     Fields
     ------
-    address: word of lane 0.
+    base: word of lane 0.
     stride: words from token to token.
     heads: lanes of a token, 1..T; T div heads tokens are a group.
     head_stride: words from lane to lane of a token.
     """
     return data.StructLayout(
-        {"address": 20, "stride": 12, "heads": lane_range(config), "head_stride": 6}
+        {"base": 20, "stride": 12, "heads": lane_range(config), "head_stride": 6}
     )
 
 
@@ -110,7 +110,7 @@ def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
 
     Fields
     ------
-    mode: what the writer does with them.
+    result: what the writer does with them.
     walk: words of the lanes.
     row: of lane 0, counted up by tokens (heads = 1 wherever rows matter).
     rotary: ROTATE8, rotary word of lane 0's token.
@@ -123,7 +123,7 @@ def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "mode": ResultMode,
+            "result": ResultMode,
             "walk": row_walk_layout(config),
             "row": 16,
             "rotary": 20,

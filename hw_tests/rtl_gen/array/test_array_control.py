@@ -156,7 +156,7 @@ class _Bench:
             ctx.set(dut.i_result_retired, retire)
             lane = results.pop(now, None)
             ctx.set(dut.i_result.valid, lane is not None)
-            ctx.set(dut.i_result.lane, lane or 0)
+            ctx.set(dut.i_result.payload.lane, lane or 0)
 
             if ctx.get(dut.o_read.valid) and ready:
                 answers.append(now + 4)
@@ -185,42 +185,36 @@ class _Bench:
         assert not answers and not results and not unretired
 
     def _watch(self, ctx, now: int, results: dict[int, int]) -> None:
-        dut, rules = self.dut, self.distances
-        word, fetch, issue, drain = dut.o_word, dut.o_fetch, dut.o_issue, dut.o_drain
-        # An operand bundle in the cycle of a swap belongs to the next step, so swaps come first.
-        probabilities = ctx.get(issue.target) == Target.OUTPUT
-        if ctx.get(issue.swap):
+        lanes, rules = self.dut.o_lanes, self.distances
+        # An operand in the cycle of a swap belongs to the next tile operation: swaps come first.
+        if ctx.get(lanes.swap):
             rules.swap(now)
-        if ctx.get(word.valid):
-            if ctx.get(word.kind) == WordKind.TOTAL:
-                rules.total(now, ctx.get(word.lane), ctx.get(word.group))
+        if ctx.get(lanes.word.valid):
+            word = ctx.get(lanes.word.payload)
+            if word.kind == WordKind.TOTAL:
+                rules.total(now, word.lane, word.group)
             else:
-                rules.operand(now, "word", ctx.get(word.lane))
-        if ctx.get(fetch.valid):
-            where = (ctx.get(fetch.bank), ctx.get(fetch.group))
-            rules.fetch(now, where, ctx.get(fetch.index))
-        if ctx.get(issue.valid):
-            where = (ctx.get(issue.bank), ctx.get(issue.group)) if probabilities else None
-            rules.issue(now, ctx.get(issue.target).value, ctx.get(issue.address), where)
-        if ctx.get(drain.valid):
-            where = (ctx.get(drain.bank), ctx.get(drain.group))
-            mode = ctx.get(drain.mode)
-            rules.drain(
-                now,
-                ctx.get(drain.target).value,
-                mode,
-                ctx.get(drain.position),
-                ctx.get(drain.start),
-                where,
-            )
-            if ctx.get(drain.emit):
-                assert mode != DrainMode.SCORE
-                for lane in range(ctx.get(drain.lanes_low), ctx.get(drain.lanes_high)):
+                rules.operand(now, "word", word.lane)
+        if ctx.get(lanes.fetch.valid):
+            fetch = ctx.get(lanes.fetch.payload)
+            rules.fetch(now, (fetch.bank, fetch.group), fetch.index)
+        if ctx.get(lanes.issue.valid):
+            issue = ctx.get(lanes.issue.payload)
+            where = (issue.bank, issue.group) if issue.target == Target.OUTPUT else None
+            rules.issue(now, issue.target.value, issue.address, where)
+        if ctx.get(lanes.drain.valid):
+            drain = ctx.get(lanes.drain.payload)
+            task = drain.task
+            where = (task.bank, task.group)
+            rules.drain(now, task.target.value, task.mode, drain.position, drain.start, where)
+            if drain.emit:
+                assert task.mode != DrainMode.SCORE
+                for lane in range(drain.lanes_low, drain.lanes_high):
                     cycle = now + rules.rules.result + lane
                     assert cycle not in results, "words of two lanes meet"
                     results[cycle] = lane
-        if ctx.get(dut.o_finish.valid):
-            rules.finish(now, ctx.get(dut.o_finish.group))
+        if ctx.get(lanes.finish.valid):
+            rules.finish(now, ctx.get(lanes.finish.payload.group))
 
 
 def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[Command, list]:

@@ -56,7 +56,7 @@ def _step_cycles(spans: list[tuple[int, int]], heads: int, *, causal: bool) -> i
                 count = min(size, tokens - first)
                 seen = position + (first + count if causal else tokens) - block * _WIDTH
                 if seen > 0 and kind == "k":
-                    load = count * heads + OperandLoader.STEP_OVERHEAD
+                    load = count * heads + OperandLoader.OP_OVERHEAD
                     steps.append((-(-min(seen, _WIDTH) // _CONFIG.rows), load))
                 elif seen > 0:
                     steps.append((_CONFIG.step_cycles, _CONFIG.step_cycles))
@@ -110,14 +110,14 @@ class _Bench:
             unretired -= unretired > 0
             lane = results.pop(now, None)
             ctx.set(dut.i_result.valid, lane is not None)
-            ctx.set(dut.i_result.lane, lane or 0)
+            ctx.set(dut.i_result.payload.lane, lane or 0)
 
             if ctx.get(dut.o_read.valid):
                 answers.append(now + _READ_LATENCY)
             slots += ctx.get(dut.o_tile_free)
-            drain = dut.o_drain
-            if ctx.get(drain.valid) and ctx.get(drain.emit):
-                for lane in range(ctx.get(drain.lanes_high)):
+            drain = dut.o_lanes.drain
+            if ctx.get(drain.valid) and ctx.get(drain.payload.emit):
+                for lane in range(ctx.get(drain.payload.lanes_high)):
                     results[now + LaneLatency.of(_CONFIG).result + lane] = lane
             unretired += ctx.get(dut.o_result.valid)
             self.busy.append(ctx.get(dut.o_activity.busy_cycle))
