@@ -11,7 +11,6 @@ import weakref
 from dataclasses import replace
 from os import fsencode
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -299,12 +298,7 @@ class Simulation:
         _ = self._handle
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _call(self, name: str, *arguments: object) -> Any:

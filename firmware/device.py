@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from operator import index
-from types import TracebackType
 from typing import Self, SupportsIndex, TypeGuard
 
 import numpy as np
@@ -250,10 +249,5 @@ class Device(ABC):
         self.check_open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()

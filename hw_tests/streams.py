@@ -33,6 +33,7 @@ from hw_tests.seeds import salted
 __all__ = [
     "STALLS",
     "Bench",
+    "Rig",
     "Sink",
     "Source",
     "Stalls",
@@ -53,26 +54,68 @@ _PERIOD = 1e-8
 """Of the simulated clock, in seconds."""
 
 
+class Rig:
+    """A unit that is elaborated once and simulated as often as a test file likes, each time from
+    its initial state. Elaboration takes as long as a thousand simulated cycles.
+
+    dut : an elaboratable; one without a clock is simulated without one.
+    benches, background : how many benches there are room for.
+    """
+
+    def __init__(self, dut: Any, *, benches: int = 1, background: int = 0) -> None:
+        self._benches: list[Bench | None] = [None] * benches
+        self._background: list[Bench | None] = [None] * background
+        self._limit = 0
+        self._used = False
+        self._simulator = Simulator(dut)
+        self._simulator.add_clock(_PERIOD, if_exists=True)
+        self._simulator.add_testbench(self._expire, background=True)
+        for places, endless in ((self._background, True), (self._benches, False)):
+            for place in range(len(places)):
+                self._simulator.add_testbench(_place(places, place), background=endless)
+
+    def simulate(
+        self, *benches: Bench, background: Iterable[Bench] = (), limit: int = 200_000
+    ) -> None:
+        """Simulate until all `benches` have returned; those of `background` run beside them and may
+        be endless.
+
+        AssertionError if `limit` cycles do not suffice. ValueError for more benches than there is
+        room for.
+        """
+        self._limit = limit
+        for places, given in ((self._benches, benches), (self._background, tuple(background))):
+            if len(given) > len(places):
+                raise ValueError(f"there is room for {len(places)} benches, not for {len(given)}")
+            places[:] = [*given, *[None] * (len(places) - len(given))]
+        if self._used:
+            self._simulator.reset()
+        self._used = True
+        self._simulator.run()
+
+    async def _expire(self, ctx: Any) -> None:
+        await ctx.delay(self._limit * _PERIOD)
+        raise AssertionError(f"not finished after {self._limit} cycles")
+
+
+def _place(places: list[Bench | None], index: int) -> Bench:
+    """The bench that stands at `index` when a run begins."""
+
+    async def run(ctx: Any) -> None:
+        bench = places[index]
+        if bench is not None:
+            await bench(ctx)
+
+    return run
+
+
 def simulate(
     dut: Any, *benches: Bench, background: Iterable[Bench] = (), limit: int = 200_000
 ) -> None:
-    """Simulate `dut`, an elaboratable, until all `benches` have returned.
-
-    Those of `background` run beside them and may be endless. A unit without a clock is simulated
-    without one. AssertionError if `limit` cycles do not suffice.
-    """
-
-    async def expire(ctx: Any) -> None:
-        await ctx.delay(limit * _PERIOD)
-        raise AssertionError(f"not finished after {limit} cycles")
-
-    simulator = Simulator(dut)
-    simulator.add_clock(_PERIOD, if_exists=True)
-    for bench in (expire, *background):
-        simulator.add_testbench(bench, background=True)
-    for bench in benches:
-        simulator.add_testbench(bench)
-    simulator.run()
+    """Simulate `dut`, an elaboratable, once: see `Rig.simulate`."""
+    others = tuple(background)
+    rig = Rig(dut, benches=len(benches), background=len(others))
+    rig.simulate(*benches, background=others, limit=limit)
 
 
 async def put(ctx: Any, port: Any, payload: Any) -> None:

@@ -10,7 +10,18 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw_tests.streams import STALLS, Sink, Source, Stalls, get, pipelined, put, simulate, stable
+from hw_tests.streams import (
+    STALLS,
+    Rig,
+    Sink,
+    Source,
+    Stalls,
+    get,
+    pipelined,
+    put,
+    simulate,
+    stable,
+)
 from rtl_gen.blocks.product import Product
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
@@ -157,6 +168,24 @@ def test_a_bench_that_does_not_end_is_stopped() -> None:
     with pytest.raises(AssertionError, match="not finished after 50 cycles"):
         simulate(dut, sink.run, background=[Source(dut.i, [1, 2, 3]).run], limit=50)
     assert sink.received == [1, 2, 3]
+
+
+def test_a_rig_starts_every_run_from_the_initial_state() -> None:
+    """Also after a run that left payloads behind, or failed."""
+    dut = Queue(shape=8, depth=3)
+    rig = Rig(dut, background=1)
+    seen = []
+    for count in (5, 20, 20):
+        source, sink = Source(dut.i, _WORDS), Sink(dut.o, Stalls(0.3, seed=6), count=count)
+        rig.simulate(sink.run, background=[source.run])
+        assert sink.received == _WORDS[:count]
+        seen.append(sink.cycles)
+        with pytest.raises(AssertionError, match="not finished after 9 cycles"):
+            rig.simulate(Sink(dut.o).run, background=[Source(dut.i, _WORDS).run], limit=9)
+    assert seen[1] == seen[2] and seen[0] == seen[1][:5]
+    sink = Sink(dut.o)
+    with pytest.raises(ValueError, match="there is room for 1 benches, not for 2"):
+        rig.simulate(sink.run, sink.run)
 
 
 def test_a_unit_without_a_clock_is_simulated_without_one() -> None:

@@ -188,7 +188,8 @@ class Accelerator(wiring.Component):
         wiring.connect(m, loader.o_norm, vector.i_norm)
         wiring.connect(m, loader.o_table, writer.i_table)
         m.d.comb += [
-            writer.i_result.eq(array.o_result),
+            writer.i_result.valid.eq(array.o_result.valid),
+            writer.i_result.payload.eq(array.o_result.payload),
             array.i_result_retired.eq(writer.o_retired),
             vector.i_candidate.eq(writer.o_candidate),
             writer.i_candidate_row.eq(vector.o_candidate_row),

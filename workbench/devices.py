@@ -15,6 +15,7 @@ from firmware.device import Device
 from firmware.golden_device import GoldenDevice
 from meadow.atomic_write import check_replaceable
 from meadow.spec.config import AcceleratorConfig
+from workbench.checks import check_choice
 
 __all__ = ["DEVICES", "LABELS", "Throttle", "check_device", "check_timeline", "open_device"]
 
@@ -43,8 +44,7 @@ class Throttle:
     dram: str = "ideal"
 
     def __post_init__(self) -> None:
-        if self.dram not in DRAM_PRESETS:
-            raise ValueError(f"dram must be one of {', '.join(DRAM_PRESETS)}, not {self.dram!r}")
+        check_choice("dram", self.dram, DRAM_PRESETS)
         if self.bandwidth_gbps is not None and not 0.001 <= self.bandwidth_gbps <= 1e6:
             raise ValueError(f"bandwidth must be 0.001..1e6 Gbit/s, not {self.bandwidth_gbps}")
         if not 0.001 <= self.clock_mhz <= 1e5:

@@ -10,14 +10,13 @@ import platform
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from cosim.generate import generated_verilog
 from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import ERROR_CAUSES, VERSION, register_map
 from workbench.console import print_json
+from workbench.options import ConfigOption, JsonOption, path_option
 from workbench.progress import log
 
 __all__ = ["generate_command", "verilog_manifest"]
@@ -68,9 +67,9 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
 
 
 def generate_command(
-    out: Annotated[Path, typer.Option(help="Directory for meadow.v and manifest.json.")],
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    out: Annotated[Path, path_option(help=f"Directory for {VERILOG_NAME} and {MANIFEST_NAME}.")],
+    config: ConfigOption = "tiny",
+    as_json: JsonOption = False,
 ) -> None:
     """Write the Verilog of a configuration and its manifest."""
     chosen = named_config(config)

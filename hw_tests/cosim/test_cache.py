@@ -23,7 +23,7 @@ from hw_tests.marks import slow
 ROOT = Path(__file__).parents[2]
 # Builds for a minute: a program that starts a program, as make starts a compiler.
 SLOW_BUILD = """
-import subprocess, sys
+import signal, subprocess, sys
 from pathlib import Path
 from cosim.cache import obtain
 
@@ -33,6 +33,9 @@ def build(scratch):
     subprocess.run(["sh", "-c", "sleep 61 & sleep 62; true"])
     (scratch / "file").write_text("late")
 
+# Under nohup, or behind an `&`, the tests inherit that these are ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 obtain(Path(sys.argv[1]), build)
 """
 

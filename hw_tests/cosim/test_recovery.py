@@ -13,8 +13,9 @@ import pytest
 from firmware.device import DeviceError, RegisterError
 from hw_tests.cosim.chip_bench import TOKENS, Bench, bench
 from hw_tests.seeds import salted
-from meadow.spec.commands import Command, MatmulOutput, Opcode, Outputs, Unit
+from meadow.spec.commands import Command, Opcode, Outputs, Unit
 from meadow.spec.config import BEAT_BYTES, named_config
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.ranges import field_ranges
 from meadow.spec.registers import ErrorCode
 from rtl_gen.dma.bursts import max_burst_beats

@@ -15,10 +15,9 @@ from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from cosim.timeline import TIMELINE_EVENT, Track, write_timeline
 from firmware.session import Session
+from hw_tests.cosim.timeline_bench import raw_image
 from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
-from meadow.compiler.image import compile_image
-from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.spec.commands import Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
@@ -29,16 +28,7 @@ _VECTOR = (Opcode.NORM, Opcode.VECTOR, Opcode.SOFTMAX)
 
 
 def _image(config: str) -> Image:
-    description = opt_description(
-        layers=1, width=48, heads=3, head_dim=16, hidden=80, vocabulary=70, max_positions=64
-    )
-    return compile_image(
-        synthetic_model(description, seed=salted(5)),
-        named_config(config),
-        config_name=config,
-        codec="raw",
-        tokenizer_json="{}",
-    )
+    return raw_image(opt_description(layers=1, hidden=80), config)
 
 
 def _run(image: Image, path: Path, **options: Any) -> tuple[dict[str, Any], dict[str, int]]:

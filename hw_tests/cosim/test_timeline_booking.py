@@ -21,6 +21,7 @@ from hw_tests.cosim.timeline_bench import (
     amounts,
     candidates,
     commands_of,
+    raw_image,
     record,
     record_alone,
     runs,
@@ -28,8 +29,6 @@ from hw_tests.cosim.timeline_bench import (
 from hw_tests.models import family_description
 from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
-from meadow.compiler.image import compile_image
-from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.spec.commands import UNIT_OF, Opcode, Unit
 from meadow.spec.config import BEAT_BYTES, named_config
@@ -66,16 +65,11 @@ def _image(config: str, program: str) -> Image:
     if program == "llama":
         description = family_description("llama", width=48, hidden=80, vocabulary=70)
     else:
-        description = opt_description(
-            layers=2, width=48, heads=3, head_dim=16, hidden=80, vocabulary=70, max_positions=64
-        )
+        description = opt_description(hidden=80)
     dataflow = "gemm" if program == "gemm" else "tphs"
-    return compile_image(
-        synthetic_model(description, seed=salted(5)),
-        named_config(config),
-        config_name=config,
-        codec="raw",
-        tokenizer_json="{}",
+    return raw_image(
+        description,
+        config,
         dataflow=dataflow,
         step=_STEPS["gemm"] if dataflow == "gemm" else None,
     )

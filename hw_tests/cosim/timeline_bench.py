@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,26 @@ from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from cosim.timeline import timeline_tracks
 from firmware.session import Session
+from hw_tests.seeds import salted
+from meadow.compiler.image import compile_image
+from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.spec.commands import COMMAND_BYTES, AttendPart, Command, Opcode, Outputs
-from meadow.spec.config import BEAT_BYTES
+from meadow.spec.config import BEAT_BYTES, named_config
+from meadow.spec.model import ModelDescription
 from meadow.spec.step import Step
 from rtl_gen.interfaces.command import NO_COMMAND
 
-__all__ = ["Event", "Recorded", "amounts", "candidates", "commands_of", "record", "record_alone"]
+__all__ = [
+    "Event",
+    "Recorded",
+    "amounts",
+    "candidates",
+    "commands_of",
+    "raw_image",
+    "record",
+    "record_alone",
+]
 
 _OUTPUTS = Outputs.ARGMAX
 
@@ -53,6 +67,18 @@ class Recorded:
     counters: dict[str, int]
     step: Step
     base: int
+
+
+def raw_image(description: ModelDescription, config_name: str, **options: Any) -> Image:
+    """A model of random integers in raw streams; `options` are those of `compile_image`."""
+    return compile_image(
+        synthetic_model(description, seed=salted(5)),
+        named_config(config_name),
+        config_name=config_name,
+        codec="raw",
+        tokenizer_json="{}",
+        **options,
+    )
 
 
 def _device(image: Image, settings: DramSettings, gap_cycles: int) -> CosimDevice:

@@ -20,16 +20,7 @@ from meadow.spec.config import CONFIGURATIONS
 
 @pytest.fixture(scope="session")
 def quantised() -> QuantisedModel:
-    description = opt_description(
-        layers=2,
-        width=48,
-        heads=3,
-        head_dim=16,
-        hidden=96,
-        vocabulary=100,
-        max_positions=64,
-        eos_token=99,
-    )
+    description = opt_description(hidden=96, vocabulary=100, eos_token=99)
     return synthetic_model(description, hidden_block=64, seed=salted(0))
 
 

@@ -26,17 +26,7 @@ from meadow.spec.step import Sequence, Step
 
 SMALL = named_config("small")
 MODEL = synthetic_model(
-    opt_description(
-        layers=2,
-        width=48,
-        heads=3,
-        head_dim=16,
-        hidden=100,
-        vocabulary=130,
-        max_positions=100,
-        bos_token=0,
-        eos_token=1,
-    ),
+    opt_description(vocabulary=130, max_positions=100, bos_token=0, eos_token=1),
     hidden_block=64,
     seed=salted(0),
 )

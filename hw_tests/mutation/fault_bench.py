@@ -13,7 +13,8 @@ from firmware.device import DeviceError
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.mutation.chip import Chip, Killed
-from hw_tests.mutation.steps import BOTH, Case, Take, check_step, compiled, noise
+from hw_tests.mutation.step_cases import BOTH, Case, Take
+from hw_tests.mutation.steps import check_step, compiled, noise
 from hw_tests.seeds import salted
 from meadow.model.image import Image
 from meadow.spec.commands import COMMAND_BYTES, Opcode

@@ -12,7 +12,7 @@ import numpy as np
 
 from hw_tests.mutation.chip import Chip, Trial
 from hw_tests.mutation.fault_bench import FaultBench, fails, fault_bench, require_unpublished
-from hw_tests.mutation.steps import BOTH
+from hw_tests.mutation.step_cases import BOTH
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import BEAT_BYTES

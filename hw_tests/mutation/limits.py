@@ -10,7 +10,7 @@ from cosim.native import CHANNELS
 from firmware.device import DeviceError
 from hw_tests.mutation.chip import Chip, Killed, Trial
 from hw_tests.mutation.fault_bench import FaultBench
-from hw_tests.mutation.steps import BOTH
+from hw_tests.mutation.step_cases import BOTH
 from meadow.spec.commands import Command, Opcode, RowSet, TrafficClass, Unit
 from meadow.spec.registers import Control, ErrorCode, Status
 

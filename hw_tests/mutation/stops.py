@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 
+from firmware.registers import Registers
+from firmware.session import Session
 from hw_tests.mutation.chip import Chip, Killed, Trial
 from hw_tests.mutation.fault_bench import (
     FaultBench,
@@ -16,7 +20,7 @@ from hw_tests.mutation.fault_bench import (
     require_unpublished,
     run_program,
 )
-from hw_tests.mutation.steps import BOTH
+from hw_tests.mutation.step_cases import BOTH
 from hw_tests.seeds import salted
 from meadow.spec.commands import COMMAND_BYTES, Command, Opcode
 from meadow.spec.config import BEAT_BYTES
@@ -71,21 +75,31 @@ def _run_illegal(bench: FaultBench, chip: Chip) -> None:
     bench.good_step(chip, session, "the step after the illegal commands")
 
 
+@contextmanager
+def _interrupted(
+    bench: FaultBench, chip: Chip, session: Session, cycle: int, name: str
+) -> Iterator[Registers]:
+    """A step of the image with the memory of before, up to cycle `cycle`; what the block does then
+    with the registers is timed with it.
+    """
+    registers = session.registers
+    session.device.memory[:] = bench.before
+    session.rewind()
+    session.prepare({0: bench.tokens}, outputs=BOTH, head_all=True)
+    with chip.timed(name):
+        registers.write("program", bench.image.manifest.regions["program"].offset)
+        registers.write("program_length", bench.image.manifest.commands)
+        registers.write("control", Control.START | Control.INTERRUPT_ENABLE)
+        chip.device.simulation.run(cycle)
+        yield registers
+
+
 def _run_resets(bench: FaultBench, chip: Chip) -> None:
     """Soft resets while a step runs, each followed by a good one."""
     session = bench.open(chip)
-    registers, simulation = session.registers, chip.device.simulation
-    program = bench.image.manifest.regions["program"].offset
     for cycle in np.random.default_rng(salted(8)).integers(1, 1500, 12):
-        session.device.memory[:] = bench.before
-        session.rewind()
-        session.prepare({0: bench.tokens}, outputs=BOTH, head_all=True)
         name = f"soft reset in cycle {cycle}"
-        with chip.timed(name):
-            registers.write("program", program)
-            registers.write("program_length", bench.image.manifest.commands)
-            registers.write("control", Control.START | Control.INTERRUPT_ENABLE)
-            simulation.run(int(cycle))
+        with _interrupted(bench, chip, session, int(cycle), name) as registers:
             registers.write("control", Control.RESET | Control.INTERRUPT_ENABLE)
             for _ in range(_SETTLE_READS):
                 status = Status(registers.read("status"))
@@ -148,20 +162,11 @@ def _run_hard_resets(bench: FaultBench, chip: Chip) -> None:
     registers.
     """
     session = bench.open(chip)
-    registers, simulation = session.registers, chip.device.simulation
-    program = bench.image.manifest.regions["program"].offset
     random = np.random.default_rng(salted(9))
     for cycle in random.integers(1, 1500, _HARD):
-        session.device.memory[:] = bench.before
-        session.rewind()
-        session.prepare({0: bench.tokens}, outputs=BOTH, head_all=True)
         name = f"hard reset in cycle {cycle}"
-        with chip.timed(name):
-            registers.write("program", program)
-            registers.write("program_length", bench.image.manifest.commands)
-            registers.write("control", Control.START | Control.INTERRUPT_ENABLE)
-            simulation.run(int(cycle))
-            simulation.reset(int(random.integers(2, 9)))
+        with _interrupted(bench, chip, session, int(cycle), name) as registers:
+            chip.device.simulation.reset(int(random.integers(2, 9)))
             chip.require(f"{name}: status", registers.read("status"), 0)
             registers.set_window()
         require_unpublished(chip, bench, session.device.memory, name)

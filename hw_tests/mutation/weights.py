@@ -22,8 +22,9 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     reseal,
 )
 from hw_tests.seeds import salted
-from meadow.spec.commands import MAX_PORTS, Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.commands import MAX_PORTS, Command, Opcode, RowSet
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.layout import unpack_fields
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS
 

@@ -5,41 +5,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hw_tests.unit_config import unit_config
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 
 __all__ = ["EDGE_CONFIGURATIONS"]
 
-_LEAST = AcceleratorConfig(
-    width=16,
-    lanes=1,
-    rows=2,
-    groups=1,
-    ports=1,
-    activation_words=256,
-    max_context=16,
-    sequences=1,
-    max_head_dim=16,
-    norm_channels=16,
-    decoder_elements=16,
-    dictionary_entries=256,
-    probability_bits=4,
-    prefetch_beats=32,
-    outstanding=1,
-    address_bits=32,
-)
+_SLIGHT = {"probability_bits": 4, "prefetch_beats": 32, "outstanding": 1, "address_bits": 32}
+_LEAST = unit_config(lanes=1, groups=1, sequences=1, **_SLIGHT)
 
 EDGE_CONFIGURATIONS: dict[str, AcceleratorConfig] = {
     "tiny": CONFIGURATIONS["tiny"],
     "least": _LEAST,
     "one lane of eight rows": replace(_LEAST, rows=8, groups=2, outstanding=3),
     "as many rows as a port has": replace(
-        _LEAST,
-        width=32,
-        rows=8,
-        ports=4,
-        max_context=32,
+        unit_config(32, lanes=1, rows=8, groups=1, ports=4, sequences=1, **_SLIGHT),
         max_head_dim=32,
-        norm_channels=32,
         decoder_elements=32,
     ),
     "one group of four lanes": replace(

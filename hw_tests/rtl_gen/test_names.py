@@ -41,51 +41,52 @@ def test_no_source_makes_a_signal_without_a_name() -> None:
     assert {str(path): found for path in sources if (found := unnamed_calls(path))} == {}
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "a, b = Signal(), Signal()",
-        "self.a, self.b = Signal(), Signal(8)",
-        "a = b = Signal()",
-        "a = self.a = Signal()",
-        "a = [Signal() for _ in range(2)]",
-        "a = tuple(Signal(i) for i in range(2))",
-        "a = {'x': Signal()}",
-        "a = Signal() if n else None",
-        "a = f(Signal(8))",
-        "f(a := Signal())",
-        "self.a[0] = Signal()",
-        "a = Signal().as_signed()",
-        "write, read = memory.write_port(), memory.read_port(domain='comb')",
-        "b, c = Signal.like(a), a",
-        "a = [layout.create()]",
-        "a = [hdl.Signal()]",
-        "def f(a=Signal()): ...",
-        "return Signal()",
-    ],
-)
+LEFT_TO_THE_COMPILER = """
+a, b = Signal(), Signal()
+self.a, self.b = Signal(), Signal(8)
+a = b = Signal()
+a = self.a = Signal()
+a = [Signal() for _ in range(2)]
+a = tuple(Signal(i) for i in range(2))
+a = {'x': Signal()}
+a = Signal() if n else None
+a = f(Signal(8))
+f(a := Signal())
+self.a[0] = Signal()
+a = Signal().as_signed()
+write, read = memory.write_port(), memory.read_port(domain='comb')
+b, c = Signal.like(a), a
+a = [layout.create()]
+a = [hdl.Signal()]
+def f(a=Signal()): ...
+return Signal()
+"""
+GIVEN_BY_THE_SOURCE = """
+a = Signal(8)
+a: Signal = Signal(8)
+self.a = Signal()
+self.a = a = Signal()
+m.submodules.table = table = Memory(shape=8, depth=2, init=[])
+a = [Signal(name=f'a{i}') for i in range(2)]
+a = layout.create(path=('a',))
+"""
+
+
+def unnamed(line: str, folder: Path) -> list:
+    """The unnamed calls of a source of one line."""
+    path = folder / "unit.py"
+    path.write_text(line)
+    return unnamed_calls(path)
+
+
+@pytest.mark.parametrize("line", LEFT_TO_THE_COMPILER.strip().splitlines())
 def test_forms_that_leave_the_name_to_the_compiler_are_found(line: str, tmp_path: Path) -> None:
-    path = tmp_path / "unit.py"
-    path.write_text(line)
-    assert unnamed_calls(path) != []
+    assert unnamed(line, tmp_path) != []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "a = Signal(8)",
-        "a: Signal = Signal(8)",
-        "self.a = Signal()",
-        "self.a = a = Signal()",
-        "m.submodules.table = table = Memory(shape=8, depth=2, init=[])",
-        "a = [Signal(name=f'a{i}') for i in range(2)]",
-        "a = layout.create(path=('a',))",
-    ],
-)
+@pytest.mark.parametrize("line", GIVEN_BY_THE_SOURCE.strip().splitlines())
 def test_forms_that_give_the_name_are_not(line: str, tmp_path: Path) -> None:
-    path = tmp_path / "unit.py"
-    path.write_text(line)
-    assert unnamed_calls(path) == []
+    assert unnamed(line, tmp_path) == []
 
 
 def test_what_really_runs_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from workbench.cli import app
 from workbench.models.cached import DEMO_MODEL
 
 # "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo
-# model.
+# model; '' an empty argument.
 SIMULATED = {
     "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102",
     "--seed -1": "seed must be ",
@@ -31,7 +31,9 @@ THROTTLE = {
     "--clock-mhz -1": "clock must be 0.001..1e5 MHz, not -1.0",
     "--latency-cycles -1": "latency must be 0..1000000 cycles, not -1",
 }
+EMPTY = "a path must not be empty, not ''"
 SOURCE = {
+    "''": f"Invalid value for 'model': {EMPTY} (see --help)",
     "@none": "No such file or directory: ",
     "@file": " is not a model image: ",
     "@folder": "a checkpoint must hold config.json; there is none in ",
@@ -53,7 +55,21 @@ BAD: dict[str, dict[str, str]] = {
         "--prompt-tokens 1,,2": "prompt tokens must be numbers like 1,2,3, not '1,,2'",
         f"--prompt {'a.' * 400}": "tokens, the context of this image holds 256 more of 256",
         f"--prompt-tokens {','.join(['5'] * 257)}": "the prompt has 257 tokens, the context ",
+        "--trace ''": f"'--trace': {EMPTY}",
         "--prompt a --prompt-tokens 1": "give either --prompt or --prompt-tokens, not both",
+    },
+    "run --json": SIMULATED
+    | MEMORY
+    | THROTTLE
+    | {
+        "--device fpga": "unknown device 'fpga': choose from sim, golden",
+        "--prompt-tokens 1,x": "prompt tokens must be numbers like 1,2,3, not '1,x'",
+        "--prompt-tokens 9999": "a token must be in 0..1023, not 9999",
+        "--prompt a --prompt-tokens 1": "give either --prompt or --prompt-tokens",
+        "--bandwidth-gbps nan": "bandwidth must be 0.001..1e6 Gbit/s, not nan",
+        "--max-tokens x": "'--max-tokens': Input should be a valid integer",
+        "--bogus": "No such option: --bogus (see --help)",
+        "MODEL extra": "(extra) (see --help)",
     },
     "verify": SIMULATED
     | MEMORY
@@ -65,6 +81,7 @@ BAD: dict[str, dict[str, str]] = {
     },
     "compile MODEL": {
         "-o @none/x": "cannot write the image: No such file or directory: ",
+        "-o ''": f"'-o' / '--output': {EMPTY}",
         "-o @folder": "cannot write the image: Is a directory: ",
         "-o @file/x": "cannot write the image: Not a directory: ",
         "-o @x --config x": "unknown configuration 'x'",
@@ -75,6 +92,7 @@ BAD: dict[str, dict[str, str]] = {
         "-o @x --context 9999": "context must be at most max_context (512), not 9999",
         "-o @x --hidden-block 0": "hidden_block must be at least 1, not 0",
     },
+    "compile '' -o @x": {"": EMPTY},
     "compile @none -o @x": {"": "a checkpoint must be a directory; there is none at "},
     "bench opt-125m": SIMULATED
     | MEMORY
@@ -95,6 +113,7 @@ BAD: dict[str, dict[str, str]] = {
         "--dram x": "dram must be one of ideal, zynqmp, not 'x'",
         "--trace @none/t.json": "cannot write the timeline: No such file or directory: ",
         "--trace @folder": "cannot write the timeline: Is a directory: ",
+        "--trace ''": f"'--trace': {EMPTY}",
         "--phase decode --tokens 2": "decode takes in 1 token of each sequence, not 2",
         "--config tiny": "padded width must be at most norm_channels (512), not 768",
     },
@@ -103,7 +122,11 @@ BAD: dict[str, dict[str, str]] = {
         "minilm --config tiny": "a bidirectional model needs all 512 tokens in one chunk, ",
         "deit-s --context 5": "deit-s is bidirectional: it has no decode and no context",
     },
-    "soak": SIMULATED | {"--count 0": "count must be at least 1, not 0"},
+    "soak": SIMULATED
+    | {
+        "--count 0": "count must be at least 1, not 0",
+        "--count x": "'--count': Input should be a valid integer",
+    },
     "torture": SIMULATED
     | {
         "--seconds 0": "seconds must be at least 0.1, not 0.0",
@@ -123,15 +146,20 @@ BAD: dict[str, dict[str, str]] = {
         "--codec x": "codec must be one of auto, dictionary, raw, rice, not 'x'",
         "--config x": "unknown configuration 'x'",
     },
-    "report": {"@none --plot @pictures": "there is no image file or checkpoint directory "},
+    "report": {
+        "@none --plot @pictures": "there is no image file or checkpoint directory ",
+        "''": EMPTY,
+        "minilm --plot ''": f"'--plot': {EMPTY}",
+    },
     "ablation": {
         "--rows 0": "rows must be at least 1",
         "--columns 3": "columns even and at least 2, not 3072 and 3",
         "--degrees nan": "degrees must be at least 0.1 and finite, not nan",
-        "--seed -1": "'--seed': Input should be greater than or equal to 0, not '-1'",
+        "--seed -1": "seed must be at least 0, not -1",
         "--config x": "unknown configuration 'x'",
     },
     "generate": {
+        "--out ''": f"'--out': {EMPTY}",
         "--out @x --config huge": "unknown configuration 'huge'",
         "--out @file": "cannot write meadow.v: Not a directory: ",
     },
@@ -156,7 +184,8 @@ def test_a_bad_argument_is_told_before_anything_is_built(
     (place / "file").write_text("no image")
     monkeypatch.setenv("MEADOW_CACHE", str(cache))
     words = [word.replace("@", f"{place}/") for word in line.split(" ") if word]
-    arguments = [str(DEMO_MODEL) if word == "MODEL" else word for word in words]
+    meant = {"MODEL": str(DEMO_MODEL), "''": ""}
+    arguments = [meant.get(word, word) for word in words]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2 and result.stdout == "", result.output
     assert result.stderr.startswith("meadow: ") and message in result.stderr

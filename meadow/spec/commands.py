@@ -16,10 +16,11 @@ executes nothing of a command whose CRC-32 differs or of which a field is out of
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
+from meadow.spec.epilogue import Epilogue, SecondOperand, outputs_with
 from meadow.spec.layout import BitField, pack_fields, unpack_fields
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "AttendPart",
     "Command",
     "Flag",
-    "MatmulOutput",
     "Opcode",
     "Outputs",
     "RowSet",
@@ -123,20 +123,6 @@ class RowSet(IntEnum):
     HEAD = 2
 
 
-class MatmulOutput(IntEnum):
-    """What the drain of a MATMUL writes."""
-
-    INT8 = 0  # sat8(rq(acc + bias)), W elements per word
-    RELU8 = 1  # max(0, INT8)
-    # r = sat16(r + sat16(rq(acc + bias))), W/2 little-endian elements per word, read and written
-    RESIDUAL16 = 2
-    LOGITS16 = 3  # sat16(rq(acc + bias)), W/2 elements per word, and running arg-max per row
-    TABLE8 = 4  # table[(sat16(rq(acc + bias)) + 2^15) >> 5], the activation table; INT8
-    # pairs of sat16(rq(acc + bias)) turned by numerics.rotate with the row's rotary words; INT8
-    ROTATE8 = 5
-    GATE8 = 6  # numerics.gate(INT8 already at the destination, sat16(rq(acc + bias))); INT8
-
-
 class AttendPart(IntEnum):
     """Which part of attention an ATTEND does; all but WHOLE belong to the layer-by-layer baseline.
 
@@ -192,6 +178,15 @@ COMMON_FIELDS = (
 _ROW_SET = BitField("row_set", 2, "RowSet")
 _ROWS = BitField("rows", 20, "rows of a FIXED row set")
 
+
+def _outputs(holds: Callable[[Epilogue], bool]) -> str:
+    return ", ".join(output.name for output in outputs_with(holds))
+
+
+_ROTARY = _outputs(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+_SHIFTED = _outputs(lambda epilogue: epilogue.post_shift)
+_COMPARED = _outputs(lambda epilogue: epilogue.arg_max)
+
 FIELDS: dict[Opcode, tuple[BitField, ...]] = {
     Opcode.LOAD: (
         BitField("destination", 20, "first word"),
@@ -241,22 +236,22 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         BitField("destination_stride", 12, "words from row to row"),
         BitField("output", 4, "MatmulOutput"),
         _ROW_SET,
-        BitField("first_channel", 20, "LOGITS16: arg-max index of channel 0 of this command"),
+        BitField("first_channel", 20, f"{_COMPARED}: arg-max index of channel 0 of this command"),
         BitField(
             "channels",
             20,
-            "true output channels; LOGITS16: channels from here on never win the arg-max",
+            f"true output channels; {_COMPARED}: channels from here on never win the arg-max",
         ),
-        BitField("restart", 1, "LOGITS16: 1 forgets earlier arg-max candidates"),
+        BitField("restart", 1, f"{_COMPARED}: 1 forgets earlier arg-max candidates"),
         BitField(
             "rotary",
             20,
-            "ROTATE8: first rotary word; channels c*W/2 .. of row r use word rotary + "
+            f"{_ROTARY}: first rotary word; channels c*W/2 .. of row r use word rotary + "
             "r*rotary_stride + c mod rotary_words",
         ),
         BitField("rotary_stride", 12, "words from row to row"),
         BitField("rotary_words", 6, "rotary words of a row, a power of two"),
-        BitField("post_shift", 6, "ROTATE8, GATE8: rounding shift, 1..31"),
+        BitField("post_shift", 6, f"{_SHIFTED}: rounding shift, 1..31"),
         *(
             BitField(f"{what}{port}", bits, f"port {port}: {doc}")
             for port in range(MAX_PORTS)

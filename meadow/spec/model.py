@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from meadow.spec.families import FAMILIES, Family
+
 __all__ = ["ModelDescription"]
 
-_ARCHITECTURES = ("opt", "llama", "vit", "bert")
 _NORM_ORDERS = ("pre", "post")
 _OUTPUTS = ("tokens", "hidden")
 _NORMS = ("layer", "rms")
-_ACTIVATIONS = ("relu", "gelu", "silu")
 _SIZES = (
     "layers",
     "width",
@@ -26,50 +26,7 @@ _SIZES = (
     "max_positions",
 )
 _COUNTS = ("position_offset", "bos_token", "eos_token")
-
-# What the equations of one architecture fix; a further architecture is a further entry here and
-# a further branch of `tensor_shapes`.
-_FIXED: Mapping[str, Mapping[str, Any]] = {
-    "opt": {
-        "norm": "layer",
-        "norm_order": "pre",
-        "activation": "relu",
-        "gated": False,
-        "rotary_base": 0.0,
-        "causal": True,
-        "outputs": "tokens",
-        "position_offset": 2,
-    },
-    "llama": {
-        "norm": "rms",
-        "norm_order": "pre",
-        "activation": "silu",
-        "gated": True,
-        "causal": True,
-        "outputs": "tokens",
-        "position_offset": 0,
-    },
-    "vit": {
-        "norm": "layer",
-        "norm_order": "pre",
-        "activation": "gelu",
-        "gated": False,
-        "rotary_base": 0.0,
-        "causal": False,
-        "outputs": "tokens",
-        "position_offset": 0,
-    },
-    "bert": {
-        "norm": "layer",
-        "norm_order": "post",
-        "activation": "gelu",
-        "gated": False,
-        "rotary_base": 0.0,
-        "causal": False,
-        "outputs": "hidden",
-        "position_offset": 0,
-    },
-}
+_ACTIVATIONS = tuple(dict.fromkeys(name for kind in FAMILIES.values() for name in kind.activations))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +35,14 @@ class ModelDescription:
 
     Parameters
     ----------
-    architecture : ``"opt"``, ``"llama"``, ``"vit"`` or ``"bert"``
-        Which equations the model follows: OPT (arXiv 2205.01068: pre-norm decoder, learned
-        positions, biases); LLaMA (2302.13971: RMS norm, rotary positions, gated SiLU, no biases);
-        ViT/DeiT (2010.11929: pre-norm encoder, class token); BERT (1810.04805: post-norm encoder).
+    architecture : name of a family (`meadow.spec.families`): which equations the model follows.
     layers : number of decoder layers.
     width : d, elements of the residual stream.
     heads : query heads.
-    kv_heads : key/value heads; ``heads`` is a multiple of it. Only LLaMA may have fewer than heads.
-    head_dim : elements per head; ``heads * head_dim == width`` but for LLaMA; even with rotary
-        positions.
+    kv_heads : key/value heads; ``heads`` is a multiple of it. Only a family with grouped keys may
+        have fewer than heads.
+    head_dim : elements per head; ``heads * head_dim == width`` but for a family with grouped keys;
+        even with rotary positions.
     hidden : elements between the two MLP matrices.
     vocabulary : rows of the token embedding and outputs of the head.
     max_positions : tokens that a sequence may have, prompt and generated together.
@@ -95,7 +50,7 @@ class ModelDescription:
     norm : ``"layer"`` or ``"rms"``.
     norm_order : ``"pre"`` (before attention and MLP) or ``"post"`` (on the sum after them).
     norm_epsilon : added to the variance (or mean square) under the square root.
-    activation : ``"relu"``, ``"gelu"`` or ``"silu"``.
+    activation : of the MLP, one of the family's (`meadow.golden.activations`).
     gated : the activation multiplies a second projection (``up``) instead of feeding ``fc2``.
     rotary_base : base of the rotary frequencies; 0 for learned positions.
     causal : a token sees earlier positions only; False sees all tokens of its step.
@@ -137,7 +92,7 @@ class ModelDescription:
             _require_integer(name, getattr(self, name), minimum=1)
         for name in _COUNTS:
             _require_integer(name, getattr(self, name), minimum=0)
-        _require_choice("architecture", self.architecture, _ARCHITECTURES)
+        _require_choice("architecture", self.architecture, tuple(FAMILIES))
         _require_choice("norm", self.norm, _NORMS)
         _require_choice("activation", self.activation, _ACTIVATIONS)
         _require_choice("norm_order", self.norm_order, _NORM_ORDERS)
@@ -168,15 +123,18 @@ class ModelDescription:
         self._check_architecture()
 
     def _check_architecture(self) -> None:
-        for name, value in _FIXED[self.architecture].items():
-            if getattr(self, name) != value:
+        family = self.family
+        for name, values in _fixed(family).items():
+            if getattr(self, name) not in values:
                 raise ValueError(
-                    f"{name} of architecture {self.architecture!r} must be {value!r}, "
-                    f"not {getattr(self, name)!r}"
+                    f"{name} of architecture {self.architecture!r} must be "
+                    f"{' or '.join(map(repr, values))}, not {getattr(self, name)!r}"
                 )
-        if self.architecture == "llama":
-            if not self.rotary_base:
-                raise ValueError("rotary_base of architecture 'llama' must be above 1, not 0")
+        if family.rotary and not self.rotary_base:
+            raise ValueError(
+                f"rotary_base of architecture {self.architecture!r} must be above 1, not 0"
+            )
+        if family.grouped_keys:
             return
         if self.kv_heads != self.heads:
             raise ValueError(
@@ -189,6 +147,37 @@ class ModelDescription:
                 f"({self.width}), not {self.heads} * {self.head_dim}"
             )
 
+    @classmethod
+    def of_family(cls, architecture: str, **sizes: Any) -> ModelDescription:
+        """A model of a family: its rules, and what `sizes` names.
+
+        Left out, ``kv_heads`` is ``heads``, ``head_dim`` and ``width`` are those of
+        ``heads * head_dim == width``, ``norm_epsilon`` is 1e-5, ``rotary_base`` 10000 where
+        positions are rotary, and the head is not tied. ValueError for an unknown family, for
+        sizes that are missing, and as the class raises it.
+        """
+        _require_choice("architecture", architecture, tuple(FAMILIES))
+        family = FAMILIES[architecture]
+        values = {name: choices[0] for name, choices in _fixed(family).items()}
+        values |= {"norm_epsilon": 1e-5, "tied_head": False}
+        if family.rotary:
+            values["rotary_base"] = 10000.0
+        for name in ("heads", "width", "head_dim"):
+            if name in sizes:
+                _require_integer(name, sizes[name], minimum=1)
+        if "heads" in sizes:
+            values["kv_heads"] = sizes["heads"]
+            if "width" in sizes:
+                values["head_dim"] = sizes["width"] // sizes["heads"]
+            if "head_dim" in sizes:
+                values["width"] = sizes["heads"] * sizes["head_dim"]
+        return cls.from_dict({"architecture": architecture} | values | sizes)
+
+    @property
+    def family(self) -> Family:
+        """What the model has in common with others of its architecture."""
+        return FAMILIES[self.architecture]
+
     @property
     def group_heads(self) -> int:
         """Query heads that share one KV head."""
@@ -197,7 +186,7 @@ class ModelDescription:
     @property
     def biases(self) -> bool:
         """True if the matrices of the layers have biases and the norms offsets."""
-        return self.architecture != "llama"
+        return self.family.biases
 
     @property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -263,6 +252,23 @@ class ModelDescription:
         if missing:
             raise ValueError(f"a model description needs the field {', '.join(missing)}")
         return cls(**values)
+
+
+def _fixed(family: Family) -> dict[str, tuple[Any, ...]]:
+    """The fields that a family fixes, and the values they may have, the usual one first."""
+    fixed: dict[str, tuple[Any, ...]] = {
+        "norm": (family.norm,),
+        "norm_order": (family.norm_order,),
+        "activation": family.activations,
+        "gated": (family.gated,),
+        "rotary_base": (0.0,),
+        "causal": (family.causal,),
+        "outputs": (family.outputs,),
+        "position_offset": (family.position_offset,),
+    }
+    if family.rotary:
+        del fixed["rotary_base"]
+    return fixed
 
 
 def _require_integer(name: str, value: Any, *, minimum: int) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from meadow.spec.commands import (
@@ -18,7 +20,6 @@ from meadow.spec.commands import (
     AttendPart,
     Command,
     Flag,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -29,6 +30,7 @@ from meadow.spec.commands import (
     command_fields,
 )
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import MatmulOutput, SecondOperand, outputs_with
 from meadow.spec.numerics import MAX_SHIFT, TABLE_ENTRIES
 
 __all__ = ["MAX_CHANNELS", "Rule", "check_command", "command_rules", "field_ranges", "fixed_rows"]
@@ -226,23 +228,32 @@ def _store_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
 
 
 def _matmul_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
-    rotate, gate = int(MatmulOutput.ROTATE8), int(MatmulOutput.GATE8)
+    rotary = outputs_with(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+    shifted = outputs_with(lambda epilogue: epilogue.post_shift)
     return (
         Rule(
-            "MATMUL rotary_words must be a power of two with output ROTATE8",
+            f"MATMUL rotary_words must be a power of two with output {_either(rotary)}",
             lambda f: (
-                (f["output"] != rotate)
+                _other_output(f, rotary)
                 | ((f["rotary_words"] != 0) & _power_of_two(f["rotary_words"]))
             ),
         ),
         Rule(
-            "MATMUL post_shift must be in 1..31 with output ROTATE8 or GATE8",
+            f"MATMUL post_shift must be in 1..31 with output {_either(shifted)}",
             lambda f: (
-                ((f["output"] != rotate) & (f["output"] != gate))
-                | ((f["post_shift"] != 0) & (f["post_shift"] <= 31))
+                _other_output(f, shifted) | ((f["post_shift"] != 0) & (f["post_shift"] <= 31))
             ),
         ),
     )
+
+
+def _either(outputs: tuple[MatmulOutput, ...]) -> str:
+    return " or ".join(output.name for output in outputs)
+
+
+def _other_output(f: Any, outputs: tuple[MatmulOutput, ...]) -> Any:
+    """Whether the output of a MATMUL is none of these."""
+    return reduce(and_, (f["output"] != int(output) for output in outputs))
 
 
 def _attend_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:

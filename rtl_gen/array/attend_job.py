@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.attend_place import attend_job_layout, attend_pass_layout
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.lane import DrainMode, Target
-from rtl_gen.interfaces.result import ResultMode
 from rtl_gen.interfaces.schedule import drain_job_layout
 
 __all__ = ["AttendJob"]

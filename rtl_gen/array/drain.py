@@ -10,11 +10,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import result_modes_with
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import PARAMETER, DrainMode, Target, drain_layout, finish_layout
-from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.interfaces.result import writer_depth
 from rtl_gen.interfaces.schedule import drain_pass_layout, result_context_layout
 from rtl_gen.lane.latency import LaneLatency
 
@@ -131,18 +133,12 @@ class Drain(wiring.Component):
         parameters = Signal()
         m.d.comb += [
             scores.eq(task.mode == DrainMode.SCORE),
-            wide.eq((task.mode == DrainMode.INT16) | (task.mode == DrainMode.SCORE16)),
+            wide.eq(is_one_of(task.mode, drain_modes_with(lambda drain: drain.wide))),
             second.eq(wide & position[-1]),
             halves.eq(
-                (destination.result == ResultMode.TABLE8)
-                | (destination.result == ResultMode.ROTATE8)
-                | (destination.result == ResultMode.GATE8)
+                is_one_of(destination.result, result_modes_with(lambda epilogue: epilogue.halves))
             ),
-            parameters.eq(
-                (task.mode == DrainMode.INT8)
-                | (task.mode == DrainMode.RELU8)
-                | (task.mode == DrainMode.INT16)
-            ),
+            parameters.eq(is_one_of(task.mode, drain_modes_with(lambda drain: drain.parameters))),
             emit.eq(active & ~scores & (last | (wide & (position == cycles // 2 - 1)))),
             self.o_score_done.eq(last & scores),
             self.active.eq(active),

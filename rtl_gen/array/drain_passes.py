@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode
 from rtl_gen.interfaces.schedule import drain_job_layout, drain_pass_layout
 from rtl_gen.lane.lane_tokens import divided_by_heads
@@ -58,9 +59,7 @@ class DrainPasses(wiring.Component):
         offered_matmul = Signal()
         m.d.comb += [
             offered_matmul.eq(
-                (offered.task.mode == DrainMode.INT8)
-                | (offered.task.mode == DrainMode.RELU8)
-                | (offered.task.mode == DrainMode.INT16)
+                is_one_of(offered.task.mode, drain_modes_with(lambda drain: drain.parameters))
             ),
             parameters_used.eq(start & offered_matmul),
         ]
@@ -115,7 +114,7 @@ class DrainPasses(wiring.Component):
             out.start.eq(block == 0),
             out.last.eq(blocks_end & groups_end),
         ]
-        with m.If((task.mode == DrainMode.INT16) | (task.mode == DrainMode.SCORE16)):
+        with m.If(is_one_of(task.mode, drain_modes_with(lambda drain: drain.wide))):
             m.d.comb += out.credits.eq(high << 1)
         with m.Elif(task.mode != DrainMode.SCORE):
             m.d.comb += out.credits.eq(high)

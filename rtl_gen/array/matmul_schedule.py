@@ -7,11 +7,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from meadow.spec.commands import MatmulOutput, Opcode, RowSet
+from meadow.spec.commands import Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import EPILOGUES, outputs_with
 from rtl_gen.interfaces.command import command_layout, step_layout
-from rtl_gen.interfaces.lane import DrainMode
-from rtl_gen.interfaces.result import ResultMode
+from rtl_gen.interfaces.epilogue import drain_mode, is_one_of
 from rtl_gen.interfaces.schedule import drain_job_layout, tile_op_layout
 
 __all__ = ["MatmulSchedule"]
@@ -78,10 +78,7 @@ class MatmulSchedule(wiring.Component):
             group_ends.eq(group == last_group),
             tiles_end.eq(tile == command.tiles - 1),
             slices_end.eq(slice_ == command.slices - 1),
-            wide.eq(
-                (command.output == MatmulOutput.RESIDUAL16.value)
-                | (command.output == MatmulOutput.LOGITS16.value)
-            ),
+            wide.eq(is_one_of(command.output, outputs_with(lambda epilogue: epilogue.wide))),
         ]
 
         op, operand = self.o_op.payload, self.o_op.payload.operand
@@ -116,17 +113,12 @@ class MatmulSchedule(wiring.Component):
             results.restart.eq(command.restart & (slice_ == 0)),
         ]
         with m.Switch(command.output):
-            for output, mode, result in (
-                (MatmulOutput.INT8, DrainMode.INT8, ResultMode.WRITE),
-                (MatmulOutput.RELU8, DrainMode.RELU8, ResultMode.WRITE),
-                (MatmulOutput.RESIDUAL16, DrainMode.INT16, ResultMode.ADD16),
-                (MatmulOutput.LOGITS16, DrainMode.INT16, ResultMode.LOGITS16),
-                (MatmulOutput.TABLE8, DrainMode.INT16, ResultMode.TABLE8),
-                (MatmulOutput.ROTATE8, DrainMode.INT16, ResultMode.ROTATE8),
-                (MatmulOutput.GATE8, DrainMode.INT16, ResultMode.GATE8),
-            ):
+            for output, epilogue in EPILOGUES.items():
                 with m.Case(output.value):
-                    m.d.comb += [job.task.mode.eq(mode), results.result.eq(result)]
+                    m.d.comb += [
+                        job.task.mode.eq(drain_mode(epilogue)),
+                        results.result.eq(epilogue.mode),
+                    ]
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))

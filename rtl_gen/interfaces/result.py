@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
+from types import new_class
+from typing import Any
+
 from amaranth.hdl import signed
 from amaranth.lib import data, enum
+from amaranth.utils import bits_for
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.interfaces.command import INDEX_BITS
 
-__all__ = ["CANDIDATE", "ResultMode", "result_word_layout", "row_range", "writer_depth"]
+__all__ = ["CANDIDATE", "RESULT_MODE", "result_word_layout", "row_range", "writer_depth"]
 
-
-class ResultMode(enum.Enum, shape=3):
-    """What the writer does with a result word."""
-
-    WRITE = 0
-    ADD16 = 1  # word[i] = sat16(word[i] + data[i]) on W/2 16-bit elements
-    LOGITS16 = 2  # WRITE, and arg-max per row over the first `elements` 16-bit elements
-    TABLE8 = 3  # W/2 bytes table[table_index(data[i])] to half `half` of the word
-    # W/2 bytes numerics.rotate of the pairs data[2i], data[2i+1] with pair i of word `operand`,
-    # likewise
-    ROTATE8 = 4
-    GATE8 = 5  # W/2 bytes numerics.gate(INT8 at the same place, data[i]), likewise
+RESULT_MODE: Any = new_class(
+    "ResultMode",
+    (enum.IntEnum,),
+    {"shape": bits_for(max(ResultMode))},
+    lambda members: members.update({mode.name: mode.value for mode in ResultMode}),
+)
+"""ResultMode as a shape, so that waveforms and Verilog have the names of its values."""
 
 
 def writer_depth(config: AcceleratorConfig) -> int:
@@ -51,7 +51,7 @@ def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
             "half": 1,
             "shift": 6,
             "mask": config.width // BEAT_BYTES,
-            "mode": ResultMode,
+            "mode": RESULT_MODE,
             "row": 16,
             "channel": 20,
             "elements": range(config.width // 2 + 1),

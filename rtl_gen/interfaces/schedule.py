@@ -17,7 +17,7 @@ from amaranth.lib import data
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import SCALE, accumulation_layout, drain_task_layout, lane_range
-from rtl_gen.interfaces.result import ResultMode
+from rtl_gen.interfaces.result import RESULT_MODE
 
 __all__ = [
     "drain_job_layout",
@@ -123,7 +123,7 @@ def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "result": ResultMode,
+            "result": RESULT_MODE,
             "walk": row_walk_layout(config),
             "row": 16,
             "rotary": 20,

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.requantise import Requantise
+from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode, LaneSignature, WordKind
 from rtl_gen.lane.accumulator import Accumulator
 from rtl_gen.lane.dot_product import DotProduct
@@ -198,7 +199,7 @@ class Lane(wiring.Component):
             bias = Signal(signed(32), name=f"bias_{row}", reset_less=True)
             own_multiplier = Signal(16, name=f"own_multiplier_{row}", reset_less=True)
             own_shift = Signal(6, name=f"own_shift_{row}", reset_less=True)
-            scored = (before.mode == DrainMode.SCORE) | (before.mode == DrainMode.SCORE16)
+            scored = is_one_of(before.mode, drain_modes_with(lambda drain: drain.scores))
             m.d.sync += [
                 bias.eq(Mux(scored | (before.mode == DrainMode.OUTPUT), 0, own.bias)),
                 own_multiplier.eq(Mux(scored, first.multiplier, own.multiplier)),
@@ -209,11 +210,11 @@ class Lane(wiring.Component):
                 requantise.i_multiplier.eq(Mux(is_output, multiplier, own_multiplier)),
                 requantise.i_shift.eq(Mux(is_output, shift, own_shift)),
                 requantise.i_wide.eq(
-                    (value.mode == DrainMode.INT16)
-                    | (value.mode == DrainMode.SCORE)
-                    | (value.mode == DrainMode.SCORE16)
+                    is_one_of(value.mode, drain_modes_with(lambda drain: drain.bits == 16))
                 ),
-                requantise.i_relu.eq(value.mode == DrainMode.RELU8),
+                requantise.i_relu.eq(
+                    is_one_of(value.mode, drain_modes_with(lambda drain: drain.relu))
+                ),
                 corner.i_values[row].eq(Mux(hidden[row], _MASKED_SCORE, requantise.o_value)),
                 softmax.i.scores[row].eq(requantise.o_value),
                 softmax.i.visible[row].eq(visible[row]),
@@ -221,7 +222,7 @@ class Lane(wiring.Component):
         scores = result.mode == DrainMode.SCORE
         m.d.comb += [
             corner.i_valid.eq(result.valid & ~scores),
-            corner.i_wide.eq((result.mode == DrainMode.INT16) | (result.mode == DrainMode.SCORE16)),
+            corner.i_wide.eq(is_one_of(result.mode, drain_modes_with(lambda drain: drain.wide))),
             corner.i_position.eq(result.position),
             corner.i_emit.eq(result.emit),
             corner.i_keep.eq(keep),

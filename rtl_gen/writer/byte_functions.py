@@ -10,8 +10,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.result import ResultMode
+from rtl_gen.interfaces.result import RESULT_MODE
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.writer.activation_table import ActivationTable, table_write_layout
 from rtl_gen.writer.pair_multiplier import PairMultiplier
@@ -56,7 +57,7 @@ class ByteFunctions(wiring.Component):
                 "i_table": In(stream.Signature(table_write_layout(config))),
                 "table_busy": Out(1),
                 "i_data": In(8 * config.width),
-                "i_mode": In(ResultMode),
+                "i_mode": In(RESULT_MODE),
                 "i_half": In(1),
                 "i_shift": In(6),
                 "i_read": In(8 * config.width),

@@ -8,12 +8,13 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.epilogue import is_one_of
 from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout, memory_write_layout
 from rtl_gen.interfaces.result import (
     CANDIDATE,
-    ResultMode,
     result_word_layout,
     row_range,
     writer_depth,
@@ -31,6 +32,15 @@ per cycle.
 """
 _SUM_LATENCY = ActivationMemory.LATENCY + 2
 """Issue to the saturated sum of ADD16."""
+
+_READING = result_modes_with(
+    lambda epilogue: epilogue.second in (SecondOperand.DESTINATION, SecondOperand.ROTARY)
+)
+_ROTARY = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+_LOOKING_UP = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.TABLE)
+_COMPARED = result_modes_with(lambda epilogue: epilogue.arg_max)
+_BYTEWISE = result_modes_with(lambda epilogue: epilogue.halves)
+"""Result modes that read a word, that read a rotary word, and so on."""
 
 
 class ResultWriter(wiring.Component):
@@ -120,14 +130,10 @@ class ResultWriter(wiring.Component):
             m.d.sync += [
                 head_valid.eq(queue.r_rdy),
                 head.eq(offered),
-                reads.eq(
-                    (offered.mode == ResultMode.ADD16)
-                    | (offered.mode == ResultMode.ROTATE8)
-                    | (offered.mode == ResultMode.GATE8)
-                ),
-                looks_up.eq(offered.mode == ResultMode.TABLE8),
+                reads.eq(is_one_of(offered.mode, _READING)),
+                looks_up.eq(is_one_of(offered.mode, _LOOKING_UP)),
                 read_address.eq(
-                    Mux(offered.mode == ResultMode.ROTATE8, offered.operand, offered.address)
+                    Mux(is_one_of(offered.mode, _ROTARY), offered.operand, offered.address)
                 ),
             ]
 
@@ -175,7 +181,7 @@ class ResultWriter(wiring.Component):
 
         m.submodules.argmax = argmax = ArgMax(config=config)
         m.d.comb += [
-            argmax.i.valid.eq(issue & (head.mode == ResultMode.LOGITS16)),
+            argmax.i.valid.eq(issue & is_one_of(head.mode, _COMPARED)),
             argmax.i.row.eq(head.row),
             argmax.i.channel.eq(head.channel),
             argmax.i.elements.eq(head.elements),
@@ -208,14 +214,7 @@ class ResultWriter(wiring.Component):
         valid = delayed(m, issue, latency, "valid", reset_less=False)
         target = delayed(m, Cat(head.command, head.address, head.mask), latency, "target")
         upper = delayed(m, head.half, latency, "upper")
-        bytewise = delayed(
-            m,
-            (head.mode == ResultMode.TABLE8)
-            | (head.mode == ResultMode.ROTATE8)
-            | (head.mode == ResultMode.GATE8),
-            latency,
-            "bytewise",
-        )
+        bytewise = delayed(m, is_one_of(head.mode, _BYTEWISE), latency, "bytewise")
         m.submodules.halves = halves = fifo.SyncFIFO(
             width=4 * config.width, depth=max(2, config.lanes)
         )

@@ -5,20 +5,30 @@ checked.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from cosim.dram_presets import DRAM_PRESETS
-from meadow.compiler.packing.packing import CODECS
-from workbench.bench.model import BenchOptions
+from workbench.bench.model import DATAFLOWS, PHASES, BenchOptions
 from workbench.bench.phases import bench
 from workbench.bench.report import STALLS
 from workbench.bench.workloads import WORKLOADS
 from workbench.console import EXIT_DIFFERENCE, print_json, say, show
 from workbench.devices import Throttle, check_timeline
+from workbench.options import (
+    BandwidthOption,
+    ClockOption,
+    CodecOption,
+    ConfigOption,
+    JsonOption,
+    LatencyOption,
+    StallsOption,
+    TraceOption,
+    choices,
+    seed_option,
+)
 from workbench.progress import log
 
 __all__ = ["bench_command"]
@@ -26,7 +36,7 @@ __all__ = ["bench_command"]
 
 def bench_command(
     workload: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKLOADS)}.")],
-    phase: Annotated[str, typer.Option(help="prefill, decode or attention.")] = "prefill",
+    phase: Annotated[str, typer.Option(help=f"{choices(PHASES)}.")] = "prefill",
     tokens: Annotated[
         int | None,
         typer.Option(help="Tokens of the prompt; 512, or what the model takes, if left out."),
@@ -46,26 +56,22 @@ def bench_command(
         int,
         typer.Option(help="Outputs of the head to simulate; they stand for all. 0: all of them."),
     ] = 4096,
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "zcu102",
-    bandwidth_gbps: Annotated[
-        float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
-    ] = None,
-    clock_mhz: Annotated[float, typer.Option(help="Clock that times and limit refer to.")] = 250.0,
-    dataflow: Annotated[str, typer.Option(help="tphs, gemm or auto.")] = "tphs",
-    codec: Annotated[str, typer.Option(help=f"{', '.join(CODECS)}.")] = "raw",
-    seed: Annotated[int, typer.Option(help="Of weights, cache and tokens.")] = 0,
-    stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
-    latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
+    config: ConfigOption = "zcu102",
+    bandwidth_gbps: BandwidthOption = None,
+    clock_mhz: ClockOption = 250.0,
+    dataflow: Annotated[str, typer.Option(help=f"{choices(DATAFLOWS)}.")] = "tphs",
+    codec: CodecOption = "raw",
+    seed: Annotated[int, seed_option("weights, cache and tokens")] = 0,
+    stalls: StallsOption = 0.0,
+    latency_cycles: LatencyOption = 32,
     dram: Annotated[
         str,
         typer.Option(
             help=f"Refresh, page misses and peak of the DRAM: one of {', '.join(DRAM_PRESETS)}."
         ),
     ] = "ideal",
-    trace: Annotated[
-        Path | None, typer.Option(help="Write a timeline for Perfetto or chrome://tracing.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    trace: TraceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Simulate a phase of a known model shape with synthetic weights; compare with golden; report
     cycles and bytes.

@@ -23,6 +23,7 @@ from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.workloads import workload
+from workbench.checks import check_choice, check_least
 from workbench.devices import Throttle
 
 __all__ = ["DATAFLOWS", "PHASES", "BenchModel", "BenchOptions"]
@@ -57,20 +58,15 @@ class BenchOptions:
 
     def __post_init__(self) -> None:
         for name, choices in (("phase", PHASES), ("dataflow", DATAFLOWS), ("codec", CODECS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), choices)
         for name, least in (
             *(("context", 0), ("batch", 1), ("layers", 0), ("chunks", 0)),
             *(("head_channels", 0), ("seed", 0)),
         ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+            check_least(name, getattr(self, name), least)
         if self.chunks not in (0, 1):
             raise ValueError(f"chunks must be 0 (all) or 1 (one for all), not {self.chunks}")
-        if self.tokens is not None and self.tokens < 1:
-            raise ValueError(f"tokens must be at least 1, not {self.tokens}")
+        check_least("tokens", self.tokens, 1)
         if self.phase == "decode" and self.tokens not in (None, 1):
             raise ValueError(f"decode takes in 1 token of each sequence, not {self.tokens}")
         full = self.full

@@ -30,8 +30,16 @@ from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
 from meadow.spec.registers import ErrorCode, Status
 from meadow.spec.streams import Codec
+from workbench.checks import check_choice, check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device
+from workbench.options import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    choices,
+    seed_option,
+)
 from workbench.progress import log, tick
 
 __all__ = [
@@ -332,12 +340,12 @@ def campaign(
 
 
 def corrupt_command(
-    codec: Annotated[str, typer.Option(help="raw, dictionary or rice.")] = "rice",
+    codec: Annotated[str, typer.Option(help=f"{choices(CAMPAIGN_CODECS)}.")] = "rice",
     runs: Annotated[int, typer.Option(help="Faults to try.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of models, faults and stalls.")] = 0,
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
-    device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    seed: Annotated[int, seed_option("models, faults and stalls")] = 0,
+    config: ConfigOption = "tiny",
+    device: DeviceOption = "sim",
+    as_json: JsonOption = False,
 ) -> None:
     """Flip bits in weight streams of small random models, or cut streams, and let the chip run
     them.
@@ -345,12 +353,10 @@ def corrupt_command(
     Each fault must end the step with the error STREAM of its command, without an output, and the
     next step with a mended image must equal golden. Exit code 1 if one did not.
     """
-    if codec not in CAMPAIGN_CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CAMPAIGN_CODECS)}, not {codec!r}")
+    check_choice("codec", codec, CAMPAIGN_CODECS)
     check_device(device)
     for name, value, least in (("runs", runs, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        check_least(name, value, least)
     named_config(config)
     log(f"{runs} faults in {codec} streams on {config}")
     report = campaign(codec, runs, seed, config_name=config, device=device, tick=tick)

@@ -22,8 +22,10 @@ from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.step import Check, run_step
 from workbench.campaigns.random_models import SOAK_SIZES, draw_description
+from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
+from workbench.options import ConfigOption, JsonOption, seed_option
 from workbench.progress import log
 
 __all__ = ["SoakCase", "draw_case", "run_case", "soak_command"]
@@ -139,10 +141,10 @@ def run_case(case: SoakCase, config_name: str) -> Check:
 
 
 def soak_command(
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, seed_option("everything that is drawn")] = 0,
     count: Annotated[int, typer.Option(help="Combinations to try.")] = 50,
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "zcu102",
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    config: ConfigOption = "zcu102",
+    as_json: JsonOption = False,
 ) -> None:
     """Random models, contexts, sequences and stalls on the simulated chip; every result compared
     with golden.
@@ -151,8 +153,7 @@ def soak_command(
     combination.
     """
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        check_least(name, value, least)
     random = np.random.default_rng(seed)
     settings = named_config(config)
     values, cases, difference = 0, [], None

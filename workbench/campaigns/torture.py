@@ -24,7 +24,9 @@ from workbench.campaigns.torture_bench import TortureBench
 from workbench.campaigns.torture_events import EVENTS
 from workbench.campaigns.torture_faults import MEMORY_FAULTS, Outcome
 from workbench.campaigns.torture_scene import Failure, Hang, Scene, SilentError, WrongResult
+from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
+from workbench.options import ConfigOption, JsonOption, seed_option
 from workbench.progress import log, tick
 
 __all__ = ["FAULTS", "campaign", "run_program", "torture_command"]
@@ -208,13 +210,13 @@ def torture_command(
     seconds: Annotated[
         float | None, typer.Option(help="Time to run; 60 without --programs.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, seed_option("everything that is drawn")] = 0,
     programs: Annotated[int | None, typer.Option(help="Programs to run at most.")] = None,
     only: Annotated[
         int | None, typer.Option(help="Run just this program again, as a failure names it.")
     ] = None,
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    config: ConfigOption = "tiny",
+    as_json: JsonOption = False,
 ) -> None:
     """Random programs with errors of the bus, damaged streams and commands, resets and a silent
     memory.
@@ -228,8 +230,7 @@ def torture_command(
         ("programs", programs, 1),
         ("only", only, 0),
     ):
-        if value is not None and not value >= least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        check_least(name, value, least)
     if seconds == math.inf:
         raise ValueError(f"seconds must be finite, not {seconds}")
     named_config(config)

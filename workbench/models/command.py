@@ -12,9 +12,10 @@ from meadow.atomic_write import check_apart, check_replaceable
 from meadow.compiler.image import write_image
 from meadow.compiler.importers.checkpoint import read_description
 from meadow.compiler.lowering.limits import plan_limits
-from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.quantise.quantise import GRANULARITIES
 from meadow.model.image import Image
 from meadow.spec.config import named_config
+from workbench.checks import check_least
 from workbench.console import print_json, say
 from workbench.models.accuracy_report import accuracy_lines
 from workbench.models.compile_model import (
@@ -22,6 +23,13 @@ from workbench.models.compile_model import (
     compile_directory,
     image_warnings,
     model_files,
+)
+from workbench.options import (
+    CodecOption,
+    ConfigOption,
+    JsonOption,
+    path_argument,
+    path_option,
 )
 from workbench.progress import log
 from workbench.warning import warn
@@ -59,12 +67,12 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
 
 
 def compile_command(
-    model_dir: Annotated[Path, typer.Argument(help="Checkpoint directory of an OPT model.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Image file to write.")],
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "tiny",
-    codec: Annotated[str, typer.Option(help=f"{', '.join(CODECS)}.")] = "auto",
+    model_dir: Annotated[Path, path_argument(help="Checkpoint directory of an OPT model.")],
+    output: Annotated[Path, path_option("-o", "--output", help="Image file to write.")],
+    config: ConfigOption = "tiny",
+    codec: CodecOption = "auto",
     granularity: Annotated[
-        str, typer.Option(help="Weight scales per channel or per tensor.")
+        str, typer.Option(help=f"Weight scales per {' or per '.join(GRANULARITIES)}.")
     ] = "channel",
     hidden_block: Annotated[
         int | None,
@@ -79,7 +87,7 @@ def compile_command(
             help="Tokens per sequence; all that model and configuration allow, if left out."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Quantise and pack a checkpoint for a configuration."""
     options = CompileOptions(
@@ -90,8 +98,7 @@ def compile_command(
         context=context,
     )
     for name, value in (("hidden_block", hidden_block), ("context", context)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+        check_least(name, value, 1)
     check_replaceable(output, "the image")
     plan_limits(
         read_description(model_dir),
@@ -110,7 +117,8 @@ def compile_command(
         return
     say(
         f"{output}: {report['file_bytes']} bytes for configuration {config}, "
-        f"{report['bits_per_weight']:.2f} bits per weight, context {report['context']}, "
+        f"{report['bits_per_weight']:.2f} bits per weight of the matrices (slice headers, tables "
+        f"and padding count, embeddings do not), context {report['context']}, "
         f"chunks of up to {report['chunk_tokens']} tokens, "
         f"calibrated with {report['notes'].get('calibration')}"
     )

@@ -25,6 +25,7 @@ from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import named_config
+from workbench.checks import check_choice
 from workbench.demo.stories import generate_stories
 from workbench.models.accuracy_report import accuracy_warnings
 from workbench.models.tokenizer_files import read_tokenizer, tokenizer_files
@@ -66,10 +67,7 @@ class CompileOptions:
     def __post_init__(self) -> None:
         named_config(self.config_name)
         for name, choices in (("codec", CODECS), ("granularity", GRANULARITIES)):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), choices)
 
 
 @dataclass(frozen=True)

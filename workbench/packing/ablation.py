@@ -21,7 +21,9 @@ from rich.table import Table
 
 from meadow.compiler.packing.packing import pack_matrix
 from meadow.spec.config import AcceleratorConfig, named_config
+from workbench.checks import check_least
 from workbench.console import print_json, show
+from workbench.options import ConfigOption, JsonOption, seed_option
 from workbench.packing.figures import figures, padded_weights
 from workbench.packing.grids import GRIDS, grid_integers
 from workbench.packing.variants import Variant, one_table_bits, stream_bits, unique_chunks
@@ -148,11 +150,12 @@ def ablation_command(
         float | None,
         typer.Option(help="Degrees of freedom of its Student's t; 5 if left out."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the weights.")] = 0,
-    config: Annotated[str, typer.Option(help="tiny, small or zcu102.")] = "zcu102",
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    seed: Annotated[int, seed_option("the weights")] = 0,
+    config: ConfigOption = "zcu102",
+    as_json: JsonOption = False,
 ) -> None:
     """MEADOW's packing step by step on matrices like OPT's; four of them, or one of your own."""
+    check_least("seed", seed, 0)
     accelerator = named_config(config)
     cases = OPT_LIKE
     if (rows, columns, degrees) != (None, None, None):

@@ -20,6 +20,7 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedLinear
 from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig, named_config
+from workbench.checks import check_choice, check_path
 from workbench.packing.figures import (
     PACKINGS,
     MatrixFigures,
@@ -33,7 +34,19 @@ from workbench.packing.grids import GRIDS, grid_integers
 from workbench.packing.minilm import load_minilm
 from workbench.packing.variants import VARIANT_GRIDS, dictionary_variants
 
-__all__ = ["MINILM", "Measured", "ReportOptions", "check_source", "measure"]
+__all__ = [
+    "CODEC",
+    "CONFIG",
+    "GRID",
+    "MINILM",
+    "Measured",
+    "ReportOptions",
+    "check_source",
+    "measure",
+]
+
+GRID, CODEC, CONFIG = "w8-channel", "auto", "zcu102"
+"""What matrices that are no image's are shown with, if nothing else is asked for."""
 
 MINILM = "minilm"
 """The source that is not a path."""
@@ -47,8 +60,8 @@ Log = Callable[[str], None]
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """grid: of GRIDS, codec: of `packing.CODECS`, config_name: for which the single matrices are
-    shown; None is the default (w8-channel, auto, zcu102), or what an image has. ValueError names
-    the choices."""
+    shown; None is the default (GRID, CODEC, CONFIG), or what an image has. ValueError names the
+    choices."""
 
     grid: str | None = None
     codec: str | None = None
@@ -56,9 +69,8 @@ class ReportOptions:
 
     def __post_init__(self) -> None:
         for name, choices in (("grid", tuple(GRIDS)), ("codec", CODECS)):
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+            if getattr(self, name) is not None:
+                check_choice(name, getattr(self, name), choices)
         if self.config_name is not None:
             named_config(self.config_name)
 
@@ -89,6 +101,7 @@ def measure(source: str, options: ReportOptions, log: Log) -> Measured:
 
 def check_source(source: str) -> None:
     """ValueError unless there is such a file or directory, or it is `minilm`."""
+    check_path(source)
     if source != MINILM and not Path(source).exists():
         raise ValueError(f"there is no image file or checkpoint directory {source}")
 
@@ -113,8 +126,8 @@ def _measure_weights(
     log: Log,
 ) -> Measured:
     """Real weights on every grid."""
-    grid, codec = options.grid or "w8-channel", options.codec or "auto"
-    config_name = options.config_name or "zcu102"
+    grid, codec = options.grid or GRID, options.codec or CODEC
+    config_name = options.config_name or CONFIG
     config = named_config(config_name)
     table: dict[str, Any] = {}
     counts, shown = {}, []

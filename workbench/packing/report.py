@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,21 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from meadow.compiler.packing.packing import CODECS
 from workbench.console import print_json, say, show
-from workbench.packing.build import ReportOptions, check_source, measure
+from workbench.options import JsonOption, choices, image_config_option, path_option
+from workbench.packing.build import CODEC, CONFIG, GRID, ReportOptions, check_source, measure
 from workbench.packing.figures import PACKINGS
+from workbench.packing.grids import GRIDS
 from workbench.packing.plots import check_matplotlib, check_plotting, write_plots
 from workbench.progress import log
 
 __all__ = ["report_command"]
+
+
+def _of_matrices(names: Iterable[str], default: str) -> str:
+    """Help of an option that says how single matrices are shown."""
+    return f"Of the single matrices: {choices(names)}; an image's own, or {default}, if left out."
 
 
 def report_command(
@@ -30,26 +39,17 @@ def report_command(
     ],
     grid: Annotated[
         str | None,
-        typer.Option(
-            help="Of the single matrices: w8-tensor, w8-channel (default), w6-channel or "
-            "w4-channel; an image has its own."
-        ),
+        typer.Option(help=_of_matrices(GRIDS, GRID)),
     ] = None,
     codec: Annotated[
         str | None,
-        typer.Option(
-            help="Of the single matrices: auto (default), raw, dictionary or rice; an image has "
-            "its own."
-        ),
+        typer.Option(help=_of_matrices(CODECS, CODEC)),
     ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(help="tiny, small or zcu102 (default); an image has its own."),
-    ] = None,
+    config: Annotated[str | None, image_config_option(CONFIG)] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Directory for pictures (SVG); needs the extra `plot`.")
+        Path | None, path_option(help="Directory for pictures (SVG); needs the extra `plot`.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Bits per weight by matrix, codec and grid, tables, modes, preambles and padding included."""
     options = ReportOptions(grid=grid, codec=codec, config_name=config)

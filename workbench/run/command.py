@@ -14,11 +14,24 @@ from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.atomic_write import check_apart
 from meadow.golden.sampling import sample_top_k
+from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded
 from workbench.models.compile_model import model_files
 from workbench.models.named import DEFAULT_CONFIG, NamedModel, find_model
+from workbench.options import (
+    BandwidthOption,
+    ClockOption,
+    DeviceOption,
+    JsonOption,
+    LatencyOption,
+    ModelArgument,
+    StallsOption,
+    TraceOption,
+    image_config_option,
+    seed_option,
+)
 from workbench.progress import log, tick
 from workbench.run.measure import phase_report
 from workbench.run.reference import difference, reference_for
@@ -145,8 +158,7 @@ def _check_arguments(
     """What can be said without the model; ValueError names the rule and the value."""
     check_device(device)
     for name, value in (("max_tokens", max_tokens), ("top-k", top_k)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+        check_least(name, value, 1)
     if prompt is not None and prompt_tokens is not None:
         raise ValueError("give either --prompt or --prompt-tokens, not both")
     if prompt_tokens is not None:
@@ -187,41 +199,26 @@ def _prompt(
 
 
 def run_command(
-    model: Annotated[
-        Path | None,
-        typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
-    config: Annotated[
-        str | None,
-        typer.Option(
-            help=f"tiny, small or zcu102; an image's own, or {DEFAULT_CONFIG}, if left out."
-        ),
-    ] = None,
+    model: ModelArgument = None,
+    device: DeviceOption = "sim",
+    config: Annotated[str | None, image_config_option(DEFAULT_CONFIG)] = None,
     prompt: Annotated[
         str | None, typer.Option(help=f"Text to continue; {DEFAULT_PROMPT!r} if left out.")
     ] = None,
     prompt_tokens: Annotated[str | None, typer.Option(help="Token numbers, like 1,2,3.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 128,
-    bandwidth_gbps: Annotated[
-        float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
-    ] = None,
-    clock_mhz: Annotated[float, typer.Option(help="Clock that the limit refers to.")] = 250.0,
+    bandwidth_gbps: BandwidthOption = None,
+    clock_mhz: ClockOption = 250.0,
     chunk: Annotated[
         int | None,
         typer.Option(help="Prompt tokens per chunk; as few equal chunks as possible, if left out."),
     ] = None,
-    stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
-    latency_cycles: Annotated[int, typer.Option(help="DRAM latency in cycles.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of stalls and sampling.")] = 0,
+    stalls: StallsOption = 0.0,
+    latency_cycles: LatencyOption = 32,
+    seed: Annotated[int, seed_option("stalls and sampling")] = 0,
     top_k: Annotated[int | None, typer.Option(help="Sample from the k best tokens.")] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a timeline of sim for Perfetto or chrome://tracing; see docs/timeline.md."
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    trace: TraceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Generate text on a device, compare every token with the golden model, report cycles and DRAM
     bytes.

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from meadow.spec.commands import AttendPart, Command, MatmulOutput, Opcode, RowSet, Space
+from meadow.spec.commands import AttendPart, Command, Opcode, RowSet, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput
 from meadow.spec.step import Step
 
 __all__ = ["Place", "place_of"]
-
-_WIDE_OUTPUTS = (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,7 +67,7 @@ def _written(command: Command, step: Step, config: AcceleratorConfig) -> Iterato
         case Opcode.LOAD if fields["space"] == Space.ACTIVATION:
             yield _Area(*target, rows, fields["row_beats"] * BEAT_BYTES // config.width, 2)
         case Opcode.MATMUL:
-            size = 2 if fields["output"] in _WIDE_OUTPUTS else 1
+            size = EPILOGUES[MatmulOutput(fields["output"])].element_bytes
             yield _Area(*target, rows, fields["slices"] * size, size)
         case Opcode.NORM:
             yield _Area(*target, rows, fields["words"] // 2)

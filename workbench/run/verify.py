@@ -5,7 +5,6 @@ compare.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,14 @@ from firmware.session import Session
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, open_device
 from workbench.models.named import DEFAULT_CONFIG, find_model
+from workbench.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    StallsOption,
+    image_config_option,
+    seed_option,
+)
 from workbench.progress import log, tick
 from workbench.run.single_step import plan_steps, single_step
 
@@ -21,26 +28,18 @@ __all__ = ["verify_command"]
 
 
 def verify_command(
-    model: Annotated[
-        Path | None,
-        typer.Argument(help="Image file or checkpoint directory; the demo model if left out."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="sim or golden.")] = "sim",
-    config: Annotated[
-        str | None,
-        typer.Option(
-            help=f"tiny, small or zcu102; an image's own, or {DEFAULT_CONFIG}, if left out."
-        ),
-    ] = None,
+    model: ModelArgument = None,
+    device: DeviceOption = "sim",
+    config: Annotated[str | None, image_config_option(DEFAULT_CONFIG)] = None,
     tokens: Annotated[
         int | None,
         typer.Option(
             help="Tokens of the prefill chunk; 64, or what chunk and context hold, if left out."
         ),
     ] = None,
-    stalls: Annotated[float, typer.Option(help="Chance that an AXI channel rests.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of stalls and tokens.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    stalls: StallsOption = 0.0,
+    seed: Annotated[int, seed_option("stalls and tokens")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Single-step one prefill chunk and two decode steps and compare the activation memory after
     every command.

@@ -4,53 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.compiler.packing.packing import PackedMatrix
 from meadow.golden.streams.decode import unpack_stream
+from meadow.model.quantised import QuantisedLinear
 from meadow.spec.config import AcceleratorConfig, named_config
 
 __all__ = ["CONFIGS", "KINDS", "Matrix", "assert_lossless", "draw", "linear"]
 
 CONFIGS = {name: named_config(name) for name in ("tiny", "small", "zcu102")}
-CONFIGS["slim"] = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=4,
-    ports=4,
-    activation_words=256,
-    max_context=64,
-    sequences=1,
-    max_head_dim=16,
-    norm_channels=64,
-    decoder_elements=16,
-    dictionary_entries=256,
-)
+CONFIGS["slim"] = unit_config(ports=4, groups=4, sequences=1, max_context=64, norm_channels=64)
 """One group of 64 weights in a port's part of a tile, a dictionary that cannot hold all pairs."""
 
 Shape = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """A `QuantisedLinear` that may hold -128: the formats can, though no quantiser makes it."""
+class Matrix(QuantisedLinear):
+    """One that may hold -128: the formats can, though no quantiser makes it."""
 
-    weight: np.ndarray
-    bias: np.ndarray
-    multiplier: np.ndarray
-    shift: np.ndarray
-
-    @property
-    def outputs(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def inputs(self) -> int:
-        return self.weight.shape[1]
+    def __post_init__(self) -> None:
+        """Whatever it holds is taken."""
 
 
 def _grid(bits: int) -> Callable[[np.random.Generator, Shape], np.ndarray]:

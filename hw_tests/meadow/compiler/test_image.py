@@ -26,15 +26,7 @@ from meadow.spec.image import DATA_ALIGNMENT, TENSOR_TYPES
 
 TINY = named_config("tiny")
 DESCRIPTION = opt_description(
-    layers=1,
-    width=40,
-    heads=2,
-    head_dim=20,
-    hidden=48,
-    vocabulary=70,
-    max_positions=100,
-    bos_token=0,
-    eos_token=1,
+    layers=1, width=40, heads=2, head_dim=20, hidden=48, max_positions=100, bos_token=0, eos_token=1
 )
 
 

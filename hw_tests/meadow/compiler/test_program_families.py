@@ -19,8 +19,9 @@ from meadow.compiler.lowering.layout import CompileError
 from meadow.compiler.lowering.program import Program, compile_program
 from meadow.compiler.synthetic import synthetic_model
 from meadow.model.quantised import QuantisedLayer, QuantisedModel
-from meadow.spec.commands import Command, Flag, MatmulOutput, Opcode, Outputs, RowSet, Space, Unit
+from meadow.spec.commands import Command, Flag, Opcode, Outputs, RowSet, Space, Unit
 from meadow.spec.config import named_config
+from meadow.spec.epilogue import MatmulOutput
 
 NAMES = ("tiny", slow("small"), slow("zcu102"))
 

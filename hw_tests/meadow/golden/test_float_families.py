@@ -12,7 +12,8 @@ import pytest
 
 from hw_tests.models import FAMILIES, family_description
 from hw_tests.seeds import salted
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel, gelu, rms_norm, silu
+from meadow.golden.activations import gelu, silu
+from meadow.golden.tiers.float_tier import FloatCache, FloatModel, rms_norm
 from meadow.spec.model import ModelDescription
 
 TOKENS = np.random.default_rng(salted(5)).integers(0, 20, 9)

@@ -88,7 +88,7 @@ def test_frozen_and_keyword_only() -> None:
         ),
         ({"norm": "batch"}, "norm must be one of layer, rms, not 'batch'"),
         ({"norm": "rms"}, "norm of architecture 'opt' must be 'layer', not 'rms'"),
-        ({"activation": "tanh"}, "activation must be one of relu, gelu, silu, not 'tanh'"),
+        ({"activation": "tanh"}, "activation must be one of relu, silu, gelu, not 'tanh'"),
         ({"activation": "gelu"}, "activation of architecture 'opt' must be 'relu', not 'gelu'"),
         ({"position_offset": 0}, "position_offset of architecture 'opt' must be 2, not 0"),
         ({"layers": 0}, "layers must be at least 1, not 0"),

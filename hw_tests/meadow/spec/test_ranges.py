@@ -14,7 +14,6 @@ from meadow.spec.commands import (
     AttendPart,
     Command,
     Flag,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -24,6 +23,7 @@ from meadow.spec.commands import (
     command_fields,
 )
 from meadow.spec.config import CONFIGURATIONS, named_config
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.ranges import check_command, command_rules, field_ranges, fixed_rows
 
 CONFIG = named_config("zcu102")

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hw_tests.epilogues import finished
 from hw_tests.rtl_gen.array.simulation import run, set_step
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.numerics import TABLE_ENTRIES, gate, rotate, saturate, table_index
+from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
+from meadow.spec.numerics import TABLE_ENTRIES
 from meadow.spec.step import Step
 from rtl_gen.array.array import Array
-from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.interfaces.result import writer_depth
 
 __all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "simulate"]
 
@@ -203,27 +205,18 @@ class _Bench:
         memory = self.scenario.memory
         old = memory[word["address"]]
         values = data.view("<i2").tolist()
-        result = None
-        if word["mode"] == ResultMode.ADD16:
-            total = [
-                saturate(a + b, 16) for a, b in zip(old.view("<i2").tolist(), values, strict=True)
-            ]
-            data = np.array(total, "<i2").view(np.uint8)
-        elif word["mode"] == ResultMode.TABLE8:
-            result = [TABLE[table_index(value)] for value in values]
-        elif word["mode"] == ResultMode.ROTATE8:
-            angles = iter(memory[word["operand"]].view("<i2").tolist())
-            elements = iter(values)
-            pairs = zip(elements, elements, angles, angles, strict=True)
-            result = [value for pair in pairs for value in rotate(*pair, word["shift"])]
-        elif word["mode"] == ResultMode.GATE8:
-            before = np.split(old.view(np.int8), 2)[word["half"]].tolist()
-            pairs = zip(before, values, strict=True)
-            result = [gate(activated, value, word["shift"]) for activated, value in pairs]
-        if result is not None:
-            halves = np.split(old, 2)
+        halves = np.split(old, 2)
+        bytewise = word["mode"] in result_modes_with(lambda epilogue: epilogue.halves)
+        second = halves[word["half"]].view(np.int8) if bytewise else old.view("<i2")
+        if word["mode"] in result_modes_with(lambda e: e.second == SecondOperand.ROTARY):
+            second = memory[word["operand"]].view("<i2")
+        mode, shift = ResultMode(word["mode"]), word["shift"]
+        result = finished(mode, values, second=second.tolist(), table=TABLE, shift=shift)
+        if bytewise:
             halves[word["half"]] = np.array(result, np.int8).view(np.uint8)
             data = np.concatenate(halves)
             assert word["mask"] == (1 << self.config.word_beats) - 1
+        else:
+            data = np.array(result, "<i2").view(np.uint8)
         mask = np.repeat([word["mask"] >> i & 1 for i in range(self.config.word_beats)], 16)
         memory[word["address"]] = np.where(mask, data, old)

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hw_tests.epilogues import finished
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.array_bench import (
     SEED,
@@ -19,9 +20,10 @@ from hw_tests.rtl_gen.array.array_bench import (
     simulate,
 )
 from hw_tests.seeds import salted
-from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.numerics import gate, requantise, rotate, saturate, table_index
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
+from meadow.spec.numerics import requantise
 from meadow.spec.step import Sequence, Step
 
 # One token keeps one lane busy, whatever their number: further lanes only see the same bundles
@@ -36,7 +38,6 @@ _STREAM = dataclasses.replace(
     max_head_dim=64,
     norm_channels=512,
 )
-_WORDS16 = (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
 _ROTARY, _ROTARY_STRIDE, _ROTARY_WORDS, _POST_SHIFT = 700, 5, 4, 15
 
 
@@ -55,7 +56,8 @@ def _matmul(
     rng = np.random.default_rng(salted(seed))
     width = config.width
     memory = rng.integers(0, 256, (1024, width), np.uint8)
-    words = slices * (2 if output in _WORDS16 else 1)
+    epilogue = EPILOGUES[output]
+    words = slices * epilogue.element_bytes
     stride, out_stride = tiles + 1, words + 1
     channels = slices * width - 3
     feed, commands = [], []
@@ -74,32 +76,24 @@ def _matmul(
                 feed.append(((bias[part], multiplier[part], shift[part]) if k == 0 else None, tile))
         x = np.stack([memory[source + r * stride :][:tiles].reshape(-1) for r in range(rows)])
         total = x.view(np.int8).astype(np.int64) @ weights.T + bias
-        bits = 8 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 16
         for row, values in enumerate(total.tolist()):
             result = [
-                requantise(v, int(a), int(s), bits)
+                requantise(v, int(a), int(s), epilogue.bits)
                 for v, a, s in zip(values, multiplier, shift, strict=True)
             ]
             target = expected[destination + row * out_stride :][:words]
-            if output == MatmulOutput.RELU8:
+            if epilogue.relu:
                 result = [max(0, v) for v in result]
-            if output == MatmulOutput.RESIDUAL16:
-                old = target.reshape(-1).view("<i2")
-                result = [saturate(int(a) + b, 16) for a, b in zip(old, result, strict=True)]
-            if output == MatmulOutput.TABLE8:
-                result = [TABLE[table_index(v)] for v in result]
-            if output == MatmulOutput.ROTATE8:
+            kind = np.dtype("<i2" if epilogue.wide else np.int8)
+            second = target.reshape(-1).view(kind)
+            if epilogue.second == SecondOperand.ROTARY:
                 turns = expected[_ROTARY + row * _ROTARY_STRIDE :][:_ROTARY_WORDS].reshape(-1)
-                angles = iter(np.resize(turns.view("<i2"), slices * width).tolist())
-                elements = iter(result)
-                pairs = zip(elements, elements, angles, angles, strict=True)
-                result = [v for pair in pairs for v in rotate(*pair, _POST_SHIFT)]
-            if output == MatmulOutput.GATE8:
-                old = target.reshape(-1).view(np.int8).tolist()
-                result = [gate(a, v, _POST_SHIFT) for a, v in zip(old, result, strict=True)]
-            kind = np.int8 if words == slices else np.dtype("<i2")
+                second = np.resize(turns.view("<i2"), slices * width)
+            result = finished(
+                epilogue.mode, result, second=second.tolist(), table=TABLE, shift=_POST_SHIFT
+            )
             target[:] = np.array(result).astype(kind).view(np.uint8).reshape(words, width)
-            if output == MatmulOutput.LOGITS16:
+            if epilogue.arg_max:
                 half = width // 2
                 for i in range(words):
                     elements = max(0, min(half, channels - i * half))

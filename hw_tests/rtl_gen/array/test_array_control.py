@@ -14,8 +14,9 @@ import pytest
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.simulation import run, set_step
 from hw_tests.seeds import salted
-from meadow.spec.commands import AttendPart, Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.commands import AttendPart, Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.step import Sequence, Step
 from rtl_gen.array.array_control import ArrayControl
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind

@@ -10,9 +10,10 @@ import pytest
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves, nested
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.drain import Drain
 from rtl_gen.interfaces.lane import DrainMode
-from rtl_gen.interfaces.result import ResultMode, writer_depth
+from rtl_gen.interfaces.result import writer_depth
 from rtl_gen.interfaces.schedule import drain_pass_layout
 from rtl_gen.lane.latency import LaneLatency
 

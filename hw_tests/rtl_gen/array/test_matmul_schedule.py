@@ -10,11 +10,11 @@ import pytest
 from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
-from meadow.spec.commands import Command, MatmulOutput, Opcode, RowSet
+from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.epilogue import MatmulOutput, ResultMode
 from rtl_gen.array.matmul_schedule import MatmulSchedule
 from rtl_gen.interfaces.lane import DrainMode
-from rtl_gen.interfaces.result import ResultMode
 
 _CONFIG = CONFIGURATIONS["small"]
 _MASK = (1 << _CONFIG.word_beats) - 1

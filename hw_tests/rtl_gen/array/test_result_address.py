@@ -9,8 +9,8 @@ from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves, nested
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.result_address import ResultAddress
-from rtl_gen.interfaces.result import ResultMode
 from rtl_gen.interfaces.schedule import result_context_layout
 
 

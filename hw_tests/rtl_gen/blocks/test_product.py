@@ -18,9 +18,8 @@ def test_product(a_bits: int, b_bits: int) -> None:
     pairs = [(2**a_bits - 1, 2**b_bits - 1), (0, 5), (2 ** (a_bits - 1), 3)]
     pairs += [(rng.getrandbits(a_bits), rng.getrandbits(b_bits)) for _ in range(50)]
     dut = Product(a_bits=a_bits, b_bits=b_bits)
-    outputs = pipelined(
-        dut, [{"i_a": a, "i_b": b} for a, b in pairs], lambda ctx: ctx.get(dut.o), latency=dut.LATENCY
-    )
+    inputs = [{"i_a": a, "i_b": b} for a, b in pairs]
+    outputs = pipelined(dut, inputs, lambda ctx: ctx.get(dut.o), latency=dut.LATENCY)
     assert outputs == [a * b for a, b in pairs]
 
 

@@ -28,10 +28,6 @@ def test_shift_saturate(in_bits: int, bits: int) -> None:
         for _ in range(300)
     ]
     dut = ShiftSaturate(in_bits=in_bits, bits=bits)
-    outputs = pipelined(
-        dut,
-        [{"i": value, "shift": shift} for value, shift in cases],
-        lambda ctx: ctx.get(dut.o),
-        latency=dut.LATENCY,
-    )
+    inputs = [{"i": value, "shift": shift} for value, shift in cases]
+    outputs = pipelined(dut, inputs, lambda ctx: ctx.get(dut.o), latency=dut.LATENCY)
     assert outputs == [saturate(value >> shift, bits) for value, shift in cases]

@@ -24,26 +24,15 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     reseal,
 )
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
 
 __all__ = ["QUAD", "Load", "Outcome", "check", "run"]
 
-QUAD = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=4,
-    ports=4,
-    activation_words=256,
-    max_context=256,
-    sequences=2,
-    max_head_dim=64,
-    norm_channels=256,
-    decoder_elements=16,
-    dictionary_entries=256,
-    prefetch_beats=32,
+QUAD = unit_config(
+    ports=4, groups=4, max_context=256, max_head_dim=64, norm_channels=256, prefetch_beats=32
 )
 """Four ports of one tile row each."""
 Tile = list[list[int | None]]

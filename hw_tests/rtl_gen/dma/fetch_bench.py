@@ -9,6 +9,7 @@ import random
 from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.spec.commands import FIELDS, AttendPart, Command, Opcode, RowSet, TrafficClass
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Step
@@ -28,34 +29,10 @@ __all__ = [
     "tile_order",
 ]
 
-QUAD = AcceleratorConfig(
-    width=16,
-    lanes=2,
-    rows=2,
-    groups=32,
-    ports=4,
-    activation_words=256,
-    max_context=256,
-    sequences=3,
-    max_head_dim=64,
-    norm_channels=256,
-    decoder_elements=16,
-    dictionary_entries=256,
+QUAD = unit_config(
+    ports=4, groups=32, sequences=3, max_context=256, max_head_dim=64, norm_channels=256
 )
-WIDE = AcceleratorConfig(
-    width=64,
-    lanes=2,
-    rows=2,
-    groups=2,
-    ports=4,
-    activation_words=256,
-    max_context=1024,
-    sequences=4,
-    max_head_dim=128,
-    norm_channels=64,
-    decoder_elements=16,
-    dictionary_entries=256,
-)
+WIDE = unit_config(64, ports=4, sequences=4, max_context=1024, max_head_dim=128)
 INDEX_STEP = 0x10203
 """Between the indices of commands here, so that all bits of them change."""
 CONFIGS = {"tiny": CONFIGURATIONS["tiny"], "small": CONFIGURATIONS["small"], "quad": QUAD}

@@ -9,6 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet, Space
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -16,20 +17,7 @@ from rtl_gen.dma.loader import Loader
 
 
 def _config(width: int, ports: int) -> AcceleratorConfig:
-    return AcceleratorConfig(
-        width=width,
-        lanes=2,
-        rows=2,
-        groups=8,
-        ports=ports,
-        activation_words=1024,
-        max_context=width,
-        sequences=2,
-        max_head_dim=16,
-        norm_channels=64,
-        decoder_elements=16,
-        dictionary_entries=256,
-    )
+    return unit_config(width, ports=ports, groups=8, activation_words=1024, norm_channels=64)
 
 
 _STEP = Step((Sequence(0, 0, 5, 0), Sequence(0, 0, 4, 5)))

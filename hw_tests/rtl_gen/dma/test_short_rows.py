@@ -14,8 +14,8 @@ from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
+from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet
-from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
 from rtl_gen.dma.fetch import FetchUnit
 from rtl_gen.dma.loader import Loader
@@ -23,20 +23,8 @@ from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.storer import Storer
 from rtl_gen.memory.activation_memory import ActivationMemory
 
-CONFIG = AcceleratorConfig(
-    width=64,
-    lanes=2,
-    rows=2,
-    groups=2,
-    ports=4,
-    activation_words=8192,
-    max_context=1024,
-    sequences=4,
-    max_head_dim=64,
-    norm_channels=64,
-    decoder_elements=16,
-    dictionary_entries=256,
-    prefetch_beats=512,
+CONFIG = unit_config(
+    64, ports=4, sequences=4, activation_words=8192, max_context=1024, max_head_dim=64
 )
 _LATENCY = 50
 """Cycles from an address to its first beat, and from the last beat to the response."""

@@ -14,6 +14,7 @@ from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -23,19 +24,14 @@ from rtl_gen.memory.activation_memory import ActivationMemory
 
 
 def _config(width: int, ports: int, sequences: int = 4) -> AcceleratorConfig:
-    return AcceleratorConfig(
-        width=width,
-        lanes=2,
-        rows=2,
-        groups=16,
+    return unit_config(
+        width,
         ports=ports,
+        groups=16,
+        sequences=sequences,
         activation_words=512,
         max_context=4 * width,
-        sequences=sequences,
-        max_head_dim=16,
         norm_channels=64,
-        decoder_elements=16,
-        dictionary_entries=256,
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lane: what it is told passes on after a cycle, other lanes' words are ignored, result times."""
+"""One lane: what it is told passes on after a cycle, others' words are ignored, result times."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def _fetch(bank: int, group: int, index: int) -> dict[str, int]:
 
 
 class _Pair(Elaboratable):
-    """Two chains of lanes that are told the same, one behind the gate; `differs` if their words do."""
+    """Two chains of lanes, told the same, one behind the gate; `differs` if their words do."""
 
     def __init__(self, config: AcceleratorConfig, activity: LaneActivity) -> None:
         self.config = config
@@ -89,8 +89,8 @@ class _Pair(Elaboratable):
 
 
 class _Script:
-    """Micro-operations by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as allowed,
-    with random rests.
+    """Micro-operations by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as
+    allowed, with random rests.
     """
 
     def __init__(self, config: AcceleratorConfig, chance: random.Random, rest: int | None) -> None:

@@ -10,8 +10,9 @@ from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Unit
-from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.interfaces.memory import READ_CLIENTS
 from rtl_gen.memory.activation_memory import (
     BANK_MODULE,
@@ -23,30 +24,13 @@ from rtl_gen.memory.activation_memory import (
 _WORDS = 12
 
 
-def _config(width: int) -> AcceleratorConfig:
-    return AcceleratorConfig(
-        width=width,
-        lanes=2,
-        rows=2,
-        groups=2,
-        ports=1,
-        activation_words=256,
-        max_context=width,
-        sequences=2,
-        max_head_dim=16,
-        norm_channels=width,
-        decoder_elements=16,
-        dictionary_entries=256,
-    )
-
-
 @pytest.mark.parametrize("width", [16, 64])
 @pytest.mark.parametrize("density", [1.0, 0.3])
 def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float) -> None:
     seed = 1 + width
     print(f"seed {seed}")
     rng = random.Random(salted(seed))
-    config = _config(width)
+    config = unit_config(width)
     dut = ActivationMemory(config=config)
     content = [0] * 256
     answers: dict[str, list[tuple[int, int]]] = {name: [] for name in READ_CLIENTS}
@@ -129,7 +113,7 @@ def test_words_outside(seed: int) -> None:
     """
     print(f"seed {seed}")
     rng = random.Random(salted(seed))
-    config = _config(16)
+    config = unit_config(16)
     dut = ActivationMemory(config=config)
     outside = [256, 257, 511, 512, 4096, (1 << 20) - 1, (1 << 20) - 256]
 
@@ -185,7 +169,7 @@ def test_words_outside(seed: int) -> None:
 
 
 def test_active_follows_a_transfer() -> None:
-    dut = ActivationMemory(config=_config(16))
+    dut = ActivationMemory(config=unit_config(16))
 
     async def process(ctx):
         for port in (dut.i_storer, dut.i_loader_write):

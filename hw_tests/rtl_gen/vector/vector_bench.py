@@ -9,6 +9,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
+from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -37,19 +38,14 @@ def small_config(
     probability_bits: int = 12,
 ) -> AcceleratorConfig:
     """A configuration with contexts of four words of keys."""
-    return AcceleratorConfig(
-        width=width,
+    return unit_config(
+        width,
         lanes=lanes,
-        rows=2,
         groups=8,
-        ports=1,
+        sequences=sequences,
         activation_words=words,
         max_context=4 * width,
-        sequences=sequences,
-        max_head_dim=16,
         norm_channels=norm_channels,
-        decoder_elements=16,
-        dictionary_entries=256,
         probability_bits=probability_bits,
     )
 

@@ -13,6 +13,8 @@ import pytest
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.writer.writer_bench import (
     BYTEWISE,
+    IN_PLACE,
+    ROTARY,
     WriterBench,
     WriterModel,
     join,
@@ -20,8 +22,8 @@ from hw_tests.rtl_gen.writer.writer_bench import (
 )
 from hw_tests.seeds import salted
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.epilogue import ResultMode
 from meadow.spec.numerics import TABLE_ENTRIES
-from rtl_gen.interfaces.result import ResultMode
 from rtl_gen.writer.writer import ResultWriter
 
 
@@ -61,7 +63,7 @@ def _random_words(
         else:
             mode = rng.choice(modes)
             word |= {"mode": mode, "half": 0, "mask": (1 << config.word_beats) - 1}
-            if mode in (ResultMode.ADD16, ResultMode.GATE8) or rng.random() < 0.7:
+            if mode in IN_PLACE or rng.random() < 0.7:
                 word["address"] = addresses[number % 200]
                 number += 1
             else:
@@ -100,9 +102,8 @@ def _check(
     for word in words:
         model.apply(word)
         mode, command = word.get("mode"), word.get("command", 0)
-        if mode in (ResultMode.ADD16, ResultMode.GATE8, ResultMode.ROTATE8):
-            rotates = mode == ResultMode.ROTATE8
-            accesses["read"].append((command, word["operand" if rotates else "address"]))
+        if mode in (*IN_PLACE, *ROTARY):
+            accesses["read"].append((command, word["operand" if mode in ROTARY else "address"]))
         if mode is not None and (mode not in BYTEWISE or word["half"]):
             accesses["write"].append((command, word["address"]))
     assert bench.accesses == accesses
@@ -163,7 +164,7 @@ def test_groups_of_halves_as_the_array_sends_them() -> None:
     config = small_config(16, 4)
     words = []
     for group in range(20):
-        mode = BYTEWISE[group % 3]
+        mode = BYTEWISE[group % len(BYTEWISE)]
         for half in range(2):
             for lane in range(4):
                 place = {"address": 4 * group + lane, "operand": 204 + group, "half": half}

@@ -10,34 +10,35 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
+from hw_tests.epilogues import finished
+from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.numerics import gate, rotate, saturate, table_index
-from rtl_gen.interfaces.result import ResultMode, writer_depth
+from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
+from rtl_gen.interfaces.result import writer_depth
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.writer.writer import ResultWriter
 
-__all__ = ["BYTEWISE", "WriterBench", "WriterModel", "join", "small_config", "split"]
+__all__ = [
+    "BYTEWISE",
+    "IN_PLACE",
+    "ROTARY",
+    "WriterBench",
+    "WriterModel",
+    "join",
+    "small_config",
+    "split",
+]
 
 
 def small_config(width: int, lanes: int) -> AcceleratorConfig:
     """256 words of activation memory and chunks of 3 token groups."""
-    return AcceleratorConfig(
-        width=width,
-        lanes=lanes,
-        rows=2,
-        groups=3,
-        ports=1,
-        activation_words=256,
-        max_context=width,
-        sequences=2,
-        max_head_dim=16,
-        norm_channels=width,
-        decoder_elements=16,
-        dictionary_entries=256,
-    )
+    return unit_config(width, lanes=lanes, groups=3)
 
 
-BYTEWISE = (ResultMode.TABLE8, ResultMode.ROTATE8, ResultMode.GATE8)
+BYTEWISE = result_modes_with(lambda epilogue: epilogue.halves)
+ROTARY = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+IN_PLACE = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.DESTINATION)
+"""Result modes that write bytes, that read a rotary word, that read what they replace."""
 
 
 def split(word: int, bits: int, count: int) -> list[int]:
@@ -186,20 +187,20 @@ class WriterModel:
         self.halves: deque[list[int]] = deque()
 
     def bytes_of(self, word: dict[str, int]) -> list[int]:
-        """The W/2 bytes of a TABLE8, ROTATE8 or GATE8 word."""
+        """The W/2 bytes of a word of a mode that writes bytes."""
         count = self.width // 2
-        elements = split(word["data"], 16, count)
-        if word["mode"] == ResultMode.TABLE8:
-            return [self.table[table_index(value)] for value in elements]
-        if word["mode"] == ResultMode.GATE8:
-            old = split(self.content[word["address"]], 8, self.width)[word["half"] * count :]
-            return [gate(a, b, word["shift"]) for a, b in zip(old, elements, strict=False)]
-        rotary = split(self.content[word["operand"]], 16, count)
-        result: list[int] = []
-        for i in range(0, count, 2):
-            pair = elements[i], elements[i + 1], rotary[i], rotary[i + 1]
-            result += rotate(*pair, word["shift"])
-        return result
+        if word["mode"] in ROTARY:
+            second = split(self.content[word["operand"]], 16, count)
+        else:
+            old = split(self.content[word["address"]], 8, self.width)
+            second = old[word["half"] * count :][:count]
+        return finished(
+            ResultMode(word["mode"]),
+            split(word["data"], 16, count),
+            second=second,
+            table=self.table,
+            shift=word["shift"],
+        )
 
     def apply(self, word: dict[str, int]) -> None:
         if "reset" in word:
@@ -212,10 +213,10 @@ class WriterModel:
                 self.halves.append(half)
                 return
             data = join(self.halves.popleft() + half, 8)
-        elif word["mode"] == ResultMode.ADD16:
+        else:
             old = split(self.content[word["address"]], 16, self.width // 2)
             new = split(data, 16, self.width // 2)
-            data = join([saturate(a + b, 16) for a, b in zip(old, new, strict=True)])
+            data = join(finished(ResultMode(word["mode"]), new, second=old))
         for part in range(self.width // 16):
             if word["mask"] >> part & 1:
                 field = ((1 << 128) - 1) << (128 * part)

@@ -9,15 +9,12 @@ import json
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import workbench.bench.attention
 import workbench.bench.step
 from hw_tests.seeds import salted
-from meadow.golden.tiers.bit_true import KeyValueCache
-from meadow.spec.image import Manifest
 from workbench.bench.report import STALLS
 from workbench.bench.step import cache_rows, preset_cache
 from workbench.cli import app
@@ -184,15 +181,9 @@ def test_a_planted_difference_is_told(
 ) -> None:
     """The device has another value in its cache than the golden model."""
 
-    def wrong(
-        random: np.random.Generator,
-        cache: KeyValueCache,
-        memory: np.ndarray,
-        manifest: Manifest,
-        sequence: int,
-        position: int,
-    ) -> None:
-        preset_cache(random, cache, memory, manifest, sequence, position)
+    def wrong(*given: Any) -> None:
+        preset_cache(*given)
+        _, _, memory, manifest, sequence, _ = given
         # Layer 0, V of head 0, key 2, channel 3.
         cache_rows(memory, manifest, sequence)[0, 1, 0, 0, 2, 3] ^= 0x40
 

@@ -176,19 +176,3 @@ def test_a_wrong_step_after_a_fault_is_counted(monkeypatch: pytest.MonkeyPatch) 
         workbench.campaigns.corruption.BitTrueModel, "forward", lambda *given: forward(*given) + 1
     )
     campaign_ends_with("wrong_results")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--codec", "auto"], "codec must be one of raw, dictionary, rice, not 'auto'"),
-        (["--device", "board"], "unknown device 'board': choose from sim, golden"),
-        (["--runs", "0"], "runs must be at least 1, not 0"),
-        (["--seed", "-1"], "seed must be at least 0, not -1"),
-        (["--config", "huge"], "unknown configuration 'huge'"),
-    ],
-)
-def test_a_bad_option_is_one_line(arguments: list[str], message: str) -> None:
-    result = run(*arguments, code=2)
-    assert result.stdout == "" and result.stderr.count("\n") == 1
-    assert result.stderr.startswith("meadow: ") and message in result.stderr

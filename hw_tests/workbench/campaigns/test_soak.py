@@ -121,18 +121,3 @@ def test_a_run_that_does_not_end_is_told_with_its_combination(
     result = run("--count", 3, code=1)
     last = result.stderr.splitlines()[-1]
     assert "case 1 differs from golden: DeviceTimeout: no interrupt within 7 cycles: {" in last
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--count", "0"], "count must be at least 1, not 0"),
-        (["--seed", "-1"], "seed must be at least 0, not -1"),
-        (["--config", "huge"], "unknown configuration 'huge': choose from"),
-        (["--count", "x"], "'--count': Input should be a valid integer"),
-    ],
-)
-def test_a_bad_option_is_one_line(arguments: list[str], message: str) -> None:
-    result = run(*arguments, code=2)
-    assert result.stdout == "" and result.stderr.count("\n") == 1
-    assert result.stderr.startswith("meadow: ") and message in result.stderr

@@ -240,19 +240,3 @@ def test_a_doorbell_that_is_taken_though_illegal_is_silent(
     monkeypatch.setattr("workbench.campaigns.torture_events._refuses", lambda *given: False)
     only(monkeypatch, "illegal_start")
     ends_with("silent_errors", "was taken")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--seconds", "0"], "seconds must be at least 0.1, not 0.0"),
-        (["--programs", "0"], "programs must be at least 1, not 0"),
-        (["--only", "-1"], "only must be at least 0, not -1"),
-        (["--seed", "-1"], "seed must be at least 0, not -1"),
-        (["--config", "huge"], "unknown configuration 'huge'"),
-    ],
-)
-def test_a_bad_option_is_one_line(arguments: list[str], message: str) -> None:
-    result = run(*arguments, code=2)
-    assert result.stdout == "" and result.stderr.count("\n") == 1
-    assert result.stderr.startswith("meadow: ") and message in result.stderr

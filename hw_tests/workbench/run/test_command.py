@@ -144,28 +144,11 @@ def test_a_difference_ends_with_exit_code_1(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "huge"], "unknown configuration 'huge': choose from tiny, small, zcu102"),
-        (["--device", "fpga"], "unknown device 'fpga': choose from sim, golden"),
-        (["--prompt-tokens", "1,x"], "prompt tokens must be numbers like 1,2,3, not '1,x'"),
-        (["--prompt-tokens", "9999"], "a token must be in 0..70, not 9999"),
-        (["--prompt", "a", "--prompt-tokens", "1"], "give either --prompt or --prompt-tokens"),
         (["--prompt", "a" * 99], "the prompt has 100 tokens, the context of this image holds 64"),
-        (["--chunk", "0"], "a chunk of this image holds 1..64 tokens, not 0"),
-        (["--max-tokens", "0"], "max_tokens must be at least 1, not 0"),
-        (["--top-k", "0"], "top-k must be at least 1, not 0"),
-        (["--bandwidth-gbps", "0"], "bandwidth must be 0.001..1e6 Gbit/s, not 0.0"),
-        (["--clock-mhz", "-1"], "clock must be 0.001..1e5 MHz, not -1.0"),
-        (["--seed", "-1"], "seed must be 0..2**64 - 1, not -1"),
         (["--prompt-tokens", "9" * 30], "a token must be in 0..70, not 99999"),
         (["--prompt", "\udcff"], "a prompt must be UTF-8 text"),
         (["--prompt-tokens", ""], "prompt tokens must be numbers like 1,2,3, not ''"),
-        (["--bandwidth-gbps", "nan"], "bandwidth must be 0.001..1e6 Gbit/s, not nan"),
-        (["--latency-cycles", "-1"], "latency must be 0..1000000 cycles, not -1"),
-        (["--max-tokens", "x"], "'--max-tokens': Input should be a valid integer"),
         (["--max-tokens", "x"], "not 'x' (see --help)"),
-        (["--bogus"], "No such option: --bogus (see --help)"),
-        (["extra"], "(extra) (see --help)"),
-        (["--stalls", "1"], "stalls must be a probability below 1, not 1.0"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

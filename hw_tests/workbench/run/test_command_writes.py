@@ -8,13 +8,13 @@ import pytest
 from meadow.spec.commands import (
     AttendPart,
     Command,
-    MatmulOutput,
     Opcode,
     RowSet,
     Space,
     command_fields,
 )
 from meadow.spec.config import named_config
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.step import Sequence, Step
 from workbench.run.command_writes import Place, place_of
 

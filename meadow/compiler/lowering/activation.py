@@ -4,36 +4,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from meadow.golden.tiers.float_tier import gelu, relu, silu
+from meadow.golden.activations import ACTIVATIONS
 from meadow.spec.numerics import LIMIT_INT8, TABLE_ENTRIES, TABLE_SHIFT
 
 __all__ = ["activation_table"]
 
-_FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": relu,
-    "gelu": gelu,
-    "silu": silu,
-}
-
 
 def activation_table(kind: str, input_scale: float, output_scale: float) -> np.ndarray:
-    """int8 [TABLE_ENTRIES] of an activation, "relu", "gelu" or "silu", between these scales.
+    """int8 [TABLE_ENTRIES] of an activation (a name of `ACTIVATIONS`) between these scales.
 
     Entry i stands for the inputs x of `numerics.table_index(x) == i` and is the function at the
     middle of them, rounded: rint(f(middle * input_scale) / output_scale) within -127..127.
 
     ValueError for another kind, or scales that are not positive numbers.
     """
-    if kind not in _FUNCTIONS:
-        raise ValueError(f"an activation must be one of {', '.join(_FUNCTIONS)}, not {kind!r}")
+    if kind not in ACTIVATIONS:
+        raise ValueError(f"an activation must be one of {', '.join(ACTIVATIONS)}, not {kind!r}")
     for name, value in (("input_scale", input_scale), ("output_scale", output_scale)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be above 0 and finite, not {value}")
     bucket = 1 << TABLE_SHIFT
     middle = np.arange(TABLE_ENTRIES) * bucket - (1 << 15) + (bucket - 1) / 2
-    values = _FUNCTIONS[kind](middle * input_scale) / output_scale
+    values = ACTIVATIONS[kind](middle * input_scale) / output_scale
     return np.clip(np.rint(values), -LIMIT_INT8, LIMIT_INT8).astype(np.int8)

@@ -15,7 +15,6 @@ from meadow.spec.commands import (
     COMMAND_BYTES,
     Command,
     Flag,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -23,6 +22,7 @@ from meadow.spec.commands import (
     TrafficClass,
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.image import MatrixFacts
 from meadow.spec.ranges import check_command
 

@@ -11,8 +11,9 @@ from meadow.compiler.lowering.layout import Area
 from meadow.compiler.lowering.lowering import Lowering
 from meadow.compiler.packing.packing import pad_linear
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear
-from meadow.spec.commands import Flag, MatmulOutput, Opcode, Outputs, RowSet, TrafficClass
+from meadow.spec.commands import Flag, Opcode, Outputs, RowSet, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import MatmulOutput
 
 __all__ = [
     "attend_fields",

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from meadow.spec.commands import (
     AttendPart,
     Command,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -20,6 +19,7 @@ from meadow.spec.commands import (
     Unit,
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
 from meadow.spec.numerics import TABLE_ENTRIES
 
 __all__ = ["Footprint", "footprints", "with_waits"]
@@ -108,17 +108,17 @@ def footprints(
 def _matmul(
     values: dict[str, int], word: int, area: Callable[[str, int], Footprint], candidates: Footprint
 ) -> tuple[Footprints, Footprints]:
-    output = values["output"]
-    wide = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
-    written = area("destination", values["slices"] * word * (2 if wide else 1))
+    epilogue = EPILOGUES[MatmulOutput(values["output"])]
+    written = area("destination", values["slices"] * word * epilogue.element_bytes)
     reads, writes = (area("source", values["tiles"] * word),), (written,)
-    if output in (MatmulOutput.RESIDUAL16, MatmulOutput.GATE8):
-        reads += (written,)
-    elif output == MatmulOutput.TABLE8:
-        reads += (Footprint("table", 0, 1, TABLE_ENTRIES // BEAT_BYTES, 1),)
-    elif output == MatmulOutput.ROTATE8:
-        reads += (area("rotary", values["rotary_words"] * word),)
-    elif output == MatmulOutput.LOGITS16:
+    match epilogue.second:
+        case SecondOperand.DESTINATION:
+            reads += (written,)
+        case SecondOperand.ROTARY:
+            reads += (area("rotary", values["rotary_words"] * word),)
+        case SecondOperand.TABLE:
+            reads += (Footprint("table", 0, 1, TABLE_ENTRIES // BEAT_BYTES, 1),)
+    if epilogue.arg_max:
         writes += (candidates,)
     return reads, writes
 

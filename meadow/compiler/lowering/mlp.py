@@ -8,7 +8,8 @@ import numpy as np
 from meadow.compiler.lowering.lowering import Lowering
 from meadow.compiler.packing.packing import pad_linear
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear
-from meadow.spec.commands import MatmulOutput, Space
+from meadow.spec.commands import Space
+from meadow.spec.epilogue import MatmulOutput
 
 __all__ = ["load_table", "lower_mlp", "row_part"]
 

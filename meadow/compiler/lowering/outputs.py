@@ -9,7 +9,6 @@ from meadow.compiler.lowering.mlp import row_part
 from meadow.compiler.packing.packing import pad_linear
 from meadow.model.quantised import QuantisedLinear, QuantisedNorm
 from meadow.spec.commands import (
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -17,6 +16,7 @@ from meadow.spec.commands import (
     VectorFunction,
 )
 from meadow.spec.config import BEAT_BYTES
+from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.image import LogitsPiece
 
 __all__ = ["lower_outputs"]

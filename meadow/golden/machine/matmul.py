@@ -5,26 +5,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from meadow.golden.epilogue import SecondOperands, finish
 from meadow.golden.machine.state import (
     Fields,
     MachineError,
     MachineState,
     row_count,
 )
-from meadow.golden.numerics import gate, requantise, rotate, saturate, table_index
+from meadow.golden.numerics import requantise
 from meadow.golden.streams.decode import unpack_stream
 from meadow.golden.tiers.layer_parts import accumulate
 from meadow.model.quantised import QuantisedLinear
-from meadow.spec.commands import MatmulOutput, TrafficClass
+from meadow.spec.commands import TrafficClass
 from meadow.spec.config import BEAT_BYTES
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
 from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Step
 
 __all__ = ["MatmulRunner"]
 
 _CACHED_WEIGHTS = 1 << 26
-_WIDE = (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
-_NARROW = (MatmulOutput.INT8, MatmulOutput.RELU8)
 
 
 class MatmulRunner:
@@ -37,52 +37,44 @@ class MatmulRunner:
     def run(self, fields: Fields, step: Step) -> None:
         """One command with fields in their ranges; MachineError for a stream that breaks a rule."""
         state = self.state
-        output = MatmulOutput(fields["output"])
+        epilogue = EPILOGUES[MatmulOutput(fields["output"])]
         rows, width = row_count(fields, step), state.config.width
         slices, tiles = fields["slices"], fields["tiles"]
         matrix = self._matrix(fields, slices, tiles)
         source = state.words(
             fields["source"], fields["source_stride"], rows, tiles, "MATMUL source"
         )
-        wide = output in _WIDE
         target = state.words(
             fields["destination"],
             fields["destination_stride"],
             rows,
-            slices * (1 + wide),
+            slices * epilogue.element_bytes,
             "MATMUL destination",
         )
         x = state.activations[source].reshape(rows, tiles * width).view(np.int8)
-        bits = 8 if output in _NARROW else 16
-        result = requantise(accumulate(x, matrix), matrix.multiplier, matrix.shift, bits)
-        old = state.activations[target].reshape(rows, slices * width * (1 + wide))
-        if output == MatmulOutput.RELU8:
-            result = np.maximum(result, 0)
-        elif output == MatmulOutput.RESIDUAL16:
-            result = saturate(result + old.view("<i2"), 16)
-        elif output == MatmulOutput.LOGITS16:
-            self._compare(result[:, : fields["channels"]], fields)
-        elif output == MatmulOutput.TABLE8:
-            result = state.activation_table.reshape(-1).view(np.int8)[table_index(result)]
-        elif output == MatmulOutput.ROTATE8:
-            result = self._rotated(result, fields)
-        elif output == MatmulOutput.GATE8:
-            result = gate(old.view(np.int8), result, fields["post_shift"])
-        state.write(target, result.astype("<i2" if wide else np.int8))
+        results = requantise(accumulate(x, matrix), matrix.multiplier, matrix.shift, epilogue.bits)
+        if epilogue.arg_max:
+            self._compare(results[:, : fields["channels"]], fields)
+        written_type = np.dtype("<i2" if epilogue.wide else np.int8)
+        operands = SecondOperands(
+            destination=state.activations[target].reshape(rows, -1).view(written_type),
+            rotary=self._angles(rows, slices, fields)
+            if epilogue.second == SecondOperand.ROTARY
+            else None,
+            table=state.activation_table.reshape(-1).view(np.int8),
+            post_shift=fields["post_shift"],
+        )
+        state.write(target, finish(epilogue, results, operands).astype(written_type))
 
-    def _rotated(self, result: np.ndarray, fields: Fields) -> np.ndarray:
-        """ROTATE8: INT16 results [rows, slices*W] to INT8."""
-        state, words, half = self.state, fields["rotary_words"], self.state.config.width // 2
+    def _angles(self, rows: int, slices: int, fields: Fields) -> np.ndarray:
+        """Cosines and sines of all channels, int16 [rows, slices*W]."""
+        state, words = self.state, fields["rotary_words"]
         address = state.words(
-            fields["rotary"], fields["rotary_stride"], len(result), words, "MATMUL rotary"
+            fields["rotary"], fields["rotary_stride"], rows, words, "MATMUL rotary"
         )
         # Word c mod rotary_words holds the W/4 pairs of channels c*W/2 on.
-        word = np.arange(result.shape[1] // half) % words
-        angles = state.activations[address][:, word].reshape(len(result), -1).view("<i2")
-        turned = rotate(
-            result[:, 0::2], result[:, 1::2], angles[:, 0::2], angles[:, 1::2], fields["post_shift"]
-        )
-        return np.stack(turned, axis=-1).reshape(result.shape)
+        word = np.arange(2 * slices) % words
+        return state.activations[address][:, word].reshape(rows, -1).view("<i2")
 
     def _compare(self, logits: np.ndarray, fields: Fields) -> None:
         """Running arg-max over true channels [rows, channels]; the lowest of equals wins."""

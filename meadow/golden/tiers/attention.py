@@ -91,10 +91,17 @@ def attend(
             output = rounding_shift(output, step[..., None])
         total += sums[..., block]
         output += mixed[..., block, :, :]
-    multiplier, shift = output_scale(
-        total, np.asarray(output_multiplier)[..., None], np.asarray(output_shift)[..., None]
+    return _divided(output, total, output_multiplier, output_shift)
+
+
+def _divided(
+    mixed: np.ndarray, total: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
+    """requantise(mixed, *output_scale(total), 8), int8 [..., n, e], for total [..., n]."""
+    scale, amount = output_scale(
+        total, np.asarray(multiplier)[..., None], np.asarray(shift)[..., None]
     )
-    return requantise(output, multiplier[..., None], shift[..., None], 8).astype(np.int8)
+    return requantise(mixed, scale[..., None], amount[..., None], 8).astype(np.int8)
 
 
 def scores16(
@@ -126,10 +133,7 @@ def mix_values(
     """
     # p.V over all keys stays below 4095 * 127 * 2^19 < 2^53: float64 is exact.
     mixed = (power.astype(np.float64) @ values.astype(np.float64)).astype(np.int64)
-    scale, amount = output_scale(
-        total, np.asarray(multiplier)[..., None], np.asarray(shift)[..., None]
-    )
-    return requantise(mixed, scale[..., None], amount[..., None], 8).astype(np.int8)
+    return _divided(mixed, total, multiplier, shift)
 
 
 def attend_layerwise(

@@ -10,11 +10,11 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from meadow.golden.activations import ACTIVATIONS, real_type, relu
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -22,15 +22,12 @@ __all__ = [
     "FloatModel",
     "Observer",
     "attention",
-    "gelu",
     "layer_norm",
     "linear",
     "perplexity",
-    "relu",
     "rms_norm",
     "rotary_angles",
     "rotate",
-    "silu",
     "softmax",
 ]
 
@@ -56,7 +53,7 @@ def layer_norm(
     wide = x.astype(np.float64)
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
-    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(_real(x))
+    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(real_type(x))
 
 
 def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.ndarray:
@@ -66,26 +63,7 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.nda
     """
     wide = x.astype(np.float64)
     square = np.mean(wide * wide, axis=-1, keepdims=True)
-    return (wide / np.sqrt(square + epsilon) * weight).astype(_real(x))
-
-
-def relu(x: np.ndarray) -> np.ndarray:
-    """``max(x, 0)``, any shape."""
-    return np.maximum(x, 0)
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    """``x * Phi(x)`` with the normal distribution itself, not an approximation; any shape."""
-    # NumPy has no erf.
-    scaled = (x.astype(np.float64) * math.sqrt(0.5)).reshape(-1).tolist()
-    distribution = np.fromiter(map(math.erf, scaled), np.float64, x.size).reshape(x.shape)
-    return (x * (0.5 + 0.5 * distribution)).astype(_real(x))
-
-
-def silu(x: np.ndarray) -> np.ndarray:
-    """``x / (1 + exp(-x))``, any shape."""
-    wide = x.astype(np.float64)
-    return (wide * (0.5 + 0.5 * np.tanh(0.5 * wide))).astype(_real(x))
+    return (wide / np.sqrt(square + epsilon) * weight).astype(real_type(x))
 
 
 def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarray:
@@ -103,7 +81,7 @@ def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
     first, second = pairs[..., 0], pairs[..., 1]
     turned = (first * cosine - second * sine, first * sine + second * cosine)
-    return np.stack(turned, axis=-1).reshape(x.shape).astype(_real(x))
+    return np.stack(turned, axis=-1).reshape(x.shape).astype(real_type(x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -336,7 +314,7 @@ class FloatModel:
         if d.activation == "relu":
             return relu(inner)
         seen(f"{layer}.fc1_out", inner)
-        inner = gelu(inner) if d.activation == "gelu" else silu(inner)
+        inner = ACTIVATIONS[d.activation](inner)
         if not d.gated:
             return inner
         seen(f"{layer}.activation", inner)
@@ -396,11 +374,6 @@ def perplexity(
     if count == 0:
         raise ValueError("perplexity needs at least one sequence, not none")
     return float(np.exp(total / count))
-
-
-def _real(x: np.ndarray) -> np.dtype:
-    """float64 of float64, float32 of anything else."""
-    return np.result_type(np.float32, x.dtype)
 
 
 def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:

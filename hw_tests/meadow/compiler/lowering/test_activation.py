@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meadow.compiler.lowering.activation import activation_table
-from meadow.golden.tiers.float_tier import gelu, relu, silu
+from meadow.golden.activations import gelu, relu, silu
 from meadow.spec.numerics import table_index
 
 FUNCTIONS = {"gelu": gelu, "silu": silu, "relu": relu}

@@ -15,7 +15,6 @@ from meadow.spec.commands import (
     AttendPart,
     Command,
     Flag,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -23,6 +22,7 @@ from meadow.spec.commands import (
     Unit,
 )
 from meadow.spec.config import named_config
+from meadow.spec.epilogue import MatmulOutput
 
 CONFIG = named_config("tiny")
 TOKENS = 4

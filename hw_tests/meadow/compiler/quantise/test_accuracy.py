@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from hw_tests.models import FAMILIES, family_description, random_model
-from hw_tests.opt_models import opt_description
+from hw_tests.opt_models import opt_description, random_checkpoint
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.quantise.accuracy import Accuracy, measure_accuracy
@@ -26,9 +26,7 @@ from workbench.demo.stories import generate_stories
 
 DEMO = Path(__file__).parents[4] / "workbench" / "demo" / "model"
 TINY = named_config("tiny")
-DESCRIPTION = opt_description(
-    layers=3, width=48, heads=3, head_dim=16, hidden=96, vocabulary=200, max_positions=48
-)
+DESCRIPTION = opt_description(layers=3, hidden=96, vocabulary=200, max_positions=48)
 TEXT = np.random.default_rng(salted(21)).integers(0, 200, (12, 40))
 
 Tensors = dict[str, np.ndarray]
@@ -37,20 +35,10 @@ Change = Callable[[Tensors], None]
 
 def checkpoint(change: Change | None = None) -> Checkpoint:
     """A random decoder with unit activations, after `change` has had its tensors."""
-    random, tensors = np.random.default_rng(salted(7)), {}
-    for name, shape in DESCRIPTION.tensor_shapes.items():
-        if name.endswith("norm.weight"):
-            array = 1 + 0.2 * random.standard_normal(shape)
-        elif name.endswith("bias"):
-            array = 0.1 * random.standard_normal(shape)
-        elif name.startswith("embed"):
-            array = 0.7 * random.standard_normal(shape)
-        else:
-            array = random.standard_normal(shape) / np.sqrt(shape[1])
-        tensors[name] = array.astype(np.float32)
+    made = random_checkpoint(DESCRIPTION, seed=7, embedding=0.7, heavy_tails=False)
     if change is not None:
-        change(tensors)
-    return Checkpoint(description=DESCRIPTION, tensors=tensors, tokenizer_json=None)
+        change(made.tensors)
+    return made
 
 
 def measure(

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from hw_tests.marks import slow
-from hw_tests.opt_models import opt_description
+from hw_tests.opt_models import opt_description, random_checkpoint
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.quantise.calibrate import CalibrationStatistics, calibrate
@@ -25,34 +25,13 @@ from meadow.spec.model import ModelDescription
 from workbench.demo.stories import generate_stories
 
 DEMO = Path(__file__).parents[4] / "workbench" / "demo" / "model"
-DESCRIPTION = opt_description(
-    layers=2,
-    width=48,
-    heads=3,
-    head_dim=16,
-    hidden=100,
-    vocabulary=200,
-    max_positions=64,
-    tied_head=False,
-)
+DESCRIPTION = opt_description(vocabulary=200, tied_head=False)
 TINY = named_config("tiny")
 RANDOM_TOKENS = np.random.default_rng(salted(21)).integers(0, 200, (12, 64))
 
 
 def _checkpoint(description: ModelDescription = DESCRIPTION) -> Checkpoint:
-    random = np.random.default_rng(salted(7))
-    tensors = {}
-    for name, shape in description.tensor_shapes.items():
-        if name.endswith("norm.weight"):
-            array = 1 + 0.2 * random.standard_normal(shape)
-        elif name.endswith("bias"):
-            array = 0.1 * random.standard_normal(shape)
-        elif name.startswith("embed"):
-            array = 0.5 * random.standard_normal(shape)
-        else:
-            array = random.standard_t(6, shape) / np.sqrt(shape[1])
-        tensors[name] = array.astype(np.float32)
-    return Checkpoint(description=description, tensors=tensors, tokenizer_json=None)
+    return random_checkpoint(description, seed=7)
 
 
 def _changed(checkpoint: Checkpoint, **changes: np.ndarray) -> Checkpoint:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hw_tests.noisy_machine import machine
-from hw_tests.scalar_attention import attend_layerwise_row, attend_row
+from hw_tests.scalar_attention import ScalarAttention
 from meadow.golden.machine.machine import Machine
 from meadow.golden.machine.state import MachineError
 from meadow.spec import numerics
@@ -38,14 +38,8 @@ def cached(made: Machine, start: int, keys: int, blocks: int, size: int) -> list
     return np.concatenate(parts, axis=1).view(np.int8).tolist()
 
 
-def whole_row(
-    config: AcceleratorConfig, query: list[int], keys: list, values: list, seen: int
-) -> list[int]:
-    return attend_row(
-        query,
-        keys,
-        values,
-        seen,
+def scalar(config: AcceleratorConfig) -> ScalarAttention:
+    return ScalarAttention(
         width=config.width,
         probability_bits=config.probability_bits,
         score=(SCALES["score_multiplier"], SCALES["score_shift"]),
@@ -90,7 +84,7 @@ def test_attend(
                 first = 30 + stride * (entry.first_row + token) + head * blocks
                 words = expected[first : first + blocks, 16 * column : 16 * column + size]
                 query = words.copy().view(np.int8).reshape(-1).tolist()
-                result = whole_row(config, query, keys, values, seen)
+                result = scalar(config).online(query, keys, values, seen)
                 words[:] = np.array(result, np.int8).view(np.uint8).reshape(blocks, size)
     made.execute(Command(Opcode.ATTEND, fields), Step(sequences))
     assert (made.activations == expected).all()
@@ -108,9 +102,9 @@ def test_attend_of_some_of_the_tokens() -> None:
     for token in range(3, 8):
         for word in expected[2 * token : 2 * token + 2]:
             query = word.view(np.int8).tolist()
-            word[:] = np.array(whole_row(config, query, keys, values, 21 + token), np.int8).view(
-                np.uint8
-            )
+            word[:] = np.array(
+                scalar(config).online(query, keys, values, 21 + token), np.int8
+            ).view(np.uint8)
     made.execute(Command(Opcode.ATTEND, fields), Step((Sequence(0, 20, 10),)))
     assert (made.activations == expected).all()
     assert made.traffic[TrafficClass.KV_READ] == 2 * 32 * 28
@@ -192,16 +186,7 @@ def test_scores_softmax_and_values(
     run(Opcode.SOFTMAX, softmax, expected)
 
     for row in range(count):
-        result = attend_layerwise_row(
-            queries[row],
-            keys,
-            values,
-            seen[row],
-            width=width,
-            probability_bits=config.probability_bits,
-            score=(SCALES["score_multiplier"], SCALES["score_shift"]),
-            output=(SCALES["output_multiplier"], SCALES["output_shift"]),
-        )
+        result = scalar(config).layerwise(queries[row], keys, values, seen[row])
         place = (first + row) * blocks
         expected[place : place + blocks, :size] = (
             np.array(result, np.int8).view(np.uint8).reshape(blocks, size)

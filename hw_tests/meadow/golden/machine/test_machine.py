@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.epilogues import finished
 from hw_tests.noisy_machine import machine, step
 from hw_tests.seeds import salted
 from meadow.compiler.packing.packing import pack_matrix
@@ -15,7 +16,6 @@ from meadow.model.quantised import QuantisedLinear
 from meadow.spec import numerics
 from meadow.spec.commands import (
     Command,
-    MatmulOutput,
     Opcode,
     Outputs,
     RowSet,
@@ -24,6 +24,7 @@ from meadow.spec.commands import (
     VectorFunction,
 )
 from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
 from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Sequence, Step
 
@@ -145,7 +146,8 @@ def test_store_to_the_cache_goes_to_every_sequence_at_its_position() -> None:
 def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None:
     made, width = machine(config), config.width
     matrix = noise(config, 2, 3)
-    wide = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
+    epilogue = EPILOGUES[output]
+    wide = epilogue.wide
     fields = dict(source=10, source_stride=3, destination=100, destination_stride=5)
     fields |= dict(output=output, row_set=RowSet.CHUNK, channels=2 * width, restart=1)
     fields |= dict(rotary=200, rotary_stride=4, rotary_words=2, post_shift=20)
@@ -156,41 +158,27 @@ def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None
         x = before[10 + 3 * row : 13 + 3 * row].reshape(-1).view(np.int8).astype(int)
         words = slice(100 + 5 * row, 100 + 5 * row + 2 * (1 + wide))
         old = before[words].reshape(-1).view("<i2" if wide else np.int8)
-        bits = 8 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 16
         results = []
         for channel in range(matrix.outputs):
             total = int(x @ matrix.weight[channel].astype(int)) + int(matrix.bias[channel])
             multiplier, shift = int(matrix.multiplier[channel]), int(matrix.shift[channel])
-            results.append(numerics.requantise(total, multiplier, shift, bits))
-        rotary = before[200 + 4 * row : 202 + 4 * row].reshape(-1).view("<i2").tolist()
-        expected = finished(output, results, old.tolist(), rotary, made.activation_table)
+            result = numerics.requantise(total, multiplier, shift, epilogue.bits)
+            results.append(max(0, result) if epilogue.relu else result)
+        rotary = before[200 + 4 * row : 202 + 4 * row].reshape(-1).view("<i2")
+        expected = finished(
+            epilogue.mode,
+            results,
+            second=np.resize(rotary, len(results)).tolist()
+            if epilogue.second == SecondOperand.ROTARY
+            else old.tolist(),
+            table=made.activation_table.reshape(-1).view(np.int8).tolist(),
+            shift=20,
+        )
         before[words].reshape(-1).view(old.dtype)[:] = expected
     assert (made.activations == before).all()
     assert made.traffic[TrafficClass.WEIGHTS] == size
     made.execute(command, step(3, 2))
     assert made.traffic[TrafficClass.WEIGHTS] == 2 * size
-
-
-def finished(
-    output: MatmulOutput, results: list[int], old: list[int], rotary: list[int], table: np.ndarray
-) -> list[int]:
-    """What a row of requantised results becomes; post_shift is 20, two rotary words."""
-    if output == MatmulOutput.RELU8:
-        return [max(0, value) for value in results]
-    if output == MatmulOutput.RESIDUAL16:
-        return [numerics.saturate(a + b, 16) for a, b in zip(results, old, strict=True)]
-    if output == MatmulOutput.TABLE8:
-        entries = table.reshape(-1).view(np.int8).tolist()
-        return [entries[numerics.table_index(value)] for value in results]
-    if output == MatmulOutput.GATE8:
-        return [numerics.gate(a, b, 20) for a, b in zip(old, results, strict=True)]
-    if output == MatmulOutput.ROTATE8:
-        turned = []
-        for first in range(0, len(results), 2):
-            cosine, sine = (rotary[(first + i) % len(rotary)] for i in range(2))
-            turned += numerics.rotate(results[first], results[first + 1], cosine, sine, 20)
-        return turned
-    return results
 
 
 @pytest.mark.parametrize("words", [1, 2, 4])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw_tests.scalar_attention import attend_layerwise_row, attend_row
+from hw_tests.scalar_attention import ScalarAttention
 from hw_tests.seeds import salted
 from meadow.golden.tiers.attention import attend, attend_layerwise
 
@@ -42,16 +42,16 @@ def _both(
                 value[head].tolist(),
                 visible,
             )
-            fields = {
-                "width": width,
-                "probability_bits": bits,
-                "score": (int(score[0][head]), int(score[1][head])),
-                "output": (int(output[0][head]), int(output[1][head])),
-            }
+            scalar = ScalarAttention(
+                width=width,
+                probability_bits=bits,
+                score=(int(score[0][head]), int(score[1][head])),
+                output=(int(output[0][head]), int(output[1][head])),
+            )
             place = (head, row, positions[row])
-            assert online[head, row].tolist() == attend_row(*operands, **fields), place
+            assert online[head, row].tolist() == scalar.online(*operands), place
             if visible:
-                want = attend_layerwise_row(*operands, **fields)
+                want = scalar.layerwise(*operands)
                 assert layerwise[head, row].tolist() == want, place
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hw_tests.models import FAMILIES, family_description, random_model
-from hw_tests.scalar_attention import attend_layerwise_row, attend_row
+from hw_tests.scalar_attention import ScalarAttention
 from hw_tests.seeds import salted
 from meadow.golden.tiers.bit_true import DATAFLOWS, BitTrueModel, KeyValueCache
 from meadow.golden.tiers.float_tier import FloatModel
@@ -77,7 +77,7 @@ def _scalar_forward(
 ) -> np.ndarray:
     """The whole model in plain Python, layer by layer over the whole sequence."""
     d, post = model.description, model.description.norm_order == "post"
-    attended = {"tphs": attend_row, "gemm": attend_layerwise_row}[dataflow]
+    attended = {"tphs": ScalarAttention.online, "gemm": ScalarAttention.layerwise}[dataflow]
     rows = model.embed_tokens[tokens].tolist()
     if model.embed_positions is not None:
         rows = [
@@ -108,15 +108,18 @@ def _scalar_forward(
                 pair = head // d.group_heads
                 own = slice(head * d.head_dim, (head + 1) * d.head_dim)
                 shared = slice(pair * d.head_dim, (pair + 1) * d.head_dim)
-                mixed += attended(
-                    q[position][own],
-                    [row[shared] for row in k],
-                    [row[shared] for row in v],
-                    position + 1 if d.causal else len(tokens),
+                head_scalar = ScalarAttention(
                     width=config.width,
                     probability_bits=config.probability_bits,
                     score=(layer.score_multiplier[pair], layer.score_shift[pair]),
                     output=(layer.output_multiplier[pair], layer.output_shift[pair]),
+                )
+                mixed += attended(
+                    head_scalar,
+                    q[position][own],
+                    [row[shared] for row in k],
+                    [row[shared] for row in v],
+                    position + 1 if d.causal else len(tokens),
                 )
             rows[position] = _scalar_add(rows[position], _scalar_linear(mixed, layer.o, 16))
         if post:

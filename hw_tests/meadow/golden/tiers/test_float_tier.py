@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import load_checkpoint
+from meadow.golden.activations import relu
 from meadow.golden.tiers.float_tier import (
     FloatCache,
     FloatModel,
@@ -18,7 +19,6 @@ from meadow.golden.tiers.float_tier import (
     layer_norm,
     linear,
     perplexity,
-    relu,
     softmax,
 )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hw_tests.models import family_description, random_model
-from hw_tests.opt_models import opt_description
+from hw_tests.opt_models import opt_description, random_checkpoint
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint
 from meadow.compiler.quantise.calibrate import calibrate
@@ -29,19 +29,7 @@ def _checkpoint(**sizes: int) -> Checkpoint:
         vocabulary=256,
         max_positions=96,
     )
-    random = np.random.default_rng(salted(3))
-    tensors = {}
-    for name, shape in description.tensor_shapes.items():
-        if name.endswith("norm.weight"):
-            array = 1 + 0.2 * random.standard_normal(shape)
-        elif name.endswith("bias"):
-            array = 0.1 * random.standard_normal(shape)
-        elif name.startswith("embed"):
-            array = 0.5 * random.standard_normal(shape)
-        else:
-            array = random.standard_t(6, shape) / np.sqrt(shape[1])
-        tensors[name] = array.astype(np.float32)
-    return Checkpoint(description=description, tensors=tensors, tokenizer_json=None)
+    return random_checkpoint(description, seed=3)
 
 
 @pytest.fixture(scope="module", name="pair")

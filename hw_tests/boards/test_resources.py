@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSPs and block RAMs of configuration zcu102, counted by yosys block by block, fit the device."""
+"""DSPs and block RAMs of a board's configuration, counted by yosys, fit its device."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from boards.zcu102.resources import BLOCKS, DEVICE, _sum_cells, count_block, count_device
+from boards.board import BOARDS, named_board
+from boards.resources import BLOCKS, _sum_cells, count_block, count_device
 from meadow.spec.config import named_config
 
-PERFORMANCE = Path(__file__).parents[3] / "docs" / "performance.md"
+PERFORMANCE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
 def test_primitives_are_folded() -> None:
@@ -22,19 +23,21 @@ def test_primitives_are_folded() -> None:
 def test_a_lane_has_one_multiplier_per_weight() -> None:
     """tiny: R*W products of the array and the requantisers' own."""
     config = named_config("tiny")
-    counts = count_block("lane", "tiny", luts=False)
+    counts = count_block("lane", "zcu102", "tiny", luts=False)
     assert counts["dsp"] >= config.rows * config.width
     assert counts["dsp"] <= config.rows * config.width + 4 * config.rows
 
 
 @pytest.mark.slow
-def test_the_largest_configuration_fits_its_device() -> None:
-    counts = count_device("zcu102", luts=False)
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_configuration_of_a_board_fits_its_device(name: str) -> None:
+    counts = count_device(name, luts=False)
     assert set(counts) == {*BLOCKS, "total"}
-    config = named_config("zcu102")
+    board = named_board(name)
+    config, device = named_config(board.config_name), board.device
     assert counts["lane"]["dsp"] * config.lanes >= config.macs
-    assert counts["total"]["dsp"] <= DEVICE["dsp"], counts
-    assert counts["total"]["ramb18"] <= 2 * DEVICE["ramb36"], counts
-    dsp = f"{counts['total']['dsp']} of {DEVICE['dsp']}"
-    memories = f"{counts['total']['ramb18'] / 2:g} of {DEVICE['ramb36']}"
+    assert counts["total"]["dsp"] <= device["dsp"], counts
+    assert counts["total"]["ramb18"] <= 2 * device["ramb36"], counts
+    dsp = f"{counts['total']['dsp']} of {device['dsp']}"
+    memories = f"{counts['total']['ramb18'] / 2:g} of {device['ramb36']}"
     assert f"| **all** | | **{dsp}** | **{memories}** |" in PERFORMANCE.read_text("utf-8")

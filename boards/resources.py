@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resource count of a configuration on the ZCU102's device, block by block, with yosys
-`synth_xilinx -family xcup`.
+"""Resource count of a configuration on a board's device, block by block, with yosys
+`synth_xilinx`.
 
 DSPs, block RAMs and flip-flops are counted well; LUT and carry figures differ from Vivado's, and
 yosys gives no timing.
@@ -20,7 +20,8 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from meadow.spec.config import AcceleratorConfig, named_config
+from boards.board import BOARDS, named_board
+from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig, named_config
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.axi.lite_registers import LiteRegisters
@@ -38,10 +39,7 @@ from rtl_gen.memory.activation_memory import ActivationMemory, bank_verilog
 from rtl_gen.vector.vector_unit import VectorUnit
 from rtl_gen.writer.writer import ResultWriter
 
-__all__ = ["BLOCKS", "DEVICE", "count_block", "count_device"]
-
-DEVICE = {"dsp": 2520, "ramb36": 912, "lut": 274_080, "ff": 548_160}
-"""What an xczu9eg has (AMD DS891)."""
+__all__ = ["BLOCKS", "count_block", "count_device"]
 
 BLOCKS: dict[str, Callable[[AcceleratorConfig], int]] = {
     "lane": lambda config: config.lanes,
@@ -107,7 +105,9 @@ def _sum_cells(cells: dict[str, int]) -> dict[str, int]:
     return total
 
 
-def _count_here(block: str, config: AcceleratorConfig, *, luts: bool) -> dict[str, int]:
+def _count_here(
+    block: str, config: AcceleratorConfig, family: str, *, luts: bool
+) -> dict[str, int]:
     """What `count_block` returns; only for processes of their own.
 
     pyosys opens its library, and all that are opened after it, with global symbols, which breaks
@@ -116,7 +116,7 @@ def _count_here(block: str, config: AcceleratorConfig, *, luts: bool) -> dict[st
     from pyosys import libyosys
 
     top = LANE_MODULE if block == "lane" else block
-    synthesis = f"synth_xilinx -family xcup -top {top} -noiopad -noclkbuf"
+    synthesis = f"synth_xilinx -family {family} -top {top} -noiopad -noclkbuf"
     # Yosys takes no path with a space, so it works in the folder and names files only.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         source = Path(f"{block}.v")
@@ -142,9 +142,9 @@ def _count_here(block: str, config: AcceleratorConfig, *, luts: bool) -> dict[st
 class _Counting:
     """A process that counts one block."""
 
-    def __init__(self, block: str, config_name: str, *, luts: bool) -> None:
-        command = [sys.executable, "-m", "boards.zcu102.resources"]
-        command += ["--config", config_name, "--block", block]
+    def __init__(self, block: str, board_name: str, config_name: str, *, luts: bool) -> None:
+        command = [sys.executable, "-m", "boards.resources"]
+        command += ["--board", board_name, "--config", config_name, "--block", block]
         command += [] if luts else ["--no-luts"]
         self.block = block
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -159,30 +159,34 @@ class _Counting:
         return json.loads(output.splitlines()[-1])
 
 
-def count_block(block: str, config_name: str, *, luts: bool = True) -> dict[str, int]:
+def count_block(
+    block: str, board_name: str, config_name: str, *, luts: bool = True
+) -> dict[str, int]:
     """Primitives of one copy of a block: `dsp`, `ramb18`, `lut`, `ff`. RuntimeError if yosys fails.
 
     luts: map logic to LUTs as well, which takes as long as all the rest; without it only `dsp` and
         `ramb18` are complete.
     """
-    return _Counting(block, config_name, luts=luts).result()
+    return _Counting(block, board_name, config_name, luts=luts).result()
 
 
 def count_device(
-    config_name: str, *, luts: bool = True, workers: int = 2
+    board_name: str, config_name: str | None = None, *, luts: bool = True, workers: int = 2
 ) -> dict[str, dict[str, int]]:
     """Counts of every block (one copy, with `copies`) and `total`; each block in a process of its
     own.
 
-    RuntimeError naming the block if yosys fails.
+    config_name: that of the board if left out. ValueError for an unknown name, RuntimeError naming
+        the block if yosys fails.
     """
+    config_name = named_board(board_name).config_name if config_name is None else config_name
     config = named_config(config_name)
     result: dict[str, dict[str, int]] = {}
     running: list[_Counting] = []
     waiting = list(BLOCKS)
     while waiting or running:
         while waiting and len(running) < workers:
-            running.append(_Counting(waiting.pop(0), config_name, luts=luts))
+            running.append(_Counting(waiting.pop(0), board_name, config_name, luts=luts))
         counting = running.pop(0)
         result[counting.block] = counting.result() | {"copies": BLOCKS[counting.block](config)}
     totals = {
@@ -195,18 +199,21 @@ def count_device(
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description="yosys resource count, block by block")
-    parser.add_argument("--config", default="zcu102")
+    parser.add_argument("--board", choices=BOARDS, default=next(iter(BOARDS)))
+    parser.add_argument("--config", choices=CONFIGURATIONS, help="the board's own if left out")
     parser.add_argument("--block", choices=["lane", *_COMPONENTS])
     parser.add_argument("--no-luts", action="store_true", help="skip the mapping to LUTs")
     arguments = parser.parse_args()
+    board, luts = named_board(arguments.board), not arguments.no_luts
+    config_name = arguments.config or board.config_name
     if arguments.block:
-        config = named_config(arguments.config)
-        counted = _count_here(arguments.block, config, luts=not arguments.no_luts)
+        config = named_config(config_name)
+        counted = _count_here(arguments.block, config, board.family, luts=luts)
         sys.stdout.write(json.dumps(counted) + "\n")
         return
-    counts = count_device(arguments.config, luts=not arguments.no_luts)
+    counts = count_device(arguments.board, config_name, luts=luts)
     # Without the mapping to LUTs, logic and the registers around it are not counted to the end.
-    kinds = ["DSP", "RAMB36", *([] if arguments.no_luts else ["LUT", "FF"])]
+    kinds = ["DSP", "RAMB36", *(["LUT", "FF"] if luts else [])]
     sys.stdout.write(f"| block | copies | {' | '.join(kinds)} |\n{'|---' * (2 + len(kinds))}|\n")
     for block, entry in counts.items():
         values = [entry["dsp"], entry["ramb18"] / 2, entry["lut"], entry["ff"]][: len(kinds)]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worked example of a new board is true: it fits, touches few files, and the board is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hw_tests.test_floors import violations
+from hw_tests.traces import ROOT, apply, copied_sources, differences, run_in, source_files
+
+DOCUMENT = ROOT / "docs" / "extending-board.md"
+MOST_FILES = 6
+
+# Run in the copy: the test of every record, and what a user sees of the board.
+SEEN = """
+from amaranth.hdl import Module
+from boards.board import named_board
+from hw_tests.boards.test_board import test_a_record_names_what_there_is
+from workbench.devices import Throttle
+from workbench.options import ConfigOption
+test_a_record_names_what_there_is("lark")
+board = named_board("lark")
+plan = board.platform().build(Module(), do_build=False)
+print(board.part, board.part in str(plan.files["top.tcl"]))
+print(Throttle(dram=board.dram[0]).limit_text)
+print(ConfigOption.__metadata__[0].help)
+"""
+
+
+def test_a_board_touches_few_files() -> None:
+    files = source_files(differences(DOCUMENT, "A board"))
+    assert 3 <= len(files) <= MOST_FILES, files
+
+
+def test_a_board_is_there_when_the_example_is_applied(tmp_path: Path) -> None:
+    folder = copied_sources(tmp_path)
+    apply(differences(DOCUMENT, "A board"), folder)
+    assert violations(folder) == []
+    assert run_in(folder, "-c", SEEN).splitlines() == [
+        "xczu5ev-sfvc784-1-e True",
+        "lark DRAM 76.8 Gbit/s",
+        "tiny, small, zcu102 or lark.",
+    ]

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every source module has a test file of its own, or is tested by unit: with the unit that it is a
+part of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from hw_tests.test_floors import FLOORS, ROOT, imports
+
+PART_OF: dict[str, tuple[str, ...]] = {
+    "cosim/test_cache.py": (
+        "cosim/build_guard",
+        "cosim/cache_entry",
+        "cosim/cache_lock",
+        "cosim/cache_trust",
+    ),
+    "cosim/test_library.py": ("cosim/native",),
+    "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
+    "firmware/test_session.py": ("firmware/golden_device",),
+    "firmware/test_registers.py": ("meadow/spec/registers",),
+    "meadow/compiler/lowering/baseline/test_gemm.py": (
+        "meadow/compiler/lowering/baseline/gemm_plan",
+        "meadow/compiler/lowering/baseline/predict",
+    ),
+    "meadow/compiler/lowering/test_program.py": (
+        "meadow/compiler/lowering/lowering",
+        "meadow/compiler/lowering/mlp",
+        "meadow/compiler/lowering/outputs",
+    ),
+    "meadow/compiler/packing/test_packing.py": ("meadow/spec/streams",),
+    "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
+    "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
+    "meadow/compiler/test_image.py": ("meadow/model/image",),
+    "meadow/compiler/lowering/test_activation.py": ("meadow/golden/activations",),
+    "meadow/compiler/test_program_families.py": ("meadow/spec/families",),
+    "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
+    "parity/test_train.py": ("workbench/demo/train",),
+    "rtl_gen/array/test_array_control.py": (
+        "rtl_gen/array/step_generator",
+        "rtl_gen/interfaces/schedule",
+    ),
+    "rtl_gen/array/test_attend_schedule.py": ("rtl_gen/array/attend_span",),
+    "rtl_gen/array/test_drain_passes.py": ("rtl_gen/lane/lane_tokens",),
+    "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
+    "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
+    "rtl_gen/control/test_sequencer.py": ("rtl_gen/interfaces/error",),
+    "rtl_gen/decoder/test_decoder.py": ("rtl_gen/interfaces/tile",),
+    "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
+    "rtl_gen/dma/test_fetch.py": (
+        "rtl_gen/dma/port_fetch",
+        "rtl_gen/dma/port_rows",
+        "rtl_gen/interfaces/command",
+        "rtl_gen/interfaces/row_set",
+    ),
+    "rtl_gen/dma/test_memory_port.py": (
+        "rtl_gen/dma/bursts",
+        "rtl_gen/dma/read_engine",
+        "rtl_gen/dma/write_engine",
+        "rtl_gen/interfaces/dma",
+    ),
+    "rtl_gen/dma/test_storer.py": ("rtl_gen/dma/store_reader", "rtl_gen/dma/store_share"),
+    "rtl_gen/lane/test_lane.py": ("rtl_gen/interfaces/lane",),
+    "rtl_gen/memory/test_activation_memory.py": ("rtl_gen/interfaces/memory",),
+    "rtl_gen/norm/test_norm.py": (
+        "rtl_gen/interfaces/norm",
+        "rtl_gen/memory/row_addresses",
+        "rtl_gen/norm/norm_output",
+        "rtl_gen/norm/norm_parameters",
+    ),
+    "rtl_gen/softmax/test_online.py": ("rtl_gen/interfaces/probability",),
+    "rtl_gen/test_export.py": ("rtl_gen/top",),
+    "rtl_gen/vector/test_vector_unit.py": ("rtl_gen/vector/candidate_store",),
+    "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),
+    "workbench/bench/test_command.py": ("workbench/bench/attention", "workbench/bench/phases"),
+    "workbench/campaigns/test_soak.py": ("workbench/campaigns/random_models",),
+    "workbench/campaigns/test_torture.py": (
+        "workbench/campaigns/torture_bench",
+        "workbench/campaigns/torture_events",
+        "workbench/campaigns/torture_faults",
+        "workbench/campaigns/torture_scene",
+    ),
+    "workbench/demo/test_stories.py": (
+        "workbench/demo/beats",
+        "workbench/demo/plots",
+        "workbench/demo/words",
+    ),
+    "workbench/documents/test_measurements.py": ("workbench/documents/memory_tables",),
+    "workbench/models/test_command.py": ("workbench/models/compile_model", "workbench/warning"),
+    "workbench/packing/test_report.py": ("workbench/packing/build",),
+    "workbench/pictures/test_main.py": ("workbench/pictures/__main__", "workbench/pictures/svg"),
+    "workbench/run/test_command.py": (
+        "workbench/models/named",
+        "workbench/run/reference",
+        "workbench/run/table",
+    ),
+    "workbench/test_arguments.py": ("workbench/checks",),
+    "workbench/test_planted_faults.py": ("workbench/run/verify",),
+}
+"""Test file of a unit -> the modules that are tried as parts of it, in no file of their own."""
+
+
+def sources(root: Path) -> list[str]:
+    """Modules below the folders of sources, as paths without their ending."""
+    found = [path for floor in FLOORS for path in (root / floor).rglob("*.py")]
+    return sorted(
+        path.relative_to(root).with_suffix("").as_posix()
+        for path in found
+        if path.name != "__init__.py"
+    )
+
+
+def mirrored(root: Path, module: str) -> bool:
+    """Whether hw_tests has the test file of that module at the same path."""
+    folder, _, name = module.rpartition("/")
+    return (root / "hw_tests" / folder / f"test_{name}.py").is_file()
+
+
+def faults(root: Path, part_of: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """What of the rule does not hold below `root`, one line each."""
+    listed = [module for modules in part_of.values() for module in modules]
+    known = sources(root)
+    for module in known:
+        own, times = mirrored(root, module), listed.count(module)
+        if not own and not times:
+            yield f"{module}.py has no test file, and no unit that it is tested with"
+        if own and times:
+            yield f"{module}.py has a test file of its own, so it needs no other"
+        if times > 1:
+            yield f"{module}.py is listed {times} times"
+    for test in part_of:
+        if not (root / "hw_tests" / test).is_file():
+            yield f"{test} is not there"
+    for module in listed:
+        if module not in known:
+            yield f"{module}.py is listed and not there"
+
+
+@cache
+def neighbours(root: Path, place: str) -> set[str]:
+    """Modules of this project that a module imports itself."""
+    names = imports(root / f"{place}.py")
+    # `from a.b import c` may name a module or a thing in it.
+    places = {name.replace(".", "/") for name in names | {n.rpartition(".")[0] for n in names}}
+    return {other for other in places if (root / f"{other}.py").is_file()}
+
+
+def reached(root: Path, start: str) -> set[str]:
+    """Modules of this project that a module imports, itself or through others."""
+    found: set[str] = set()
+    pending = {start}
+    while pending:
+        found |= pending
+        pending = {other for place in pending for other in neighbours(root, place)} - found
+    return found
+
+
+def test_every_module_is_mirrored_or_tested_with_its_unit() -> None:
+    assert list(faults(ROOT, PART_OF)) == []
+    assert len(PART_OF) < len(sources(ROOT)) / 4, "to be listed is the exception"
+
+
+@pytest.mark.parametrize("test", PART_OF)
+def test_the_test_of_a_unit_reaches_its_parts(test: str) -> None:
+    seen = reached(ROOT, f"hw_tests/{test.removesuffix('.py')}")
+    assert [module for module in PART_OF[test] if module not in seen] == []
+
+
+def test_a_module_without_a_test_is_found(tmp_path: Path) -> None:
+    for place in ("meadow/a.py", "meadow/b.py", "meadow/__init__.py", "hw_tests/meadow/test_a.py"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    assert list(faults(tmp_path, {})) == [
+        "meadow/b.py has no test file, and no unit that it is tested with"
+    ]
+    assert list(faults(tmp_path, {"meadow/test_a.py": ("meadow/b",)})) == []
+    assert list(faults(tmp_path, {"meadow/test_c.py": ("meadow/a", "meadow/b", "meadow/c")})) == [
+        "meadow/a.py has a test file of its own, so it needs no other",
+        "meadow/test_c.py is not there",
+        "meadow/c.py is listed and not there",
+    ]

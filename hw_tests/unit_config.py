@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations as small as a test of one unit needs, of which it names only what matters."""
+
+from __future__ import annotations
+
+from meadow.spec.config import AcceleratorConfig
+
+__all__ = ["unit_config"]
+
+
+def unit_config(width: int = 16, **changes: int) -> AcceleratorConfig:
+    """Two lanes, one port, 256 activation words, the least of everything else that follows the
+    width; `changes` are fields of other values.
+    """
+    least = {"width": width, "max_context": width, "norm_channels": width}
+    least |= {"lanes": 2, "rows": 2, "groups": 2, "ports": 1, "sequences": 2}
+    least |= {"max_head_dim": 16, "decoder_elements": 16}
+    least |= {"activation_words": 256, "dictionary_entries": 256}
+    return AcceleratorConfig(**(least | changes))

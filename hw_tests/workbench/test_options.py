@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option is declared once, and what a help text offers to choose from is what there is."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import workbench
+from meadow.compiler.packing.packing import CODECS
+from meadow.spec.config import CONFIGURATIONS
+from workbench.bench.model import DATAFLOWS, PHASES
+from workbench.campaigns.corruption import CAMPAIGN_CODECS
+from workbench.checks import check_choice, check_least
+from workbench.cli import app
+from workbench.devices import DEVICES
+from workbench.options import choices
+from workbench.packing.grids import GRIDS
+
+SOURCES = sorted(Path(workbench.__file__).parent.rglob("*.py"))
+
+
+def help_texts() -> list[str]:
+    """The expressions of all help texts in the sources, as Python would write them."""
+    return [
+        ast.unparse(keyword.value)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "help" and not isinstance(keyword.value, ast.Name)
+    ]
+
+
+def test_no_help_text_stands_twice() -> None:
+    counts = Counter(help_texts())
+    assert len(counts) > 40
+    assert {text: count for text, count in counts.items() if count > 1} == {}
+
+
+def test_no_help_text_repeats_what_there_is_to_choose_from() -> None:
+    lists = (CONFIGURATIONS, DEVICES, CODECS, CAMPAIGN_CODECS, PHASES, DATAFLOWS, GRIDS)
+    for text in help_texts():
+        for names in lists:
+            assert sum(name in text for name in names) < 2, text
+
+
+@pytest.mark.parametrize("command", [command.name for command in app.registered_commands])
+def test_the_help_of_a_command_offers_what_there_is(command: str) -> None:
+    output = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    group = typer.main.get_command(app)
+    names = {option for parameter in group.commands[command].params for option in parameter.opts}
+    assert "--json" in names
+    for option, offered in (("--config", CONFIGURATIONS), ("--device", DEVICES)):
+        assert (choices(offered) in output) == (option in names)
+
+
+def test_choices_are_joined_in_words() -> None:
+    assert choices(["tiny", "small", "zcu102"]) == "tiny, small or zcu102"
+    assert choices(["one", "two"]) == "one or two" and choices(["one"]) == "one"
+
+
+def test_checks_name_the_rule_and_the_value() -> None:
+    check_choice("codec", "raw", ("raw", "rice"))
+    with pytest.raises(ValueError, match="^codec must be one of raw, rice, not 'zip'$"):
+        check_choice("codec", "zip", ("raw", "rice"))
+    for value in (None, 1, 2.5):
+        check_least("count", value, 1)
+    for value in (0, float("nan")):
+        with pytest.raises(ValueError, match=f"^count must be at least 1, not {value}$"):
+            check_least("count", value, 1)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments and options that several commands take, each declared once: its type, its name where
+that is not the parameter's, its help and the check that needs no other option.
+
+A command writes `config: ConfigOption = "tiny"`; lists of choices in help texts are made from what
+there is to choose from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meadow.compiler.packing.packing import CODECS
+from meadow.spec.config import CONFIGURATIONS
+from workbench.checks import check_path
+from workbench.devices import DEVICES
+
+__all__ = [
+    "BandwidthOption",
+    "ClockOption",
+    "CodecOption",
+    "ConfigOption",
+    "DeviceOption",
+    "JsonOption",
+    "LatencyOption",
+    "ModelArgument",
+    "StallsOption",
+    "TraceOption",
+    "choices",
+    "image_config_option",
+    "path_argument",
+    "path_option",
+    "seed_option",
+]
+
+
+def choices(names: Iterable[str]) -> str:
+    """What there is to choose from, in words: "tiny, small or zcu102"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _path(text: str) -> Path:
+    """A path as it was typed; BadParameter, which names the option too, for what `check_path`
+    refuses.
+    """
+    try:
+        check_path(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return Path(text)
+
+
+def path_option(*names: str, help: str) -> Any:
+    """An option that is a file or a folder."""
+    return typer.Option(*names, help=help, parser=_path)
+
+
+def path_argument(*, help: str) -> Any:
+    """An argument that is a file or a folder."""
+    return typer.Argument(help=help, parser=_path)
+
+
+def seed_option(drawn: str) -> Any:
+    """The seed of what a command draws: "stalls and sampling"."""
+    return typer.Option(help=f"Of {drawn}.")
+
+
+def image_config_option(default: str) -> Any:
+    """The configuration of a command that takes an image, which brings its own, or a checkpoint."""
+    return typer.Option(
+        help=f"{choices(CONFIGURATIONS)}; an image's own, or {default}, if left out."
+    )
+
+
+ConfigOption = Annotated[str, typer.Option(help=f"{choices(CONFIGURATIONS)}.")]
+
+ModelArgument = Annotated[
+    Path | None,
+    path_argument(help="Image file or checkpoint directory; the demo model if left out."),
+]
+DeviceOption = Annotated[str, typer.Option(help=f"{choices(DEVICES)}.")]
+CodecOption = Annotated[str, typer.Option(help=f"{choices(CODECS)}.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+
+StallsOption = Annotated[float, typer.Option(help="Chance that an AXI channel rests.")]
+LatencyOption = Annotated[int, typer.Option(help="DRAM latency in cycles.")]
+BandwidthOption = Annotated[
+    float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
+]
+ClockOption = Annotated[float, typer.Option(help="Clock that times and limit refer to.")]
+TraceOption = Annotated[
+    Path | None,
+    path_option(
+        help="Write a timeline of sim for Perfetto or chrome://tracing; see docs/timeline.md."
+    ),
+]
