@@ -42,10 +42,16 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
-        "rtl_gen/array/step_generator",
+        "rtl_gen/array/tile_op_generator",
+        "rtl_gen/interfaces/array_activity",
         "rtl_gen/interfaces/schedule",
     ),
-    "rtl_gen/array/test_attend_schedule.py": ("rtl_gen/array/attend_span",),
+    "rtl_gen/array/test_attend_schedule.py": (
+        "rtl_gen/array/attend_job",
+        "rtl_gen/array/attend_place",
+        "rtl_gen/array/attend_span",
+        "rtl_gen/array/attend_tile_op",
+    ),
     "rtl_gen/array/test_drain_passes.py": ("rtl_gen/lane/lane_tokens",),
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
