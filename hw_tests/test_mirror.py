@@ -79,7 +79,12 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "rtl_gen/norm/norm_output",
         "rtl_gen/norm/norm_parameters",
     ),
-    "rtl_gen/softmax/test_online.py": ("rtl_gen/interfaces/probability",),
+    "rtl_gen/softmax/test_online.py": (
+        "rtl_gen/interfaces/probability",
+        "rtl_gen/softmax/block_maximum",
+        "rtl_gen/softmax/running_sum",
+        "rtl_gen/softmax/score",
+    ),
     "rtl_gen/test_export.py": ("rtl_gen/top",),
     "rtl_gen/vector/test_vector_unit.py": ("rtl_gen/vector/candidate_store",),
     "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),

@@ -89,19 +89,17 @@ class Lane(wiring.Component):
             (WordKind.INT8, operand.i_int8),
             (WordKind.LOW, operand.i_low),
             (WordKind.HIGH, operand.i_high),
-            (WordKind.TOTAL, softmax.i_set_total),
+            (WordKind.TOTAL, softmax.i_total.valid),
         ):
             hit = Signal(name=f"hit_{kind.name.lower()}")
             m.d.sync += hit.eq(mine & (entering.payload.kind == kind))
             m.d.comb += strobe.eq(hit)
         m.d.comb += [
             operand.i_word.eq(word.data),
-            softmax.i_set_group.eq(word.group),
-            softmax.i_set_value.eq(word.data),
+            softmax.i_total.payload.group.eq(word.group),
+            softmax.i_total.payload.value.eq(word.data),
             operand.i_swap.eq(control.swap),
-            softmax.i_fetch_bank.eq(fetch.bank),
-            softmax.i_fetch_group.eq(fetch.group),
-            softmax.i_fetch_index.eq(fetch.index),
+            softmax.i_fetch.eq(fetch),
             operand.i_fetch.eq(delayed(m, control.fetch.valid, 2, "fetch_valid", reset_less=False)),
             operand.i_index.eq(delayed(m, fetch.index, 2, "fetch_index")),
             operand.i_probabilities.eq(softmax.o_probabilities),
@@ -117,8 +115,8 @@ class Lane(wiring.Component):
         m.d.comb += [
             accumulator.i_issue.valid.eq(control.issue.valid),
             accumulator.i_issue.payload.eq(issue),
-            softmax.i_rescale_bank.eq(delayed(m, issue.bank, shift_stage - 2, "rescale_bank")),
-            softmax.i_rescale_group.eq(delayed(m, issue.group, shift_stage - 2, "rescale_group")),
+            softmax.i_rescale.bank.eq(delayed(m, issue.bank, shift_stage - 2, "rescale_bank")),
+            softmax.i_rescale.group.eq(delayed(m, issue.group, shift_stage - 2, "rescale_group")),
         ]
         rescale = delayed(m, issue.rescale, shift_stage - 1, "rescale")
         m.d.comb += accumulator.i_shift.eq(Mux(rescale, softmax.o_rescale, 0))
@@ -216,8 +214,8 @@ class Lane(wiring.Component):
                     is_one_of(value.mode, drain_modes_with(lambda drain: drain.relu))
                 ),
                 corner.i_values[row].eq(Mux(hidden[row], _MASKED_SCORE, requantise.o_value)),
-                softmax.i.scores[row].eq(requantise.o_value),
-                softmax.i.visible[row].eq(visible[row]),
+                softmax.i.payload.scores[row].eq(requantise.o_value),
+                softmax.i.payload.visible[row].eq(visible[row]),
             ]
         scores = result.mode == DrainMode.SCORE
         m.d.comb += [
@@ -229,12 +227,12 @@ class Lane(wiring.Component):
             self.o_result.valid.eq(corner.o_valid),
             self.o_result.payload.eq(corner.o_data),
             softmax.i.valid.eq(result.valid & scores),
-            softmax.i.first.eq(result.start),
-            softmax.i.last.eq(result.position == config.step_cycles - 1),
-            softmax.i.index.eq(result.position),
-            softmax.i.group.eq(result.group),
-            softmax.i.bank.eq(result.bank),
-            softmax.i.reset.eq(result.reset),
+            softmax.i.payload.first.eq(result.start),
+            softmax.i.payload.last.eq(result.position == config.step_cycles - 1),
+            softmax.i.payload.index.eq(result.position),
+            softmax.i.payload.group.eq(result.group),
+            softmax.i.payload.bank.eq(result.bank),
+            softmax.i.payload.reset.eq(result.reset),
         ]
 
     def _visible(self, m: Module) -> tuple[Signal, Signal]:
