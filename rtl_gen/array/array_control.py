@@ -36,16 +36,16 @@ class ArrayControl(wiring.Component):
     """Generator -> operand loader -> issue, and generator -> jobs -> passes -> drain -> result
     words.
 
-    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all steps of
-    its phase. A step waits only for tiles, operand words, drains of earlier phases and score passes
-    of earlier phases; a drain waits only for the steps of its own phase, parameters (which arrive
-    before the tiles of their slice) and result credits.
+    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all tile
+    operations of its phase. A tile operation waits only for tiles, operand words, drains of earlier
+    phases and score passes of earlier phases; a drain waits only for the tile operations of its own
+    phase, parameters (which arrive before the tiles of their slice) and result credits.
 
     Distances kept here: a phase is drained `LaneLatency.accumulate` after its last issue,
     probabilities are fetched `LaneLatency.score` after their score pass. All others are kept by the
-    parts. Totals go to the lanes with the operands of their phase's first steps, after a step that
-    waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so no finish before and no sum
-    of earlier scores meets them, and their own finish follows the last issue of the phase.
+    parts. Totals go to the lanes with the operands of their phase's first tile operations, after
+    one that waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so no finish before and
+    no sum of earlier scores meets them, and their own finish follows the last issue of the phase.
 
     Members
     -------

@@ -173,7 +173,7 @@ class OperandLoader(wiring.Component):
     def _move(self, m: Module, ops, words) -> None:
         """Fill the shadow registers, no earlier after a swap than the lanes allow."""
         config, latency = self._config, LaneLatency.of(self._config)
-        # A bundle decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
+        # What is decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
         # start of a tile operation.
         word_age = max(0, self._start_to_issue + latency.operand_reuse - 2)
         fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)

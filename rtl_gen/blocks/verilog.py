@@ -109,8 +109,8 @@ def _own_yosys() -> Iterator[None]:
 
 
 def component_ports(component: wiring.Component) -> dict[str, tuple[Any, None]]:
-    """The flattened members of a component by their names in Verilog, without constant ones: `ready`
-    of a stream without back-pressure is no port.
+    """The flattened members of a component by their names in Verilog, without constant ones:
+    `ready` of a stream without back-pressure is no port.
     """
     return {
         "__".join(str(part) for part in path): (Value.cast(value), None)

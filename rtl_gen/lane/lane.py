@@ -217,6 +217,7 @@ class Lane(wiring.Component):
                 softmax.i.payload.scores[row].eq(requantise.o_value),
                 softmax.i.payload.visible[row].eq(visible[row]),
             ]
+        wiring.connect(m, corner.o_result, wiring.flipped(self.o_result))
         scores = result.mode == DrainMode.SCORE
         m.d.comb += [
             corner.i_valid.eq(result.valid & ~scores),
@@ -224,8 +225,6 @@ class Lane(wiring.Component):
             corner.i_position.eq(result.position),
             corner.i_emit.eq(result.emit),
             corner.i_keep.eq(keep),
-            self.o_result.valid.eq(corner.o_valid),
-            self.o_result.payload.eq(corner.o_data),
             softmax.i.valid.eq(result.valid & scores),
             softmax.i.payload.first.eq(result.start),
             softmax.i.payload.last.eq(result.position == config.step_cycles - 1),
