@@ -27,9 +27,7 @@ from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.blocks.verilog import convert_component
 from rtl_gen.control.sequencer import Sequencer
-from rtl_gen.decoder.decoder import Decoder
-from rtl_gen.decoder.dictionary import DictionaryUnpacker
-from rtl_gen.decoder.rice import RiceUnpacker
+from rtl_gen.decoder.decoder import UNPACKERS, Decoder
 from rtl_gen.dma.fetch import FetchUnit
 from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
@@ -72,8 +70,10 @@ _COMPONENTS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
     "sequencer": lambda config: Sequencer(config=config),
     "registers": lambda config: LiteRegisters(config=config),
     # Parts of the decoder, to compare the codecs.
-    "dictionary_unpacker": lambda config: DictionaryUnpacker(config=config),
-    "rice_unpacker": lambda _: RiceUnpacker(),
+    **{
+        f"{codec.name.lower()}_unpacker": lambda config, unit=unit: unit(config=config)
+        for codec, unit in UNPACKERS.items()
+    },
 }
 
 

@@ -5,6 +5,8 @@ compiler.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hw_tests.seeds import salted
@@ -16,46 +18,33 @@ from meadow.model.quantised import (
     QuantisedNorm,
     hidden_slices,
 )
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
-__all__ = ["FAMILIES", "family_description", "random_model"]
-
-FAMILIES = ("opt", "llama", "vit", "bert")
-
-_RULES: dict[str, dict[str, object]] = {
-    "opt": {"norm": "layer", "activation": "relu", "position_offset": 2},
-    "llama": {"norm": "rms", "activation": "silu", "gated": True, "rotary_base": 100.0},
-    "vit": {"norm": "layer", "activation": "gelu", "causal": False},
-    "bert": {
-        "norm": "layer",
-        "activation": "gelu",
-        "causal": False,
-        "norm_order": "post",
-        "outputs": "hidden",
-    },
-}
+__all__ = ["family_description", "random_model"]
 
 
-def family_description(architecture: str, **sizes: object) -> ModelDescription:
-    """Two layers of width 16 with the rules of a family; LLaMA has two query heads per KV head."""
-    llama = architecture == "llama"
-    values: dict[str, object] = {
+def family_description(architecture: str, **sizes: Any) -> ModelDescription:
+    """Two layers of width 16 with the rules of a family; where keys are grouped (LLaMA), two query
+    heads per KV head.
+    """
+    family = FAMILIES[architecture]
+    values: dict[str, Any] = {
         "layers": 2,
         "width": 16,
-        "heads": 4 if llama else 2,
+        "heads": 4 if family.grouped_keys else 2,
         "kv_heads": 2,
         "head_dim": 8,
         "hidden": 24,
         "vocabulary": 20,
         "max_positions": 48,
-        "position_offset": 0,
-        "norm_epsilon": 1e-5,
         "tied_head": architecture == "opt",
         "bos_token": 1,
         "eos_token": 2,
     }
-    values |= _RULES[architecture] | sizes
-    return ModelDescription(architecture=architecture, **values)  # pyright: ignore[reportArgumentType]
+    if family.rotary:
+        values["rotary_base"] = 100.0
+    return ModelDescription.of_family(architecture, **values | sizes)
 
 
 def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) -> QuantisedModel:

@@ -18,20 +18,8 @@ def opt_description(**sizes: int | bool) -> ModelDescription:
     """OPT's rules with these sizes, the others small; `kv_heads` are the heads unless given."""
     values: dict[str, int | bool] = {"layers": 2, "width": 48, "heads": 3, "head_dim": 16}
     values |= {"hidden": 100, "vocabulary": 70, "max_positions": 64}
-    values |= {
-        "kv_heads": sizes.get("heads", 3),
-        "position_offset": 2,
-        "tied_head": True,
-        "bos_token": 2,
-        "eos_token": 2,
-    }
-    return ModelDescription(
-        architecture="opt",
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
-        **(values | sizes),  # pyright: ignore[reportArgumentType]
-    )
+    values |= {"tied_head": True, "bos_token": 2, "eos_token": 2}
+    return ModelDescription.of_family("opt", **(values | sizes))
 
 
 def random_checkpoint(

@@ -37,8 +37,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
     "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
-    "meadow/compiler/lowering/test_activation.py": ("meadow/golden/activations",),
-    "meadow/compiler/test_program_families.py": ("meadow/spec/families",),
+    "meadow/golden/tiers/test_float_tier.py": ("meadow/golden/tiers/cache",),
     "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
@@ -56,7 +55,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
     "rtl_gen/control/test_sequencer.py": ("rtl_gen/interfaces/error",),
-    "rtl_gen/decoder/test_decoder.py": ("rtl_gen/interfaces/tile",),
+    "rtl_gen/decoder/test_decoder.py": ("rtl_gen/decoder/unpacker", "rtl_gen/interfaces/tile"),
     "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
     "rtl_gen/dma/test_fetch.py": (
         "rtl_gen/dma/port_fetch",

@@ -15,7 +15,7 @@ import pytest
 from firmware.golden_device import GoldenDevice
 from firmware.image import ImageError, read_image
 from firmware.session import Session
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image, write_image
 from meadow.golden.tiers.bit_true import BitTrueModel
@@ -23,6 +23,7 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
+from meadow.spec.families import FAMILIES
 
 TINY = CONFIGURATIONS["tiny"]
 TOKENS = np.random.default_rng(salted(8)).integers(0, 20, 48).tolist()

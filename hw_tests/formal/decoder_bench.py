@@ -50,7 +50,7 @@ class _AnyDictionary(DictionaryUnpacker):
         m = Module()
         valid = delayed(m, self.step.valid, self.latency, "valid", reset_less=False)
         check = delayed(m, self.step.valid, self.bad_latency, "check", reset_less=False)
-        m.d.comb += [self.part.valid.eq(valid), self.bad_index.eq(check & AnySeq(1))]
+        m.d.comb += [self.part.valid.eq(valid), self.bad.eq(check & AnySeq(1))]
         return m
 
 
@@ -99,8 +99,7 @@ def open_decoder(old: str = "", new: str = "", **parts: Any) -> type:
         new,
         ByteWindow=_any_window(window),
         StreamChecksum=_AnyChecksum,
-        DictionaryUnpacker=_AnyDictionary,
-        RiceUnpacker=_AnyRice,
+        UNPACKERS={Codec.DICTIONARY: _AnyDictionary, Codec.RICE: _AnyRice},
         _JOBS=3,
         _PARTS=8,  # a bounded run fills it; the margin above _RESERVED is that of the real one
         _RESERVED=4,
@@ -128,7 +127,7 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
     ]
     bench.assume(job.command == Mux(job.cache, 0xFF, queued))
     reader = probe.every("reader.error")[0] | probe["steps.underrun"]
-    broken = reader | probe["dictionary.bad_index"] | probe["rice.bad"]  # of an earlier stream
+    broken = reader | probe["dictionary.bad"] | probe["rice.bad"]  # of an earlier stream
     sources = {
         "reader": (reader, read),
         "checksum": (
@@ -136,7 +135,7 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
             _late(bench, ended, StreamChecksum.latency),
         ),
         "index": (
-            probe["dictionary.bad_index"],
+            probe["dictionary.bad"],
             _late(bench, read, _STEP + DictionaryUnpacker.bad_latency),
         ),
         "run": (probe["rice.bad"], _late(bench, read, RiceUnpacker.bad_latency)),

@@ -6,13 +6,14 @@ from __future__ import annotations
 import inspect
 import sys
 import textwrap
+from typing import Any
 
 __all__ = ["mutant"]
 
 
-def mutant(original: type, old: str, new: str, **parts: type) -> type:
-    """`original` with the text `old` of its source replaced by `new`, and with other classes where
-    it names `parts`.
+def mutant(original: type, old: str, new: str, **parts: Any) -> type:
+    """`original` with the text `old` of its source replaced by `new`, and with other classes, or
+    other values, where it names `parts`.
 
     With `old` empty only the parts differ. ValueError if the source does not hold `old` exactly
     once: a planted bug that no longer applies must not pass for one that was found.

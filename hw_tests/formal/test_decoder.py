@@ -200,11 +200,11 @@ def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
         (None, "decoder", "failed\n                | reader.busy", "reader.busy", ("error_busy",)),
         (None, "decoder", "reader.room.eq(reserved < _RESERVED)", "reader.room.eq(1)", ("room",)),
         (None, "decoder", "(reader.part.valid | steps.issue.valid) - (parts", "steps.issue.valid - (parts", ("room",)),
-        (Codec.RICE, "decoder", "steps.step.valid & reader.rice", "steps.step.valid & reader.rice & ~steps.step.half", ("lost1",)),
-        (Codec.DICTIONARY, "decoder", "unpacked.eq(dictionary.part.valid | rice.part.valid)", "unpacked.eq(rice.part.valid)", ("kept",)),
+        (Codec.RICE, "decoder", "steps.step.valid & chosen", "steps.step.valid & chosen & ~steps.step.half", ("lost1",)),
+        (Codec.DICTIONARY, "decoder", "unpacked.eq(_any(unpacker.part.valid for unpacker in unpackers))", "unpacked.eq(unpackers[-1].part.valid)", ("kept",)),
         (Codec.DICTIONARY, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.command", ("command_checksum",)),
         (None, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.i_job.payload.command", ("command_checksum", "command_reader", "command_index", "command_run")),
-        (Codec.RICE, "decoder", "dictionary.step.valid.eq(steps.step.valid & ~reader.rice)", "dictionary.step.valid.eq(steps.step.valid)", ("one_part", "invented")),
+        (Codec.RICE, "decoder", "unpacker.step.valid.eq(steps.step.valid & chosen)", "unpacker.step.valid.eq(steps.step.valid)", ("one_part", "invented")),
     ],
 )  # fmt: skip
 def test_planted_bugs_in_the_decoder(

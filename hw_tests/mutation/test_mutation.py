@@ -27,7 +27,18 @@ from meadow.spec.config import named_config
 from meadow.spec.ranges import check_command, field_ranges
 from meadow.spec.step import Sequence, Step
 
-_NETLIST = """
+_GATE = """
+  cell ${kind} \\{name}
+    parameter \\A_SIGNED 0
+    parameter \\A_WIDTH 1
+    parameter \\B_SIGNED 0
+    parameter \\B_WIDTH 1
+    parameter \\Y_WIDTH 1
+    connect \\A \\{a}
+    connect \\B \\{b}
+    connect \\Y \\{y}
+  end"""
+_NETLIST = f"""
 module \\unit
   wire input 1 \\a
   wire input 2 \\b
@@ -35,26 +46,8 @@ module \\unit
   wire output 4 \\y
   wire \\o
   wire \\z
-  cell $or \\either
-    parameter \\A_SIGNED 0
-    parameter \\A_WIDTH 1
-    parameter \\B_SIGNED 0
-    parameter \\B_WIDTH 1
-    parameter \\Y_WIDTH 1
-    connect \\A \\a
-    connect \\B \\b
-    connect \\Y \\o
-  end
-  cell $and \\both
-    parameter \\A_SIGNED 0
-    parameter \\A_WIDTH 1
-    parameter \\B_SIGNED 0
-    parameter \\B_WIDTH 1
-    parameter \\Y_WIDTH 1
-    connect \\A \\a
-    connect \\B \\o
-    connect \\Y \\z
-  end
+{_GATE.format(kind="or", name="either", a="a", b="b", y="o")}
+{_GATE.format(kind="and", name="both", a="a", b="o", y="z")}
   cell $dff \\kept
     parameter \\CLK_POLARITY 1
     parameter \\WIDTH 1

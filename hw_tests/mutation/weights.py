@@ -26,6 +26,7 @@ from meadow.spec.commands import MAX_PORTS, Command, Opcode, RowSet
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.layout import unpack_fields
+from meadow.spec.step import Step
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS
 
 __all__ = ["weight_trials"]
@@ -100,12 +101,17 @@ def _matmul(
     return Command(Opcode.MATMUL, values)
 
 
+def _step(random: np.random.Generator, config: AcceleratorConfig, rows: int) -> Step:
+    """A step of at most so many rows."""
+    while (step := random_step(random, config, [0] * config.sequences, 64)).rows > rows:
+        pass
+    return step
+
+
 def _right(config: AcceleratorConfig, seed: int) -> Program:
     """Streams one behind the other, without a cycle between them if the memory can."""
     random, numbers = Random(salted(seed)), np.random.default_rng(salted(2000 + seed))
-    step = random_step(numbers, config, [0] * config.sequences, 64)
-    while step.rows > _ROWS:
-        step = random_step(numbers, config, [0] * config.sequences, 64)
+    step = _step(numbers, config, _ROWS)
     commands, content = [], []
     for number in range(_STREAMS):
         data, slices, tiles = _stream(config, random)
@@ -148,9 +154,7 @@ def _broken(random: Random, data: bytes) -> bytes:
 def _wrong(config: AcceleratorConfig, seed: int) -> Program:
     """One that may be wrong after a good stream, before one, or alone."""
     random, numbers = Random(salted(10_000 + seed)), np.random.default_rng(salted(3000 + seed))
-    step = random_step(numbers, config, [0] * config.sequences, 64)
-    while step.rows > 2:
-        step = random_step(numbers, config, [0] * config.sequences, 64)
+    step = _step(numbers, config, 2)
     commands, content = [], []
     right = random.choice([(0,), (1,), (0, 2), (0, 2), ()])
     for number in sorted({1, *right}):

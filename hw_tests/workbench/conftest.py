@@ -14,8 +14,9 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, processors
 
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
+from meadow.spec.families import FAMILIES
 from workbench.bench.workloads import WORKLOADS
 
 CHARACTERS = string.ascii_letters + string.digits + " .,!?'"

@@ -97,8 +97,11 @@ def field_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[i
 def _own_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[int, int]]:
     """Ranges of the opcode's own fields; values that their bits cannot hold do not matter."""
     row_set = (0, max(RowSet))
-    traffic = (0, max(TrafficClass))
-    rows = (0, fixed_rows(config))
+    moved = {
+        "row_set": row_set,
+        "rows": (0, fixed_rows(config)),
+        "traffic": (0, max(TrafficClass)),
+    }
     chunk = config.chunk_tokens
     shift = (1, MAX_SHIFT)
     # Rows that are not touched before must not lie beyond what an address can name.
@@ -108,17 +111,13 @@ def _own_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[in
         return {
             "space": (0, max(Space)),
             "row_beats": (1, _row_words(config) * config.word_beats),
-            "row_set": row_set,
-            "rows": rows,
-            "traffic": traffic,
+            **moved,
         }
     if opcode == Opcode.STORE:
         return {
             "segments": (1, everything),
             "segment_beats": (1, everything),
-            "row_set": row_set,
-            "rows": rows,
-            "traffic": traffic,
+            **moved,
         }
     if opcode == Opcode.MATMUL:
         return {

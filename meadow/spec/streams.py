@@ -51,6 +51,7 @@ from enum import IntEnum
 from meadow.spec.layout import BitField
 
 __all__ = [
+    "CODEC_NAMES",
     "GROUP_WEIGHTS",
     "HEADER_BYTES",
     "HEADER_FIELDS",
@@ -98,6 +99,10 @@ class Codec(IntEnum):
     RAW = 0
     DICTIONARY = 1
     RICE = 2
+
+
+CODEC_NAMES = tuple(codec.name.lower() for codec in Codec)
+"""As commands, reports and documents name them."""
 
 
 PREAMBLE_FIELDS = (

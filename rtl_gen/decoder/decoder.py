@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import and_, or_
 
@@ -11,6 +12,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.streams import Codec
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.decoder.beat_front import FRONT_JOB, BeatFront
@@ -21,6 +23,7 @@ from rtl_gen.decoder.reader import StreamReader
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.step_issue import StepIssue
 from rtl_gen.decoder.tile_writer import TileWriter
+from rtl_gen.decoder.unpacker import Unpacker
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.tile import (
     FILL_JOB,
@@ -30,7 +33,13 @@ from rtl_gen.interfaces.tile import (
     tile_write_layout,
 )
 
-__all__ = ["Decoder"]
+__all__ = ["UNPACKERS", "Decoder"]
+
+UNPACKERS: Mapping[Codec, type[Unpacker]] = {
+    Codec.DICTIONARY: DictionaryUnpacker,
+    Codec.RICE: RiceUnpacker,
+}
+"""Unpackers of the codecs that have steps, which are all but RAW."""
 
 _JOBS = 8
 _PARTS = 32
@@ -40,13 +49,21 @@ them.
 """
 
 
+def _latencies() -> dict[Codec, int]:
+    behind = Queue.latency + TileWriter.latency
+    steps = StepIssue.start_latency + StepIssue.latency + behind
+    return {Codec.RAW: 1 + behind} | {
+        codec: steps + unit.latency for codec, unit in UNPACKERS.items()
+    }
+
+
 class Decoder(wiring.Component):
     """Turns a port's WEIGHTS and KV beats into writes, as the fill jobs say. Formats:
     meadow.spec.streams.
 
     BeatFront counts the beats of each job, StreamChecksum checks those of a weight stream,
     ByteWindow aligns bytes, StreamReader parses what is in whole beats, StepIssue cuts packed
-    payload into steps of 32 weights, DictionaryUnpacker and RiceUnpacker unpack them, TileWriter
+    payload into steps of 32 weights, the codec's unpacker (UNPACKERS) unpacks them, TileWriter
     places them.
 
     Parameter: config. Members
@@ -64,17 +81,14 @@ class Decoder(wiring.Component):
     error_command: Out, with `error`, index of the command whose stream is wrong.
     busy: Out, a job is queued or not completely written; stays 1 after an error.
 
-    Latency: `raw_latency` cycles from a raw or K/V beat to its write, `dictionary_latency` and
-    `rice_latency` from the beat that completes the first step of a slice. Throughput: a beat or a
+    Latency: `latencies[codec]` cycles from a raw or K/V beat to its write, or, of another codec,
+    from the beat that completes the first step of a slice. Throughput: a beat or a
     step of 32 weights per cycle, whatever is less, and what TileWriter writes. Back-pressure:
     i_beat waits for credits once the queue of parts is full, and at the end of a weight stream
     until that is read.
     """
 
-    raw_latency = 1 + Queue.latency + TileWriter.latency
-    _step_latency = StepIssue.start_latency + StepIssue.latency + Queue.latency + TileWriter.latency
-    dictionary_latency = _step_latency + DictionaryUnpacker.latency
-    rice_latency = _step_latency + RiceUnpacker.latency
+    latencies = _latencies()
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
@@ -100,8 +114,7 @@ class Decoder(wiring.Component):
         m.submodules.window = window = ByteWindow()
         m.submodules.reader = reader = StreamReader(config=config)
         m.submodules.steps = steps = StepIssue(config=config)
-        m.submodules.dictionary = dictionary = DictionaryUnpacker(config=config)
-        m.submodules.rice = rice = RiceUnpacker()
+        unpackers = self._unpackers(m, reader, steps)
         m.submodules.parts = parts = Queue(shape=PART, depth=_PARTS)
         m.submodules.writer = writer = TileWriter(config=config)
         wiring.connect(m, wiring.flipped(self.i_beat), front.i_beat)
@@ -114,7 +127,7 @@ class Decoder(wiring.Component):
         wrong = Signal()
         broken = Signal()
         m.d.comb += [
-            broken.eq(reader.error | steps.underrun | dictionary.bad_index | rice.bad),
+            broken.eq(reader.error | steps.underrun | _any(unit.bad for unit in unpackers)),
             wrong.eq(broken | checksum.mismatch),
             front.drop.eq(failed),
             reader.stop.eq(failed),
@@ -149,20 +162,10 @@ class Decoder(wiring.Component):
             steps.chunk2.eq(reader.chunk2),
             steps.fixed.eq(reader.fixed),
             steps.widths.eq(reader.widths),
-            steps.need.eq(rice.need),
+            steps.need.eq(_any(unit.need for unit in unpackers)),
             reader.steps_done.eq(steps.done),
-            rice.prime.eq(reader.prime),
-            rice.issue.eq(steps.issue),
-            rice.step.eq(steps.step),
-            rice.issue.valid.eq(steps.issue.valid & reader.rice),
-            rice.step.valid.eq(steps.step.valid & reader.rice),
-            dictionary.table.eq(reader.table),
-            dictionary.chunk2.eq(reader.chunk2),
-            dictionary.entries.eq(reader.entries),
-            dictionary.step.eq(steps.step),
-            dictionary.step.valid.eq(steps.step.valid & ~reader.rice),
         ]
-        reserved = self._parts(m, reader, steps, dictionary, rice, parts)
+        reserved = self._parts(m, reader, steps, unpackers, parts)
         m.d.comb += [
             self.o_tile_command.eq(writer.o_tile_command),
             self.o_parameter_command.eq(reader.command),
@@ -199,24 +202,42 @@ class Decoder(wiring.Component):
         wiring.connect(m, writer_jobs.o, writer.i_job)
         return [queue.level for queue in queues]
 
-    def _parts(self, m: Module, reader, steps, dictionary, rice, parts: Queue) -> Signal:
+    def _unpackers(self, m: Module, reader: StreamReader, steps: StepIssue) -> list[Unpacker]:
+        """One for each codec that has steps; each gets those of its codec only."""
+        unpackers = []
+        for codec, unit in UNPACKERS.items():
+            m.submodules[codec.name.lower()] = unpacker = unit(config=self.config)
+            chosen = reader.codec == codec.value
+            m.d.comb += [
+                unpacker.chunk2.eq(reader.chunk2),
+                unpacker.entries.eq(reader.entries),
+                unpacker.table.eq(reader.table),
+                unpacker.prime.eq(reader.prime),
+                unpacker.issue.eq(steps.issue),
+                unpacker.issue.valid.eq(steps.issue.valid & chosen),
+                unpacker.step.eq(steps.step),
+                unpacker.step.valid.eq(steps.step.valid & chosen),
+            ]
+            unpackers.append(unpacker)
+        return unpackers
+
+    def _parts(
+        self, m: Module, reader: StreamReader, steps: StepIssue, unpackers: list, parts: Queue
+    ) -> Signal:
         """Places in the queue of parts are reserved when a step is issued, because nothing behind
         it can wait.
         """
         reserved = Signal(range(_PARTS))
         flying = Signal(range(_PARTS))
         unpacked = Signal()
+        elements = reader.part.data
+        for unpacker in unpackers:
+            elements = Mux(unpacker.part.valid, unpacker.part.data, elements)
         m.d.comb += [
-            unpacked.eq(dictionary.part.valid | rice.part.valid),
+            unpacked.eq(_any(unpacker.part.valid for unpacker in unpackers)),
             parts.i.valid.eq(unpacked | reader.part.valid),
             parts.i.payload.wide.eq(unpacked),
-            parts.i.payload.data.eq(
-                Mux(
-                    rice.part.valid,
-                    rice.part.data,
-                    Mux(dictionary.part.valid, dictionary.part.data, reader.part.data),
-                )
-            ),
+            parts.i.payload.data.eq(elements),
             reader.room.eq(reserved < _RESERVED),
             steps.room.eq(reserved < _RESERVED),
             reader.idle.eq(flying == 0),

@@ -4,28 +4,21 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 
-from meadow.spec.config import AcceleratorConfig
-from meadow.spec.streams import MAX_WIDTH, PACKET_IDS, STEP_WEIGHTS, WORD_BYTES
+from meadow.spec.streams import PACKET_IDS, STEP_WEIGHTS, WORD_BYTES
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.tile import STEP, UNPACKED, WIDTHS
+from rtl_gen.decoder.unpacker import INDEX_BITS, ROW_ENTRIES, Unpacker
+from rtl_gen.interfaces.tile import WIDTHS
 
-__all__ = ["INDEX_BITS", "ROW_ENTRIES", "DictionaryUnpacker"]
-
-INDEX_BITS = MAX_WIDTH
-"""Widest index."""
-ROW_ENTRIES = 4
-"""Table entries of one memory row."""
+__all__ = ["DictionaryUnpacker"]
 
 _BYTE_INDEX_BITS = 8
 _PAIRS = STEP_WEIGHTS // 2
 """Indices of a step of chunk 2, in WIDTHS / 2 packets."""
 
 
-class DictionaryUnpacker(wiring.Component):
+class DictionaryUnpacker(Unpacker):
     """Looks up the indices of a step: weights[chunk*i + j] = table[index i][j], index i of packet i
     div PACKET_IDS.
 
@@ -35,38 +28,22 @@ class DictionaryUnpacker(wiring.Component):
     indices are looked up in 8 copies of a true dual-port block RAM: 16 of dictionary_entries * 16
     bits, for 4096 entries 2 RAMB36 a copy, 16 in all. Both tables are always written.
 
-    Parameter: config. Members
+    Parameter: config. Members (UnpackerSignature)
     -------
     step: In STEP, widths: index bits of its packets. chunk2: In, 2 weights per index instead of 1;
         entries: In(13), 1..min(dictionary_entries, 256**chunk); both stable from the first step of
             a stream to its last part.
-    table: In {valid, row, data}: writes ROW_ENTRIES entries of 16 bits (a chunk-1 entry in the low
-        byte); the last one before the first step, and not before the last part of the stream
+    table: In, the last write before the first step, and not before the last part of the stream
         before.
-    part: Out UNPACKED, `latency` cycles after its step. bad_index: Out pulse, `bad_latency` cycles
-        after the step: an index is not below `entries`; its weights are unspecified.
+    part: Out UNPACKED, `latency` cycles after its step. bad: Out pulse, `bad_latency` cycles after
+        the step: an index is not below `entries`; its weights are unspecified.
+    prime, issue: not used; need is 0.
 
     Throughput: a step per cycle, no back-pressure.
     """
 
     latency = 6
     bad_latency = 5
-
-    def __init__(self, *, config: AcceleratorConfig) -> None:
-        self.config = config
-        rows = config.dictionary_entries // ROW_ENTRIES
-        super().__init__(
-            {
-                "step": In(STEP),
-                "chunk2": In(1),
-                "entries": In(INDEX_BITS + 1),
-                "table": In(
-                    data.StructLayout({"valid": 1, "row": range(rows), "data": 16 * ROW_ENTRIES})
-                ),
-                "part": Out(UNPACKED),
-                "bad_index": Out(1),
-            }
-        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -128,7 +105,7 @@ class DictionaryUnpacker(wiring.Component):
         outside = Signal(len(indices))
         m.d.sync += [
             outside.eq(Cat(index >= self.entries for index in indices)),
-            self.bad_index.eq(
+            self.bad.eq(
                 (outside[:_PAIRS].any() | (outside[_PAIRS:].any() & ~self.chunk2))
                 & delayed(m, self.step.valid, self.bad_latency - 1, "check", reset_less=False)
             ),

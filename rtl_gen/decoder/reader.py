@@ -12,9 +12,9 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MODE_BITS, SUBSTREAMS, Codec
 from rtl_gen.decoder.byte_window import RING_BEATS
-from rtl_gen.decoder.dictionary import INDEX_BITS, ROW_ENTRIES
 from rtl_gen.decoder.mode_words import steps_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
+from rtl_gen.decoder.unpacker import INDEX_BITS, ROW_ENTRIES, table_write_layout
 from rtl_gen.interfaces.tile import (
     FILL_JOB,
     PRIME,
@@ -46,9 +46,8 @@ class StreamReader(wiring.Component):
     room: In, a part more may leave. idle: In, no step is on its way through an unpacker; jobs start
         only then.
     stop: In, an error: nothing more is read until reset.
-    part: Out {valid, data 128}, a plain beat. table: Out {valid, row, data}, ROW_ENTRIES entries of
-        16 bits, a chunk-1 entry in the low byte; prime: Out PRIME. chunk2, rice, fixed, widths,
-        entries: Out, of the preamble, stable until the next.
+    part: Out {valid, data 128}, a plain beat. table: Out table_write_layout; prime: Out PRIME.
+    codec, chunk2, rice, fixed, widths, entries: Out, of the preamble, stable until the next.
     start: Out pulse, steps: Out, steps_done: In pulse: see StepIssue.
     o_parameter: Out(FillSignature(parameter_write_layout)), a slot for each slice header, beat by
         beat; `done` comes with the last one.
@@ -65,9 +64,7 @@ class StreamReader(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        rows = config.dictionary_entries // ROW_ENTRIES
         plain = data.StructLayout({"valid": 1, "data": _BITS})
-        table = data.StructLayout({"valid": 1, "row": range(rows), "data": 16 * ROW_ENTRIES})
         super().__init__(
             {
                 "i_job": In(stream.Signature(FILL_JOB)),
@@ -81,8 +78,9 @@ class StreamReader(wiring.Component):
                 "idle": In(1),
                 "stop": In(1),
                 "part": Out(plain),
-                "table": Out(table),
+                "table": Out(table_write_layout(config)),
                 "prime": Out(PRIME),
+                "codec": Out(range(max(Codec) + 1)),
                 "chunk2": Out(1),
                 "rice": Out(1),
                 "fixed": Out(1),
@@ -122,6 +120,7 @@ class StreamReader(wiring.Component):
             self._last_slice.eq(self._slice + 1 == job.slices),
             self.part.data.eq(self.head),
             self.steps.eq(job.tiles << (tile_beats - 1)),
+            self.codec.eq(preamble.codec),
             self.chunk2.eq(preamble.chunk == 2),
             self.fixed.eq(preamble.fixed),
             self.widths.eq(Cat(preamble[f"width{mode}"] for mode in range(1 << MODE_BITS))),

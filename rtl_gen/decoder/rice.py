@@ -4,23 +4,20 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from meadow.spec.streams import (
     LITERAL,
     MAX_QUOTIENT_BITS,
     RUN_WEIGHTS,
     STEP_WEIGHTS,
-    SUBSTREAMS,
     WORD_BYTES,
 )
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.decoder.codewords import Codewords
 from rtl_gen.decoder.ranks import count_ones
-from rtl_gen.decoder.step_issue import ISSUE
 from rtl_gen.decoder.substreams import SubStreamPair
-from rtl_gen.interfaces.tile import PRIME, REFILLS, STEP, UNPACKED
+from rtl_gen.decoder.unpacker import Unpacker
+from rtl_gen.interfaces.tile import REFILLS
 
 __all__ = ["RiceUnpacker"]
 
@@ -29,14 +26,14 @@ _LITERAL_CODE = MAX_QUOTIENT_BITS + 1
 """Stands for k = LITERAL, so that k has 3 bits."""
 
 
-class RiceUnpacker(wiring.Component):
+class RiceUnpacker(Unpacker):
     """weight = z >> 1 for even z, else ~(z >> 1); z = (quotient << k | low bits) mod 256, LITERAL:
     8 low bits.
 
     A quotient comes from a sub-stream (SubStreamPair, Codewords), at its issue already; the low
     bits from the step.
 
-    Members
+    Parameter: config. Members (UnpackerSignature)
     -------
     prime: In PRIME, at most a beat per cycle, in the order of the sub-streams: beat c + 4 comes 4
         cycles after beat c or later. Not while steps are on their way. The first step is issued 2
@@ -50,6 +47,7 @@ class RiceUnpacker(wiring.Component):
     part: Out UNPACKED, `latency` cycles after the step.
     bad: Out pulse, `bad_latency` cycles after the issue: no run ends within RUN_BITS bits of a
         sub-stream. What comes after it is unspecified until all sub-streams are primed.
+    chunk2, entries, table: not used.
 
     Throughput: a step per cycle, constant latency, no back-pressure. Sub-streams keep their place
         from slice to slice.
@@ -59,18 +57,6 @@ class RiceUnpacker(wiring.Component):
     need_latency = SubStreamPair.need_latency
     latency = SubStreamPair.latency + Codewords.latency + 1 - step_delay
     bad_latency = SubStreamPair.latency + 1
-
-    def __init__(self) -> None:
-        super().__init__(
-            {
-                "prime": In(PRIME),
-                "issue": In(ISSUE),
-                "need": Out(SUBSTREAMS),
-                "step": In(STEP),
-                "part": Out(UNPACKED),
-                "bad": Out(1),
-            }
-        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

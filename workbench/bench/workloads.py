@@ -16,42 +16,26 @@ __all__ = ["WORKLOADS", "workload"]
 
 def _opt(**sizes: int) -> ModelDescription:
     """OPT (arXiv 2205.01068): facebook/opt-*."""
-    return _decoder(
-        architecture="opt",
-        kv_heads=sizes["heads"],
-        vocabulary=50272,
-        position_offset=2,
-        norm="layer",
-        activation="relu",
-        tied_head=True,
-        **sizes,
-    )
+    return _decoder("opt", vocabulary=50272, tied_head=True, **sizes)
 
 
 def _vit(**sizes: Any) -> ModelDescription:
     """DeiT (arXiv 2012.12877): 196 patches of 16x16 and the class token, 1000 classes."""
-    return ModelDescription(
-        architecture="vit",
+    return ModelDescription.of_family(
+        "vit",
         layers=12,
-        kv_heads=sizes["heads"],
-        head_dim=64,
         vocabulary=1000,
         max_positions=197,
-        position_offset=0,
-        norm="layer",
         norm_epsilon=1e-6,
-        activation="gelu",
-        tied_head=False,
         bos_token=0,
         eos_token=0,
-        causal=False,
         **sizes,
     )
 
 
-def _decoder(**fields: Any) -> ModelDescription:
-    return ModelDescription(
-        head_dim=64, max_positions=2048, norm_epsilon=1e-5, bos_token=1, eos_token=2, **fields
+def _decoder(architecture: str, **sizes: Any) -> ModelDescription:
+    return ModelDescription.of_family(
+        architecture, max_positions=2048, bos_token=1, eos_token=2, **sizes
     )
 
 
@@ -61,42 +45,28 @@ WORKLOADS: Mapping[str, ModelDescription] = {
     "deit-s": _vit(width=384, heads=6, hidden=1536),
     "deit-b": _vit(width=768, heads=12, hidden=3072),
     # sentence-transformers/all-MiniLM-L6-v2: a BERT encoder, its output are the hidden states.
-    "minilm": ModelDescription(
-        architecture="bert",
+    "minilm": ModelDescription.of_family(
+        "bert",
         layers=6,
         width=384,
         heads=12,
-        kv_heads=12,
-        head_dim=32,
         hidden=1536,
         vocabulary=30522,
         max_positions=512,
-        position_offset=0,
-        norm="layer",
-        norm_order="post",
         norm_epsilon=1e-12,
-        activation="gelu",
-        causal=False,
-        outputs="hidden",
         tied_head=True,
         bos_token=101,
         eos_token=102,
     ),
     # TinyLlama-1.1B (arXiv 2401.02385): 32 query heads share 4 KV heads.
     "tinyllama": _decoder(
-        architecture="llama",
+        "llama",
         layers=22,
         width=2048,
         heads=32,
         kv_heads=4,
         hidden=5632,
         vocabulary=32000,
-        position_offset=0,
-        norm="rms",
-        activation="silu",
-        gated=True,
-        rotary_base=10000.0,
-        tied_head=False,
     ),
 }
 

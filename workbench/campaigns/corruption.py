@@ -29,7 +29,7 @@ from meadow.spec.commands import COMMAND_BYTES, Opcode, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
 from meadow.spec.registers import ErrorCode, Status
-from meadow.spec.streams import Codec
+from meadow.spec.streams import CODEC_NAMES, Codec
 from workbench.checks import check_choice, check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device
@@ -53,7 +53,7 @@ __all__ = [
     "weight_streams",
 ]
 
-CAMPAIGN_CODECS = tuple(codec.name.lower() for codec in Codec)
+CAMPAIGN_CODECS = CODEC_NAMES
 
 _RUNS_PER_MODEL = 40
 _TIMEOUT_CYCLES = 100_000
@@ -141,20 +141,14 @@ def draw_fault(random: np.random.Generator, image: Image, streams: list[WeightSt
 def draw_model(random: np.random.Generator) -> ModelDescription:
     """A decoder of one layer like OPT's, of which a step is simulated in well under a second."""
     heads, head_dim = int(random.integers(1, 4)), int(random.choice([16, 32]))
-    return ModelDescription(
-        architecture="opt",
+    return ModelDescription.of_family(
+        "opt",
         layers=1,
-        width=heads * head_dim,
         heads=heads,
-        kv_heads=heads,
         head_dim=head_dim,
         hidden=int(random.integers(40, 129)),
         vocabulary=int(random.integers(40, 100)),
         max_positions=16,
-        position_offset=2,
-        norm="layer",
-        norm_epsilon=1e-5,
-        activation="relu",
         tied_head=True,
         bos_token=2,
         eos_token=2,

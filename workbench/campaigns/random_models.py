@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
-__all__ = ["SOAK_SIZES", "TORTURE_SIZES", "ModelSizes", "draw_description"]
+__all__ = ["SOAK_SIZES", "TORTURE_SIZES", "ModelSizes", "draw_architecture", "draw_description"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:
     """Largest numbers that are drawn: `heads` of K and V, query heads of one (`group`), all query
-    channels together (`head_channels`), `width` of a Llama, `hidden`, `vocabulary`."""
+    channels together (`head_channels`), `width` where keys are grouped, `hidden`, `vocabulary`."""
 
     heads: int
     group: int
@@ -31,23 +32,29 @@ TORTURE_SIZES = ModelSizes(heads=2, group=3, head_channels=64, width=64, hidden=
 """A step takes some thousand cycles."""
 
 
+def draw_architecture(random: np.random.Generator) -> str:
+    """A family; those whose query heads may share keys and values come up twice as often."""
+    names = [name for name, family in FAMILIES.items() for _ in range(1 + family.grouped_keys)]
+    return str(random.choice(names))
+
+
 def draw_description(
     random: np.random.Generator, architecture: str, config: AcceleratorConfig, sizes: ModelSizes
 ) -> ModelDescription:
     """A model of one layer that the configuration can hold."""
-    llama, encoder = architecture == "llama", architecture in ("vit", "bert")
+    family = FAMILIES[architecture]
     kv_heads = int(random.integers(1, sizes.heads + 1))
-    group = int(random.integers(1, sizes.group + 1)) if llama else 1
+    group = int(random.integers(1, sizes.group + 1)) if family.grouped_keys else 1
     heads = kv_heads * group
     largest = min(config.max_head_dim, max(2, sizes.head_channels // heads))
     named = [size for size in (32, 64, 128) if size <= largest]
     odd = 2 * int(random.integers(1, largest // 2 + 1))
     head_dim = int(random.choice(named)) if named and random.random() < 0.6 else odd
     width = heads * head_dim
-    if llama:
+    if family.grouped_keys:
         width = int(random.integers(4, sizes.width + 1))
-    return ModelDescription(
-        architecture=architecture,
+    return ModelDescription.of_family(
+        architecture,
         layers=1,
         width=width,
         heads=heads,
@@ -56,16 +63,7 @@ def draw_description(
         hidden=int(random.integers(8, sizes.hidden + 1)),
         vocabulary=int(random.integers(5, sizes.vocabulary + 1)),
         max_positions=config.max_context,
-        position_offset=2 if architecture == "opt" else 0,
-        norm="rms" if llama else "layer",
-        norm_epsilon=1e-5,
-        activation={"opt": "relu", "llama": "silu"}.get(architecture, "gelu"),
-        tied_head=False,
+        activation=str(random.choice(family.activations)),
         bos_token=0,
         eos_token=1,
-        norm_order="post" if architecture == "bert" else "pre",
-        gated=llama,
-        rotary_base=10000.0 if llama else 0.0,
-        causal=not encoder,
-        outputs="hidden" if architecture == "bert" else "tokens",
     )

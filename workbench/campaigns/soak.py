@@ -21,7 +21,7 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.step import Check, run_step
-from workbench.campaigns.random_models import SOAK_SIZES, draw_description
+from workbench.campaigns.random_models import SOAK_SIZES, draw_architecture, draw_description
 from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
@@ -74,8 +74,7 @@ class SoakCase:
 
 def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int) -> SoakCase:
     """A random combination that the configuration can hold."""
-    architecture = str(random.choice(["opt", "llama", "llama", "vit", "bert"]))
-    description = draw_description(random, architecture, config, SOAK_SIZES)
+    description = draw_description(random, draw_architecture(random), config, SOAK_SIZES)
     hidden = description.hidden
     blocks = int(random.integers(1, 4))
     count = int(random.integers(1, config.sequences + 1)) if random.random() < 0.5 else 1

@@ -24,7 +24,7 @@ from meadow.spec.commands import COMMAND_BYTES, Command, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import Control, ErrorCode, Status
 from workbench.bench.step import preset_cache
-from workbench.campaigns.random_models import TORTURE_SIZES, draw_description
+from workbench.campaigns.random_models import TORTURE_SIZES, draw_architecture, draw_description
 from workbench.campaigns.torture_scene import (
     Ended,
     Hang,
@@ -66,7 +66,7 @@ class TortureBench:
     ) -> None:
         self.random = random
         self.config = named_config(config_name)
-        architecture = str(random.choice(["opt", "llama", "llama", "vit", "bert"]))
+        architecture = draw_architecture(random)
         context = int(random.integers(8, _CONTEXT + 1))
         drawn = draw_description(random, architecture, self.config, TORTURE_SIZES)
         self.description = replace(drawn, max_positions=context)

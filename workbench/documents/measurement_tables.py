@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from meadow.spec.streams import CODEC_NAMES
 from workbench.bench.report import STALLS
 
 __all__ = ["DECODE_CODECS", "DECODE_RATES", "TABLES", "Load", "Table", "markdown"]
 
 DECODE_RATES = (1, 12, 64)
 """Gbit/s at 250 MHz: 64 are 8 bytes per cycle and port."""
-DECODE_CODECS = ("raw", "dictionary", "rice")
+DECODE_CODECS = CODEC_NAMES
 
 Load = Callable[[str], dict[str, Any] | None]
 """Name of a run -> its stored report, None if there is none."""

@@ -13,7 +13,7 @@ from meadow.compiler.packing.packing import PackedMatrix, pack_matrix, pad_linea
 from meadow.golden.streams.decode import read_preamble
 from meadow.model.quantised import QuantisedLinear
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.streams import Codec
+from meadow.spec.streams import CODEC_NAMES, Codec
 
 __all__ = [
     "PACKINGS",
@@ -26,7 +26,7 @@ __all__ = [
     "value_entropy",
 ]
 
-PACKINGS = ("raw", "dictionary", "rice", "auto")
+PACKINGS = (*CODEC_NAMES, "auto")
 """Columns of a report's table: what `pack_matrix` may be asked for."""
 
 _RAW_BITS = 8

@@ -6,12 +6,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
+from meadow.spec.streams import CODEC_NAMES
 from workbench.packing.figures import PACKINGS
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["PlotError", "check_matplotlib", "check_plotting", "write_plots"]
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
-_COLOURS = {"raw": "#999999", "dictionary": "#0072B2", "rice": "#D55E00", "auto": "#009E73"}
+_PALETTE = ("#999999", "#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
+_COLOURS = {**dict(zip(CODEC_NAMES, cycle(_PALETTE), strict=False)), "auto": "#009E73"}
 _INK = "#222222"
 _LEVELS = 127
 _NAMES = ("bits.svg", "weights.svg", "matrices.svg")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.streams import CODEC_NAMES
 from workbench.pictures.svg import Arrow, Box, Words, svg
 
 __all__ = ["machine_picture"]
@@ -44,7 +45,7 @@ def machine_picture(config: AcceleratorConfig, name: str) -> str:
             Box(
                 *(470, 180, 170, 74),
                 f"decoder ×{config.ports}",
-                ("raw, dictionary, rice", f"{config.decoder_elements} weights per cycle"),
+                (", ".join(CODEC_NAMES), f"{config.decoder_elements} weights per cycle"),
                 room="decoder",
             ),
             Box(

@@ -12,9 +12,8 @@ from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.model.quantised import QuantisedLinear, QuantisedModel
 from meadow.spec.config import named_config
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
-
-FAMILIES = ("opt", "llama", "vit", "bert")
 
 
 def small(family: str) -> ModelDescription:

@@ -10,10 +10,11 @@ import math
 import numpy as np
 import pytest
 
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.golden.activations import gelu, silu
 from meadow.golden.tiers.float_tier import FloatCache, FloatModel, rms_norm
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
 TOKENS = np.random.default_rng(salted(5)).integers(0, 20, 9)

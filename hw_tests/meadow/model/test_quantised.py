@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
+from meadow.spec.families import FAMILIES
 
 MODELS = {name: random_model(family_description(name)) for name in FAMILIES}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
 OPT_125M: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
 from meadow.compiler.lowering.program import compile_program
 from meadow.spec.commands import (
     AttendPart,
@@ -24,6 +24,7 @@ from meadow.spec.commands import (
 )
 from meadow.spec.config import CONFIGURATIONS, named_config
 from meadow.spec.epilogue import MatmulOutput
+from meadow.spec.families import FAMILIES
 from meadow.spec.ranges import check_command, command_rules, field_ranges, fixed_rows
 
 CONFIG = named_config("zcu102")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from typing import Any
 
 from amaranth.hdl import ResetInserter, Signal, Value
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.decoder.stream_packer import (
     draw_dictionary,
@@ -24,12 +24,13 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     reseal,
 )
 from hw_tests.seeds import salted
+from hw_tests.streams import Rig
 from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
 
-__all__ = ["QUAD", "Load", "Outcome", "check", "run"]
+__all__ = ["QUAD", "Load", "Outcome", "check", "elaborated", "run"]
 
 QUAD = unit_config(
     ports=4, groups=4, max_context=256, max_head_dim=64, norm_channels=256, prefetch_beats=32
@@ -268,6 +269,13 @@ class _Recorder:
             self.header.close()
 
 
+@cache
+def elaborated(config: AcceleratorConfig) -> tuple[Decoder, Signal, Rig]:
+    """A decoder and its reset, elaborated once for all tests of a configuration."""
+    dut, reset = Decoder(config=config), Signal()
+    return dut, reset, Rig(ResetInserter(reset)(dut), background=1)
+
+
 def run(
     loads: Sequence[Load],
     *,
@@ -282,7 +290,7 @@ def run(
     """
     print(f"seed={seed}")
     config = loads[0].config
-    dut, reset = Decoder(config=config), Signal()
+    dut, reset, rig = elaborated(config)
     layout = tile_write_layout(config), parameter_write_layout(config)
     outputs = (
         *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
@@ -347,10 +355,7 @@ def run(
             ctx.set(reset, 0)
             outcomes.append(await trial(ctx, number, load))
 
-    simulator = Simulator(ResetInserter(reset)(dut))
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(trials)
-    simulator.run()
+    rig.simulate(trials, limit=(limit + 1) * len(loads))
     return outcomes
 
 

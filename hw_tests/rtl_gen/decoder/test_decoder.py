@@ -6,14 +6,13 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check, run
+from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check, elaborated, run
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.streams import LITERAL
+from meadow.spec.streams import LITERAL, Codec
 from rtl_gen.decoder.decoder import Decoder
 
 CONFIGS = {**CONFIGURATIONS, "quad": QUAD}
@@ -277,7 +276,7 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
     """Cycles from the transfer of each of these beats to the next write; what comes before was long
     there.
     """
-    dut = Decoder(config=load.config)
+    dut, _, rig = elaborated(load.config)
     seen: list[int] = []
 
     async def returns(ctx):
@@ -304,11 +303,7 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
                     cycles += 1
                 seen.append(cycles)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(returns, background=True)
-    simulator.add_testbench(bench)
-    simulator.run()
+    rig.simulate(bench, background=[returns])
     return seen
 
 
@@ -325,6 +320,7 @@ def test_latency() -> None:
     # A step without low bits is nothing but the mode word.
     triggers.append(len(load.beats) + 9 + header)
     load.add_rice(slices=1, tiles=1, widths=[0] * 4)
-    latencies = [Decoder.raw_latency, Decoder.raw_latency]
-    latencies += [Decoder.dictionary_latency, Decoder.rice_latency]
+    latencies = [
+        Decoder.latencies[codec] for codec in (Codec.RAW, Codec.RAW, Codec.DICTIONARY, Codec.RICE)
+    ]
     assert first_writes(load, triggers) == latencies

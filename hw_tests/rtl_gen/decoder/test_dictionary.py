@@ -10,7 +10,8 @@ from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from rtl_gen.decoder.dictionary import ROW_ENTRIES, DictionaryUnpacker
+from rtl_gen.decoder.dictionary import DictionaryUnpacker
+from rtl_gen.decoder.unpacker import ROW_ENTRIES
 
 
 class Bench:
@@ -30,7 +31,7 @@ class Bench:
         self.cycle += 1
         if ctx.get(self.dut.part.valid):
             self.parts.append((self.cycle, ctx.get(self.dut.part.data)))
-        if ctx.get(self.dut.bad_index):
+        if ctx.get(self.dut.bad):
             self.errors.append(self.cycle)
 
     async def load(self, ctx, chunk: int, entries: int) -> list[bytes]:

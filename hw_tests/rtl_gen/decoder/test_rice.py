@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
+from hw_tests.streams import Rig
+from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.streams import LITERAL, PRIMER_WORDS, RUN_BITS, RUN_WEIGHTS, SUBSTREAMS
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.substreams import SubStreamPair
@@ -68,11 +70,18 @@ def random_matrix(rng: random.Random, groups: int, ks: tuple[int, ...]) -> Matri
     return matrix
 
 
+@cache
+def _rig() -> tuple[RiceUnpacker, Rig]:
+    """One unpacker for all tests: it takes longer to elaborate than to try."""
+    dut = RiceUnpacker(config=CONFIGURATIONS["tiny"])
+    return dut, Rig(dut)
+
+
 class Bench:
     """Drives primer, issues and steps cycle by cycle and collects parts and errors."""
 
     def __init__(self, rng: random.Random, *, gap: float) -> None:
-        self.dut = RiceUnpacker()
+        self.dut, self._rig = _rig()
         self.rng = rng
         self.gap = gap
         self.cycle = 0
@@ -159,10 +168,7 @@ class Bench:
             for _ in range(20):
                 await self.tick(ctx)
 
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(bench)
-        simulator.run()
+        self._rig.simulate(bench)
 
 
 def expected_parts(matrix: Matrix, issues: list[int]) -> list[tuple[int, int]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.spec.config import named_config
+from meadow.spec.families import FAMILIES
 from workbench.bench.report import (
     STALLS,
     Totals,

@@ -8,7 +8,7 @@ import pytest
 
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
@@ -17,6 +17,7 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import named_config
+from meadow.spec.families import FAMILIES
 from workbench.bench.step import Check, preset_cache, segments
 
 TINY = named_config("tiny")

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.marks import slow
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, named_config
+from meadow.spec.families import FAMILIES
 from workbench.cli import app
 from workbench.models.cached import CompileOptions, compile_directory
 from workbench.run.single_step import single_step

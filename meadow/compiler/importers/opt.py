@@ -71,20 +71,15 @@ def describe_opt(
         raise CheckpointError(f"num_attention_heads must divide hidden_size ({width}), not {heads}")
     bos, eos, remarks = _special_tokens(config, generation)
     try:
-        description = ModelDescription(
-            architecture="opt",
+        description = ModelDescription.of_family(
+            "opt",
             layers=size["num_hidden_layers"],
             width=width,
             heads=heads,
-            kv_heads=heads,
-            head_dim=width // heads,
             hidden=size["ffn_dim"],
             vocabulary=size["vocab_size"],
             max_positions=size["max_position_embeddings"],
-            position_offset=2,
-            norm="layer",
             norm_epsilon=_NORM_EPSILON,
-            activation="relu",
             tied_head=_flag(config, "tie_word_embeddings", default=True),
             bos_token=bos,
             eos_token=eos,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,11 +16,11 @@ from meadow.golden.streams.decode import HEADER_DTYPE
 from meadow.model.quantised import QuantisedLinear
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.layout import pack_fields
-from meadow.spec.streams import PREAMBLE_FIELDS, Codec
+from meadow.spec.streams import CODEC_NAMES, PREAMBLE_FIELDS, Codec
 
-__all__ = ["CODECS", "PackedMatrix", "pack_matrix", "pad_linear"]
+__all__ = ["CODECS", "PACKERS", "PackedMatrix", "pack_matrix", "pad_linear"]
 
-CODECS = ("auto", "dictionary", "raw", "rice")
+CODECS = ("auto", *sorted(CODEC_NAMES))
 """What a caller may ask for; `auto` is the smallest, and nothing is ever larger than `raw`."""
 
 
@@ -55,6 +55,14 @@ class _Plan(Protocol):
     def fields(self) -> dict[str, int]: ...
 
     def encode(self, headers: np.ndarray) -> bytes: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Switches:
+    """Steps of the dictionary coding; see `plan_dictionary`."""
+
+    packet_precision: bool
+    frequency_order: bool
 
 
 @dataclass(frozen=True)
@@ -127,15 +135,12 @@ def pack_matrix(
         np.ascontiguousarray(weights[:, port].transpose(0, 2, 1, 3)).reshape(slices, -1)
         for port in range(ports)
     ]
+    switches = _Switches(packet_precision=packet_precision, frequency_order=frequency_order)
     best: list[_Plan] = [_RawPlan(payload) for payload in payloads]
-    others: list[list[_Plan | None]] = []
-    if codec in ("auto", "dictionary"):
-        entries = config.dictionary_entries
-        switches = {"packet_precision": packet_precision, "frequency_order": frequency_order}
-        others.append([_best_dictionary(payload, entries, **switches) for payload in payloads])
-    if codec in ("auto", "rice"):
-        others.append([plan_rice(payload) for payload in payloads])
-    for plans in others:
+    for name, plan in PACKERS.items():
+        if codec not in ("auto", name.name.lower()):
+            continue
+        plans = [plan(payload, config, switches) for payload in payloads]
         possible = [plan for plan in plans if plan is not None]
         if len(possible) == ports and _largest(possible) < _largest(best):
             best = possible
@@ -158,10 +163,31 @@ def _headers(linear: QuantisedLinear, config: AcceleratorConfig) -> np.ndarray:
     return padded.transpose(1, 0, 2)
 
 
-def _best_dictionary(payload: np.ndarray, entries: int, **switches: bool) -> DictionaryPlan | None:
-    plans = [plan_dictionary(payload, chunk, entries, **switches) for chunk in (1, 2)]
+def _plan_dictionary(
+    payload: np.ndarray, config: AcceleratorConfig, switches: _Switches
+) -> DictionaryPlan | None:
+    """With the chunk that makes it smaller."""
+    entries = config.dictionary_entries
+    plans = [
+        plan_dictionary(
+            payload,
+            chunk,
+            entries,
+            packet_precision=switches.packet_precision,
+            frequency_order=switches.frequency_order,
+        )
+        for chunk in (1, 2)
+    ]
     possible = (plan for plan in plans if plan is not None)
     return min(possible, key=lambda plan: plan.payload_beats, default=None)
+
+
+PACKERS: Mapping[Codec, Callable[[np.ndarray, AcceleratorConfig, _Switches], _Plan | None]] = {
+    Codec.DICTIONARY: _plan_dictionary,
+    Codec.RICE: lambda payload, config, switches: plan_rice(payload),
+}
+"""By codec: a port's payload int8 [slices, weights] to its coding, None if there is none. RAW, what
+a matrix is stored as if nothing is smaller, needs no plan made."""
 
 
 def _largest(plans: Sequence[_Plan]) -> int:

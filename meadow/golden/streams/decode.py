@@ -7,6 +7,8 @@ The format is `meadow.spec.streams`; every rule a decoder could check is checked
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from meadow.golden.streams.dictionary import unpack_dictionary
@@ -26,6 +28,7 @@ from meadow.spec.streams import Codec
 
 __all__ = [
     "HEADER_DTYPE",
+    "UNPACKERS",
     "StreamError",
     "StreamHeaders",
     "read_preamble",
@@ -48,22 +51,19 @@ def unpack_stream(
     rows, width = config.port_rows, config.width
     shape = StreamShape(slices, config.header_beats * BEAT_BYTES, tiles * rows * width)
     fields = check_preamble(view, slices * shape.weights)
-    if fields["codec"] == Codec.RAW:
-        payload, headers = _unpack_raw(view, shape)
-    elif fields["codec"] == Codec.DICTIONARY:
-        payload, headers = unpack_dictionary(view, fields, shape, config.dictionary_entries)
-    elif fields["codec"] == Codec.RICE:
-        payload, headers = unpack_rice(view, fields, shape)
-    else:
+    if fields["codec"] not in list(Codec):
         raise StreamError(
             f"stream codec must be one of {[int(c) for c in Codec]}, not {fields['codec']}"
         )
+    payload, headers = UNPACKERS[Codec(fields["codec"])](view, fields, shape, config)
     weights = payload.reshape(slices, tiles, rows, width).transpose(0, 2, 1, 3)
     matrix = np.ascontiguousarray(weights).reshape(slices, rows, tiles * width)
     return matrix, read_headers(headers, config)
 
 
-def _unpack_raw(view: memoryview, shape: StreamShape) -> tuple[np.ndarray, np.ndarray]:
+def _unpack_raw(
+    view: memoryview, _fields: dict[str, int], shape: StreamShape, _config: AcceleratorConfig
+) -> tuple[np.ndarray, np.ndarray]:
     """Payload int8 [slices, weights] and headers uint8 [slices, bytes]."""
     pitch = shape.header_bytes + shape.weights
     expected = BEAT_BYTES + shape.slices * pitch
@@ -71,3 +71,16 @@ def _unpack_raw(view: memoryview, shape: StreamShape) -> tuple[np.ndarray, np.nd
         raise StreamError(f"raw stream must have {expected} bytes, not {len(view)}")
     body = np.frombuffer(view, np.uint8, offset=BEAT_BYTES).reshape(shape.slices, pitch)
     return body[:, shape.header_bytes :].view(np.int8), body[:, : shape.header_bytes]
+
+
+_Unpack = Callable[
+    [memoryview, dict[str, int], StreamShape, AcceleratorConfig], tuple[np.ndarray, np.ndarray]
+]
+
+UNPACKERS: Mapping[Codec, _Unpack] = {
+    Codec.RAW: _unpack_raw,
+    Codec.DICTIONARY: unpack_dictionary,
+    Codec.RICE: unpack_rice,
+}
+"""By codec: whole stream, fields of its preamble, shape and configuration to the payload's weights
+int8, slice after slice, and the slice headers uint8 [slices, bytes]."""

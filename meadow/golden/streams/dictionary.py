@@ -11,18 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from meadow.golden.streams.parts import MODES, StreamError, StreamShape, unpack_octets
-from meadow.spec.config import BEAT_BYTES
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MAX_WIDTH, MODE_BITS, MODES_PER_WORD, PACKET_IDS, WORD_BYTES
 
 __all__ = ["unpack_dictionary"]
 
 
 def unpack_dictionary(
-    view: memoryview, fields: dict[str, int], shape: StreamShape, most_entries: int
+    view: memoryview, fields: dict[str, int], shape: StreamShape, config: AcceleratorConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Payload int8 [slices * weights] and headers uint8 [slices, bytes] of a whole stream.
 
-    fields: of its preamble; most_entries: depth of the decoder's table.
+    fields: of its preamble; config: of which `dictionary_entries`, the depth of the decoder's
+    table, matters.
     """
     chunk, entries = fields["chunk"], fields["entries"]
     widths = [fields[f"width{mode}"] for mode in range(MODES)]
@@ -33,7 +34,7 @@ def unpack_dictionary(
         raise StreamError(
             f"dictionary widths must be 0..{widest} bits for a chunk of {chunk}, not {widths}"
         )
-    most = min(most_entries, 256**chunk)
+    most = min(config.dictionary_entries, 256**chunk)
     if not 1 <= entries <= most:
         raise StreamError(f"dictionary entries must be 1..{most}, not {entries}")
     table_end = BEAT_BYTES + -(-entries * chunk // BEAT_BYTES) * BEAT_BYTES

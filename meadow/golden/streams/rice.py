@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meadow.golden.streams.parts import MODES, StreamError, StreamShape, unpack_octets
-from meadow.spec.config import BEAT_BYTES
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import (
     GROUP_WEIGHTS,
     LITERAL,
@@ -35,7 +35,7 @@ _HALF = SUBSTREAMS // 2
 
 
 def unpack_rice(
-    view: memoryview, fields: dict[str, int], shape: StreamShape
+    view: memoryview, fields: dict[str, int], shape: StreamShape, _config: AcceleratorConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Payload int8 [slices * weights] and headers uint8 [slices, bytes] of a whole stream.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from meadow.golden.numerics import gate
 from meadow.golden.tiers.attention import attend, attend_layerwise
+from meadow.golden.tiers.cache import Cache
 from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
 from meadow.spec.config import AcceleratorConfig
@@ -32,28 +33,11 @@ Observer = Callable[[str, np.ndarray], None]
 _SCORE_ELEMENTS = 1 << 22
 
 
-class KeyValueCache:
-    """INT8 keys and values of the positions seen so far.
-
-    keys, values: int8 [layers, kv_heads, capacity, e], zeros from row `length` on. `capacity`
-    defaults to the model's `max_positions`.
-    """
+class KeyValueCache(Cache):
+    """INT8 keys and values."""
 
     def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
-        capacity = description.max_positions if capacity is None else capacity
-        if not 1 <= capacity <= description.max_positions:
-            raise ValueError(
-                f"a cache must hold 1 to {description.max_positions} positions, not {capacity}"
-            )
-        shape = (description.layers, description.kv_heads, capacity, description.head_dim)
-        self.keys = np.zeros(shape, np.int8)
-        self.values = np.zeros(shape, np.int8)
-        self.length = 0
-
-    @property
-    def capacity(self) -> int:
-        """Positions there is room for."""
-        return self.keys.shape[2]
+        super().__init__(description, np.int8, capacity=capacity)
 
 
 class BitTrueModel:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS, real_type, relu
+from meadow.golden.tiers.cache import Cache
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -112,12 +113,8 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = Tru
     return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
 
 
-class FloatCache:
-    """Keys and values of the positions seen so far, of all layers.
-
-    keys, values : ``[layers, kv_heads, capacity, head_dim]`` of the type ``dtype``, rows from
-    ``length`` on are undefined. ``capacity`` defaults to the model's ``max_positions``.
-    """
+class FloatCache(Cache):
+    """Keys and values in float; with ``dtype`` that of the model."""
 
     def __init__(
         self,
@@ -126,20 +123,7 @@ class FloatCache:
         capacity: int | None = None,
         dtype: type[np.floating] = np.float32,
     ) -> None:
-        capacity = description.max_positions if capacity is None else capacity
-        if not 1 <= capacity <= description.max_positions:
-            raise ValueError(
-                f"a cache must hold 1 to {description.max_positions} positions, not {capacity}"
-            )
-        shape = (description.layers, description.kv_heads, capacity, description.head_dim)
-        self.keys = np.empty(shape, dtype)
-        self.values = np.empty(shape, dtype)
-        self.length = 0
-
-    @property
-    def capacity(self) -> int:
-        """Positions there is room for."""
-        return self.keys.shape[2]
+        super().__init__(description, dtype, capacity=capacity)
 
 
 class FloatModel:

@@ -26,15 +26,13 @@ from meadow.spec.epilogue import MatmulOutput
 
 CONFIG = named_config("tiny")
 TOKENS = 4
-UNIT = {
-    Opcode.LOAD: Unit.LOADER,
-    Opcode.STORE: Unit.STORER,
-    Opcode.MATMUL: Unit.ARRAY,
-    Opcode.ATTEND: Unit.ARRAY,
-    Opcode.NORM: Unit.VECTOR,
-    Opcode.SOFTMAX: Unit.VECTOR,
-    Opcode.VECTOR: Unit.VECTOR,
+OPCODES = {
+    Unit.LOADER: (Opcode.LOAD,),
+    Unit.STORER: (Opcode.STORE,),
+    Unit.ARRAY: (Opcode.MATMUL, Opcode.ATTEND),
+    Unit.VECTOR: (Opcode.NORM, Opcode.SOFTMAX, Opcode.VECTOR),
 }
+UNIT = {opcode: unit for unit, opcodes in OPCODES.items() for opcode in opcodes}
 # Every value that register `outputs` can have: one of the variants, with any results asked for.
 REGISTERS = [
     Outputs(asked) | variant for asked in range(4) for variant in (Outputs.NARROW, Outputs.WIDE)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from hw_tests.models import FAMILIES, family_description
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
 from meadow.compiler.lowering.layout import CompileError, choose_hidden_block
 from meadow.compiler.lowering.limits import plan_limits
 from meadow.compiler.synthetic import synthetic_model
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.families import FAMILIES
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,14 @@ from meadow.compiler.packing.packing import CODECS, PackedMatrix, pack_matrix, p
 from meadow.golden.streams.decode import read_preamble
 from meadow.spec.streams import Codec
 
+MATRICES: dict[str, Any] = {
+    "name": st.sampled_from(sorted(CONFIGS)),
+    "tiles": st.integers(1, 5),
+    "kind": st.sampled_from(sorted(KINDS)),
+    "seed": st.integers(0, 1000),
+}
+"""What a matrix is drawn from."""
+
 
 def largest(packed: PackedMatrix) -> int:
     return max(len(stream) for stream in packed.streams)
@@ -20,13 +30,7 @@ def largest(packed: PackedMatrix) -> int:
 
 @pytest.mark.parametrize("codec", CODECS)
 @settings(max_examples=150, deadline=None)
-@given(
-    name=st.sampled_from(sorted(CONFIGS)),
-    slices=st.integers(1, 3),
-    tiles=st.integers(1, 5),
-    kind=st.sampled_from(sorted(KINDS)),
-    seed=st.integers(0, 1000),
-)
+@given(slices=st.integers(1, 3), **MATRICES)
 def test_unpacking_gives_back_every_matrix(
     codec: str, name: str, slices: int, tiles: int, kind: str, seed: int
 ) -> None:
@@ -53,12 +57,7 @@ def test_every_kind_of_matrix_in_every_configuration(kind: str, codec: str) -> N
 @pytest.mark.parametrize("precision", [False, True])
 @pytest.mark.parametrize("frequency", [False, True])
 @settings(max_examples=25, deadline=None)
-@given(
-    name=st.sampled_from(sorted(CONFIGS)),
-    tiles=st.integers(1, 5),
-    kind=st.sampled_from(sorted(KINDS)),
-    seed=st.integers(0, 1000),
-)
+@given(**MATRICES)
 def test_a_dictionary_without_its_steps_loses_nothing(
     precision: bool, frequency: bool, name: str, tiles: int, kind: str, seed: int
 ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
 from hw_tests.opt_models import opt_description, random_checkpoint
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
@@ -22,6 +22,7 @@ from meadow.compiler.quantise.quantise import quantise
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.spec.config import named_config
+from meadow.spec.families import FAMILIES
 from workbench.demo.stories import generate_stories
 
 DEMO = Path(__file__).parents[4] / "workbench" / "demo" / "model"

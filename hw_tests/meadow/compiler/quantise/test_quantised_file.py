@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
 from hw_tests.seeds import salted
 from hw_tests.test_floors import FLOORS, ROOT, imports
 from meadow.compiler.quantise.quantised_file import (
@@ -21,6 +21,7 @@ from meadow.compiler.quantise.quantised_file import (
 )
 from meadow.compiler.synthetic import synthetic_model
 from meadow.model.quantised import QuantisedModel
+from meadow.spec.families import FAMILIES
 
 
 def assert_same(one: Any, other: Any, where: str = "model") -> None:

@@ -231,77 +231,70 @@ def test_argmax_runs_over_pieces_and_takes_the_lowest_index() -> None:
     assert made.best_index[0] == 0 and made.best_value[0] == -(1 << 15)
 
 
+class _Norm:
+    """A machine with norm parameters and rows of random numbers, from word 40 on, and what its NORM
+    makes of a row.
+    """
+
+    PLACE = dict(source=40, source_stride=5, destination=90, destination_stride=3, words=4)
+
+    def __init__(self, config: AcceleratorConfig, rows: int, *, rms: int, seed: int) -> None:
+        self.machine, padded = machine(config), 2 * config.width
+        self.channels = padded - 5
+        random = np.random.default_rng(salted(seed))
+        self.parameters = random.integers(-(1 << 15), 1 << 15, (padded, 2)).astype("<i2")
+        self.parameters[self.channels :] = 0
+        memory = self.machine.norm_parameters.reshape(-1)
+        memory[: 4 * padded] = self.parameters.reshape(-1).view(np.uint8)
+        self.rows = np.zeros((rows, padded), "<i2")
+        self.rows[:, : self.channels] = random.integers(-3000, 3000, (rows, self.channels))
+        for row, values in enumerate(self.rows):
+            words = values.view(np.uint8).reshape(4, -1)
+            self.machine.activations[40 + 5 * row : 44 + 5 * row] = words
+        self.fields = dict(mean_multiplier=int(16 / self.channels * 2**16), mean_shift=16)
+        self.fields |= dict(epsilon=77, norm_shift=2, offset_shift=3, rms=rms)
+
+    def expected(self, row: int, **output: int) -> list[int]:
+        """The normalised row."""
+        return numerics.layer_norm_row(
+            self.rows[row].tolist(),
+            self.parameters[:, 0].tolist(),
+            self.parameters[:, 1].tolist(),
+            channels=self.channels,
+            **{**self.fields, "rms": bool(self.fields["rms"])},
+            **output,
+        )
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
 @pytest.mark.parametrize("rms", [0, 1])
 def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> None:
-    made, padded = machine(config), 2 * config.width
-    channels = padded - 5
-    random = np.random.default_rng(salted(5))
-    parameters = random.integers(-(1 << 15), 1 << 15, (padded, 2)).astype("<i2")
-    parameters[channels:] = 0
-    made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)
-    rows = np.zeros((6, padded), "<i2")
-    rows[:, :channels] = random.integers(-3000, 3000, (6, channels))
-    for row in range(6):
-        made.activations[40 + 5 * row : 44 + 5 * row] = rows[row].view(np.uint8).reshape(4, -1)
-    fields = dict(epsilon=77, mean_multiplier=int(16 / channels * 2**16), mean_shift=16)
-    fields |= dict(norm_shift=2, offset_shift=3, output_shift=21, rms=rms)
+    norm = _Norm(config, 6, rms=rms, seed=5)
+    made = norm.machine
+    fields = norm.fields | norm.PLACE | dict(channels=norm.channels, output_shift=21)
     for row_set, chosen in ((RowSet.CHUNK, range(6)), (RowSet.HEAD, (3, 5))):
         before = made.activations.copy()
-        place = dict(source=40, source_stride=5, destination=90, destination_stride=3, words=4)
-        command = Command(
-            Opcode.NORM, {**fields, **place, "channels": channels, "row_set": row_set}
-        )
-        made.execute(command, step(4, 2))
+        made.execute(Command(Opcode.NORM, {**fields, "row_set": row_set}), step(4, 2))
         for index, row in enumerate(chosen):
-            expected = numerics.layer_norm_row(
-                rows[row].tolist(),
-                parameters[:, 0].tolist(),
-                parameters[:, 1].tolist(),
-                channels=channels,
-                **{**fields, "rms": bool(rms)},
-            )
-            words = np.array(expected, np.int8).view(np.uint8).reshape(2, -1)
-            before[90 + 3 * index : 92 + 3 * index] = words
+            words = np.array(norm.expected(row, output_shift=21), np.int8).view(np.uint8)
+            before[90 + 3 * index : 92 + 3 * index] = words.reshape(2, -1)
         assert (made.activations == before).all()
 
 
 @pytest.mark.parametrize("rms", [0, 1])
 def test_norm_that_replaces_its_source(rms: int) -> None:
-    config = CONFIGS[1]
-    made, padded = machine(config), 2 * config.width
-    channels = padded - 5
-    random = np.random.default_rng(salted(8))
-    parameters = np.zeros((padded, 2), "<i2")
-    parameters[:channels] = random.integers(-(1 << 15), 1 << 15, (channels, 2))
-    made.norm_parameters.reshape(-1)[: 4 * padded] = parameters.reshape(-1).view(np.uint8)
-    rows = np.zeros((3, padded), "<i2")
-    rows[:, :channels] = random.integers(-3000, 3000, (3, channels))
-    for row in range(3):
-        made.activations[40 + 5 * row : 44 + 5 * row] = rows[row].view(np.uint8).reshape(4, -1)
-    fields = dict(epsilon=77, mean_multiplier=int(16 / channels * 2**16), mean_shift=16)
-    fields |= dict(norm_shift=2, offset_shift=3, rms=rms)
-    place = dict(source=40, source_stride=5, destination=90, destination_stride=3, words=4)
-    place |= dict(channels=channels, row_set=RowSet.CHUNK)
-    place |= dict(residual=1, residual_shift=15, output_shift=21)
+    norm = _Norm(CONFIGS[1], 3, rms=rms, seed=8)
+    made = norm.machine
+    fields = norm.fields | norm.PLACE | dict(channels=norm.channels, row_set=RowSet.CHUNK)
+    fields |= dict(residual=1, residual_shift=15, output_shift=21)
     expected = made.activations.copy()
     for row in range(3):
-        short, long = (
-            numerics.layer_norm_row(
-                rows[row].tolist(),
-                parameters[:, 0].tolist(),
-                parameters[:, 1].tolist(),
-                channels=channels,
-                **{**fields, "rms": bool(rms)},
-                output_shift=shift,
-                output_bits=bits,
-            )
-            for shift, bits in ((21, 8), (15, 16))
-        )
+        short = norm.expected(row, output_shift=21, output_bits=8)
+        long = norm.expected(row, output_shift=15, output_bits=16)
         target, source = slice(90 + 3 * row, 92 + 3 * row), slice(40 + 5 * row, 44 + 5 * row)
         expected[target] = np.array(short, np.int8).view(np.uint8).reshape(2, -1)
         expected[source] = np.array(long, "<i2").view(np.uint8).reshape(4, -1)
-    made.execute(Command(Opcode.NORM, fields | place), step(2, 1))
+    made.execute(Command(Opcode.NORM, fields), step(2, 1))
     assert (made.activations == expected).all()
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hw_tests.models import FAMILIES, family_description, random_model
+from hw_tests.models import family_description, random_model
 from hw_tests.scalar_attention import ScalarAttention
 from hw_tests.seeds import salted
 from meadow.golden.tiers.bit_true import DATAFLOWS, BitTrueModel, KeyValueCache
@@ -18,6 +18,7 @@ from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec import numerics as scalar
 from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.families import FAMILIES
 
 DESCRIPTION = family_description("opt")
 TINY = named_config("tiny")

@@ -17,6 +17,7 @@ from meadow.compiler.lowering.program import compile_program
 from meadow.compiler.synthetic import synthetic_model
 from meadow.spec.commands import Opcode, TrafficClass
 from meadow.spec.config import named_config
+from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
 TINY = named_config("tiny")
@@ -40,7 +41,7 @@ def _steps() -> list[tuple[str, int, int]]:
     steps = ((0, 1), (0, 37), (19, 30), (32, 16), (50, 3))
     return [
         (family, position, count)
-        for family in ("opt", "llama", "vit", "bert")
+        for family in FAMILIES
         for position, count in steps
         if family in ("opt", "llama") or not position
     ]
