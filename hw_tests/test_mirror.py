@@ -55,7 +55,11 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
     "rtl_gen/control/test_sequencer.py": ("rtl_gen/interfaces/error",),
-    "rtl_gen/decoder/test_decoder.py": ("rtl_gen/decoder/unpacker", "rtl_gen/interfaces/tile"),
+    "rtl_gen/decoder/test_decoder.py": (
+        "rtl_gen/decoder/unpacker",
+        "rtl_gen/decoder/weight_block",
+        "rtl_gen/interfaces/tile",
+    ),
     "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
     "rtl_gen/dma/test_fetch.py": (
         "rtl_gen/dma/port_fetch",

@@ -210,7 +210,7 @@ class Accelerator(wiring.Component):
                 wiring.connect(m, descriptors, merge.i_second)
                 descriptors = merge.o
             wiring.connect(m, descriptors, port.i_read)
-            wiring.connect(m, getattr(fetch, f"o_fill_{index}"), decoder.i_fill)
+            wiring.connect(m, getattr(fetch, f"o_fill_{index}"), decoder.i_job)
             beat = port.o_beat.payload
             beats: stream.Interface = getattr(loader, f"i_beats_{index}")
             m.d.comb += [beats.payload.eq(beat.data), decoder.i_beat.payload.eq(beat.data)]

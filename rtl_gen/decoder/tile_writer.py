@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import STEP_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.tile import FILL_JOB, PART, SLOTS, FillSignature, tile_write_layout
+from rtl_gen.interfaces.tile import DECODE_JOB, PART, SLOTS, FillSignature, tile_write_layout
 
 __all__ = ["TileWriter"]
 
@@ -23,7 +23,7 @@ class TileWriter(wiring.Component):
 
     Members
     -------
-    i_job: In stream of FILL_JOB.
+    i_job: In stream of DECODE_JOB.
     i_part: In stream of PART, the elements of the jobs in order. Wide parts are for weights only
         and follow one another from the beginning of a tile.
     o_tile: Out(FillSignature(tile_write_layout)). A wide part is one write of mask 0b11 if `whole`
@@ -44,7 +44,7 @@ class TileWriter(wiring.Component):
         self.whole = min(config.decoder_elements, config.width) >= STEP_WEIGHTS
         super().__init__(
             {
-                "i_job": In(stream.Signature(FILL_JOB)),
+                "i_job": In(stream.Signature(DECODE_JOB)),
                 "i_part": In(stream.Signature(PART)),
                 "o_tile": Out(FillSignature(tile_write_layout(config))),
                 "o_tile_command": Out(INDEX_BITS),

@@ -11,7 +11,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.dma.port_fetch import PortFetch
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, command_index, step_layout
 from rtl_gen.interfaces.dma import READ_DESCRIPTOR
-from rtl_gen.interfaces.tile import FILL_JOB
+from rtl_gen.interfaces.tile import DECODE_JOB
 
 __all__ = ["FetchUnit"]
 
@@ -25,8 +25,8 @@ class FetchUnit(wiring.Component):
     i_command: In stream of 512 bits: LOAD, MATMUL, ATTEND in program order (others are taken and do
         nothing).
     step: In step_layout, stable while the device runs.
-    o_read_<p>: Out stream of READ_DESCRIPTOR; o_fill_<p>: Out stream of FILL_JOB, both in the order
-    of port p's data.
+    o_read_<p>: Out stream of READ_DESCRIPTOR, in the order of port p's data.
+    o_fill_<p>: Out stream of DECODE_JOB, in the same order.
     busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues;
         busy_command: Out, its index.
 
@@ -46,7 +46,7 @@ class FetchUnit(wiring.Component):
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
                 **{f"o_read_{port}": Out(stream.Signature(READ_DESCRIPTOR)) for port in ports},
-                **{f"o_fill_{port}": Out(stream.Signature(FILL_JOB)) for port in ports},
+                **{f"o_fill_{port}": Out(stream.Signature(DECODE_JOB)) for port in ports},
                 "busy": Out(1),
                 "busy_command": Out(INDEX_BITS),
             }

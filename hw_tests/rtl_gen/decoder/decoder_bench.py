@@ -293,7 +293,7 @@ def run(
     dut, reset, rig = elaborated(config)
     layout = tile_write_layout(config), parameter_write_layout(config)
     outputs = (
-        *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
+        *(dut.i_job.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
         *(
             value
             for fill in (dut.o_tile, dut.o_parameter)
@@ -308,7 +308,7 @@ def run(
         named = [
             {**job, "command": command} for job, command in zip(load.jobs, commands, strict=True)
         ]
-        jobs = _Offer(dut.i_fill, named, randoms[0], load.producer)
+        jobs = _Offer(dut.i_job, named, randoms[0], load.producer)
         beats = _Offer(dut.i_beat, load.beats, randoms[1], load.producer)
         recorder = _Recorder(config)
         outcome, first, quiet = recorder.outcome, 0, 0

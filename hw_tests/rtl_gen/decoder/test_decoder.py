@@ -286,10 +286,10 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
 
     async def bench(ctx):
         for job in load.jobs:
-            ctx.set(dut.i_fill.payload, job)
-            ctx.set(dut.i_fill.valid, 1)
-            await ctx.tick().until(dut.i_fill.ready)
-        ctx.set(dut.i_fill.valid, 0)
+            ctx.set(dut.i_job.payload, job)
+            ctx.set(dut.i_job.valid, 1)
+            await ctx.tick().until(dut.i_job.ready)
+        ctx.set(dut.i_job.valid, 0)
         for index, beat in enumerate(load.beats):
             await ctx.tick().repeat(10)
             ctx.set(dut.i_beat.payload, beat)
@@ -314,10 +314,10 @@ def test_latency() -> None:
     triggers, header = [0], load.config.header_beats
     triggers.append(len(load.beats) + 1 + header)
     load.add_raw(slices=1, tiles=1)
-    # A step is the mode word and 2 packets of 3 bytes: the first beat of the payload has it.
+    # A block is the mode word and 2 packets of 3 bytes: the first beat of the payload has it.
     triggers.append(len(load.beats) + 2 + header)
     load.add_dictionary(slices=1, tiles=1, chunk=2, widths=[3] * 4, entries=8)
-    # A step without low bits is nothing but the mode word.
+    # A block without low bits is nothing but the mode word.
     triggers.append(len(load.beats) + 9 + header)
     load.add_rice(slices=1, tiles=1, widths=[0] * 4)
     latencies = [

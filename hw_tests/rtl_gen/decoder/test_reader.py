@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reader of jobs alone: window, beat front, steps and slots around it are models."""
+"""The reader of jobs alone: window, beat front, weight blocks and slots around it are models."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Window:
         """One cycle."""
         assert take <= self.available
         assert not release or (self.exhausted and self.available == 0)
-        room = len(self.held) < RING_BEATS
+        place = len(self.held) < RING_BEATS
         self.offset += take
         self.held = self.held[self.offset // 16 :]
         self.offset %= 16
@@ -134,7 +134,7 @@ class Window:
         elif not self.exhausted:
             while self.todo and not self.todo[0] and not self.streams[0]:
                 self._next()
-            if push and room and self.todo and self.todo[0]:
+            if push and place and self.todo and self.todo[0]:
                 self.held.append(self.todo[0].pop(0))
             if self.todo and not self.todo[0]:
                 self.exhausted = self.streams[0]
@@ -164,51 +164,54 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
     outcome = Outcome()
     events = outcome.events
     outputs = (
-        *(dut.take, dut.release, dut.i_job.ready, dut.error, dut.busy, dut.start, dut.steps),
+        *(dut.take, dut.release, dut.i_job.ready, dut.error, dut.busy, dut.start, dut.blocks),
         *(dut.chunk2, dut.rice, dut.fixed, Value.cast(dut.widths), dut.entries),
-        *(dut.part, dut.table, dut.prime),
+        *(dut.part.valid, dut.part.payload),
+        *(dut.table.valid, dut.table.payload),
+        *(dut.prime.valid, dut.prime.payload),
         *(dut.o_parameter.write.valid, dut.o_parameter.write.payload, dut.o_parameter.done),
     )
 
     async def bench(ctx):
         window, payloads = Window(work), list(work.payloads)
-        left, flying, credits, first, quiet = 0, 0, SLOTS, None, 0
+        left, in_flight, credits, first, quiet = 0, 0, SLOTS, None, 0
         failed = started = False
         for cycle in range(6000):
-            stepping = min(left, random.randrange(1, 40), window.available)
-            idle = left == 0 and flying == 0
+            issued_bytes = min(left, random.randrange(1, 40), window.available)
+            idle = left == 0 and in_flight == 0
             offered = outcome.jobs < len(work.jobs)
             free = credits < SLOTS and not started and random.random() >= consumer
-            room = random.random() >= consumer
-            done = left > 0 and stepping == left
+            credit = random.random() >= consumer
+            done = left > 0 and issued_bytes == left
             for port, value in (
                 (dut.i_job.valid, offered),
                 (dut.head, int.from_bytes(window.held[0], "little") if window.held else 99),
                 (dut.available, window.available),
                 (dut.offset, window.offset),
                 (dut.exhausted, window.exhausted),
-                (dut.room, room),
+                (dut.credit, credit),
                 (dut.idle, idle),
                 (dut.stop, failed),
-                (dut.steps_done, done),
+                (dut.blocks_done, done),
                 (dut.o_parameter.free, free),
             ):
                 ctx.set(port, value)
             if offered:
                 ctx.set(dut.i_job.payload, work.jobs[outcome.jobs])
             take, release, ready, error, busy, *rest = (await ctx.tick().sample(*outputs))[2:]
-            start, steps, chunk2, rice, fixed, widths, entries, *rest = rest
-            part, table, prime, header_valid, header, header_done = rest
-            assert not failed or not (take or release or ready or start or part["valid"])
+            start, blocks, chunk2, rice, fixed, widths, entries, *rest = rest
+            part_valid, part, table_valid, table, prime_valid, prime, *rest = rest
+            header_valid, header, header_done = rest
+            assert not failed or not (take or release or ready or start or part_valid)
             assert busy or not (take or error)
             assert not take or left == 0
             if take and first is None:
                 first = cycle
             # Written a cycle later than it was taken, so also in the first cycle of `stop`.
-            if table["valid"]:
+            if table_valid:
                 data = int(table["data"]).to_bytes(2 * ROW_ENTRIES, "little")
                 events["table"].append((table["row"], data))
-            if prime["valid"]:
+            if prime_valid:
                 events["prime"].append((prime["substream"], prime["data"].to_bytes(16, "little")))
             credits += free
             if header_valid:
@@ -220,9 +223,9 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
                 events["header"].append((header["slot"], header["beat"], data))
             if header_done:
                 events["header_done"].append(len(events["header"]))
-            if part["valid"]:
-                assert room
-                events["part"].append(part["data"].to_bytes(16, "little"))
+            if part_valid:
+                assert credit
+                events["part"].append(part.to_bytes(16, "little"))
             if failed:
                 quiet += 1
                 if quiet == 1:
@@ -233,16 +236,16 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
             failed = bool(error)
             if start:
                 widths = tuple(widths >> 4 * mode & 15 for mode in range(4))
-                events["start"].append((steps, chunk2, rice, fixed, widths, entries))
+                events["start"].append((blocks, chunk2, rice, fixed, widths, entries))
                 left = payloads.pop(0)
             elif left:
-                left -= stepping
-                flying = 5 if left == 0 else 0
+                left -= issued_bytes
+                in_flight = 5 if left == 0 else 0
             else:
-                flying = max(0, flying - 1)
+                in_flight = max(0, in_flight - 1)
             if release:
                 events["release"].append(outcome.jobs)
-            window.advance(take or stepping, bool(release), random.random() >= producer)
+            window.advance(take or issued_bytes, bool(release), random.random() >= producer)
             if ready and offered:
                 outcome.jobs += 1
                 outcome.cycles = cycle - (first or 0) + 1
@@ -335,7 +338,7 @@ def test_length(codec: Codec) -> None:
     for cut, more in lengths:
         work = spoiled(codec, cut=cut, more=more)
         if codec != Codec.RAW and cut:
-            # What is missing of a payload is StepIssue's to say.
+            # What is missing of a payload is BlockIssue's to say.
             left, total, header = len(work.beats[1]), len(work.beats[1]) + cut, QUAD.header_beats
             first, second = (-(-size // 16) for size in work.payloads)
             ends = total - second - header - first, total - second  # of the two headers
