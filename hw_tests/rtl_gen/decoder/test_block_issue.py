@@ -23,8 +23,8 @@ CONFIG = CONFIGURATIONS["small"]
 
 @dataclass
 class Slice:
-    """`kind` is rice, chunk1 or chunk2; blocks with the fields of WEIGHT_BLOCK, `content` as bytes, and
-    the packed payload.
+    """`kind` is rice, chunk1 or chunk2; blocks with the fields of WEIGHT_BLOCK, `content` as bytes,
+    and the packed payload.
     """
 
     kind: str
