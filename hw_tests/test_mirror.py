@@ -20,7 +20,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "cosim/cache_lock",
         "cosim/cache_trust",
     ),
-    "cosim/test_library.py": ("cosim/native",),
+    "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
     "firmware/test_session.py": ("firmware/golden_device",),
     "firmware/test_registers.py": ("meadow/spec/registers",),
