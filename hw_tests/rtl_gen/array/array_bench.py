@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from hw_tests.epilogues import finished
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
@@ -21,7 +22,7 @@ from meadow.spec.step import Step
 from rtl_gen.array.array import Array
 from rtl_gen.interfaces.result import writer_depth
 
-__all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "simulate"]
+__all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "run_scenarios"]
 
 SEED = 20
 TINY = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, max_head_dim=32)
@@ -64,7 +65,7 @@ class Scenario:
         return len(self.busy) - self.busy[::-1].index(1) - self.busy.index(1)
 
 
-def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
+def run_scenarios(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
     """Run scenarios one after the other in one simulation, so that each starts in the state the
     last one left.
     """
@@ -75,7 +76,7 @@ def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
             await bench.run(ctx, scenario)
             scenario.check()
 
-    run(bench.dut, testbench)
+    simulate(bench.dut, testbench)
 
 
 class _Bench:

@@ -12,8 +12,9 @@ from collections import defaultdict, deque
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import AttendPart, Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.epilogue import MatmulOutput
@@ -124,7 +125,7 @@ class _Bench:
         async def bench(ctx) -> None:
             await self._run(ctx, commands, step, limit)
 
-        run(self.dut, bench)
+        simulate(self.dut, bench)
 
     async def _run(self, ctx, commands: list[Command], step: Step, limit: int) -> None:
         dut, config = self.dut, self.config

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import pytest
 from amaranth.lib.wiring import Out
 
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -184,7 +185,7 @@ def _run(case: _Case, causal: int, rng: random.Random, *, stalls: bool) -> tuple
             await ctx.tick()
             waited += 1
 
-    run(dut, bench)
+    simulate(dut, bench)
     return ops, jobs, gaps
 
 
@@ -263,4 +264,4 @@ def test_span_latency() -> None:
                 wanted |= dict(last_block=1, start=5)
             assert values == wanted
 
-    run(dut, bench)
+    simulate(dut, bench)

@@ -10,7 +10,8 @@ from collections import deque
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
 from meadow.spec.step import Sequence, Step
@@ -75,7 +76,7 @@ class _Bench:
     def run(self) -> int:
         """Cycles per command, from the first to the last issue."""
         self.dut = ArrayControl(config=_CONFIG)
-        run(self.dut, self._run)
+        simulate(self.dut, self._run)
         last = len(self.busy) - self.busy[::-1].index(1)
         return -(-(last - self.busy.index(1)) // self.commands)
 

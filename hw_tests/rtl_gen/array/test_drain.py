@@ -7,8 +7,8 @@ import dataclasses
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves, nested
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.drain import Drain
@@ -72,7 +72,7 @@ def _play(passes: list[dict], retired: set[int], cycles: int, config=_CONFIG) ->
                 queue.pop(0)
                 seen.starts.append(now)
 
-    run(dut, bench)
+    simulate(dut, bench)
     return seen
 
 

@@ -10,9 +10,9 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves, nested
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.drain_passes import DrainPasses
 from rtl_gen.interfaces.lane import DrainMode
@@ -125,7 +125,7 @@ def test_passes(config: AcceleratorConfig, stalls: bool) -> None:
                 groups = len(passes) // job["blocks"]
                 assert waited == DrainPasses.LATENCY + 1 + len(passes) - 1 + groups - 1
 
-    run(dut, bench)
+    simulate(dut, bench)
     for job, found, passes in zip(jobs, seen, want, strict=True):
         for one, wanted in zip(found, passes, strict=True):
             # What the job does not name is 0, but the slot of one without parameters is any.
@@ -150,4 +150,4 @@ def test_a_matmul_job_waits_for_its_parameters() -> None:
             ctx.set(pulse, 0)
         assert ctx.get(dut.i_job.ready)
 
-    run(dut, bench)
+    simulate(dut, bench)

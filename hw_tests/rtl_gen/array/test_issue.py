@@ -5,8 +5,8 @@ distance.
 
 from __future__ import annotations
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import nested
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.array.issue import Issue
 from rtl_gen.interfaces.lane import Target
@@ -52,7 +52,7 @@ def test_tile_operations_wait_for_tile_and_drain_and_keep_their_distance() -> No
                 queue.pop(0)
                 starts.append(now)
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert starts == [15, 31, drained + 1] and drained > 31 + revisit
     first = [start + Issue.START_TO_ISSUE for start in starts]
     assert issues == [
@@ -80,7 +80,7 @@ def test_a_short_tile_operation_is_as_long_as_the_revisit_distance() -> None:
                 starts.append(now)
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     distances = {after - before for before, after in zip(starts, starts[1:], strict=False)}
     assert distances == {LaneLatency.of(_CONFIG).revisit}
 
@@ -105,5 +105,5 @@ def test_phases_of_one_target_wait_for_each_other_from_the_first_cycle() -> None
                 starts.append(now)
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert starts == [0, 51]

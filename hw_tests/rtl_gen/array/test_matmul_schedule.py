@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import MatmulOutput, ResultMode
@@ -113,7 +113,7 @@ def test_steps_and_jobs(
                 await ctx.tick()
                 waited += 1
 
-    run(dut, bench)
+    simulate(dut, bench)
     want_ops, want_jobs = _expected(values, rows)
     for seen, wanted in ((ops, 2 * want_ops), (jobs, 2 * want_jobs)):
         assert len(seen) == len(wanted), f"seed {seed}"

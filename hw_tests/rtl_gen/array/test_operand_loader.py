@@ -12,9 +12,9 @@ from collections import deque
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import nested
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.issue import Issue
 from rtl_gen.array.operand_loader import OperandLoader
@@ -76,7 +76,7 @@ class _Bench:
     def run(self) -> None:
         self.rng = random.Random(salted(self.seed))
         self.dut = OperandLoader(config=self.config, start_to_issue=_START)
-        run(self.dut, self._run)
+        simulate(self.dut, self._run)
 
     def _chance(self, share: float) -> bool:
         return not self.stalls or self.rng.random() < share

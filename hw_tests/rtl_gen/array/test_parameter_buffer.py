@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 
@@ -66,6 +66,6 @@ def test_channels(config: AcceleratorConfig) -> None:
                 ctx.set(dut.i_read, dict(zip(("slot", "position"), order[cycle], strict=True)))
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     r = config.rows
     assert seen == [model[slot][position * r : position * r + r] for slot, position in order], seed

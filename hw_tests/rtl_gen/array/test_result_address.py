@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import random
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import leaves, nested
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.result_address import ResultAddress
@@ -70,5 +70,5 @@ def test_words_take_over_their_context() -> None:
             await ctx.tick()
         assert not ctx.get(dut.o_result.valid)
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert seen == [{"command": 0, **word} for _, word in words], f"seed {seed}"

@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.tile_buffer import TileBuffer
 
@@ -114,7 +114,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
                 )
             await ctx.tick()
 
-    run(dut, write)
+    simulate(dut, write)
     assert len(seen) == len(expected)
     for (cycle, want), got in zip(expected, seen, strict=True):
         assert got == want, f"read {cycle}, seed {seed}"

@@ -10,10 +10,10 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.decoder.block_issue import BlockIssue
 from rtl_gen.decoder.byte_window import ByteWindow
@@ -199,11 +199,7 @@ def run(slices, *, seed=0, producer=0.0, consumer=0.0, cut=0, limit=6000) -> Out
             await tick()
         assert not sent and ctx.get(dut.window.available) == 0
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed, background=True)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench, background=[feed])
     return outcome
 
 

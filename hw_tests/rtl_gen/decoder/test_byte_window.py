@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.decoder.byte_window import ANY_BYTE_BLOCK, RING_BEATS, ByteWindow
 from rtl_gen.decoder.weight_block import BLOCK_BYTES
 
@@ -60,10 +60,7 @@ def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: in
             await ctx.tick()
         raise AssertionError("bytes are left")
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     return outcome["cycles"]
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
 from rtl_gen.decoder.weight_block import ROW_ENTRIES
@@ -98,10 +98,7 @@ class Bench:
             await self.tick(ctx)
 
     def run(self, program) -> None:
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(program)
-        simulator.run()
+        simulate(self.dut, program)
         assert self.errors == self.expected_errors
         assert len(self.parts) == len(self.expected)
         for (cycle, part), (due, weights) in zip(self.parts, self.expected, strict=True):

@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.decoder.mode_words import ModeWords
 
@@ -67,10 +67,7 @@ def run(kind: str, counts: list[int], *, seed: int, stall: float, delay: int, fi
             ctx.set(dut.next, 0)
             ctx.set(dut.word.valid, 0)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     return total
 
 

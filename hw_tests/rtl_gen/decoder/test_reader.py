@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 from amaranth.hdl import Value
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.decoder.decoder_bench import QUAD
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.layout import pack_fields
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS, STEP_WEIGHTS, Codec
@@ -256,10 +256,7 @@ def run(work: Work, *, producer: float = 0.0, consumer: float = 0.0, seed: int =
                     return
         raise AssertionError(f"{outcome.jobs} of {len(work.jobs)} jobs")
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     return outcome
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.streams import RUN_WEIGHTS
 from rtl_gen.decoder.run_ends import RunEnds
 
@@ -59,8 +59,5 @@ def test_two_sub_streams(gap: float) -> None:
                 assert seen["any"] == end["any"]
                 assert not end["any"] or seen["place"] == end["place"]
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     assert len(expected) > cycles * (1 - gap) * 0.9

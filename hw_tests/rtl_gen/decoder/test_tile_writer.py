@@ -8,9 +8,9 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.decoder.tile_writer import TileWriter
 from rtl_gen.interfaces.tile import SLOTS
@@ -135,12 +135,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
                 slots[slot] = [list(blank) for _ in range(config.port_rows)]
                 held, begun = held + 1, False
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed_jobs, background=True)
-    simulator.add_testbench(feed_parts, background=True)
-    simulator.add_testbench(collect)
-    simulator.run()
+    simulate(dut, collect, background=[feed_jobs, feed_parts])
     return outcome
 
 

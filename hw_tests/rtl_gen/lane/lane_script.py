@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.fields import nested
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
 from rtl_gen.lane.latency import LaneLatency
@@ -219,7 +219,7 @@ def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None
                 assert not ctx.get(lane.conflict), f"conflict in cycle {cycle}, seed {seed}"
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert script.expected, "the script expects nothing"
     assert sorted(found) == sorted(script.expected), f"result times, seed {seed}"
     for key, word in script.expected.items():

@@ -7,8 +7,8 @@ import dataclasses
 import random
 from typing import Any
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from meadow.spec.numerics import rounding_shift
 from rtl_gen.interfaces.lane import Target
@@ -79,7 +79,7 @@ def test_random_updates_and_drains() -> None:
             assert not ctx.get(dut.o_conflict), f"cycle {now}, seed {_SEED}"
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert len(expected) > 60
 
 
@@ -97,4 +97,4 @@ def test_reports_that_array_and_drain_meet() -> None:
                 await ctx.tick().repeat(dut.LATENCY)
                 assert ctx.get(dut.o_conflict) == (target == other)
 
-    run(dut, bench)
+    simulate(dut, bench)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from amaranth.hdl import Value
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.lane.lane_script import LaneScript, play
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from meadow.spec.numerics import requantise
 from rtl_gen.interfaces.lane import DrainMode, Target
@@ -45,7 +45,7 @@ def test_all_that_a_lane_is_told_leaves_one_cycle_later_unchanged() -> None:
             for path, value in sent.items():
                 assert ctx.get(outputs[path]) == value, f"{path}, seed {_SEED}"
 
-    run(dut, bench)
+    simulate(dut, bench)
 
 
 @pytest.mark.parametrize("index", [0, 1])

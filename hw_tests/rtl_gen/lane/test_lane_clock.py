@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from amaranth.hdl import Cat, Elaboratable, EnableInserter, Module, Signal
 from amaranth.lib import wiring
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.lane.lane_script import Operations, set_lanes
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import AcceleratorConfig, named_config
 from rtl_gen.interfaces.lane import DrainMode, LaneSignature, Target
 from rtl_gen.lane.lane import Lane
@@ -219,10 +219,7 @@ def _simulate(
             counts[2] += 1 - ctx.get(activity.o_enable)
             await ctx.tick()
 
-    simulator = Simulator(pair)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(pair, bench)
     return counts[0], counts[1], counts[2]
 
 
@@ -263,10 +260,7 @@ def test_the_gate_is_open_while_something_enters_and_as_long_after_it() -> None:
             assert ctx.get(activity.o_enable) == expected, f"cycle {cycle}"
             await ctx.tick()
 
-    simulator = Simulator(activity)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(activity, bench)
 
 
 def test_synthesis_keeps_the_clock_unless_asked() -> None:

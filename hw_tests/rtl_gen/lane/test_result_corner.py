@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from rtl_gen.lane.result_corner import ResultCorner
 
@@ -60,5 +60,5 @@ def test_words_back_to_back_and_with_holes(width: int, rows: int) -> None:
                 await ctx.tick()
                 assert not ctx.get(dut.o_result.valid)
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert wanted > 40
