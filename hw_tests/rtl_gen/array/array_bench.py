@@ -12,6 +12,7 @@ import numpy as np
 
 from hw_tests.epilogues import finished
 from hw_tests.rtl_gen.array.step_registers import set_step
+from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from meadow.spec.commands import Command
@@ -198,9 +199,7 @@ class _Bench:
             items[port] = next(decoders[port], None)
 
     def _write(self, ctx) -> None:
-        payload = self.dut.o_result.payload
-        names = "address operand half shift mask mode row channel elements restart data".split()
-        word = {name: ctx.get(getattr(payload, name)) for name in names}
+        word = leaves(ctx.get(self.dut.o_result.payload))
         self.scenario.words.append(word)
         data = np.frombuffer(word["data"].to_bytes(self.config.width, "little"), np.uint8)
         memory = self.scenario.memory
