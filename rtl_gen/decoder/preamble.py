@@ -28,9 +28,10 @@ _BYTE_INDEX = 8
 class PreambleCheck(wiring.Component):
     """Says whether the decoder can read a stream with this preamble.
 
-    Parameter: config. Members
+    Members
     -------
-    preamble: In PREAMBLE. wrong: Out, `latency` cycles later: unknown codec, reserved bits;
+    preamble: In PREAMBLE.
+    wrong: Out, `latency` cycles later: unknown codec, reserved bits;
         dictionary: chunk other than 1 or 2, no entries or more than the table or the chunk has, a
         width above 12, or above 8 with chunk 1; rice: `fixed`, or a width that is neither 0..6 nor
         8. `weights` and the checksum are not looked at here.
