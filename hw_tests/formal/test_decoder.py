@@ -201,7 +201,7 @@ def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
         (None, "decoder", "reader.credit.eq(reserved < _RESERVED)", "reader.credit.eq(1)", ("place",)),
         (None, "decoder", "sent.eq(reader.part.valid | blocks.issue.valid)", "sent.eq(blocks.issue.valid)", ("place",)),
         (Codec.RICE, "decoder", "blocks.block.valid & chosen", "blocks.block.valid & chosen & ~blocks.block.payload.half", ("lost1",)),
-        (Codec.DICTIONARY, "decoder", "unpacked.eq(_any(unpacker.part.valid for unpacker in unpackers))", "unpacked.eq(unpackers[-1].part.valid)", ("kept",)),
+        (Codec.DICTIONARY, "decoder", "unpacked.eq(Cat(unpacker.part.valid for unpacker in unpackers).any())", "unpacked.eq(unpackers[-1].part.valid)", ("kept",)),
         (Codec.DICTIONARY, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.command", ("command_checksum",)),
         (None, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.i_job.payload.command", ("command_checksum", "command_reader", "command_index", "command_run")),
         (Codec.RICE, "decoder", "unpacker.block.valid.eq(blocks.block.valid & chosen)", "unpacker.block.valid.eq(blocks.block.valid)", ("one_part", "invented")),
