@@ -197,7 +197,7 @@ def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
         (Codec.DICTIONARY, "decoder", "reader.idle.eq(in_flight == 0)", "reader.idle.eq(1)", ("one_part", "prime", "invented", "command_index")),
         (None, "decoder", "blocks.stop.eq(failed)", "blocks.stop.eq(0)", ("stops", "error_once")),
         (None, "decoder", "self.error.eq(wrong & ~failed)", "self.error.eq(wrong)", ("error_once",)),
-        (None, "decoder", "failed\n                | reader.busy", "reader.busy", ("error_busy",)),
+        (None, "decoder", "failed | reader.busy", "reader.busy", ("error_busy",)),
         (None, "decoder", "reader.credit.eq(reserved < _RESERVED)", "reader.credit.eq(1)", ("place",)),
         (None, "decoder", "sent.eq(reader.part.valid | blocks.issue.valid)", "sent.eq(blocks.issue.valid)", ("place",)),
         (Codec.RICE, "decoder", "blocks.block.valid & chosen", "blocks.block.valid & chosen & ~blocks.block.payload.half", ("lost1",)),
