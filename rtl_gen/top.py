@@ -195,13 +195,8 @@ def _connect_array(m: Module, units: Units) -> None:
 def _connect_memory(m: Module, units: Units) -> None:
     """Clients of the activation memory, and the tables that the loader fills beside it."""
     reads, writes = units.memory.i_read, units.memory.i_write
-    array, writer, vector = units.array, units.writer, units.vector
-    connect(m, array.o_read, reads.operand.address)
-    m.d.comb += [
-        reads.operand.command.eq(array.o_read_command),
-        array.i_read.valid.eq(reads.operand.data.valid),
-        array.i_read.data.eq(reads.operand.data.payload),
-    ]
+    writer, vector = units.writer, units.vector
+    connect(m, units.array.o_read, reads.operand)
     connect(m, writer.o_read, reads.writer)
     connect(m, vector.o_read, reads.vector)
     connect(m, units.storer.o_read, reads.storer)

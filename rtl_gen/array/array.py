@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
@@ -12,7 +12,8 @@ from rtl_gen.array.array_control import ArrayControl
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.interfaces.array_activity import ArrayActivitySignature
-from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature
 from rtl_gen.interfaces.result import result_word_layout
 from rtl_gen.interfaces.tile import FillSignature, parameter_write_layout, tile_write_layout
 from rtl_gen.lane.lane_chain import LaneChain
@@ -37,9 +38,8 @@ class Array(wiring.Component):
         words.
     i_tile: P In(FillSignature(tile_write_layout)), the parts of a tile by port.
     i_parameter: P In(FillSignature(parameter_write_layout)), likewise the W channels of a slice.
-    o_read: Out stream of 20-bit word addresses.
-    o_read_command: Out, index of the command that reads.
-    i_read: In({valid, data}), answers in order, of any latency.
+    o_read: Out(MemoryReadSignature), client "operand" of ActivationMemory; words may come any time
+        later.
     o_result: Out stream of result_word_layout, always ready. Nothing is sent without a credit.
     i_result_retired: In, pulse: returns one of writer_depth(config) credits.
     o_activity: Out(ArrayActivitySignature).
@@ -60,9 +60,7 @@ class Array(wiring.Component):
                 "busy": Out(1),
                 "i_tile": In(tile).array(config.ports),
                 "i_parameter": In(parameter).array(config.ports),
-                "o_read": Out(stream.Signature(20)),
-                "o_read_command": Out(INDEX_BITS),
-                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
+                "o_read": Out(MemoryReadSignature(config)),
                 "o_result": Out(stream.Signature(result_word_layout(config), always_ready=True)),
                 "i_result_retired": In(1),
                 "o_activity": Out(ArrayActivitySignature()),
@@ -91,10 +89,8 @@ class Array(wiring.Component):
             control.step.eq(self.step),
             control.i_tile_done.eq(Cat(tile.done for tile in self.i_tile)),
             control.i_parameter_done.eq(Cat(header.done for header in self.i_parameter)),
-            control.i_read.eq(self.i_read),
             control.i_result_retired.eq(self.i_result_retired),
             self.busy.eq(control.busy),
-            self.o_read_command.eq(control.o_read_command),
             *(tile.free.eq(control.o_tile_free) for tile in self.i_tile),
             *(header.free.eq(control.o_parameter_free) for header in self.i_parameter),
             tiles.i_read.eq(control.o_tile),

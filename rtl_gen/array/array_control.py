@@ -23,6 +23,7 @@ from rtl_gen.blocks.skid import Skid
 from rtl_gen.interfaces.array_activity import ArrayActivitySignature
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
 from rtl_gen.interfaces.lane import PARAMETER, LaneControlSignature, result_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature
 from rtl_gen.interfaces.result import result_word_layout
 from rtl_gen.interfaces.schedule import drain_job_layout
 from rtl_gen.lane.latency import LaneLatency
@@ -76,9 +77,7 @@ class ArrayControl(wiring.Component):
                 "o_tile": Out(tile_read_layout(config)),
                 "o_parameter_read": Out(parameter_read),
                 "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
-                "o_read": Out(stream.Signature(20)),
-                "o_read_command": Out(INDEX_BITS),
-                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
+                "o_read": Out(MemoryReadSignature(config)),
                 "o_lanes": Out(LaneControlSignature(config)),
                 "i_result": In(results),
                 "o_result": Out(words),
@@ -135,7 +134,6 @@ class ArrayControl(wiring.Component):
             issue.i_tile_done.eq(self.i_tile_done),
             issue.i_drained.eq(drain.o_drained),
             passes.i_parameter_done.eq(self.i_parameter_done),
-            loader.i_read.eq(self.i_read),
             loader.i_score_done.eq(
                 delayed(m, drain.o_score_done, score_delay, "score_done", reset_less=False)
             ),
@@ -144,7 +142,6 @@ class ArrayControl(wiring.Component):
             ),
             drain.i_parameters.eq(self.i_parameters),
             drain.i_result_retired.eq(self.i_result_retired),
-            self.o_read_command.eq(loader.o_read_command),
             self.o_tile_free.eq(issue.o_tile_free),
             self.o_parameter_free.eq(drain.o_parameter_free),
             self.o_tile.eq(issue.o_tile),

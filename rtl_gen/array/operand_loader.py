@@ -6,13 +6,14 @@ one runs.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import WordKind, fetch_layout, word_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature
 from rtl_gen.interfaces.schedule import tile_op_layout
 from rtl_gen.lane.latency import LaneLatency
 
@@ -39,10 +40,8 @@ class OperandLoader(wiring.Component):
     Members
     -------
     i_op: In stream of tile_op_layout, each with words >= 1 or `fetch`.
-    o_read: Out stream of 20-bit word addresses. A read is asked for only when there is a credit for
-        its answer.
-    o_read_command: Out, index of the command that reads.
-    i_read: In({valid, data}), answers in order, any latency.
+    o_read: Out(MemoryReadSignature). A read is asked for only when there is a credit for its
+        answer, which may come any time later.
     o_word: Out stream of word_layout, always ready, to the lanes.
     o_fetch: Out stream of fetch_layout, always ready, to the lanes.
     o_op: Out stream of tile_op_layout.
@@ -69,9 +68,7 @@ class OperandLoader(wiring.Component):
         super().__init__(
             {
                 "i_op": In(stream.Signature(tile_op_layout(config))),
-                "o_read": Out(stream.Signature(20)),
-                "o_read_command": Out(INDEX_BITS),
-                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
+                "o_read": Out(MemoryReadSignature(config)),
                 "o_word": Out(stream.Signature(word_layout(config), always_ready=True)),
                 "o_fetch": Out(stream.Signature(fetch_layout(config), always_ready=True)),
                 "o_op": Out(stream.Signature(tile_op_layout(config))),
@@ -101,7 +98,7 @@ class OperandLoader(wiring.Component):
         op = self.i_op.payload
         operand = op.operand
         credits = Signal(range(words_ahead + 1), init=words_ahead)
-        asked = self.o_read.valid & self.o_read.ready
+        asked = self.o_read.address.valid & self.o_read.address.ready
         taken = words.o.valid & words.o.ready
         with m.If(asked & ~taken):
             m.d.sync += credits.eq(credits - 1)
@@ -123,13 +120,13 @@ class OperandLoader(wiring.Component):
         across = Signal(operand.walk.head_stride.shape())
         idle = (left == 0) & ~operands_follow
         m.d.comb += [
-            words.i.valid.eq(self.i_read.valid),
-            words.i.payload.eq(self.i_read.data),
+            words.i.valid.eq(self.o_read.data.valid),
+            words.i.payload.eq(self.o_read.data.payload),
             ops.payload.eq(op),
             ops.valid.eq(self.i_op.valid & idle),
             self.i_op.ready.eq(ops.ready & idle),
-            self.o_read.valid.eq((left != 0) & (credits != 0)),
-            self.o_read.payload.eq(address),
+            self.o_read.address.valid.eq((left != 0) & (credits != 0)),
+            self.o_read.address.payload.eq(address),
         ]
         with m.If(self.i_op.valid & self.i_op.ready):
             m.d.sync += [
@@ -139,7 +136,7 @@ class OperandLoader(wiring.Component):
                 token_address.eq(operand.total_source),
                 token_left.eq(1),
                 words_of_token.eq(1),
-                self.o_read_command.eq(op.command),
+                self.o_read.command.eq(op.command),
                 stride.eq(operand.walk.stride),
                 # The operands.
                 operands_follow.eq(~operand.fetch),

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from operator import and_, or_
+from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -127,7 +127,7 @@ class Decoder(wiring.Component):
         wrong = Signal()
         broken = Signal()
         m.d.comb += [
-            broken.eq(reader.error | blocks.underrun | _any(unit.bad for unit in unpackers)),
+            broken.eq(reader.error | blocks.underrun | Cat(unit.bad for unit in unpackers).any()),
             wrong.eq(broken | checksum.mismatch),
             front.drop.eq(failed),
             reader.stop.eq(failed),
@@ -162,7 +162,7 @@ class Decoder(wiring.Component):
             blocks.chunk2.eq(reader.chunk2),
             blocks.fixed.eq(reader.fixed),
             blocks.widths.eq(reader.widths),
-            blocks.need.eq(_any(unit.need for unit in unpackers)),
+            blocks.need.eq(reduce(or_, (unit.need for unit in unpackers))),
             reader.blocks_done.eq(blocks.done),
         ]
         reserved = self._parts(m, reader, blocks, unpackers, parts)
@@ -170,11 +170,7 @@ class Decoder(wiring.Component):
             self.o_tile_command.eq(writer.o_tile_command),
             self.o_parameter_command.eq(reader.command),
             self.busy.eq(
-                failed
-                | reader.busy
-                | (reserved != 0)
-                | self.o_tile.done
-                | _any(level != 0 for level in levels)
+                failed | reader.busy | (reserved != 0) | self.o_tile.done | Cat(levels).any()
             ),
         ]
         return m
@@ -186,7 +182,7 @@ class Decoder(wiring.Component):
         m.submodules.writer_jobs = writer_jobs = Queue(shape=DECODE_JOB, depth=_JOBS)
         queues = (front_jobs, reader_jobs, writer_jobs)
         job = self.i_job
-        ready = _all(queue.i.ready for queue in queues)
+        ready = Cat(queue.i.ready for queue in queues).all()
         m.d.comb += [
             job.ready.eq(ready),
             front_jobs.i.payload.cache.eq(job.payload.cache),
@@ -236,7 +232,7 @@ class Decoder(wiring.Component):
             elements = Mux(unpacker.part.valid, unpacker.part.payload, elements)
         m.d.comb += [
             sent.eq(reader.part.valid | blocks.issue.valid),
-            unpacked.eq(_any(unpacker.part.valid for unpacker in unpackers)),
+            unpacked.eq(Cat(unpacker.part.valid for unpacker in unpackers).any()),
             parts.i.valid.eq(unpacked | reader.part.valid),
             parts.i.payload.wide.eq(unpacked),
             parts.i.payload.data.eq(elements),
@@ -249,11 +245,3 @@ class Decoder(wiring.Component):
             in_flight.eq(in_flight + blocks.issue.valid - unpacked),
         ]
         return reserved
-
-
-def _any(conditions):
-    return reduce(or_, conditions)
-
-
-def _all(conditions):
-    return reduce(and_, conditions)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -59,10 +59,12 @@ class PreambleCheck(wiring.Component):
             dictionary[0].eq((preamble.chunk == 0) | (preamble.chunk > 2)),
             dictionary[1].eq((preamble.entries == 0) | (preamble.entries > most)),
             dictionary[2].eq(
-                _any(width > Mux(bytewise, _BYTE_INDEX, MAX_WIDTH) for width in widths)
+                Cat(width > Mux(bytewise, _BYTE_INDEX, MAX_WIDTH) for width in widths).any()
             ),
             rice[0].eq(preamble.fixed),
-            rice[1].eq(_any((width > MAX_QUOTIENT_BITS) & (width != LITERAL) for width in widths)),
+            rice[1].eq(
+                Cat((width > MAX_QUOTIENT_BITS) & (width != LITERAL) for width in widths).any()
+            ),
             self.wrong.eq(
                 other.any()
                 | ((codec == Codec.DICTIONARY.value) & dictionary.any())
@@ -70,10 +72,3 @@ class PreambleCheck(wiring.Component):
             ),
         ]
         return m
-
-
-def _any(conditions):
-    result = 0
-    for condition in conditions:
-        result = result | condition
-    return result

@@ -25,6 +25,27 @@ CACHE_BEATS_BITS = 14
 _BITS = 8 * BEAT_BYTES
 
 
+class _Place:
+    """Where the reader is: what its states share.
+
+    beat: a whole beat may be read at the head of the window.
+    pop: it is read.
+    skip: the head is not at the beginning of a beat.
+    dry: a weight stream has no more bytes.
+    slice, last_slice: number of the slice, and whether it is the last one.
+    cache_beat: number of the beat of a K/V job.
+    """
+
+    def __init__(self) -> None:
+        self.beat = Signal(name="beat")
+        self.pop = Signal(name="pop")
+        self.skip = Signal(name="skip")
+        self.dry = Signal(name="dry")
+        self.slice = Signal(16, name="slice")
+        self.last_slice = Signal(name="last_slice")
+        self.cache_beat = Signal(CACHE_BEATS_BITS, name="cache_beat")
+
+
 class StreamReader(wiring.Component):
     """Parses beats as meadow.spec.streams says, one job after the other.
 
@@ -98,14 +119,8 @@ class StreamReader(wiring.Component):
         config, job = self.config, self.i_job.payload
         m.submodules.check = check = PreambleCheck(config=config)
         preamble = Signal(PREAMBLE)
-        beat = Signal()
-        pop = Signal()
-        skip = Signal()
-        dry = Signal()  # a weight stream has no more bytes
-        self._beat, self._pop, self._dry = beat, pop, dry
-        self._last_slice = Signal()
-        self._slice = Signal(16)
-        self._cache_beat = Signal(CACHE_BEATS_BITS)
+        at = _Place()
+        beat, pop, skip, dry = at.beat, at.pop, at.skip, at.dry
         count = Signal(range((1 << 12) * config.port_rows * config.word_beats))
         tile_beats = (config.port_rows * config.word_beats).bit_length() - 1
         raw = Signal()
@@ -114,7 +129,7 @@ class StreamReader(wiring.Component):
             beat.eq((self.available != 0) & ~skip & ~self.stop),
             skip.eq(self.offset != 0),
             dry.eq(self.exhausted & (self.available == 0)),
-            self._last_slice.eq(self._slice + 1 == job.slices),
+            at.last_slice.eq(at.slice + 1 == job.slices),
             self.part.payload.eq(self.head),
             self.blocks.eq(job.tiles << (tile_beats - 1)),
             self.codec.eq(preamble.codec),
@@ -136,10 +151,10 @@ class StreamReader(wiring.Component):
         with m.FSM() as fsm:
             with m.State("START"), m.If(self.i_job.valid & self.idle & ~self.stop):
                 with m.If(job.cache):
-                    self._cache(m)
+                    self._cache(m, at)
                 with m.Else():
                     m.d.comb += [pop.eq(beat), self.error.eq(dry)]
-                    m.d.sync += [preamble.eq(self.head), self._slice.eq(0)]
+                    m.d.sync += [preamble.eq(self.head), at.slice.eq(0)]
                     with m.If(beat | dry):
                         m.d.sync += self.command.eq(job.command)
                     with m.If(beat):
@@ -159,11 +174,11 @@ class StreamReader(wiring.Component):
                         m.next = "HEADER"
             with m.State("TABLE"):
                 m.d.comb += self.error.eq(dry)
-                self._table(m)
+                self._table(m, at)
             with m.State("PRIMER"):
                 m.d.comb += self.error.eq(dry)
-                self._primer(m)
-            self._header(m, skip, raw)
+                self._primer(m, at)
+            self._header(m, at, raw)
             with m.State("RAW"):
                 m.d.comb += [
                     pop.eq(beat & self.credit),
@@ -172,9 +187,9 @@ class StreamReader(wiring.Component):
                 ]
                 m.d.sync += count.eq(count - pop)
                 with m.If(pop & (count == 1)):
-                    self._end_slice(m)
+                    self._end_slice(m, at)
             with m.State("BLOCKS"), m.If(self.blocks_done):
-                self._end_slice(m)
+                self._end_slice(m, at)
             with m.State("END"), m.If(~self.stop):
                 with m.If(skip):
                     m.d.comb += self.take.eq((-self.offset)[:4])
@@ -188,25 +203,25 @@ class StreamReader(wiring.Component):
         m.d.comb += self.busy.eq(self.i_job.valid | ~fsm.ongoing("START"))
         return m
 
-    def _end_slice(self, m: Module) -> None:
+    def _end_slice(self, m: Module, at: _Place) -> None:
         """With what takes the last bytes of a slice."""
-        m.d.sync += self._slice.eq(self._slice + 1)
+        m.d.sync += at.slice.eq(at.slice + 1)
         m.next = "HEADER"
-        with m.If(self._last_slice):
+        with m.If(at.last_slice):
             m.next = "END"
 
-    def _cache(self, m: Module) -> None:
+    def _cache(self, m: Module, at: _Place) -> None:
         job = self.i_job.payload
         with m.If(job.rows == 0):
             m.d.comb += self.i_job.ready.eq(1)
-        with m.Elif(self._beat & self.credit):
-            m.d.comb += [self.part.valid.eq(1), self._pop.eq(1)]
-            m.d.sync += self._cache_beat.eq(self._cache_beat + 1)
-            with m.If(self._cache_beat + 1 == job.beats[:CACHE_BEATS_BITS]):
+        with m.Elif(at.beat & self.credit):
+            m.d.comb += [self.part.valid.eq(1), at.pop.eq(1)]
+            m.d.sync += at.cache_beat.eq(at.cache_beat + 1)
+            with m.If(at.cache_beat + 1 == job.beats[:CACHE_BEATS_BITS]):
                 m.d.comb += self.i_job.ready.eq(1)
-                m.d.sync += self._cache_beat.eq(0)
+                m.d.sync += at.cache_beat.eq(0)
 
-    def _table(self, m: Module) -> None:
+    def _table(self, m: Module, at: _Place) -> None:
         """ROW_ENTRIES entries per cycle."""
         quarter = Signal(2)
         entry = Signal(INDEX_BITS + 1)  # first one of the next table row
@@ -215,7 +230,7 @@ class StreamReader(wiring.Component):
         bytes_wide = Cat(
             Cat(byte_row.word_select(index, 8), Const(0, 8)) for index in range(ROW_ENTRIES)
         )
-        with m.If(self._beat):
+        with m.If(at.beat):
             m.d.sync += [
                 self.table.valid.eq(1),
                 self.table.payload.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
@@ -225,15 +240,15 @@ class StreamReader(wiring.Component):
             ]
             with m.If((quarter[0] & self.chunk2) | (quarter == 3)):
                 m.d.sync += quarter.eq(0)
-                m.d.comb += self._pop.eq(1)
+                m.d.comb += at.pop.eq(1)
                 with m.If(entry + ROW_ENTRIES >= self.entries):
                     m.d.sync += entry.eq(0)
                     m.next = "HEADER"
 
-    def _primer(self, m: Module) -> None:
+    def _primer(self, m: Module, at: _Place) -> None:
         substream = Signal(range(SUBSTREAMS))
-        with m.If(self._beat):
-            m.d.comb += self._pop.eq(1)
+        with m.If(at.beat):
+            m.d.comb += at.pop.eq(1)
             m.d.sync += [
                 self.prime.valid.eq(1),
                 self.prime.payload.substream.eq(substream),
@@ -243,7 +258,7 @@ class StreamReader(wiring.Component):
             with m.If(substream == SUBSTREAMS - 1):
                 m.next = "HEADER"
 
-    def _header(self, m: Module, skip: Signal, raw: Signal) -> None:
+    def _header(self, m: Module, at: _Place, raw: Signal) -> None:
         """Header beats to the parameter buffer, behind what is left of the beat before."""
         config, header = self.config, self.o_parameter
         payload = header.write.payload
@@ -261,12 +276,12 @@ class StreamReader(wiring.Component):
             payload.data.eq(self.head),
         ]
         with m.State("HEADER"):
-            m.d.comb += self.error.eq(self._dry)
-            with m.If(skip & ~self.stop):
+            m.d.comb += self.error.eq(at.dry)
+            with m.If(at.skip & ~self.stop):
                 m.d.comb += self.take.eq((-self.offset)[:4])
-            m.d.comb += take.eq(self._beat & (started | (credits != 0)))
+            m.d.comb += take.eq(at.beat & (started | (credits != 0)))
             with m.If(take):
-                m.d.comb += self._pop.eq(1)
+                m.d.comb += at.pop.eq(1)
                 m.d.sync += [started.eq(1), beat.eq(beat + 1)]
                 with m.If(beat == config.header_beats - 1):
                     m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot)]

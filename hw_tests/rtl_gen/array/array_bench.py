@@ -147,18 +147,18 @@ class _Bench:
             for port in ports:
                 self._decode(ctx, port, items, decoders, tile_credits, parameter_credits)
             answer = bool(answers) and self._chance(0.5)
-            ctx.set(dut.i_read.valid, answer)
+            ctx.set(dut.o_read.data.valid, answer)
             if answer:
                 word = scenario.memory[answers.popleft()]
-                ctx.set(dut.i_read.data, int.from_bytes(word.tobytes(), "little"))
+                ctx.set(dut.o_read.data.payload, int.from_bytes(word.tobytes(), "little"))
             ready = self._chance(0.6)
-            ctx.set(dut.o_read.ready, ready)
+            ctx.set(dut.o_read.address.ready, ready)
             retire = unretired > 0 and self._chance(0.15)
             ctx.set(dut.i_result_retired, retire)
             unretired -= retire
 
-            if ctx.get(dut.o_read.valid) and ready:
-                answers.append(ctx.get(dut.o_read.payload))
+            if ctx.get(dut.o_read.address.valid) and ready:
+                answers.append(ctx.get(dut.o_read.address.payload))
             for port in ports:
                 tile_credits[port] += ctx.get(dut.i_tile[port].free)
                 parameter_credits[port] += ctx.get(dut.i_parameter[port].free)

@@ -144,8 +144,8 @@ class ControlBench:
             if answer:
                 answers.popleft()
             ready = self._chance(0.5)
-            ctx.set(dut.i_read.valid, answer)
-            ctx.set(dut.o_read.ready, ready)
+            ctx.set(dut.o_read.data.valid, answer)
+            ctx.set(dut.o_read.address.ready, ready)
             retire = unretired > 0 and self._chance(0.1)
             unretired -= retire
             ctx.set(dut.i_result_retired, retire)
@@ -153,7 +153,7 @@ class ControlBench:
             ctx.set(dut.i_result.valid, lane is not None)
             ctx.set(dut.i_result.payload.lane, lane or 0)
 
-            if ctx.get(dut.o_read.valid) and ready:
+            if ctx.get(dut.o_read.address.valid) and ready:
                 answers.append(now + 4)
             if ctx.get(dut.o_tile_free):
                 credits["tile"] = [credit + 1 for credit in credits["tile"]]

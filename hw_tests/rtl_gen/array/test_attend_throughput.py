@@ -94,7 +94,7 @@ class _Bench:
         slots, filling, unretired = 2, 0, 0
         answers: deque[int] = deque()
         results: dict[int, int] = {}
-        ctx.set(dut.o_read.ready, 1)
+        ctx.set(dut.o_read.address.ready, 1)
         ctx.set(dut.i_command.payload, command)
         for now in range(30000):
             ctx.set(dut.i_command.valid, pending > 0)
@@ -104,7 +104,7 @@ class _Bench:
                 slots, filling = slots - 1, tiles.popleft()
             for port in range(_CONFIG.ports):
                 ctx.set(dut.i_tile_done[port], done)
-            ctx.set(dut.i_read.valid, bool(answers) and answers[0] <= now)
+            ctx.set(dut.o_read.data.valid, bool(answers) and answers[0] <= now)
             if answers and answers[0] <= now:
                 answers.popleft()
             ctx.set(dut.i_result_retired, unretired > 0)
@@ -113,7 +113,7 @@ class _Bench:
             ctx.set(dut.i_result.valid, lane is not None)
             ctx.set(dut.i_result.payload.lane, lane or 0)
 
-            if ctx.get(dut.o_read.valid):
+            if ctx.get(dut.o_read.address.valid):
                 answers.append(now + _READ_LATENCY)
             slots += ctx.get(dut.o_tile_free)
             drain = dut.o_lanes.drain

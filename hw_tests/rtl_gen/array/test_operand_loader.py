@@ -94,19 +94,19 @@ class _Bench:
             if offer:
                 ctx.set(dut.i_op.payload, nested(tile_op_layout(config), pending[0]))
             ready = self._chance(0.6)
-            ctx.set(dut.o_read.ready, ready)
+            ctx.set(dut.o_read.address.ready, ready)
             answer = bool(answers) and answers[0][0] <= now and self._chance(0.5)
-            ctx.set(dut.i_read.valid, answer)
+            ctx.set(dut.o_read.data.valid, answer)
             if answer:
-                ctx.set(dut.i_read.data, _data(config, answers.popleft()[1]))
+                ctx.set(dut.o_read.data.payload, _data(config, answers.popleft()[1]))
             ctx.set(dut.i_score_done, now in self.scores_at)
             taking = now >= free_at and self._chance(0.5)
             ctx.set(dut.o_op.ready, taking)
 
-            if ctx.get(dut.o_read.valid) and ready:
-                address = ctx.get(dut.o_read.payload)
+            if ctx.get(dut.o_read.address.valid) and ready:
+                address = ctx.get(dut.o_read.address.payload)
                 self.reads.append(address)
-                self.readers.append(ctx.get(dut.o_read_command))
+                self.readers.append(ctx.get(dut.o_read.command))
                 answers.append((now + _READ_LATENCY, address))
             if ctx.get(dut.o_word.valid):
                 word = ctx.get(dut.o_word.payload)
