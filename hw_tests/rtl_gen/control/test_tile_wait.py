@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from rtl_gen.control.tile_wait import TileWait
 
@@ -43,8 +43,5 @@ def test_blame_follows_the_definition(ports: int) -> None:
             before = all(supplied)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     assert min(blamed) > 300

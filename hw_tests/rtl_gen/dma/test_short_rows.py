@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
+from hw_tests.streams import simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.step import Sequence, Step
@@ -117,13 +117,8 @@ def _ports(m: Module) -> list[MemoryPort]:
 
 def _simulate(m: Module, ports: list[MemoryPort], *benches) -> list[Bus]:
     buses = [Bus() for _ in ports]
-    simulator = Simulator(m)
-    simulator.add_clock(1e-8)
-    for port, bus in zip(ports, buses, strict=True):
-        simulator.add_testbench(bus.memory(port.axi), background=True)
-    for bench in benches:
-        simulator.add_testbench(bench)
-    simulator.run()
+    memories = [bus.memory(port.axi) for port, bus in zip(ports, buses, strict=True)]
+    simulate(m, *benches, background=memories)
     return buses
 
 
