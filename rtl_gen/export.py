@@ -10,7 +10,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.blocks.verilog import convert_component
+from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import axi_ports
 from rtl_gen.lane.lane import Lane
@@ -108,8 +108,9 @@ def generate_rtlil(config: AcceleratorConfig) -> tuple[str, str]:
     the Verilog leaves out.
     """
     pins, ports = _top_pins(config)
-    lane = rtlil.convert(Lane(config=config), name=LANE_MODULE)
-    return rtlil.convert(pins, name=TOP_NAME, ports=ports), lane
+    lane = Lane(config=config)
+    lane_text = rtlil.convert(lane, name=LANE_MODULE, ports=component_ports(lane))
+    return rtlil.convert(pins, name=TOP_NAME, ports=ports), lane_text
 
 
 def generate_verilog(config: AcceleratorConfig) -> str:

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import HEADER_BYTES, HEADER_FIELDS
+from rtl_gen.interfaces.lane import PARAMETER
 from rtl_gen.interfaces.tile import parameter_write_layout
 
-__all__ = ["PARAMETER", "ParameterBuffer"]
-
-PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
-"""What the drain needs of a channel; field for field as in `drain_layout`."""
+__all__ = ["ParameterBuffer"]
 
 _HEADER = data.StructLayout(
     {field.name: signed(field.bits) if field.signed else field.bits for field in HEADER_FIELDS}
@@ -31,10 +29,10 @@ class ParameterBuffer(wiring.Component):
 
     Members
     -------
-    i_write_{p} : In({valid, payload: parameter_write_layout}); channels p*W/P + 2*beat, + 1. Always
-        accepted.
-    i_read : In({slot, position: range(W/R)}); one read per cycle.
-    o_parameters : Out([R] {bias signed 32, multiplier 16, shift 6}).
+    i_write: P In streams of parameter_write_layout, always ready: element p takes channels
+        p*W/P + 2*beat and the next one.
+    i_read: In({slot, position: range(W/R)}); one read per cycle.
+    o_parameters: Out([R] {bias signed 32, multiplier 16, shift 6}).
 
     Latency: LATENCY cycles from i_read to o_parameters. A read sees what was written in any earlier
         cycle.
@@ -44,11 +42,11 @@ class ParameterBuffer(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        write = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
+        write = stream.Signature(parameter_write_layout(config), always_ready=True)
         read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
         super().__init__(
             {
-                **{f"i_write_{port}": In(write) for port in range(config.ports)},
+                "i_write": In(write).array(config.ports),
                 "i_read": In(read),
                 "o_parameters": Out(data.ArrayLayout(PARAMETER, config.rows)),
             }
@@ -67,8 +65,7 @@ class ParameterBuffer(wiring.Component):
         m.d.sync += selected.eq(port_index)
 
         words = []
-        for port in range(config.ports):
-            write = getattr(self, f"i_write_{port}")
+        for port, write in enumerate(self.i_write):
             beat = write.payload.beat
             word = []
             for part in range(beats):

@@ -36,8 +36,8 @@ def test_blame_follows_the_definition(ports: int) -> None:
             for port in range(ports):
                 offered = chance.random() < 0.6
                 done = tiles[port] < 2 and chance.random() < 0.2
-                ctx.set(getattr(dut, f"i_offered_{port}"), offered)
-                ctx.set(getattr(dut, f"i_tile_done_{port}"), done)
+                ctx.set(dut.i_offered[port], offered)
+                ctx.set(dut.i_tile_done[port], done)
                 supplied.append(offered or tiles[port] > 0)
                 tiles[port] += done - free
             before = all(supplied)

@@ -8,11 +8,12 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from rtl_gen.decoder.tile_writer import SLOTS, TileWriter
+from rtl_gen.decoder.tile_writer import TileWriter
+from rtl_gen.interfaces.tile import SLOTS
 
 CONFIGS = {
     "tiny": CONFIGURATIONS["tiny"],
@@ -106,13 +107,13 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
         credits, held, begun, cycle = SLOTS, 0, False, 0
         while len(outcome.tiles) < len(load.tiles):
             free = held > 0 and rng.random() >= consumer
-            ctx.set(dut.i_tile_free, free)
+            ctx.set(dut.o_tile.free, free)
             await ctx.tick()
             cycle += 1
             assert cycle < 20000
             held -= free
             slot = len(outcome.tiles) % SLOTS
-            valid, done = ctx.get(dut.o_tile.valid), ctx.get(dut.o_tile_done)
+            valid, done = ctx.get(dut.o_tile.write.valid), ctx.get(dut.o_tile.done)
             if (valid or done) and not begun:
                 begun = True
                 credits -= 1
@@ -120,7 +121,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
             credits += free
             if valid:
                 outcome.writes.append(cycle)
-                write = ctx.get(dut.o_tile.payload)
+                write = ctx.get(dut.o_tile.write.payload)
                 assert write["slot"] == slot
                 content = write["data"].to_bytes(config.decoder_elements, "little")
                 row = slots[slot][write["row"]]
@@ -134,12 +135,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
                 slots[slot] = [list(blank) for _ in range(config.port_rows)]
                 held, begun = held + 1, False
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed_jobs, background=True)
-    simulator.add_testbench(feed_parts, background=True)
-    simulator.add_testbench(collect)
-    simulator.run()
+    simulate(dut, collect, background=[feed_jobs, feed_parts])
     return outcome
 
 

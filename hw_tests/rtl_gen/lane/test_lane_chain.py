@@ -45,7 +45,7 @@ def _play(config: AcceleratorConfig, script: LaneScript) -> None:
     def take(ctx: Any) -> tuple[int, int] | None:
         if not ctx.get(dut.o_result.valid):
             return None
-        return ctx.get(dut.o_result.lane), ctx.get(dut.o_result.data)
+        return ctx.get(dut.o_result.payload.lane), ctx.get(dut.o_result.payload.data)
 
     play(dut, script, take, lambda: dut.lanes, _SEED)
 

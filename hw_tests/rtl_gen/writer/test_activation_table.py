@@ -21,9 +21,6 @@ class _Bench:
         self.width, self.rng = width, rng
         self.dut = ActivationTable(config=small_config(width, 1))
 
-    def play(self, process) -> None:
-        simulate(self.dut, process)
-
     async def load(self, ctx, table: list[int], words: list[int], stall: float) -> int:
         """Write words of the table; cycles from the first offer to the last transfer."""
         source = self.dut.i_write
@@ -94,7 +91,7 @@ def test_every_entry(width: int, stall: float) -> None:
         results = await bench.look_up(ctx, values)
         assert results == [mixed[table_index(value)] for value in values]
 
-    bench.play(process)
+    simulate(bench.dut, process)
 
 
 @pytest.mark.parametrize("width", [16, 64])
@@ -112,4 +109,4 @@ def test_every_copy_sees_a_word_when_busy_falls(width: int) -> None:
             value = (entry << 5) - 32768 + rng.randrange(32)
             assert await bench.look_up(ctx, [value] * (width // 2)) == [table[entry]] * (width // 2)
 
-    bench.play(process)
+    simulate(bench.dut, process)
