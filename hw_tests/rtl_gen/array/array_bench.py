@@ -7,6 +7,7 @@ import dataclasses
 import random
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from hw_tests.epilogues import finished
 from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Rig
 from meadow.spec.commands import Command
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
@@ -77,7 +78,14 @@ def run_scenarios(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
             await bench.run(ctx, scenario)
             scenario.check()
 
-    simulate(bench.dut, testbench)
+    bench.rig.simulate(testbench)
+
+
+@cache
+def _elaborated(config: AcceleratorConfig) -> tuple[Array, Rig]:
+    """One array for all tests of a configuration."""
+    dut = Array(config=config)
+    return dut, Rig(dut)
 
 
 class _Bench:
@@ -89,7 +97,7 @@ class _Bench:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        self.dut = Array(config=config)
+        self.dut, self.rig = _elaborated(config)
         self.rng = random.Random(salted(SEED))
         self.slots = {"tile": [0] * config.ports, "parameter": [0] * config.ports}
 

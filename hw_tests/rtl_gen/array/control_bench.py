@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict, deque
+from functools import cache
 
 from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Rig
 from meadow.spec.commands import Command
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Step
@@ -97,6 +98,13 @@ class _Distances:
         self.last["finish",] = now
 
 
+@cache
+def _elaborated(config: AcceleratorConfig) -> tuple[ArrayControl, Rig]:
+    """One array control for all tests of a configuration."""
+    dut = ArrayControl(config=config)
+    return dut, Rig(dut)
+
+
 class ControlBench:
     """Tiles, operands and writer without data; the lanes' words come exactly when the contract
     says.
@@ -106,7 +114,7 @@ class ControlBench:
         self.config, self.stalls = config, stalls
         self.tiles, self.slices = tiles, slices
         self.rng = random.Random(salted(tiles))
-        self.dut = ArrayControl(config=config)
+        self.dut, self.rig = _elaborated(config)
         self.distances = _Distances(config)
         self.busy: list[int] = []
         self.words: list[tuple[int, int]] = []
@@ -118,7 +126,7 @@ class ControlBench:
         async def bench(ctx) -> None:
             await self._run(ctx, commands, step, limit)
 
-        simulate(self.dut, bench)
+        self.rig.simulate(bench)
 
     async def _run(self, ctx, commands: list[Command], step: Step, limit: int) -> None:
         dut, config = self.dut, self.config

@@ -12,7 +12,7 @@ import numpy as np
 
 from hw_tests.rtl_gen.fields import nested
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Rig
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
 from rtl_gen.lane.latency import LaneLatency
@@ -201,8 +201,10 @@ class LaneScript:
         return max(self.issue, self.drain) + self.latency.result + self.config.lanes + 4
 
 
-def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None:
-    """Run the script; `take(ctx)` gives (lane, word) or None.
+def play(
+    dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int, rig: Rig | None = None
+) -> None:
+    """Run the script, with a `rig` of `dut` if there is one; `take(ctx)` gives (lane, word) or None.
 
     `lanes()`: the Lane objects after elaboration, whose conflict flag must stay 0.
     """
@@ -219,7 +221,7 @@ def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None
                 assert not ctx.get(lane.conflict), f"conflict in cycle {cycle}, seed {seed}"
             await ctx.tick()
 
-    simulate(dut, bench)
+    (rig or Rig(dut)).simulate(bench)
     assert script.expected, "the script expects nothing"
     assert sorted(found) == sorted(script.expected), f"result times, seed {seed}"
     for key, word in script.expected.items():

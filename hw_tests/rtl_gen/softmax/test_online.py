@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from hw_tests.rtl_gen.softmax.online_row import OnlineRow
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
-from meadow.spec.config import AcceleratorConfig, named_config
+from hw_tests.unit_config import lane_config
+from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.lane.latency import LaneLatency
 from rtl_gen.softmax.online import Softmax
@@ -21,19 +21,13 @@ from rtl_gen.softmax.online import Softmax
 _SEED = 14
 
 
-def _config(width: int, lanes: int, rows: int, groups: int, **other: int) -> AcceleratorConfig:
-    return dataclasses.replace(
-        named_config("tiny"), width=width, lanes=lanes, rows=rows, groups=groups, **other
-    )
-
-
 _CONFIGS = {
-    "tiny": _config(16, 2, 2, 3),
-    "one_group": _config(16, 2, 2, 1),
-    "four_rows": _config(16, 2, 4, 1, probability_bits=8),
-    "eight_rows": _config(32, 2, 8, 2),
-    "two_cycles": _config(16, 1, 8, 2),
-    "wide": _config(64, 2, 2, 2),
+    "tiny": lane_config(16, 2, 2, 3),
+    "one_group": lane_config(16, 2, 2, 1),
+    "four_rows": lane_config(16, 2, 4, 1, probability_bits=8),
+    "eight_rows": lane_config(32, 2, 8, 2),
+    "two_cycles": lane_config(16, 1, 8, 2),
+    "wide": lane_config(64, 2, 2, 2),
 }
 
 
