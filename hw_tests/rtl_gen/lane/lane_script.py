@@ -204,7 +204,7 @@ class LaneScript:
 def play(
     dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int, rig: Rig | None = None
 ) -> None:
-    """Run the script, with a `rig` of `dut` if there is one; `take(ctx)` gives (lane, word) or None.
+    """Run the script, on `rig` if it is given; `take(ctx)` gives (lane, word) or None.
 
     `lanes()`: the Lane objects after elaboration, whose conflict flag must stay 0.
     """
