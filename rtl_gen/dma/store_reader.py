@@ -125,7 +125,7 @@ class StoreReader(wiring.Component):
             len(command.segment_beats) + len(share.segments)
         )  # of a row before the segment
         words = command.segment_beats >> word_log2
-        step = Mux(
+        advance = Mux(
             share.by_segment, command.segment_beats * self._config.ports, command.segment_beats
         )
 
@@ -154,7 +154,7 @@ class StoreReader(wiring.Component):
                         m.d.sync += [
                             rows_left.eq(share.rows),
                             row_address.eq(share.source),
-                            beats.eq(beats + step),
+                            beats.eq(beats + advance),
                             segments_left.eq(segments_left - 1),
                             active.eq(segments_left != 1),
                         ]
