@@ -14,16 +14,17 @@ import pytest
 from hw_tests.test_floors import FLOORS, ROOT, imports
 
 PART_OF: dict[str, tuple[str, ...]] = {
-    "cosim/test_cache.py": (
-        "cosim/build_guard",
-        "cosim/cache_entry",
-        "cosim/cache_lock",
-        "cosim/cache_trust",
-    ),
+    "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
-    "firmware/test_session.py": ("firmware/golden_device",),
+    "firmware/test_session.py": (
+        "firmware/golden_device",
+        "firmware/results",
+        "firmware/step_runner",
+    ),
     "firmware/test_registers.py": ("meadow/spec/registers",),
+    "meadow/compiler/importers/test_llama.py": ("meadow/compiler/importers/config_fields",),
+    "meadow/compiler/importers/test_model_tensors.py": ("meadow/compiler/importers/family",),
     "meadow/compiler/lowering/baseline/test_gemm.py": (
         "meadow/compiler/lowering/baseline/gemm_plan",
         "meadow/compiler/lowering/baseline/predict",
@@ -37,8 +38,10 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
     "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
-    "meadow/golden/tiers/test_float_tier.py": ("meadow/golden/tiers/cache",),
-    "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
+    "meadow/golden/tiers/test_float_tier.py": (
+        "meadow/golden/tiers/cache",
+        "meadow/golden/tiers/tokens",
+    ),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/tile_op_generator",
@@ -102,11 +105,15 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/vector/test_vector_unit.py": ("rtl_gen/vector/candidate_store",),
     "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),
     "workbench/bench/test_command.py": ("workbench/bench/attention", "workbench/bench/phases"),
+    "workbench/campaigns/test_corruption.py": ("workbench/campaigns/stream_faults",),
     "workbench/campaigns/test_soak.py": ("workbench/campaigns/random_models",),
     "workbench/campaigns/test_torture.py": (
         "workbench/campaigns/torture_bench",
+        "workbench/campaigns/torture_commands",
         "workbench/campaigns/torture_events",
         "workbench/campaigns/torture_faults",
+        "workbench/campaigns/torture_model",
+        "workbench/campaigns/torture_outcome",
         "workbench/campaigns/torture_scene",
     ),
     "workbench/demo/test_stories.py": (
