@@ -25,7 +25,7 @@ class ParameterBuffer(wiring.Component):
 
     Parameters
     ----------
-    config : width W, rows R, ports P.
+    config: width W, rows R, ports P.
 
     Members
     -------
