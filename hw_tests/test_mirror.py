@@ -40,6 +40,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/compiler/test_image.py": ("meadow/model/image",),
     "meadow/golden/tiers/test_float_tier.py": (
         "meadow/golden/tiers/cache",
+        "meadow/golden/tiers/observer",
         "meadow/golden/tiers/tokens",
     ),
     "meadow/compiler/importers/test_checkpoint.py": ("meadow/model/shaped_tensors",),

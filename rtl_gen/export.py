@@ -13,6 +13,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import axi_ports
+from rtl_gen.interfaces.members import members
 from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
 from rtl_gen.lane.lane_clock import gate_verilog
@@ -92,7 +93,7 @@ def _top_ports(top: Accelerator, config: AcceleratorConfig) -> dict[str, tuple[o
     for index in range(config.ports):
         ports |= axi_ports(f"m_axi{index}", top.m_axi[index])
     others = {
-        name: getattr(top, name) for name in ("irq", "activity", "unit_command", "command_index")
+        name: members(top)[name] for name in ("irq", "activity", "unit_command", "command_index")
     }
     return {name: (signal, None) for name, signal in (ports | others).items()}
 

@@ -173,7 +173,7 @@ def _connect_reads(m: Module, units: Units) -> None:
         connect(m, port.o_beat, router.i)
         connect(m, router.o_load, units.loader.i_beats[index])
         connect(m, router.o_decoder, units.decoders[index].i_beat)
-        connect(m, units.fetch.o_fill[index], units.decoders[index].i_job)
+        connect(m, units.fetch.o_decode[index], units.decoders[index].i_job)
 
 
 def _connect_array(m: Module, units: Units) -> None:

@@ -79,6 +79,7 @@ class Array(wiring.Component):
         wiring.connect(m, control.o_read, outside.o_read)
         wiring.connect(m, control.o_result, outside.o_result)
         wiring.connect(m, control.o_activity, outside.o_activity)
+        wiring.connect(m, control.o_parameters, parameters.i_read)
         wiring.connect(m, control.o_lanes, lanes.i.control)
         wiring.connect(m, lanes.o_result, control.i_result)
         for fills, buffer in ((self.i_tile, tiles), (self.i_parameter, parameters)):
@@ -94,8 +95,6 @@ class Array(wiring.Component):
             *(tile.free.eq(control.o_tile_free) for tile in self.i_tile),
             *(header.free.eq(control.o_parameter_free) for header in self.i_parameter),
             tiles.i_read.eq(control.o_tile),
-            parameters.i_read.eq(control.o_parameter_read),
-            control.i_parameters.eq(parameters.o_parameters),
             lanes.i.rows.eq(tiles.o_rows),
         ]
         return m

@@ -6,7 +6,7 @@ words.
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
@@ -14,6 +14,7 @@ from rtl_gen.array.drain import Drain
 from rtl_gen.array.drain_passes import DrainPasses
 from rtl_gen.array.issue import Issue
 from rtl_gen.array.operand_loader import OperandLoader
+from rtl_gen.array.parameter_buffer import ParameterReadSignature
 from rtl_gen.array.result_address import ResultAddress
 from rtl_gen.array.tile_buffer import tile_read_layout
 from rtl_gen.array.tile_op_generator import TileOpGenerator
@@ -22,7 +23,7 @@ from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.interfaces.array_activity import ArrayActivitySignature
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
-from rtl_gen.interfaces.lane import PARAMETER, LaneControlSignature, result_layout
+from rtl_gen.interfaces.lane import LaneControlSignature, result_layout
 from rtl_gen.interfaces.memory import MemoryReadSignature
 from rtl_gen.interfaces.result import result_word_layout
 from rtl_gen.interfaces.schedule import drain_job_layout
@@ -52,8 +53,8 @@ class ArrayControl(wiring.Component):
     -------
     i_tile_done, i_parameter_done: In, a bit for each port, pulse: its part of a slot is complete.
     o_tile_free, o_parameter_free: Out, pulse: a slot is free again.
-    o_tile, o_parameter_read: Out, reads of the buffers.
-    i_parameters: In, what was read of the parameter buffer.
+    o_tile: Out(tile_read_layout), reads of the tile buffer.
+    o_parameters: Out(ParameterReadSignature), reads of the parameter buffer.
     o_lanes: Out(LaneControlSignature), in step with the rows that come of o_tile.
     i_result: In stream of result_layout, always ready: the words of the lanes.
 
@@ -62,7 +63,6 @@ class ArrayControl(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        parameter_read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
         words = stream.Signature(result_word_layout(config), always_ready=True)
         results = stream.Signature(result_layout(config), always_ready=True)
         super().__init__(
@@ -75,8 +75,7 @@ class ArrayControl(wiring.Component):
                 "i_parameter_done": In(config.ports),
                 "o_parameter_free": Out(1),
                 "o_tile": Out(tile_read_layout(config)),
-                "o_parameter_read": Out(parameter_read),
-                "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
+                "o_parameters": Out(ParameterReadSignature(config)),
                 "o_read": Out(MemoryReadSignature(config)),
                 "o_lanes": Out(LaneControlSignature(config)),
                 "i_result": In(results),
@@ -111,6 +110,7 @@ class ArrayControl(wiring.Component):
             (jobs.o, passes.i_job),
             (passes.o_pass, pass_skid.i),
             (pass_skid.o, drain.i_pass),
+            (drain.o_parameters, outside.o_parameters),
             (drain.o_context, result_address.i_context),
             (outside.i_result, result_address.i_result),
             (result_address.o_result, outside.o_result),
@@ -140,12 +140,10 @@ class ArrayControl(wiring.Component):
             passes.i_phase_done.eq(
                 delayed(m, issue.o_phase_done, drain_delay, "phase_done", reset_less=False)
             ),
-            drain.i_parameters.eq(self.i_parameters),
             drain.i_result_retired.eq(self.i_result_retired),
             self.o_tile_free.eq(issue.o_tile_free),
             self.o_parameter_free.eq(drain.o_parameter_free),
             self.o_tile.eq(issue.o_tile),
-            self.o_parameter_read.eq(drain.o_parameter_read),
             self.o_lanes.swap.eq(issue.o_swap),
         ]
         self._account(m, generator, loader, issue, drain)

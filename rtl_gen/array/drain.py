@@ -6,16 +6,16 @@ pass.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import result_modes_with
-from rtl_gen.array.parameter_buffer import ParameterBuffer
+from rtl_gen.array.parameter_buffer import ParameterBuffer, ParameterReadSignature
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
-from rtl_gen.interfaces.lane import PARAMETER, DrainMode, Target, drain_layout, finish_layout
+from rtl_gen.interfaces.lane import DrainMode, Target, drain_layout, finish_layout
 from rtl_gen.interfaces.result import writer_depth
 from rtl_gen.interfaces.schedule import drain_pass_layout, result_context_layout
 from rtl_gen.lane.latency import LaneLatency
@@ -30,15 +30,14 @@ class Drain(wiring.Component):
     The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The
     first OUTPUT pass of a group is preceded by its `finish`, which is sent while the group before
     it is drained. INT8, RELU8 and INT16 take bias, multiplier and shift of each channel from the
-    parameter buffer, the others multiplier and shift of the pass and bias
-    0. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one (TABLE8,
-    ROTATE8, GATE8).
+    parameter buffer, the others multiplier and shift of the pass and no
+    bias. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one
+    (TABLE8, ROTATE8, GATE8).
 
     Members
     -------
     i_pass: In stream of drain_pass_layout.
-    o_parameter_read: Out, {slot, position} to the parameter buffer.
-    i_parameters: In, its answer.
+    o_parameters: Out(ParameterReadSignature).
     o_parameter_free: Out, pulse: a parameter slot is free again.
     o_drain: Out stream of drain_layout, always ready, to the lanes.
     o_finish: Out stream of finish_layout, always ready, to the lanes.
@@ -64,10 +63,7 @@ class Drain(wiring.Component):
         super().__init__(
             {
                 "i_pass": In(stream.Signature(drain_pass_layout(config))),
-                "o_parameter_read": Out(
-                    data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
-                ),
-                "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
+                "o_parameters": Out(ParameterReadSignature(config)),
                 "o_parameter_free": Out(1),
                 "o_drain": Out(stream.Signature(drain_layout(config), always_ready=True)),
                 "o_finish": Out(stream.Signature(finish_layout(config), always_ready=True)),
@@ -145,8 +141,8 @@ class Drain(wiring.Component):
             self.active_scores.eq(active & (scores | (task.mode == DrainMode.SCORE16))),
             self.active_command.eq(destination.command),
             self.o_parameter_free.eq(last & current.last & parameters),
-            self.o_parameter_read.slot.eq(current.slot),
-            self.o_parameter_read.position.eq(position),
+            self.o_parameters.place.slot.eq(current.slot),
+            self.o_parameters.place.position.eq(position),
         ]
         m.d.comb += [
             drained.eq(last & current.last & (task.target == target))
@@ -192,7 +188,7 @@ class Drain(wiring.Component):
         )
         drained = self.o_drain.payload
         m.d.sync += [self.o_drain.valid.eq(valid), drained.eq(ready)]
-        for parameter, filled in zip(drained.parameters, self.i_parameters, strict=True):
+        for parameter, filled in zip(drained.parameters, self.o_parameters.parameters, strict=True):
             with m.If(own[0]):
                 m.d.sync += parameter.eq(filled)
             with m.Else():

@@ -33,7 +33,7 @@ class TileBuffer(wiring.Component):
 
     Parameters
     ----------
-    config : width W, rows R <= 16, ports P, decoder_elements.
+    config: width W, rows R <= 16, ports P, decoder_elements.
 
     Members
     -------

@@ -26,19 +26,19 @@ class UnpackerSignature(wiring.Signature):
 
     Parameters
     ----------
-    config : of which `dictionary_entries` matters.
+    config: of which `dictionary_entries` matters.
 
     Members
     -------
-    chunk2 : In, weights of an index: 0 one, 1 two.
-    entries : In, of the preamble.
-    table : In stream of table_write_layout, while a table is read.
-    prime : In stream of PRIME, while a primer is read.
-    issue : In stream of ISSUE, a block of this codec is issued.
-    block : In stream of WEIGHT_BLOCK, that block.
-    need : Out(SUBSTREAMS), sub-streams that have finished a word; see BlockIssue.
-    part : Out stream of BLOCK_BITS, the weights, `latency` cycles after their block.
-    bad : Out pulse, `bad_latency` cycles after the block: the stream is wrong.
+    chunk2: In, weights of an index: 0 one, 1 two.
+    entries: In, of the preamble.
+    table: In stream of table_write_layout, while a table is read.
+    prime: In stream of PRIME, while a primer is read.
+    issue: In stream of ISSUE, a block of this codec is issued.
+    block: In stream of WEIGHT_BLOCK, that block.
+    need: Out(SUBSTREAMS), sub-streams that have finished a word; see BlockIssue.
+    part: Out stream of BLOCK_BITS, the weights, `latency` cycles after their block.
+    bad: Out pulse, `bad_latency` cycles after the block: the stream is wrong.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -62,7 +62,7 @@ class Unpacker(wiring.Component):
 
     Parameters
     ----------
-    config : see UnpackerSignature, which has the ports.
+    config: see UnpackerSignature, which has the ports.
     """
 
     latency: int

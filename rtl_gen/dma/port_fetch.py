@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and fill
+"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and decode
 jobs.
 """
 
@@ -56,7 +56,7 @@ class PortFetch(wiring.Component):
     command: In(COMMAND_BITS), stable from `start` on while `busy`.
     step: In(step_layout).
     o_read: Out stream of READ_DESCRIPTOR, with a queue that `busy` does not cover.
-    o_fill: Out stream of DECODE_JOB, likewise.
+    o_decode: Out stream of DECODE_JOB, likewise.
     busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
 
     Throughput: an ATTEND tile of one block every TILE_CYCLES, 2 cycles per block of larger tiles,
@@ -77,7 +77,7 @@ class PortFetch(wiring.Component):
                 "command": In(COMMAND_BITS),
                 "step": In(step_layout(config)),
                 "o_read": Out(stream.Signature(READ_DESCRIPTOR)),
-                "o_fill": Out(stream.Signature(DECODE_JOB)),
+                "o_decode": Out(stream.Signature(DECODE_JOB)),
                 "busy": Out(1),
             }
         )
@@ -87,7 +87,7 @@ class PortFetch(wiring.Component):
         m.submodules.reads = reads = Queue(shape=READ_DESCRIPTOR, depth=_DESCRIPTORS)
         m.submodules.fills = fills = Queue(shape=DECODE_JOB, depth=_JOBS)
         wiring.connect(m, reads.o, wiring.flipped(self.o_read))
-        wiring.connect(m, fills.o, wiring.flipped(self.o_fill))
+        wiring.connect(m, fills.o, wiring.flipped(self.o_decode))
         self._descriptor = Signal(READ_DESCRIPTOR)
         self._job = Signal(DECODE_JOB)
         self._read_pending = Signal()

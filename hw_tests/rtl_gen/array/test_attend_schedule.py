@@ -15,7 +15,7 @@ from amaranth.lib.wiring import Out
 from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Sink, Stalls, simulate
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -155,7 +155,9 @@ def _run(case: _Case, causal: int, rng: random.Random, *, stalls: bool) -> tuple
     """
     dut = AttendSchedule(config=case.config)
     command = int.from_bytes(Command(Opcode.ATTEND, case.values(causal)).encode(), "little")
-    ops, jobs, gaps = [], [], []
+    share = 0.6 if stalls else 0.0
+    ops, jobs = (Sink(port, Stalls(share, rng)) for port in (dut.o_op, dut.o_job))
+    gaps: list[int] = []
 
     async def bench(ctx) -> None:
         rows, sequences = 0, []
@@ -170,23 +172,19 @@ def _run(case: _Case, causal: int, rng: random.Random, *, stalls: bool) -> tuple
         ctx.set(dut.i_command.valid, 0)
         waited = 1
         while ctx.get(dut.busy):
-            ready = not stalls or rng.random() < 0.4
-            ctx.set(dut.o_op.ready, ready)
-            if ready and ctx.get(dut.o_op.valid):
-                op = leaves(ctx.get(dut.o_op.payload))
-                assert not op["totals"] or op["total_source"] == op["base"] - 1
-                ops.append(op)
+            ops.drive(ctx)
+            jobs.drive(ctx)
+            if ops.settle(ctx):
                 gaps.append(waited)
                 waited = 0
-            ready = not stalls or rng.random() < 0.4
-            ctx.set(dut.o_job.ready, ready)
-            if ready and ctx.get(dut.o_job.valid):
-                jobs.append(leaves(ctx.get(dut.o_job.payload)))
+            jobs.settle(ctx)
             await ctx.tick()
             waited += 1
 
     simulate(dut, bench)
-    return ops, jobs, gaps
+    made = [leaves(op) for op in ops.received]
+    assert all(op["total_source"] == op["base"] - 1 for op in made if op["totals"])
+    return made, [leaves(job) for job in jobs.received], gaps
 
 
 _CASES = {

@@ -44,10 +44,11 @@ def _play(passes: list[dict], retired: set[int], cycles: int, config=_CONFIG) ->
         answers = [0] * Drain.ACTIVE_TO_DRAIN
         for now in range(cycles):
             ctx.set(dut.i_result_retired, now in retired)
-            answers.append(ctx.get(dut.o_parameter_read.position))
+            answers.append(ctx.get(dut.o_parameters.place.position))
             for row in range(config.rows):
                 ctx.set(
-                    dut.i_parameters[row], {"shift": answers[-Drain.ACTIVE_TO_DRAIN], "bias": 5}
+                    dut.o_parameters.parameters[row],
+                    {"shift": answers[-Drain.ACTIVE_TO_DRAIN], "bias": 5},
                 )
             ctx.set(dut.i_pass.valid, bool(queue))
             if queue:

@@ -9,7 +9,7 @@ import pytest
 
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Sink, Stalls, simulate
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import MatmulOutput, ResultMode
@@ -86,7 +86,9 @@ def test_steps_and_jobs(
     values |= dict(rotary=500, rotary_stride=5, rotary_words=rotary_words, post_shift=13)
     values["row_set"] = RowSet.HEAD if head else RowSet.CHUNK
     command = int.from_bytes(Command(Opcode.MATMUL, values).encode(), "little")
-    ops, jobs = [], []
+    sinks = ops, jobs = [
+        Sink(port, Stalls(0.6 if stalls else 0.0, rng)) for port in (dut.o_op, dut.o_job)
+    ]
 
     async def bench(ctx) -> None:
         ctx.set(dut.step.rows, 50 if head else rows)
@@ -105,17 +107,17 @@ def test_steps_and_jobs(
                     assert ctx.get(dut.o_op.valid)
                 else:
                     assert waited > MatmulSchedule.LATENCY or not ctx.get(dut.o_op.valid)
-                for port, seen in ((dut.o_op, ops), (dut.o_job, jobs)):
-                    ready = not stalls or rng.random() < 0.4
-                    ctx.set(port.ready, ready)
-                    if ready and ctx.get(port.valid):
-                        seen.append(leaves(ctx.get(port.payload)))
+                for sink in sinks:
+                    sink.drive(ctx)
+                for sink in sinks:
+                    sink.settle(ctx)
                 await ctx.tick()
                 waited += 1
 
     simulate(dut, bench)
     want_ops, want_jobs = _expected(values, rows)
-    for seen, wanted in ((ops, 2 * want_ops), (jobs, 2 * want_jobs)):
-        assert len(seen) == len(wanted), f"seed {seed}"
-        for one, other in zip(seen, wanted, strict=True):
+    for sink, wanted in ((ops, 2 * want_ops), (jobs, 2 * want_jobs)):
+        assert len(sink.received) == len(wanted), f"seed {seed}"
+        for payload, other in zip(sink.received, wanted, strict=True):
+            one = leaves(payload)
             assert one == {**one, **other}, f"seed {seed}"

@@ -59,11 +59,13 @@ def test_channels(config: AcceleratorConfig) -> None:
                 seen.append(
                     [
                         (ctx.get(p.bias), ctx.get(p.multiplier), ctx.get(p.shift))
-                        for p in dut.o_parameters
+                        for p in dut.i_read.parameters
                     ]
                 )
             if cycle < len(order):
-                ctx.set(dut.i_read, dict(zip(("slot", "position"), order[cycle], strict=True)))
+                ctx.set(
+                    dut.i_read.place, dict(zip(("slot", "position"), order[cycle], strict=True))
+                )
             await ctx.tick()
 
     simulate(dut, bench)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Source, Stalls, simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.decoder.tile_writer import TileWriter
 from rtl_gen.interfaces.tile import SLOTS
@@ -78,27 +78,8 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
     seed = 3
     print(f"seed={seed} producer={producer} consumer={consumer}")
 
-    async def feed(ctx, port, payloads, salt, taken):
-        rng = random.Random(salted(seed + salt))
-        cycle = 0
-        for payload in payloads:
-            while rng.random() < producer:
-                await ctx.tick()
-                cycle += 1
-            ctx.set(port.payload, payload)
-            ctx.set(port.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(port.ready)
-                cycle += 1
-            taken.append(cycle)
-            ctx.set(port.valid, 0)
-
-    async def feed_jobs(ctx):
-        await feed(ctx, dut.i_job, load.jobs, 1, [])
-
-    async def feed_parts(ctx):
-        await feed(ctx, dut.i_part, load.parts, 2, outcome.taken)
+    jobs = Source(dut.i_job, load.jobs, Stalls(producer, seed + 1))
+    parts = Source(dut.i_part, load.parts, Stalls(producer, seed + 2))
 
     async def collect(ctx):
         rng = random.Random(salted(seed))
@@ -135,7 +116,8 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
                 slots[slot] = [list(blank) for _ in range(config.port_rows)]
                 held, begun = held + 1, False
 
-    simulate(dut, collect, background=[feed_jobs, feed_parts])
+    simulate(dut, collect, background=[jobs.run, parts.run])
+    outcome.taken = [cycle + 1 for cycle in parts.cycles]  # ended with it
     return outcome
 
 
