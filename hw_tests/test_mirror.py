@@ -102,7 +102,6 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "workbench/packing/test_report.py": ("workbench/packing/build",),
     "workbench/pictures/test_main.py": ("workbench/pictures/__main__", "workbench/pictures/svg"),
     "workbench/run/test_command.py": (
-        "workbench/models/named",
         "workbench/run/reference",
         "workbench/run/table",
     ),
