@@ -83,11 +83,18 @@ class TextTokenizer:
         """Tokens of a text, the opening token included if the model has one; ValueError if it is
         not UTF-8.
         """
+        return self._encoded(text, add_special_tokens=True)
+
+    def encode_templated(self, text: str) -> list[int]:
+        """Tokens of a text that a chat template made: special tokens stand in it, none is added."""
+        return self._encoded(text, add_special_tokens=False)
+
+    def _encoded(self, text: str, *, add_special_tokens: bool) -> list[int]:
         try:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(f"a prompt must be UTF-8 text, not {text!r:.80}") from None
-        return list(self._tokenizer.encode(text).ids)
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens without the special ones."""

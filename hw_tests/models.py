@@ -56,22 +56,22 @@ def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) 
     narrow, wide = 23, 17
     turned = wide if d.rotary_base else narrow
 
-    def matrix(outputs: int, inputs: int, shift: int, *, bias: bool = True) -> QuantisedLinear:
-        return _linear(random, outputs, inputs, shift=shift, bias=bias and d.biases)
+    def matrix(outputs: int, inputs: int, shift: int, *, bias: bool = d.biases) -> QuantisedLinear:
+        return _linear(random, outputs, inputs, shift=shift, bias=bias)
 
     def layer() -> QuantisedLayer:
         table = random.integers(-127, 128, 2048).astype(np.int8)
         inner = narrow if d.activation == "relu" else wide
         return QuantisedLayer(
             attention_norm=_norm(random, d, post=post),
-            q=matrix(d.heads * d.head_dim, d.width, turned),
-            k=matrix(d.kv_heads * d.head_dim, d.width, turned),
-            v=matrix(d.kv_heads * d.head_dim, d.width, narrow),
+            q=matrix(d.heads * d.head_dim, d.width, turned, bias=d.has_bias("q")),
+            k=matrix(d.kv_heads * d.head_dim, d.width, turned, bias=d.has_bias("k")),
+            v=matrix(d.kv_heads * d.head_dim, d.width, narrow, bias=d.has_bias("v")),
             o=matrix(d.width, d.heads * d.head_dim, wide),
             mlp_norm=_norm(random, d, post=post),
             fc1=matrix(d.hidden, d.width, inner),
             fc2=tuple(
-                matrix(d.width, block.stop - block.start, wide, bias=index == 0)
+                matrix(d.width, block.stop - block.start, wide, bias=index == 0 and d.biases)
                 for index, block in enumerate(blocks)
             ),
             score_multiplier=tuple(random.integers(40000, 50000, d.kv_heads).tolist()),

@@ -27,12 +27,12 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "meadow/golden": (("meadow.spec", "meadow.model", "meadow.golden"), ("numpy",)),
     "meadow/compiler": (
         ("meadow.spec", "meadow.model", "meadow.golden", "meadow.compiler", "meadow.atomic_write"),
-        ("numpy",),
+        ("numpy", "gguf"),
     ),
     "rtl_gen": (("meadow.spec", "rtl_gen"), ("amaranth",)),
     "firmware": (
         ("meadow.spec", "meadow.model", "meadow.golden", "firmware"),
-        ("numpy", "tokenizers"),
+        ("numpy", "tokenizers", "jinja2"),
     ),
     "cosim": (("meadow", "rtl_gen", "firmware", "cosim"), ("numpy",)),
     "boards": (("meadow.spec", "rtl_gen", "boards"), ("amaranth", "amaranth_boards", "pyosys")),

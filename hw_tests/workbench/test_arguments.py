@@ -93,7 +93,9 @@ BAD: dict[str, dict[str, str]] = {
         "-o @x --hidden-block 0": "hidden_block must be at least 1, not 0",
     },
     "compile '' -o @x": {"": EMPTY},
-    "compile @none -o @x": {"": "a checkpoint must be a directory; there is none at "},
+    "compile @none -o @x": {
+        "": "a checkpoint must be a directory or a GGUF file; there is none at "
+    },
     "bench opt-125m": SIMULATED
     | MEMORY
     | THROTTLE

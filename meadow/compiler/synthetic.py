@@ -66,7 +66,8 @@ def synthetic_model(
     hidden_block = d.hidden if hidden_block is None else hidden_block
     blocks = hidden_slices(d.hidden, hidden_block)
     post = d.norm_order == "post"
-    angles = rotary_angles(np.arange(d.max_positions), d.head_dim, d.rotary_base or 2.0)
+    positions = np.arange(d.max_positions)
+    angles = rotary_angles(positions, d.head_dim, d.rotary_base or 2.0, d.rotary_divisors)
     turns = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 2**ROTARY_FRACTION_BITS
 
     def embedding(rows: int) -> np.ndarray:
@@ -103,7 +104,7 @@ def _layer(
     table = d.activation != "relu"
 
     def linear(name: str, outputs: int, inputs: int, spread: float) -> QuantisedLinear:
-        return _linear(random, name, outputs, inputs, spread, bias=d.biases)
+        return _linear(random, name, outputs, inputs, spread, bias=d.has_bias(name))
 
     # The sum of all hidden blocks is a quarter of the residual, as is the attention output.
     fc2 = linear("fc2", d.width, d.hidden, _RESIDUAL / 4)

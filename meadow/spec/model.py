@@ -53,6 +53,8 @@ class ModelDescription:
     activation : of the MLP, one of the family's (`meadow.golden.activations`).
     gated : the activation multiplies a second projection (``up``) instead of feeding ``fc2``.
     rotary_base : base of the rotary frequencies; 0 for learned positions.
+    rotary_divisors : what the frequency of each of the ``head_dim / 2`` pairs is divided by, which
+        stretches the positions of a model that was trained on shorter ones; empty for 1.
     causal : a token sees earlier positions only; False sees all tokens of its step.
     outputs : ``"tokens"``: final norm and head (language model, classes); ``"hidden"``: the
         residual rows.
@@ -86,6 +88,7 @@ class ModelDescription:
     rotary_base: float = 0.0
     causal: bool = True
     outputs: str = "tokens"
+    rotary_divisors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -106,6 +109,7 @@ class ModelDescription:
             raise ValueError(f"rotary_base must be 0 or above 1, not {self.rotary_base!r}")
         if self.rotary_base and self.head_dim % 2:
             raise ValueError(f"head_dim with rotary positions must be even, not {self.head_dim}")
+        self._check_divisors()
         if isinstance(self.norm_epsilon, bool) or not isinstance(self.norm_epsilon, (int, float)):
             raise ValueError(f"norm_epsilon must be a number, not {self.norm_epsilon!r}")
         if not 0 < self.norm_epsilon < 1:
@@ -121,6 +125,20 @@ class ModelDescription:
                 f"heads must be a multiple of kv_heads, not {self.heads} and {self.kv_heads}"
             )
         self._check_architecture()
+
+    def _check_divisors(self) -> None:
+        divisors = self.rotary_divisors
+        if not isinstance(divisors, tuple) or not all(type(value) is float for value in divisors):
+            raise ValueError(f"rotary_divisors must be a tuple of floats, not {divisors!r:.40}")
+        pairs = self.head_dim // 2 if self.rotary_base else 0
+        if divisors and len(divisors) != pairs:
+            raise ValueError(
+                f"rotary_divisors must be none or one for each of {pairs} pairs, "
+                f"not {len(divisors)}"
+            )
+        wrong = [value for value in divisors if not 0 < value < float("inf")]
+        if wrong:
+            raise ValueError(f"rotary_divisors must be above 0, not {wrong[0]!r}")
 
     def _check_architecture(self) -> None:
         family = self.family
@@ -185,8 +203,12 @@ class ModelDescription:
 
     @property
     def biases(self) -> bool:
-        """True if the matrices of the layers have biases and the norms offsets."""
+        """True if all matrices of the layers have biases and the norms offsets."""
         return self.family.biases
+
+    def has_bias(self, part: str) -> bool:
+        """True if the matrix `part` of the layers (``"q"``, ``"fc1"``, ...) has a bias."""
+        return self.biases or part in tuple(self.family.biased)
 
     @property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -218,7 +240,7 @@ class ModelDescription:
                     shapes |= self._norm_shapes(name + norm)
                 for part, shape in matrices.items():
                     shapes[f"{name}{part}.weight"] = shape
-                    if self.biases:
+                    if self.has_bias(part):
                         shapes[f"{name}{part}.bias"] = shape[:1]
                 if not before:
                     shapes |= self._norm_shapes(name + norm)
@@ -238,13 +260,19 @@ class ModelDescription:
         return sum(math.prod(shape) for shape in self.tensor_shapes.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON-ready values."""
-        return asdict(self)
+        """All fields as JSON-ready values; `rotary_divisors` only where there are any."""
+        values = asdict(self)
+        divisors = values.pop("rotary_divisors")
+        return values | ({"rotary_divisors": list(divisors)} if divisors else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
         """Inverse of :meth:`to_dict`; a missing or unknown field is an error."""
         names = {field.name for field in fields(cls)}
+        divisors = values.get("rotary_divisors", [])
+        if not isinstance(divisors, (list, tuple)):
+            raise ValueError(f"rotary_divisors must be a list, not {divisors!r:.40}")
+        values = {**values, "rotary_divisors": tuple(divisors)}
         unknown = sorted(set(values) - names)
         missing = sorted(names - set(values))
         if unknown:
@@ -257,7 +285,7 @@ class ModelDescription:
 def _fixed(family: Family) -> dict[str, tuple[Any, ...]]:
     """The fields that a family fixes, and the values they may have, the usual one first."""
     fixed: dict[str, tuple[Any, ...]] = {
-        "norm": (family.norm,),
+        "norm": (family.norm, "rms") if family.folds_mean else (family.norm,),
         "norm_order": (family.norm_order,),
         "activation": family.activations,
         "gated": (family.gated,),

@@ -52,7 +52,7 @@ def _compile_key(directory: Path, options: CompileOptions) -> str:
     Files are read in pieces; what else lies in the directory is not looked at.
     """
     parts: list[str | bytes] = [repr(options), platform.python_version(), platform.machine()]
-    parts += [f"{package} {version(package)}" for package in ("numpy", "tokenizers")]
+    parts += [f"{package} {version(package)}" for package in ("numpy", "tokenizers", "gguf")]
     sources = imported_sources(compile_model.__name__, _ROOT)
     for path in (*sources, *model_files(directory)):
         with path.open("rb") as file:

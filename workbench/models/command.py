@@ -67,7 +67,7 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
 
 
 def compile_command(
-    model_dir: Annotated[Path, path_argument(help="Checkpoint directory of an OPT model.")],
+    model_dir: Annotated[Path, path_argument(help="Checkpoint directory or GGUF file.")],
     output: Annotated[Path, path_option("-o", "--output", help="Image file to write.")],
     config: ConfigOption = "tiny",
     codec: CodecOption = "auto",

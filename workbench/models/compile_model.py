@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a checkpoint directory to an image: import, calibration, quantisation, layout."""
+"""From a checkpoint to an image: import, calibration, quantisation, layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from meadow.compiler.lowering.layout import choose_hidden_block
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.quantise.accuracy import measure_accuracy
 from meadow.compiler.quantise.calibrate import calibrate
-from meadow.compiler.quantise.quantise import GRANULARITIES, quantise
+from meadow.compiler.quantise.quantise import GRANULARITIES, quantise, require_quantisable
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.image import Image
@@ -144,6 +144,7 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
     config = named_config(options.config_name)
     tokenizer_json = read_tokenizer(directory)
     checkpoint = dataclasses.replace(load_checkpoint(directory), tokenizer_json=tokenizer_json)
+    require_quantisable(checkpoint.description)
     sequences, source = calibration_text(directory, checkpoint)
     warnings = [*checkpoint.remarks]
     if tokenizer_json is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from firmware.image import read_image
 from meadow.compiler.importers.checkpoint import read_description
+from meadow.compiler.importers.gguf_file import is_gguf
 from meadow.compiler.lowering.limits import plan_limits
 from meadow.model.image import Image
 from meadow.spec.config import named_config
@@ -49,8 +50,8 @@ class NamedModel:
 
 
 def find_model(source: Path | None, config_name: str | None) -> NamedModel:
-    """The model that a command line names: None is the demo model, a directory a checkpoint, a file
-    an image.
+    """The model that a command line names: None is the demo model, a directory or a GGUF
+    file a checkpoint, any other file an image.
 
     config_name: of the configurations, None is an image's own and DEFAULT_CONFIG for what must be
     compiled. Nothing is compiled yet. ValueError for an unknown configuration, an image of another
@@ -58,7 +59,7 @@ def find_model(source: Path | None, config_name: str | None) -> NamedModel:
     """
     if config_name is not None:
         named_config(config_name)
-    if source is not None and not source.is_dir():
+    if source is not None and not source.is_dir() and not is_gguf(source):
         image = read_image(source)
         _check_config(source, image, config_name)
         manifest = image.manifest

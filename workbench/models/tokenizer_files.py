@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tokenizer of a checkpoint directory: its tokenizer.json, or one made of vocab.json and
-merges.txt.
+"""The tokenizer of a checkpoint: a directory's tokenizer.json, or one made of vocab.json and
+merges.txt, or of a GGUF file's vocabulary.
 
 OPT is published with the two files of GPT-2's byte-level BPE. What opens a text and which tokens
 are special stands in tokenizer_config.json, special_tokens_map.json and added_tokens.json, each of
@@ -23,6 +23,8 @@ from meadow.compiler.importers.checkpoint_folder import (
     read_bytes,
     read_json,
 )
+from meadow.compiler.importers.gguf_file import is_gguf
+from workbench.models.gguf_tokenizer import gguf_tokenizer
 
 __all__ = ["read_tokenizer", "tokenizer_files"]
 
@@ -42,6 +44,8 @@ def tokenizer_files(directory: Path) -> list[Path]:
     """The files that `read_tokenizer` reads, as far as they are there; CheckpointError as it
     raises.
     """
+    if is_gguf(directory):
+        return [directory]
     whole = file_of(directory, _WHOLE)
     if whole is not None:
         return [whole]
@@ -62,10 +66,12 @@ def tokenizer_files(directory: Path) -> list[Path]:
 
 def read_tokenizer(directory: Path) -> bytes | None:
     """The bytes of tokenizer.json, or of one that stands for vocab.json and merges.txt; None if
-    there is neither.
+    there is neither. Of a GGUF file: see `gguf_tokenizer`.
 
     CheckpointError if only one of the two is there, or if the files do not fit each other.
     """
+    if is_gguf(directory):
+        return gguf_tokenizer(directory)
     files = tokenizer_files(directory)
     if not files:
         return None

@@ -14,6 +14,7 @@ import numpy as np
 
 from firmware.image import read_image
 from meadow.compiler.importers.checkpoint import load_checkpoint
+from meadow.compiler.importers.gguf_file import is_gguf
 from meadow.compiler.packing.packing import CODECS
 from meadow.golden.streams.decode import unpack_stream
 from meadow.model.image import Image
@@ -86,7 +87,7 @@ class Measured:
 
 
 def measure(source: str, options: ReportOptions, log: Log) -> Measured:
-    """The report on `minilm`, a checkpoint directory or an image file.
+    """The report on `minilm`, a checkpoint (directory or GGUF file) or an image file.
 
     ValueError for a source that is none of them, or an option that an image has fixed.
     """
@@ -94,7 +95,7 @@ def measure(source: str, options: ReportOptions, log: Log) -> Measured:
         return _measure_weights(MINILM, MINILM, load_minilm(), options, log)
     check_source(source)
     path = Path(source)
-    if path.is_dir():
+    if path.is_dir() or is_gguf(path):
         return _measure_weights(source, "checkpoint", _checkpoint_matrices(path), options, log)
     return _measure_image(source, read_image(path), options, log)
 
@@ -106,9 +107,9 @@ def check_source(source: str) -> None:
         raise ValueError(f"there is no image file or checkpoint directory {source}")
 
 
-def _checkpoint_matrices(directory: Path) -> dict[str, np.ndarray]:
+def _checkpoint_matrices(source: Path) -> dict[str, np.ndarray]:
     """All matrices that a compiled model has streams of: those of the layers and the head."""
-    checkpoint = load_checkpoint(directory)
+    checkpoint = load_checkpoint(source)
     matrices = {
         name.removesuffix(".weight"): tensor
         for name, tensor in checkpoint.tensors.items()

@@ -53,7 +53,7 @@ def test_a_width_gives_the_head_dim_and_what_is_given_counts() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("bloom", {}, "architecture must be one of opt, llama, vit, bert, not 'bloom'"),
+        ("bloom", {}, "architecture must be one of opt, llama, vit, bert, qwen2, not 'bloom'"),
         ("opt", {"heads": 0}, "heads must be at least 1, not 0"),
         ("opt", {"heads": "two"}, "heads must be an integer, not 'two'"),
         ("opt", {"dropout": 0.1}, "a model description has no field dropout"),

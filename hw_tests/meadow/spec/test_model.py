@@ -85,10 +85,11 @@ def test_frozen_and_keyword_only() -> None:
     [
         (
             {"architecture": "bloom"},
-            "architecture must be one of opt, llama, vit, bert, not 'bloom'",
+            "architecture must be one of opt, llama, vit, bert, qwen2, not 'bloom'",
         ),
         ({"norm": "batch"}, "norm must be one of layer, rms, not 'batch'"),
-        ({"norm": "rms"}, "norm of architecture 'opt' must be 'layer', not 'rms'"),
+        ({"rotary_divisors": [1.0]}, r"rotary_divisors must be a tuple of floats, not \[1.0\]"),
+        ({"rotary_divisors": (1.0,)}, "must be none or one for each of 0 pairs, not 1"),
         ({"activation": "tanh"}, "activation must be one of relu, silu, gelu, not 'tanh'"),
         ({"activation": "gelu"}, "activation of architecture 'opt' must be 'relu', not 'gelu'"),
         ({"position_offset": 0}, "position_offset of architecture 'opt' must be 2, not 0"),
@@ -126,6 +127,7 @@ def test_every_family_has_the_tensors_of_its_equations() -> None:
         "llama": 1 + 9 + 1 + 1,
         "vit": 2 + 16 + 2 + 1,
         "bert": 2 + 2 + 16,
+        "qwen2": 1 + 9 + 3 + 1 + 1,
     }
     llama = shapes["llama"]
     assert not any(name.endswith("bias") for name in llama) and "embed_positions" not in llama
@@ -156,10 +158,40 @@ def test_rules_of_the_families(architecture: str, change: dict[str, Any], messag
 
 def test_heads_of_a_group_and_biases() -> None:
     found = [family_description(name) for name in FAMILIES]
-    assert [d.group_heads for d in found] == [1, 2, 1, 1]
-    assert [d.biases for d in found] == [True, False, True, True]
+    assert [d.group_heads for d in found] == [1, 2, 1, 1, 2]
+    assert [d.biases for d in found] == [True, False, True, True, False]
+    biased = ["".join(part for part in "qkvo" if d.has_bias(part)) for d in found]
+    assert biased == ["qkvo", "", "qkvo", "qkvo", "qkv"]
     for description in found:
         assert ModelDescription.from_dict(description.to_dict()) == description
+
+
+@pytest.mark.parametrize(
+    ("divisors", "message"),
+    [
+        ((1.0, 2.0), "must be none or one for each of 4 pairs, not 2"),
+        ((1.0, 2.0, 3.0, 4), "must be a tuple of floats, not "),
+        ((1.0, 2.0, 0.0, 4.0), "must be above 0, not 0.0"),
+        ((1.0, 2.0, float("inf"), 4.0), "must be above 0, not inf"),
+    ],
+)
+def test_divisors_of_rotary_frequencies(divisors: tuple[float, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        family_description("llama", rotary_divisors=divisors)
+    good = family_description("llama", rotary_divisors=(1.0, 2.0, 3.0, 4.0))
+    assert good.to_dict()["rotary_divisors"] == [1.0, 2.0, 3.0, 4.0]
+    assert ModelDescription.from_dict(json.loads(json.dumps(good.to_dict()))) == good
+    with pytest.raises(ValueError, match="rotary_divisors must be a list, not 3"):
+        ModelDescription.from_dict(good.to_dict() | {"rotary_divisors": 3})
+    assert "rotary_divisors" not in family_description("llama").to_dict()
+
+
+def test_a_folded_mean_leaves_an_rms_norm() -> None:
+    assert describe(norm="rms").norm == "rms"
+    with pytest.raises(ValueError, match="norm of architecture 'bert' must be 'layer', not 'rms'"):
+        family_description("bert", norm="rms")
+    with pytest.raises(ValueError, match="norm of architecture 'llama' must be 'rms', not 'layer'"):
+        family_description("llama", norm="layer")
 
 
 def test_from_dict_wants_exactly_the_fields() -> None:

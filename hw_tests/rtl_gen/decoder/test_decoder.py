@@ -149,7 +149,7 @@ def test_cache_throughput() -> None:
     load = Load(CONFIGS["small"], Random(salted(4)))
     for _ in range(20):
         load.add_cache(rows=load.config.port_rows, segment_beats=1, column_beats=1)
-    assert check([load])[0].cycles <= len(load.beats) + Decoder.raw_latency
+    assert check([load])[0].cycles <= len(load.beats) + Decoder.latencies[Codec.RAW]
 
 
 BAD_PREAMBLES = [

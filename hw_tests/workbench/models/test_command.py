@@ -14,6 +14,12 @@ from typer.testing import CliRunner
 
 from firmware.image import read_image
 from firmware.tokenizer import load_tokenizer
+from hw_tests.meadow.compiler.llama_checkpoint import (
+    config_of,
+    llama_weights,
+    write_directory,
+    write_gguf,
+)
 from hw_tests.workbench import conftest
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from workbench.cli import app
@@ -107,8 +113,19 @@ def test_what_is_no_model_is_one_line_and_keeps_the_old_image(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "model.meadow"
-    llama = damage(checkpoint, tmp_path / "llama", {"model_type": "llama"})
-    assert refused(llama, output) == "meadow: model_type must be 'opt', not 'llama'"
+    other = damage(checkpoint, tmp_path / "gpt2", {"model_type": "gpt2"})
+    expected = "meadow: model_type must be one of llama, opt, qwen2, not 'gpt2'"
+    assert refused(other, output) == expected
+    config = config_of("llama", "width72")
+    llama = write_directory(tmp_path / "llama", config, llama_weights(config))
+    file = write_gguf(tmp_path / "llama.gguf", config, llama_weights(config))
+    for source in (llama, file):
+        assert refused(source, output) == (
+            "meadow: models of architecture opt can be quantised, not of llama, "
+            "which runs in float only"
+        )
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert refused(file, output).startswith("meadow: llama.gguf is cut short or corrupt: it has ")
     cut = damage(checkpoint, tmp_path / "cut", {})
     weights = (cut / "model.safetensors").read_bytes()
     (cut / "model.safetensors").write_bytes(weights[:-1])

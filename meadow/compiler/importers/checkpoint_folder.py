@@ -41,7 +41,6 @@ _CONVERSIONS = (
     ("pytorch_model*.bin", _FROM_PYTORCH, "needs torch and safetensors"),
     ("*.msgpack", _FROM_OTHER.replace("{option}", "from_flax=True"), "needs transformers 4, flax"),
     ("*.h5", _FROM_OTHER.replace("{option}", "from_tf=True"), "needs transformers 4, tensorflow"),
-    ("*.gguf", _FROM_OTHER.replace("{option}", "gguf_file='{name}'"), "needs transformers, gguf"),
 )
 
 
@@ -151,6 +150,9 @@ def _without_weights(directory: Path, names: list[str]) -> str:
             file_of(directory, name)  # a pointer or a link to nowhere is not worth converting
             command = command.replace("{pattern}", pattern).replace("{name}", name)
             return f"{rule}there is {name}, which becomes one by: {enter}{command} ({needs})"
+    gguf = next((name for name in names if name.endswith(".gguf")), None)
+    if gguf is not None:
+        return f"{rule}there is {gguf}, which is a checkpoint by itself: give {directory / gguf}"
     other = [name for name in names if name.endswith(".safetensors")]
     if len(other) == 1 and "adapter" not in other[0]:
         return (

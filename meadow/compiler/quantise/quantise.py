@@ -30,10 +30,13 @@ from meadow.model.quantised import (
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, MAX_SHIFT, MULTIPLIER_BITS, SCORE_FRACTION_BITS
 
-__all__ = ["GRANULARITIES", "quantise", "scale_parts"]
+__all__ = ["GRANULARITIES", "QUANTISED", "quantise", "require_quantisable", "scale_parts"]
 
 GRANULARITIES = ("channel", "tensor")
 """One weight step per output channel, or one per matrix."""
+
+QUANTISED = ("opt",)
+"""Architectures of checkpoints that become integers; others run in the float tier only."""
 
 _INT16 = (1 << 15) - 1
 _INT32 = (1 << 31) - 1
@@ -47,6 +50,15 @@ _BIAS_LIMIT = 1 << 30
 # Largest output_shift of an ATTEND command: with it the shift of output_scale stays within 47 for
 # every softmax sum of up to 31 bits.
 _OUTPUT_SHIFT_LIMIT = MAX_SHIFT - 31
+
+
+def require_quantisable(description: ModelDescription) -> None:
+    """ValueError for a model that cannot be quantised."""
+    if description.architecture not in QUANTISED:
+        raise ValueError(
+            f"models of architecture {', '.join(QUANTISED)} can be quantised, "
+            f"not of {description.architecture}, which runs in float only"
+        )
 
 
 def quantise(
@@ -84,6 +96,7 @@ def quantise(
         if not 1 <= value < math.inf:
             raise ValueError(f"{name} must be at least 1, not {value}")
     d = checkpoint.description
+    require_quantisable(d)
     tensors = {name: array.astype(np.float64) for name, array in checkpoint.tensors.items()}
     hidden_block = d.hidden if hidden_block is None else hidden_block
 

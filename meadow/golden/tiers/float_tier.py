@@ -10,12 +10,13 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS, real_type, relu
 from meadow.golden.tiers.cache import Cache
+from meadow.golden.tiers.tokens import checked_tokens
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -67,9 +68,17 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.nda
     return (wide / np.sqrt(square + epsilon) * weight).astype(real_type(x))
 
 
-def rotary_angles(positions: np.ndarray, head_dim: int, base: float) -> np.ndarray:
-    """Angle ``position * base^(-2 i / e)`` of pair i: positions ``[n]`` -> float64 ``[n, e/2]``."""
+def rotary_angles(
+    positions: np.ndarray, head_dim: int, base: float, divisors: Sequence[float] = ()
+) -> np.ndarray:
+    """Angle ``position * base^(-2 i / e) / divisor_i`` of pair i: positions ``[n]`` -> float64
+    ``[n, e/2]``.
+
+    divisors : one for each pair, none for 1.
+    """
     frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    if divisors:
+        frequency = frequency / np.asarray(divisors, np.float64)
     return np.asarray(positions, np.float64)[:, None] * frequency
 
 
@@ -126,6 +135,33 @@ class FloatCache(Cache):
         super().__init__(description, dtype, capacity=capacity)
 
 
+class _TypedTensors(Mapping[str, np.ndarray]):
+    """A model's tensors, each checked and turned into a type when it is asked for."""
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        tensors: Mapping[str, np.ndarray],
+        dtype: type[np.floating],
+    ) -> None:
+        self._shapes, self._tensors, self._dtype = description.tensor_shapes, tensors, dtype
+        missing = [name for name in self._shapes if name not in tensors]
+        if missing:
+            raise ValueError(f"the model needs the tensor {missing[0]}")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        shape, array = self._shapes[name], self._tensors[name]
+        if array.shape != shape:
+            raise ValueError(f"{name} must have the shape {list(shape)}, not {list(array.shape)}")
+        return np.asarray(array, self._dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
 class FloatModel:
     """A transformer in float, whole or token by token.
 
@@ -137,6 +173,8 @@ class FloatModel:
         be those of ``description.tensor_shapes``. With rotary positions the rows of ``q`` and ``k``
         hold the two channels of a rotation pair, 2i and 2i+1 of their head, next to each other.
     dtype : of matrices and residual, ``np.float32`` or ``np.float64``.
+    resident : False takes each tensor from `tensors` whenever it is used and keeps none, for a
+        model that is walked layer by layer and is too large to be held as a whole.
     """
 
     def __init__(
@@ -144,18 +182,13 @@ class FloatModel:
         description: ModelDescription,
         tensors: Mapping[str, np.ndarray],
         dtype: type[np.floating] = np.float32,
+        *,
+        resident: bool = True,
     ) -> None:
         self.description = description
         self.dtype = dtype
-        self.tensors: dict[str, np.ndarray] = {}
-        for name, shape in description.tensor_shapes.items():
-            if name not in tensors:
-                raise ValueError(f"the model needs the tensor {name}")
-            if tensors[name].shape != shape:
-                raise ValueError(
-                    f"{name} must have the shape {list(shape)}, not {list(tensors[name].shape)}"
-                )
-            self.tensors[name] = np.asarray(tensors[name], dtype)
+        typed = _TypedTensors(description, tensors, dtype)
+        self.tensors: Mapping[str, np.ndarray] = dict(typed) if resident else typed
 
     def forward(
         self,
@@ -183,7 +216,7 @@ class FloatModel:
         ``residual_attention_norm`` and ``residual_mlp_norm``. The arrays must not be written to.
         """
         d = self.description
-        ids = self._checked_tokens(tokens)
+        ids = checked_tokens(tokens, self.description.vocabulary)
         if cache is None:
             cache = self.new_cache(min(len(ids), d.max_positions))
         if cache.length + len(ids) > cache.capacity:
@@ -241,7 +274,8 @@ class FloatModel:
         if d.rotary_base:
             seen(f"{layer}.q_linear", q)
             seen(f"{layer}.k_linear", k)
-            angles = rotary_angles(np.arange(rows.start, rows.stop), d.head_dim, d.rotary_base)
+            positions = np.arange(rows.start, rows.stop)
+            angles = rotary_angles(positions, d.head_dim, d.rotary_base, d.rotary_divisors)
             q, k = rotate(q, angles), rotate(k, angles)
         seen(f"{layer}.q_out", q)
         seen(f"{layer}.k_out", k)
@@ -312,7 +346,9 @@ class FloatModel:
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
         d, weight = self.description, self.tensors[f"{name}.weight"]
         if d.norm == "rms":
-            return rms_norm(x, weight, d.norm_epsilon)
+            normed = rms_norm(x, weight, d.norm_epsilon)
+            offset = self.tensors.get(f"{name}.bias")
+            return normed if offset is None else normed + offset
         return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
 
     def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
@@ -321,19 +357,6 @@ class FloatModel:
         x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)
         seen(f"{before}residual_mlp_norm" if index else "embedding.residual_norm", x)
         return x
-
-    def _checked_tokens(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
-        d = self.description
-        ids = np.asarray(tokens)
-        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise ValueError(
-                f"tokens must be a vector of at least one integer, not {ids.dtype} "
-                f"of shape {list(ids.shape)}"
-            )
-        if ids.min() < 0 or ids.max() >= d.vocabulary:
-            wrong = ids[(ids < 0) | (ids >= d.vocabulary)][0]
-            raise ValueError(f"a token must be 0 to {d.vocabulary - 1}, not {wrong}")
-        return ids
 
 
 def perplexity(

@@ -54,7 +54,9 @@ def test_tokenizer_is_passed_on(tmp_path: Path) -> None:
 
 
 def test_missing_parts(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"must be a directory; there is none at .*absent"):
+    with pytest.raises(
+        CheckpointError, match=r"must be a directory or a GGUF file; there is none at .*absent"
+    ):
         load_checkpoint(tmp_path / "absent")
     with pytest.raises(CheckpointError, match=r"must hold config.json; there is none in"):
         load_checkpoint(tmp_path)

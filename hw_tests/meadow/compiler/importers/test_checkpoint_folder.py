@@ -145,7 +145,6 @@ def test_a_snapshot_of_links_is_read_and_a_broken_link_is_named(tmp_path: Path) 
         ),
         (["flax_model.msgpack"], ["there is flax_model.msgpack", "from_flax=True"]),
         (["tf_model.h5"], ["there is tf_model.h5", "from_tf=True"]),
-        (["q4.gguf"], ["there is q4.gguf", "gguf_file='q4.gguf'"]),
         (
             ["flax_model.msgpack", "pytorch_model.bin", "tf_model.h5"],
             ["there is pytorch_model.bin"],
@@ -169,6 +168,16 @@ def test_weights_in_another_format_are_named_with_the_command(
         assert part in message
     if "adapter" not in names[0]:
         assert f"cd {shlex.quote(str(tmp_path))} && " in message
+
+
+def test_a_gguf_file_in_a_folder_is_named_as_a_checkpoint_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "q4.gguf").write_bytes(b"GGUF")
+    alone = f"q4.gguf, which is a checkpoint by itself: give {tmp_path / 'q4.gguf'}"
+    assert refusal(tmp_path).endswith(f"; there is {alone}")
+    (tmp_path / "config.json").unlink()
+    assert refusal(tmp_path).endswith(f", but {alone}")
 
 
 def test_a_pointer_in_another_format_is_not_worth_converting(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_without_biases_and_norm_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "llama"}, "model_type must be 'opt', not 'llama'"),
-        ({"model_type": ...}, "model_type must be 'opt', not None"),
+        ({"model_type": "gpt2"}, "model_type must be one of llama, opt, qwen2, not 'gpt2'"),
+        ({"model_type": ...}, "model_type must be one of llama, opt, qwen2, not None"),
         ({"do_layer_norm_before": False}, "do_layer_norm_before must be True, not False"),
         ({"_remove_final_layer_norm": True}, "_remove_final_layer_norm must be False, not True"),
         ({"activation_function": "gelu"}, "activation_function must be 'relu', not 'gelu'"),

@@ -36,9 +36,8 @@ def _checkpoint(description: ModelDescription = DESCRIPTION) -> Checkpoint:
 
 def _changed(checkpoint: Checkpoint, **changes: np.ndarray) -> Checkpoint:
     """The checkpoint with tensors replaced; `__` stands for a dot in a name."""
-    tensors = checkpoint.tensors | {
-        name.replace("__", "."): array.astype(np.float32) for name, array in changes.items()
-    }
+    changed = {name.replace("__", "."): array.astype(np.float32) for name, array in changes.items()}
+    tensors = {**checkpoint.tensors, **changed}
     return dataclasses.replace(checkpoint, tensors=tensors)
 
 

@@ -130,7 +130,7 @@ def test_observed_sites(recorded: Recorded) -> None:
 def test_untied_head(recorded: Recorded) -> None:
     model, tokens, logits = recorded
     untied = type(model.description).from_dict(model.description.to_dict() | {"tied_head": False})
-    tensors = model.tensors | {"head": 2 * model.tensors["embed_tokens"]}
+    tensors = {**model.tensors, "head": 2 * model.tensors["embed_tokens"]}
     np.testing.assert_allclose(
         FloatModel(untied, tensors).forward(tokens), 2 * logits, rtol=0, atol=2e-4
     )
@@ -202,6 +202,24 @@ def test_full_cache_stays_as_it_was(recorded: Recorded) -> None:
     assert cache.length == 4
 
 
+def test_a_model_that_keeps_no_tensor_is_the_same(recorded: Recorded) -> None:
+    model, tokens, _ = recorded
+    taken: list[str] = []
+
+    class Watched(dict[str, np.ndarray]):
+        def __getitem__(self, name: str) -> np.ndarray:
+            taken.append(name)
+            return super().__getitem__(name)
+
+    other = FloatModel(model.description, Watched(model.tensors), resident=False)
+    assert taken == []
+    np.testing.assert_array_equal(other.forward(tokens), model.forward(tokens))
+    assert set(taken) == set(model.description.tensor_shapes)
+    before = len(taken)
+    other.forward(tokens[:2])
+    assert len(taken) == 2 * before
+
+
 def test_wrong_cache_and_tensors(recorded: Recorded) -> None:
     model = recorded[0]
     with pytest.raises(ValueError, match="a cache must hold 1 to 24 positions, not 25"):
@@ -209,7 +227,7 @@ def test_wrong_cache_and_tensors(recorded: Recorded) -> None:
     without = {k: v for k, v in model.tensors.items() if k != "final_norm.bias"}
     with pytest.raises(ValueError, match=r"the model needs the tensor final_norm\.bias"):
         FloatModel(model.description, without)
-    wrong = model.tensors | {"layers.0.q.bias": np.zeros(3, np.float32)}
+    wrong = {**model.tensors, "layers.0.q.bias": np.zeros(3, np.float32)}
     with pytest.raises(ValueError, match=r"layers\.0\.q\.bias must have the shape .*, not \[3\]"):
         FloatModel(model.description, wrong)
 
