@@ -36,12 +36,18 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "meadow/compiler/packing/test_packing.py": ("meadow/spec/streams",),
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
-    "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
+    "meadow/compiler/quantise/test_quantise.py": (
+        "meadow/compiler/quantise/calibrate",
+        "meadow/compiler/quantise/quantiser",
+    ),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
+    "meadow/spec/test_ranges.py": ("meadow/spec/rules",),
     "meadow/golden/tiers/test_float_tier.py": (
         "meadow/golden/tiers/cache",
         "meadow/golden/tiers/tokens",
     ),
+    "meadow/model/test_quantised.py": ("meadow/model/checks", "meadow/model/hidden_blocks"),
+    "meadow/spec/test_model.py": ("meadow/spec/checks",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/step_generator",
@@ -114,7 +120,6 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "workbench/run/reference",
         "workbench/run/table",
     ),
-    "workbench/test_arguments.py": ("workbench/checks",),
     "workbench/test_planted_faults.py": ("workbench/run/verify",),
 }
 """Test file of a unit -> the modules that are tried as parts of it, in no file of their own."""
