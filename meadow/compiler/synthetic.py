@@ -15,15 +15,10 @@ import math
 import numpy as np
 
 from meadow.compiler.lowering.activation import activation_table
-from meadow.compiler.quantise.quantise import scale_parts
-from meadow.golden.tiers.float_tier import rotary_angles
-from meadow.model.quantised import (
-    QuantisedLayer,
-    QuantisedLinear,
-    QuantisedModel,
-    QuantisedNorm,
-    hidden_slices,
-)
+from meadow.compiler.quantise.scales import scale_parts
+from meadow.golden.tiers.float_operators import rotary_angles
+from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS
 

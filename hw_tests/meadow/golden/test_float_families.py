@@ -13,7 +13,8 @@ import pytest
 from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.golden.activations import gelu, silu
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel, rms_norm
+from meadow.golden.tiers.float_operators import rms_norm
+from meadow.golden.tiers.float_tier import FloatCache, FloatModel
 from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 

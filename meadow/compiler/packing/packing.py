@@ -14,6 +14,7 @@ from meadow.compiler.packing.dictionary import DictionaryPlan, plan_dictionary
 from meadow.compiler.packing.rice import plan_rice
 from meadow.golden.streams.decode import HEADER_DTYPE
 from meadow.model.quantised import QuantisedLinear
+from meadow.spec.checks import check_choice
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.layout import pack_fields
 from meadow.spec.streams import CODEC_NAMES, PREAMBLE_FIELDS, Codec
@@ -122,8 +123,7 @@ def pack_matrix(
     stream is smallest. The switches turn off steps of the dictionary coding: see `plan_dictionary`.
     ValueError for an unknown codec or a matrix that is not whole tiles.
     """
-    if codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r}")
+    check_choice("codec", codec, CODECS)
     width, ports, rows = config.width, config.ports, config.port_rows
     if linear.outputs % width or linear.inputs % width:
         raise ValueError(

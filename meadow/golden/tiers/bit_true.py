@@ -21,6 +21,7 @@ from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm,
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
+from meadow.spec.checks import check_choice
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
 
@@ -66,8 +67,7 @@ class BitTrueModel:
         if len(names) != d.layers:
             raise ValueError(f"dataflow must name {d.layers} layers, not {len(names)}")
         for name in names:
-            if name not in DATAFLOWS:
-                raise ValueError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {name!r}")
+            check_choice("dataflow", name, DATAFLOWS)
         self.model = model
         self.config = config
         self.dataflow = names

@@ -10,114 +10,25 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from meadow.golden.activations import ACTIVATIONS, real_type, relu
+from meadow.golden.activations import ACTIVATIONS, relu
 from meadow.golden.tiers.cache import Cache
+from meadow.golden.tiers.float_operators import (
+    attention,
+    layer_norm,
+    linear,
+    rms_norm,
+    rotary_angles,
+    rotate,
+)
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.spec.model import ModelDescription
 
-__all__ = [
-    "FloatCache",
-    "FloatModel",
-    "attention",
-    "layer_norm",
-    "linear",
-    "perplexity",
-    "rms_norm",
-    "rotary_angles",
-    "rotate",
-    "softmax",
-]
-
-
-def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    """``y[n, o] = sum_i x[n, i] * weight[o, i] + bias[o]``.
-
-    x ``[n, in]``, weight ``[out, in]``, bias ``[out]`` -> ``[n, out]``.
-    """
-    y = x @ weight.T
-    return y if bias is None else y + bias
-
-
-def layer_norm(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: float = 1e-5
-) -> np.ndarray:
-    """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the last axis.
-
-    x ``[n, d]``, weight and bias ``[d]`` -> ``[n, d]``; population variance.
-    """
-    wide = x.astype(np.float64)
-    centred = wide - wide.mean(axis=-1, keepdims=True)
-    variance = np.mean(centred * centred, axis=-1, keepdims=True)
-    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(real_type(x))
-
-
-def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.ndarray:
-    """``x / sqrt(mean(x^2) + epsilon) * weight`` over the last axis.
-
-    x ``[n, d]``, weight ``[d]`` -> ``[n, d]``.
-    """
-    wide = x.astype(np.float64)
-    square = np.mean(wide * wide, axis=-1, keepdims=True)
-    return (wide / np.sqrt(square + epsilon) * weight).astype(real_type(x))
-
-
-def rotary_angles(
-    positions: np.ndarray, head_dim: int, base: float, divisors: Sequence[float] = ()
-) -> np.ndarray:
-    """Angle ``position * base^(-2 i / e) / divisor_i`` of pair i: positions ``[n]`` -> float64
-    ``[n, e/2]``.
-
-    divisors : one for each pair, none for 1.
-    """
-    frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)
-    if divisors:
-        frequency = frequency / np.asarray(divisors, np.float64)
-    return np.asarray(positions, np.float64)[:, None] * frequency
-
-
-def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Every pair (2i, 2i+1) of every head turned by its angle.
-
-    x ``[n, heads * e]``, angles ``[n, e/2]`` -> ``[n, heads * e]``.
-    """
-    pairs = x.reshape(len(x), -1, angles.shape[1], 2)
-    cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    first, second = pairs[..., 0], pairs[..., 1]
-    turned = (first * cosine - second * sine, first * sine + second * cosine)
-    return np.stack(turned, axis=-1).reshape(x.shape).astype(real_type(x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    """``exp(x) / sum(exp(x))`` over the last axis, any shape -> same shape, float64.
-
-    ``-inf`` masks an entry; every row needs an entry that is not masked.
-    """
-    wide = x.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = True) -> np.ndarray:
-    """Attention of the last n positions of a context.
-
-    q ``[h, n, e]`` already scaled by ``e**-0.5``, k and v ``[kv_heads, L, e]`` -> ``[n, h * e]``.
-    Query row t has the position ``L - n + t`` and sees the keys up to it, or all if not
-    causal. Query head i reads the key/value head ``i * kv_heads // h``.
-    """
-    heads, rows, head_dim = q.shape
-    context = k.shape[1]
-    group = heads // k.shape[0]
-    scores = q @ np.repeat(k, group, axis=0).transpose(0, 2, 1)
-    positions = np.arange(context - rows, context)
-    masked = (np.arange(context)[None, :] > positions[:, None]) & causal
-    probabilities = softmax(np.where(masked, -np.inf, scores)).astype(q.dtype)
-    mixed = probabilities @ np.repeat(v, group, axis=0)
-    return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
+__all__ = ["FloatCache", "FloatModel"]
 
 
 class FloatCache(Cache):
@@ -355,30 +266,6 @@ class FloatModel:
         x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)
         seen(f"{before}residual_mlp_norm" if index else "embedding.residual_norm", x)
         return x
-
-
-def perplexity(
-    model_forward: Callable[[np.ndarray], np.ndarray],
-    token_sequences: Iterable[Sequence[int] | np.ndarray],
-) -> float:
-    """``exp`` of the mean negative log-likelihood per predicted token.
-
-    model_forward : tokens ``[n]`` -> logits ``[n, vocabulary]``. The first token of a sequence
-    is given, all others are predicted; each predicted token of all sequences weighs the same.
-    """
-    total, count = 0.0, 0
-    for sequence in token_sequences:
-        ids = np.asarray(sequence)
-        if len(ids) < 2:
-            raise ValueError(f"a sequence needs at least 2 tokens, not {len(ids)}")
-        logits = model_forward(ids[:-1]).astype(np.float64)
-        peak = logits.max(axis=-1)
-        norm = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=-1))
-        total += float(np.sum(norm - logits[np.arange(len(ids) - 1), ids[1:]]))
-        count += len(ids) - 1
-    if count == 0:
-        raise ValueError("perplexity needs at least one sequence, not none")
-    return float(np.exp(total / count))
 
 
 def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:
