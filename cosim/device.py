@@ -167,8 +167,11 @@ class CosimDevice(Device):
 
     def _close(self) -> None:
         """Write the timeline. ProtocolError if violations were not reported yet; the simulation is
-        ended all the same.
+        ended all the same. In a forked child the files are the parent's, who writes them.
         """
+        if self.simulation.inherited:
+            self.simulation.close()
+            return
         try:
             self._write_timeline()
             self.simulation.check_protocol()

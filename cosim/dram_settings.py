@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from cosim.native import CHANNELS
+from firmware.device import is_integer
 
-__all__ = ["DramSettings", "is_integer"]
+__all__ = ["DramSettings"]
 
 _BURST_PAGE_BYTES = 4096
 """No burst of AXI4 crosses a multiple of this."""
@@ -36,7 +37,7 @@ class DramSettings:
     banks, row_bytes: powers of two; addresses run through a row, then through the banks, then to
         the next row. Every bank keeps open the row used last; at first none is.
 
-    Raises ValueError for numbers out of range.
+    Raises ValueError for numbers out of range and values of another type.
     """
 
     rate: tuple[int, int] = (0, 1)
@@ -53,7 +54,7 @@ class DramSettings:
     row_bytes: int = 8192
 
     def __post_init__(self) -> None:
-        self._check_integers()
+        self._check_types()
         numerator, denominator = self.rate
         if not (0 <= numerator < 1 << 40 and 0 < denominator < 1 << 40):
             raise ValueError(f"rate must be (0.., 1..) below 2**40, not {self.rate}")
@@ -85,8 +86,10 @@ class DramSettings:
                 f"not {self.row_bytes}"
             )
 
-    def _check_integers(self) -> None:
-        """ValueError unless every number is whole: ctypes would say less, and later."""
+    def _check_types(self) -> None:
+        """ValueError unless every number is whole and what is true or false is that: ctypes would
+        say less, and later.
+        """
         stalls = self.stalls if isinstance(self.stalls, tuple) else (self.stalls,) * len(CHANNELS)
         for name, values, count in (("rate", self.rate, 2), ("stalls", stalls, len(CHANNELS))):
             if (
@@ -97,6 +100,8 @@ class DramSettings:
                 raise ValueError(f"{name} must be {count} integers, not {getattr(self, name)!r}")
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.type == "bool" and not isinstance(value, (bool, np.bool_)):
+                raise ValueError(f"{field.name} must be True or False, not {value!r}")
             if field.type in ("int", "int | None") and not is_integer(value):
                 if value is None and field.type != "int":
                     continue
@@ -105,9 +110,4 @@ class DramSettings:
     @property
     def channel_stalls(self) -> tuple[int, ...]:
         """Chance in 1/256 of each channel, in the order ar, r, aw, w, b."""
-        return (self.stalls,) * len(CHANNELS) if isinstance(self.stalls, int) else self.stalls
-
-
-def is_integer(value: object) -> bool:
-    """Whether `value` is a whole number by its type, NumPy's included."""
-    return isinstance(value, (int, np.integer))
+        return self.stalls if isinstance(self.stalls, tuple) else (self.stalls,) * len(CHANNELS)

@@ -6,25 +6,26 @@ shared by pointer.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import weakref
-from dataclasses import replace
-from os import fsencode
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from cosim.bursts import BURST
-from cosim.dram_settings import DramSettings, is_integer
+from cosim.dram_settings import DramSettings
 from cosim.native import (
-    CHANNELS,
     DramCounters,
     NativeDramCounters,
     NativePortCounters,
     NativeSettings,
     PortCounters,
 )
+from cosim.native_library import check_memory, native_settings, open_library, whole_number
 from cosim.timeline import TIMELINE_EVENT, TIMELINE_TRACK
 from firmware.device import DeviceClosed, register_offset, register_value
 
@@ -42,37 +43,6 @@ class SimulationError(RuntimeError):
 
 class ProtocolError(SimulationError):
     """The design broke a rule of AXI; the message lists the first violations with their cycles."""
-
-
-_HANDLE = ctypes.c_void_p
-_SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
-    "cosim_ports": (ctypes.c_uint, ()),
-    "cosim_new": (_HANDLE, (ctypes.POINTER(NativeSettings),)),
-    "cosim_delete": (None, (_HANDLE,)),
-    "cosim_configure": (None, (_HANDLE, ctypes.POINTER(NativeSettings))),
-    "cosim_reset": (ctypes.c_int64, (_HANDLE, ctypes.c_uint)),
-    "cosim_run": (ctypes.c_int64, (_HANDLE, ctypes.c_uint64, ctypes.c_int)),
-    "cosim_write": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.c_uint32)),
-    "cosim_read": (ctypes.c_int64, (_HANDLE, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))),
-    "cosim_interrupt": (ctypes.c_int, (_HANDLE,)),
-    "cosim_quiet": (ctypes.c_int, (_HANDLE,)),
-    "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
-    "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(NativePortCounters))),
-    "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(NativeDramCounters))),
-    "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
-    "cosim_timeline": (
-        None,
-        (_HANDLE, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint),
-    ),
-    "cosim_timeline_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
-    "cosim_bursts": (None, (_HANDLE, ctypes.c_int)),
-    "cosim_bursts_take": (ctypes.c_uint64, (_HANDLE, ctypes.POINTER(ctypes.c_void_p))),
-    "cosim_violations": (
-        ctypes.c_uint64,
-        (_HANDLE, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int),
-    ),
-    "cosim_error": (ctypes.c_char_p, (_HANDLE,)),
-}
 
 
 class Simulation:
@@ -93,8 +63,8 @@ class Simulation:
     closed : whether it was closed, or its constructor did not succeed.
 
     Raises ValueError for an unusable array or a library without tracing; DeviceClosed for whatever
-    needs the library after `close`. A simulation has one owner: it cannot be copied. Threads that
-    share one take turns, call by call.
+    needs the library after `close`. A simulation has one owner: it cannot be copied, and what a
+    forked child closes is its own copy. Threads that share one take turns, call by call.
     """
 
     _end: weakref.finalize | None = None
@@ -108,31 +78,23 @@ class Simulation:
         settings: DramSettings | None = None,
         trace: Path | None = None,
     ) -> None:
-        flags = memory.flags
-        if (
-            memory.dtype != np.uint8
-            or memory.ndim != 1
-            or not flags.c_contiguous
-            or not flags.writeable
-        ):
-            raise ValueError(
-                f"memory must be a writable contiguous uint8 vector, not {memory.dtype} "
-                f"{memory.shape}"
-            )
+        check_memory(memory, base)
+        if not isinstance(settings, DramSettings | None):
+            raise ValueError(f"settings must be a DramSettings, not {settings!r:.40}")
         self._turn = threading.RLock()
-        self._library = ctypes.CDLL(str(path))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self._library, name)
-            function.restype, function.argtypes = result, arguments
+        self._library = open_library(path)
         self.memory = memory
         self.base = base
         self.settings = settings or DramSettings()
         self._native_handle = self._library.cosim_new(ctypes.byref(self._native()))
+        self._process = os.getpid()
         # Called once, by `close` or when nobody has the simulation any more.
-        self._end = weakref.finalize(self, self._library.cosim_delete, self._native_handle)
+        self._end = weakref.finalize(
+            self, _delete, self._library.cosim_delete, self._native_handle, self._process
+        )
         self._end.atexit = False
         try:
-            if trace is not None and not self._call("cosim_trace", fsencode(trace)):
+            if trace is not None and not self._call("cosim_trace", os.fsencode(trace)):
                 raise ValueError("this library was built without tracing: build it with trace=True")
             self.reset()
         except BaseException:
@@ -151,28 +113,14 @@ class Simulation:
             raise DeviceClosed("the device is closed: its simulation has ended")
         return self._native_handle
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process has the simulation from the one that made it, by a fork."""
+        return os.getpid() != self._process
+
     def _native(self) -> NativeSettings:
-        settings = self.settings
         self._used = self.memory  # the library has a pointer into it until the next call
-        kinds = 0
-        if settings.error_address is not None:
-            kinds = settings.error_reads + 2 * settings.error_writes
-        return NativeSettings(
-            self.base,
-            self.memory.size,
-            self.memory.ctypes.data,
-            *settings.rate,
-            settings.latency_cycles,
-            settings.seed,
-            settings.error_address or 0,
-            kinds,
-            (ctypes.c_uint32 * len(CHANNELS))(*settings.channel_stalls),
-            settings.refresh_interval_cycles,
-            settings.refresh_cycles,
-            settings.page_miss_cycles,
-            settings.row_bytes,
-            settings.banks,
-        )
+        return native_settings(self.settings, self.memory, self.base)
 
     def configure(self, **changes: object) -> None:
         """Change fields of `settings` between two cycles; stalls start again from the seed, refresh
@@ -180,21 +128,29 @@ class Simulation:
 
         Bursts under way go on: what a response says was settled when the memory took its address or
             its data.
+        ValueError for a field that there is not, or a value that DramSettings refuses; then nothing
+            has changed.
         """
+        known = [field.name for field in fields(DramSettings)]
+        for name in changes:
+            if name not in known:
+                raise ValueError(f"there is no setting {name!r}: choose from {', '.join(known)}")
         with self._turn:
             _ = self._handle
-            self.settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
+            settings = replace(self.settings, **changes)  # pyright: ignore[reportArgumentType]
+            check_memory(self.memory, self.base)
+            self.settings = settings
             self._call("cosim_configure", ctypes.byref(self._native()))
 
     def reset(self, cycles: int = 4) -> None:
         """Hold `rst` for some cycles and forget the bursts under way."""
-        self._checked(self._call("cosim_reset", _count("cycles", cycles, 32)))
+        self._checked(self._call("cosim_reset", whole_number("cycles", cycles, 32)))
 
     def run(self, cycles: int, *, until_interrupt: bool = False) -> int:
         """Clock the design for `cycles`, or until `irq` is high; returns the cycles run.
         ProtocolError, SimulationError.
         """
-        count = _count("cycles", cycles, 63)
+        count = whole_number("cycles", cycles, 63)
         done = self._checked(self._call("cosim_run", count, until_interrupt))
         self.check_protocol()
         return done
@@ -284,11 +240,15 @@ class Simulation:
 
     def close(self) -> None:
         """End the simulation; nothing happens if it has ended already. What another thread has
-        begun ends first.
+        begun ends first. In a forked child only the child's copy ends.
         """
-        if self._end is not None:
-            with self._turn:
-                self._end()
+        if self._end is None:
+            return
+        if self.inherited:  # a thread that has its turn for ever may not have come along
+            self._end()
+            return
+        with self._turn:
+            self._end()
 
     def __reduce__(self) -> NoReturn:
         # Copies would share the library's object, and the second `close` would free it again.
@@ -321,8 +281,9 @@ class Simulation:
         return result
 
 
-def _count(name: str, value: int, bits: int) -> int:
-    """`value`; ValueError for one that ctypes would wrap or not take."""
-    if not (is_integer(value) and 0 <= value < 1 << bits):
-        raise ValueError(f"{name} must be an integer 0..2**{bits} - 1, not {value!r}")
-    return int(value)
+def _delete(delete: Callable[[int], None], handle: int, process: int) -> None:
+    """End the library's object in the process that made it: the copy that a forked child has shares
+    open files with it.
+    """
+    if os.getpid() == process:
+        delete(handle)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from operator import index
-from typing import Self, SupportsIndex, TypeGuard
+from typing import Self, TypeGuard
 
 import numpy as np
 
@@ -25,6 +25,7 @@ __all__ = [
     "DeviceTimeout",
     "RegisterArgumentError",
     "RegisterError",
+    "is_integer",
     "register_offset",
     "register_value",
 ]
@@ -127,13 +128,13 @@ def register_offset(offset: object) -> int:
     """`offset` as an int; RegisterArgumentError unless it is an integer, NumPy's too, in 0..0xFFC
     and a multiple of 4.
     """
-    if _is_integer(offset) and 0 <= index(offset) <= LAST_OFFSET and index(offset) % 4 == 0:
+    if is_integer(offset) and 0 <= index(offset) <= LAST_OFFSET and index(offset) % 4 == 0:
         return index(offset)
-    shown = hex(index(offset)) if _is_integer(offset) else repr(offset)
+    shown = hex(index(offset)) if is_integer(offset) else repr(offset)
     raise RegisterArgumentError(
         f"there is no register at offset {shown:.40}: offsets are the multiples of 4 in "
         f"0..{LAST_OFFSET:#x}",
-        offset=index(offset) if _is_integer(offset) else -1,
+        offset=index(offset) if is_integer(offset) else -1,
     )
 
 
@@ -141,7 +142,7 @@ def register_value(value: object, *, offset: int, bits: int = 32) -> int:
     """`value` for the register at `offset` as an int; RegisterArgumentError unless it is an integer
     of `bits` bits.
     """
-    if _is_integer(value) and 0 <= index(value) < 1 << bits:
+    if is_integer(value) and 0 <= index(value) < 1 << bits:
         return index(value)
     what = "a register" if bits == 32 else f"a register of {bits} bits"
     raise RegisterArgumentError(
@@ -149,7 +150,7 @@ def register_value(value: object, *, offset: int, bits: int = 32) -> int:
     )
 
 
-def _is_integer(value: object) -> TypeGuard[SupportsIndex]:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether `value` is a whole number by its type; a bool is none, as it is mostly a slip."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 

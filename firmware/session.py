@@ -1,102 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One model on one device: the image in the window, sequences with their KV caches, prefill and
-decode.
-"""
+"""One model on one device: prompts in chunks, tokens one by one, counted by phase."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from firmware.device import Device, DeviceError
-from firmware.registers import Registers
+from firmware.device import Device
+from firmware.results import Phase, StepResult
+from firmware.step_runner import StepRunner
 from meadow.model.image import Image
-from meadow.spec import step as spec_step
-from meadow.spec.commands import (
-    COMMAND_BYTES,
-    Command,
-    Opcode,
-    Outputs,
-    RowSet,
-    TrafficClass,
-)
-from meadow.spec.config import BEAT_BYTES
+from meadow.spec.commands import Outputs
 
-__all__ = ["Phase", "Sampler", "Session", "StepResult"]
+__all__ = ["Sampler", "Session"]
 
 Sampler = Callable[[np.ndarray], int]
 """Logits, float32 [vocabulary], to the next token."""
 
-_SCRATCH_BYTES = 4096
-_DUMP_ROW_BEATS = 256
 
-
-@dataclass(frozen=True, eq=False)
-class StepResult:
-    """What a step returned.
-
-    tokens, values: arg-max token and its logit of each head row, int32 [rows], None unless asked
-        for;
-    logits: int16 [rows, vocabulary], of a model with the outputs "hidden" its residual int16 [rows,
-    d], None unless asked for; counters: of the device, by name.
-    """
-
-    tokens: np.ndarray | None
-    values: np.ndarray | None
-    logits: np.ndarray | None
-    counters: dict[str, int]
-
-    @property
-    def next_tokens(self) -> list[int]:
-        """The arg-max token of each head row; ValueError if the step was not asked for
-        Outputs.ARGMAX.
-        """
-        if self.tokens is None:
-            raise ValueError("this step has no tokens: it was not asked for Outputs.ARGMAX")
-        return [int(token) for token in self.tokens]
-
-
-@dataclass
-class Phase:
-    """Sums over the steps of a phase: tokens taken in, steps, and every counter of the device."""
-
-    tokens: int = 0
-    steps: int = 0
-    counters: dict[str, int] = field(default_factory=dict)
-
-    def add(self, tokens: int, counters: Mapping[str, int]) -> None:
-        """Count one more step."""
-        self.tokens += tokens
-        self.steps += 1
-        for name, value in counters.items():
-            self.counters[name] = self.counters.get(name, 0) + value
-
-
-class Session:
-    """Runs `image` on `device`.
-
-    Parameters
-    ----------
-    device : its window must hold `window_bytes(image, sequences)` bytes.
-    image : see meadow.model.image; what firmware.image.read_image returns.
-    sequences : KV caches to allocate, at most the configuration's.
-    timeout_s : of one step, None waits for ever.
+class Session(StepRunner):
+    """Prompts taken in and tokens generated, sequence by sequence; see StepRunner for its
+    parameters, its single steps and what it raises.
 
     Members
     -------
-    positions : tokens in the cache of each sequence.
     phases : {"prefill": Phase, "decode": Phase}, counted by `prefill` and `decode` since
         `clear_phases`.
-    last : result of the last step, or None.
-
-    A step of a model that is not causal takes whole sequences: one that has cached tokens must be
-    rewound first. A model with the outputs "hidden" has no head: its steps are asked for
-    Outputs.LOGITS.
-
-    Raises ContractMismatch if the device is not what the image was compiled for, ValueError if the
-    window is too small. Steps raise DeviceError (with the command's label) and DeviceTimeout.
     """
 
     def __init__(
@@ -107,131 +37,12 @@ class Session:
         sequences: int = 1,
         timeout_s: float | None = None,
     ) -> None:
-        self.device = device
-        self.image = image
-        self.manifest = image.manifest
-        self.config = image.manifest.config
-        self.timeout_s = timeout_s
-        self.last: StepResult | None = None
-        if not 1 <= sequences <= self.config.sequences:
-            raise ValueError(f"a session has 1..{self.config.sequences} sequences, not {sequences}")
-        self.registers = Registers(device, self.config)
-        self.registers.check_identity()
-        needed = self.window_bytes(image, sequences)
-        if device.memory.size < needed:
-            raise ValueError(
-                f"the DMA window must hold {needed} bytes for {sequences} sequences, "
-                f"not {device.memory.size}"
-            )
-        self._scratch_beats = self.manifest.window_beats(sequences)
-        device.memory[: image.dram.size] = image.dram
-        self.registers.set_window()
-        self.positions = [0] * sequences
+        super().__init__(device, image, sequences=sequences, timeout_s=timeout_s)
         self.clear_phases()
-
-    @staticmethod
-    def window_bytes(image: Image, sequences: int = 1) -> int:
-        """Bytes of DMA window for an image with so many sequences, a page of the session's own
-        included.
-        """
-        size = image.manifest.window_beats(sequences) * BEAT_BYTES + _SCRATCH_BYTES
-        return -(-size // _SCRATCH_BYTES) * _SCRATCH_BYTES
 
     def clear_phases(self) -> None:
         """Start counting anew."""
         self.phases = {"prefill": Phase(), "decode": Phase()}
-
-    def rewind(self, sequence: int = 0, position: int = 0) -> None:
-        """Forget what a sequence has cached from `position` on."""
-        self.device.check_open()
-        if not 0 <= position <= self.positions[sequence]:
-            raise ValueError(f"position must be 0..{self.positions[sequence]}, not {position}")
-        self.positions[sequence] = position
-
-    def step(
-        self,
-        tokens: Mapping[int, Sequence[int]],
-        *,
-        outputs: Outputs = Outputs.ARGMAX,
-        head_all: bool = False,
-    ) -> StepResult:
-        """Run the program once over new tokens of some sequences, {sequence: tokens}, and advance
-        them.
-
-        Head rows are in the order of `tokens`: the last token of each sequence, or all tokens with
-        `head_all`. ValueError, before anything runs, for tokens, positions or a chunk that do not
-        fit.
-        """
-        described = self.prepare(tokens, outputs=outputs, head_all=head_all)
-        self._run(0, self.manifest.commands)
-        return self.finish(tokens, described)
-
-    def prepare(
-        self,
-        tokens: Mapping[int, Sequence[int]],
-        *,
-        outputs: Outputs = Outputs.ARGMAX,
-        head_all: bool = False,
-    ) -> spec_step.Step:
-        """The part of `step` before the program runs: embeddings into the window, the step into the
-        registers.
-        """
-        self.device.check_open()
-        self._check_outputs(outputs)
-        entries, places, rows, first = [], [], [], 0
-        for sequence, new in tokens.items():
-            if not 0 <= sequence < len(self.positions):
-                raise ValueError(f"sequence must be 0..{len(self.positions) - 1}, not {sequence}")
-            position = self.positions[sequence]
-            if position + len(new) > self.manifest.context:
-                raise ValueError(
-                    f"{position + len(new)} tokens are too many: "
-                    f"the context of this image holds {self.manifest.context}"
-                )
-            if position and not self.manifest.model.causal:
-                raise ValueError(
-                    "the tokens of a model that is not causal must be a whole sequence from "
-                    "position 0, "
-                    f"not from {position}: rewind it first"
-                )
-            base = self.manifest.kv_base(sequence)
-            entries.append(spec_step.Sequence(base, position, len(new), first))
-            rows.append(self.image.embed(new, range(position, position + len(new))))
-            places.extend(range(position, position + len(new)))
-            first += len(new)
-        if first > self.manifest.chunk_tokens:
-            raise ValueError(
-                f"a chunk of this image holds {self.manifest.chunk_tokens} tokens, not {first}"
-            )
-        self._check_step(entries)
-        described = spec_step.Step(tuple(entries), outputs, head_all)
-        described.check(self.config)
-        group_heads = self.manifest.model.group_heads
-        described = replace(described, outputs=described.outputs_register(self.config, group_heads))
-        self._fill("embeddings", np.concatenate(rows))
-        if self.image.rotary.size:
-            self._fill("rotary", self.image.rotary[places])
-        self.registers.set_step(described)
-        return described
-
-    def finish(self, tokens: Mapping[int, Sequence[int]], described: spec_step.Step) -> StepResult:
-        """The part of `step` after the program: results out of the window, positions advanced."""
-        rows = len(described.head_rows)
-        best = values = logits = None
-        if described.outputs & Outputs.ARGMAX:
-            best, values = self.image.argmax(self._read, rows)
-        if described.outputs & Outputs.LOGITS:
-            if self.manifest.model.outputs == "hidden":
-                # Nothing gathers the rows of a model without head: the window has those of the
-                # chunk.
-                hidden = self.image.logits(self._read, described.rows)
-                logits = hidden[np.array(described.head_rows)]
-            else:
-                logits = self.image.logits(self._read, rows)
-        for sequence, new in tokens.items():
-            self.positions[sequence] += len(new)
-        self.last = StepResult(best, values, logits, self.registers.counters())
-        return self.last
 
     def prefill(
         self,
@@ -310,52 +121,6 @@ class Session:
                 return
             result = self.decode(token, sequence=sequence, outputs=outputs)
 
-    def execute(self, first: int, count: int = 1) -> None:
-        """Run `count` commands from command `first` of the program, for single-stepping between
-        `prepare` and `finish`.
-        """
-        if not (0 <= first and 0 < count and first + count <= self.manifest.commands):
-            raise ValueError(
-                f"the program has commands 0..{self.manifest.commands - 1}, "
-                f"not {first}..{first + count - 1}"
-            )
-        self._run(first, count)
-
-    def run_commands(self, commands: Sequence[Command]) -> None:
-        """Run a short program that is not the image's, at most 64 commands, on the step in the
-        registers.
-        """
-        program = b"".join(command.encode() for command in commands)
-        if len(program) > _SCRATCH_BYTES:
-            limit = _SCRATCH_BYTES // COMMAND_BYTES
-            raise ValueError(f"there is room for {limit} commands, not {len(commands)}")
-        start = self._scratch_beats * BEAT_BYTES
-        self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
-        self.registers.run(self._scratch_beats, len(commands), self.timeout_s)
-
-    def dump_activations(self) -> np.ndarray:
-        """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's
-        own.
-        """
-        config, region = self.config, self.manifest.regions["dump"]
-        words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
-        store = Command(
-            Opcode.STORE,
-            {
-                "source": 0,
-                "source_stride": words,
-                "offset": region.offset,
-                "segments": 1,
-                "segment_beats": words * config.word_beats,
-                "row_set": RowSet.FIXED,
-                "rows": config.activation_words // words,
-                "traffic": TrafficClass.ACTIVATIONS,
-            },
-        )
-        self.run_commands([store, Command(Opcode.END)])
-        data = self._read(region.offset * BEAT_BYTES, config.activation_words * config.width)
-        return data.reshape(config.activation_words, config.width)
-
     def _choose(self, result: StepResult, sampler: Sampler | None) -> int:
         if sampler is None:
             assert result.tokens is not None
@@ -364,47 +129,3 @@ class Session:
         return sampler(
             result.logits[-1].astype(np.float32) * np.float32(self.manifest.logits_scale)
         )
-
-    def _check_outputs(self, outputs: Outputs) -> None:
-        model = self.manifest.model
-        if model.outputs == "hidden" and outputs & Outputs.ARGMAX:
-            raise ValueError(
-                f"a model of architecture {model.architecture!r} has no head: ask for "
-                "Outputs.LOGITS, its hidden states, not for ARGMAX"
-            )
-
-    def _check_step(self, entries: Sequence[spec_step.Sequence]) -> None:
-        """A program whose commands count rows serves one step of one sequence only."""
-        only = self.manifest.step
-        seen = [(entry.position, entry.tokens) for entry in entries]
-        if only is not None and seen != [only]:
-            raise ValueError(
-                f"this image was compiled for one sequence of {only[1]} tokens from position "
-                f"{only[0]} "
-                f"on, not for {', '.join(f'{tokens} from {position}' for position, tokens in seen)}"
-            )
-
-    def _fill(self, region: str, rows: np.ndarray) -> None:
-        """Rows into the beginning of a region of the window."""
-        data = np.ascontiguousarray(rows).view(np.uint8).reshape(-1)
-        start = self.manifest.regions[region].offset * BEAT_BYTES
-        self.device.memory[start : start + data.size] = data
-
-    def _run(self, first: int, count: int) -> None:
-        start = self.manifest.regions["program"].offset + first * (COMMAND_BYTES // BEAT_BYTES)
-        try:
-            self.registers.run(start, count, self.timeout_s)
-        except DeviceError as error:
-            index = first + error.command
-            labels = self.manifest.labels
-            raise DeviceError(
-                code=error.code,
-                command=index,
-                address=error.address,
-                port=error.port,
-                label=labels[index] if index < len(labels) else "",
-                stuck=error.stuck,
-            ) from None
-
-    def _read(self, start: int, size: int) -> np.ndarray:
-        return self.device.memory[start : start + size].copy()

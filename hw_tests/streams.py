@@ -9,14 +9,8 @@ A bench is an `async` function of the simulator's context. Where each port has a
     simulate(dut, sink.run, background=[source.run])
     assert sink.received == words
 
-A bench that drives all ports of a unit, cycle by cycle, calls their parts itself:
-
-    for _ in range(100):
-        source.drive(ctx)
-        sink.drive(ctx)
-        source.settle(ctx)
-        sink.settle(ctx)
-        await ctx.tick()
+A bench that drives all ports of a unit calls their `drive` at the beginning of each cycle and their
+`settle` before `await ctx.tick()`.
 """
 
 from __future__ import annotations

@@ -14,15 +14,14 @@ import pytest
 from hw_tests.test_floors import FLOORS, ROOT, imports
 
 PART_OF: dict[str, tuple[str, ...]] = {
-    "cosim/test_cache.py": (
-        "cosim/build_guard",
-        "cosim/cache_entry",
-        "cosim/cache_lock",
-        "cosim/cache_trust",
-    ),
-    "cosim/test_library.py": ("cosim/native",),
+    "cosim/test_cache_lock.py": ("cosim/build_guard",),
+    "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
-    "firmware/test_session.py": ("firmware/golden_device",),
+    "firmware/test_session.py": (
+        "firmware/golden_device",
+        "firmware/results",
+        "firmware/step_runner",
+    ),
     "firmware/test_registers.py": ("meadow/spec/registers",),
     "meadow/compiler/importers/test_llama.py": ("meadow/compiler/importers/config_fields",),
     "meadow/compiler/importers/test_model_tensors.py": ("meadow/compiler/importers/family",),
@@ -39,8 +38,10 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
     "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
-    "meadow/golden/tiers/test_float_tier.py": ("meadow/golden/tiers/cache",),
-    "meadow/golden/machine/test_machine.py": ("meadow/golden/machine/matmul",),
+    "meadow/golden/tiers/test_float_tier.py": (
+        "meadow/golden/tiers/cache",
+        "meadow/golden/tiers/tokens",
+    ),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/step_generator",
@@ -50,7 +51,14 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/array/test_drain_passes.py": ("rtl_gen/lane/lane_tokens",),
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
-    "rtl_gen/control/test_sequencer.py": ("rtl_gen/interfaces/error",),
+    "rtl_gen/axi/test_lite_registers.py": ("rtl_gen/interfaces/counters",),
+    "rtl_gen/control/test_sequencer.py": (
+        "rtl_gen/control/entry",
+        "rtl_gen/control/execute_pointer",
+        "rtl_gen/control/fetch_pointer",
+        "rtl_gen/interfaces/error",
+        "rtl_gen/interfaces/units",
+    ),
     "rtl_gen/decoder/test_decoder.py": ("rtl_gen/decoder/unpacker", "rtl_gen/interfaces/tile"),
     "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
     "rtl_gen/dma/test_fetch.py": (
@@ -67,7 +75,10 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "rtl_gen/dma/test_storer.py": ("rtl_gen/dma/store_reader", "rtl_gen/dma/store_share"),
     "rtl_gen/lane/test_lane.py": ("rtl_gen/interfaces/lane",),
-    "rtl_gen/memory/test_activation_memory.py": ("rtl_gen/interfaces/memory",),
+    "rtl_gen/memory/test_activation_memory.py": (
+        "rtl_gen/interfaces/members",
+        "rtl_gen/interfaces/memory",
+    ),
     "rtl_gen/norm/test_norm.py": (
         "rtl_gen/interfaces/norm",
         "rtl_gen/memory/row_addresses",
@@ -79,11 +90,15 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/vector/test_vector_unit.py": ("rtl_gen/vector/candidate_store",),
     "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),
     "workbench/bench/test_command.py": ("workbench/bench/attention", "workbench/bench/phases"),
+    "workbench/campaigns/test_corruption.py": ("workbench/campaigns/stream_faults",),
     "workbench/campaigns/test_soak.py": ("workbench/campaigns/random_models",),
     "workbench/campaigns/test_torture.py": (
         "workbench/campaigns/torture_bench",
+        "workbench/campaigns/torture_commands",
         "workbench/campaigns/torture_events",
         "workbench/campaigns/torture_faults",
+        "workbench/campaigns/torture_model",
+        "workbench/campaigns/torture_outcome",
         "workbench/campaigns/torture_scene",
     ),
     "workbench/demo/test_stories.py": (

@@ -90,7 +90,7 @@ class _Pins(Elaboratable):
 def _top_ports(top: Accelerator, config: AcceleratorConfig) -> dict[str, tuple[object, None]]:
     ports = axi_ports("s_axi", top.s_axi)
     for index in range(config.ports):
-        ports |= axi_ports(f"m_axi{index}", getattr(top, f"m_axi{index}"))
+        ports |= axi_ports(f"m_axi{index}", top.m_axi[index])
     others = {
         name: getattr(top, name) for name in ("irq", "activity", "unit_command", "command_index")
     }

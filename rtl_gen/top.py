@@ -24,6 +24,7 @@ from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import Axi4Signature, LiteSignature
 from rtl_gen.interfaces.command import INDEX_BITS, NO_COMMAND
 from rtl_gen.interfaces.dma import READ_DESCRIPTOR, Route
+from rtl_gen.interfaces.members import members
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.vector.vector_unit import VectorUnit
 from rtl_gen.writer.writer import ResultWriter
@@ -42,10 +43,20 @@ _COUNTED = {
 class Accelerator(wiring.Component):
     """Everything of one configuration.
 
-    Members: `s_axi` (AXI4-Lite, register map of meadow.spec.registers), `m_axi0` .. `m_axi{P-1}`
-    (AXI4, 128 bit), `irq` (level), `activity` (see `activity_items`), `unit_command` (see
-    `activity_units`), `command_index` (commands handed to their units so far). black_box: lanes and
-    memory banks as instances of the separate modules `meadow_lane` and `meadow_activation_bank`.
+    Parameters
+    ----------
+    config: the configuration.
+    black_box: lanes and memory banks are instances of the separate modules `meadow_lane` and
+        `meadow_activation_bank`.
+
+    Members
+    -------
+    s_axi: In(LiteSignature), register map of meadow.spec.registers.
+    m_axi: P Out(Axi4Signature).
+    irq: Out, level.
+    activity: Out, see `activity_items`.
+    unit_command: Out, see `activity_units`.
+    command_index: Out(32), commands handed to their units so far.
 
     Units are reset together while the sequencer flushes after an error or a soft reset; memories
     keep their content.
@@ -61,10 +72,7 @@ class Accelerator(wiring.Component):
                 "activity": Out(len(activity_items(config))),
                 "unit_command": Out(INDEX_BITS * len(activity_units(config))),
                 "command_index": Out(32),
-                **{
-                    f"m_axi{port}": Out(Axi4Signature(address_bits=config.address_bits))
-                    for port in range(config.ports)
-                },
+                "m_axi": Out(Axi4Signature(address_bits=config.address_bits)).array(config.ports),
             }
         )
 
@@ -96,7 +104,7 @@ class Accelerator(wiring.Component):
 
         wiring.connect(m, wiring.flipped(self.s_axi), registers.bus)
         for index, port in enumerate(ports):
-            wiring.connect(m, port.axi, wiring.flipped(getattr(self, f"m_axi{index}")))
+            wiring.connect(m, port.axi, wiring.flipped(self.m_axi[index]))
             m.d.comb += [
                 port.window_base.eq(registers.window_base),
                 port.window_beats.eq(registers.window_beats),
@@ -107,7 +115,7 @@ class Accelerator(wiring.Component):
         for component in (fetch, array, vector, loader, storer):
             m.d.comb += component.step.eq(registers.step)
         m.d.comb += [
-            sequencer.fetch_busy.eq(fetch.busy | _any(decoder.busy for decoder in decoders)),
+            sequencer.fetch_busy.eq(fetch.busy | Cat(decoder.busy for decoder in decoders).any()),
             sequencer.i_outside.eq(memory.o_outside),
             sequencer.i_outside_command.eq(memory.o_outside_command),
             sequencer.unit_busy[0].eq(array.busy | writer.busy),
@@ -117,10 +125,10 @@ class Accelerator(wiring.Component):
         ]
         for source, sink in (
             (sequencer.o_fetch, fetch.i_command),
-            (sequencer.o_array, array.i_command),
-            (sequencer.o_vector, vector.i_command),
-            (sequencer.o_loader, loader.i_command),
-            (sequencer.o_storer, storer.i_command),
+            (sequencer.o_unit.array, array.i_command),
+            (sequencer.o_unit.vector, vector.i_command),
+            (sequencer.o_unit.loader, loader.i_command),
+            (sequencer.o_unit.storer, storer.i_command),
         ):
             wiring.connect(m, source, sink)
         self._connect_memory(m, memory, array, writer, vector, loader, storer)
@@ -133,6 +141,7 @@ class Accelerator(wiring.Component):
         return m
 
     def _connect_control(self, m: Module, registers, sequencer, ports, reset) -> None:
+        wiring.connect(m, sequencer.o_error, registers.i_error)
         m.d.comb += [
             reset.eq(sequencer.unit_reset),
             sequencer.start.eq(registers.start),
@@ -141,14 +150,13 @@ class Accelerator(wiring.Component):
             sequencer.program_length.eq(registers.program_length),
             sequencer.outputs.eq(registers.step.outputs),
             sequencer.watchdog.eq(registers.watchdog),
-            sequencer.writes_pending.eq(_any(port.writes_pending for port in ports)),
-            sequencer.ports_idle.eq(_all(port.idle for port in ports)),
+            sequencer.writes_pending.eq(Cat(port.writes_pending for port in ports).any()),
+            sequencer.ports_idle.eq(Cat(port.idle for port in ports).all()),
             registers.busy.eq(sequencer.busy),
             registers.stuck.eq(sequencer.stuck),
             registers.done_set.eq(sequencer.done),
             registers.command_index.eq(sequencer.command_index),
             self.command_index.eq(sequencer.command_index),
-            registers.error_set.eq(sequencer.o_error),
             self.irq.eq(registers.interrupt),
         ]
 
@@ -167,28 +175,27 @@ class Accelerator(wiring.Component):
                 | (axi.bvalid & axi.bready)
             )
             moves.append(moved)
-        m.d.sync += sequencer.progress.eq(_any(moves))
+        m.d.sync += sequencer.progress.eq(Cat(moves).any())
 
     def _connect_memory(self, m: Module, memory, array, writer, vector, loader, storer) -> None:
-        for name, component in (
-            ("operand", array),
-            ("writer", writer),
-            ("vector", vector),
-            ("storer", storer),
-        ):
-            wiring.connect(m, component.o_read, getattr(memory, f"i_{name}"))
-            m.d.comb += component.i_read.eq(getattr(memory, f"o_{name}"))
-        for name, component in (("writer", writer), ("vector", vector), ("loader", loader)):
-            wiring.connect(m, component.o_write, getattr(memory, f"i_{name}_write"))
+        operand = memory.i_read.operand
+        wiring.connect(m, array.o_read, operand.address)
         m.d.comb += [
-            memory.i_operand_command.eq(array.o_read_command),
-            memory.i_writer_command.eq(writer.o_read_command),
-            memory.i_writer_write_command.eq(writer.o_write_command),
+            operand.command.eq(array.o_read_command),
+            array.i_read.valid.eq(operand.data.valid),
+            array.i_read.data.eq(operand.data.payload),
         ]
+        wiring.connect(m, writer.o_read, memory.i_read.writer)
+        wiring.connect(m, vector.o_read, memory.i_read.vector)
+        wiring.connect(m, storer.o_read, memory.i_read.storer)
+        wiring.connect(m, writer.o_write, memory.i_write.writer)
+        wiring.connect(m, vector.o_write, memory.i_write.vector)
+        wiring.connect(m, loader.o_write, memory.i_write.loader)
         wiring.connect(m, loader.o_norm, vector.i_norm)
         wiring.connect(m, loader.o_table, writer.i_table)
         m.d.comb += [
-            writer.i_result.eq(array.o_result),
+            writer.i_result.valid.eq(array.o_result.valid),
+            writer.i_result.payload.eq(array.o_result.payload),
             array.i_result_retired.eq(writer.o_retired),
             vector.i_candidate.eq(writer.o_candidate),
             writer.i_candidate_row.eq(vector.o_candidate_row),
@@ -201,7 +208,7 @@ class Accelerator(wiring.Component):
         credits, writes.
         """
         for index, (port, decoder) in enumerate(zip(ports, decoders, strict=True)):
-            descriptors: stream.Interface = getattr(fetch, f"o_read_{index}")
+            descriptors: stream.Interface = fetch.o_read[index]
             if index == 0:
                 merge = StreamMerge(shape=READ_DESCRIPTOR)
                 m.submodules.command_merge = merge
@@ -209,9 +216,9 @@ class Accelerator(wiring.Component):
                 wiring.connect(m, descriptors, merge.i_second)
                 descriptors = merge.o
             wiring.connect(m, descriptors, port.i_read)
-            wiring.connect(m, getattr(fetch, f"o_fill_{index}"), decoder.i_fill)
+            wiring.connect(m, fetch.o_fill[index], decoder.i_fill)
             beat = port.o_beat.payload
-            beats: stream.Interface = getattr(loader, f"i_beats_{index}")
+            beats: stream.Interface = loader.i_beats[index]
             m.d.comb += [beats.payload.eq(beat.data), decoder.i_beat.payload.eq(beat.data)]
             with m.Switch(beat.route):
                 with m.Case(Route.LOAD):
@@ -239,29 +246,31 @@ class Accelerator(wiring.Component):
                 getattr(array, f"i_parameter_done_{index}").eq(decoder.o_parameter_done),
                 decoder.i_parameter_free.eq(array.o_parameter_free),
             ]
-            wiring.connect(m, getattr(storer, f"o_write_{index}"), port.i_write)
-            wiring.connect(m, getattr(storer, f"o_write_data_{index}"), port.i_write_data)
+            wiring.connect(m, storer.o_write[index], port.i_write)
+        self._connect_faults(m, ports, sequencer, decoders)
+
+    def _connect_faults(self, m: Module, ports, sequencer, decoders) -> None:
+        """The first fault of ports and decoders in a cycle: of the lowest port, its own before its
+        decoder's; a read of commands may lie behind the end of the program, so it hides no other.
+        """
+        chosen = sequencer.i_fault
         first = ports[0].error
-        candidates = [
-            # A read of commands may lie behind the end of the program: it hides no other fault.
-            (first.valid & first.of_commands, 0, first.code, first.command, first.address, 1)
-        ]
-        for index in reversed(range(self._config.ports)):  # the lowest port wins a tie
-            decoder, fault = decoders[index], ports[index].error
-            own = fault.valid & ~fault.of_commands
-            candidates += [
-                (decoder.error, index, ErrorCode.STREAM.value, decoder.error_command, 0, 0),
-                (own, index, fault.code, fault.command, fault.address, 0),
-            ]
-        for valid, index, code, command, address, of_commands in candidates:
-            with m.If(valid):
+        with m.If(first.valid & first.payload.of_commands):
+            m.d.comb += [chosen.valid.eq(1), chosen.payload.fault.eq(first.payload)]
+        for index, (port, decoder) in reversed(list(enumerate(zip(ports, decoders, strict=True)))):
+            with m.If(decoder.error):
                 m.d.comb += [
-                    sequencer.i_error.valid.eq(1),
-                    sequencer.i_error.code.eq(code),
-                    sequencer.i_error.command.eq(command),
-                    sequencer.i_error.address.eq(address),
-                    sequencer.i_error.port.eq(index),
-                    sequencer.i_error.of_commands.eq(of_commands),
+                    chosen.valid.eq(1),
+                    chosen.payload.port.eq(index),
+                    chosen.payload.fault.eq(0),
+                    chosen.payload.fault.code.eq(ErrorCode.STREAM),
+                    chosen.payload.fault.command.eq(decoder.error_command),
+                ]
+            with m.If(port.error.valid & ~port.error.payload.of_commands):
+                m.d.comb += [
+                    chosen.valid.eq(1),
+                    chosen.payload.port.eq(index),
+                    chosen.payload.fault.eq(port.error.payload),
                 ]
 
     def _connect_tile_wait(self, m: Module, tile_wait, decoders, array) -> None:
@@ -277,25 +286,25 @@ class Accelerator(wiring.Component):
 
     def _connect_counters(self, m: Module, registers, ports, array, vector, tile_wait) -> None:
         m.d.comb += [
-            registers.increment_cycles.eq(registers.busy),
-            registers.increment_array_busy.eq(array.busy_cycle),
-            registers.increment_stall_tile.eq(array.stall_tile),
-            registers.increment_stall_decoder.eq(tile_wait.o_stall),
-            registers.increment_stall_operand.eq(array.stall_operand),
-            registers.increment_stall_drain.eq(array.stall_drain),
-            registers.increment_stall_softmax.eq(array.stall_softmax),
-            registers.increment_stall_vector.eq(vector.busy_cycle & ~array.busy),
-            registers.increment_vector_busy.eq(vector.busy_cycle),
+            registers.i_counters.cycles.eq(registers.busy),
+            registers.i_counters.array_busy.eq(array.busy_cycle),
+            registers.i_counters.stall_tile.eq(array.stall_tile),
+            registers.i_counters.stall_decoder.eq(tile_wait.o_stall),
+            registers.i_counters.stall_operand.eq(array.stall_operand),
+            registers.i_counters.stall_drain.eq(array.stall_drain),
+            registers.i_counters.stall_softmax.eq(array.stall_softmax),
+            registers.i_counters.stall_vector.eq(vector.busy_cycle & ~array.busy),
+            registers.i_counters.vector_busy.eq(vector.busy_cycle),
         ]
         for traffic, name in _COUNTED.items():
             beats = sum(
-                (side.valid & (side.traffic == traffic.value))
+                (side.valid & (side.payload.traffic == traffic.value))
                 for port in ports
                 for side in (port.o_read_beat, port.o_write_beat)
             )
             registered = Signal(8)
             m.d.sync += registered.eq(beats * BEAT_BYTES)
-            m.d.comb += getattr(registers, f"increment_{name}").eq(registered)
+            m.d.comb += members(registers.i_counters)[name].eq(registered)
 
     def _connect_activity(
         self,
@@ -316,7 +325,7 @@ class Accelerator(wiring.Component):
             "fetch_busy": fetch.busy,
             "drain_busy": array.drain_cycle,
             "score_drain": array.score_cycle,
-            "writer_busy": writer.o_write.valid & writer.o_write.ready,
+            "writer_busy": writer.o_write.word.valid & writer.o_write.word.ready,
             "loader_busy": loader.busy,
             "storer_busy": storer.busy,
         }
@@ -326,7 +335,7 @@ class Accelerator(wiring.Component):
             "loader": loader.busy_command,
             "array": array.busy_command,
             "drain": array.drain_command,
-            "writer": writer.o_write_command,
+            "writer": writer.o_write.command,
             "vector": vector.busy_command,
             "storer": storer.busy_command,
         }
@@ -337,32 +346,18 @@ class Accelerator(wiring.Component):
                 f"port{index}_read": port.o_read_beat.valid,
                 f"port{index}_write": port.o_write_beat.valid,
             }
-            of_program = port.o_read_beat.traffic == TrafficClass.COMMANDS.value
+            of_program = port.o_read_beat.payload.traffic == TrafficClass.COMMANDS.value
             command |= {
                 f"decoder{index}_tile": decoder.o_tile_command,
                 f"decoder{index}_parameter": decoder.o_parameter_command,
-                f"port{index}_read": Mux(of_program, NO_COMMAND, port.o_read_beat.command),
-                f"port{index}_write": port.o_write_beat.command,
+                f"port{index}_read": Mux(of_program, NO_COMMAND, port.o_read_beat.payload.command),
+                f"port{index}_write": port.o_write_beat.payload.command,
             }
         for name in activity_items(self._config):
             if name not in happens:  # it has a counter
-                happens[name] = getattr(registers, f"increment_{name}")[0]
+                happens[name] = members(registers.i_counters)[name][0]
         units = activity_units(self._config)
         m.d.sync += [
             self.activity.eq(Cat(happens[name] for name in activity_items(self._config))),
             self.unit_command.eq(Cat(command[unit.name] for unit in units)),
         ]
-
-
-def _any(signals) -> object:
-    result = 0
-    for signal in signals:
-        result = result | signal
-    return result
-
-
-def _all(signals) -> object:
-    result = 1
-    for signal in signals:
-        result = result & signal
-    return result

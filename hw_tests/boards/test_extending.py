@@ -8,7 +8,7 @@ from pathlib import Path
 from hw_tests.test_floors import violations
 from hw_tests.traces import ROOT, apply, copied_sources, differences, run_in, source_files
 
-DOCUMENT = ROOT / "docs" / "extending-board.md"
+DOCUMENT = ROOT / "docs" / "extending.md"
 MOST_FILES = 6
 
 # Run in the copy: the test of every record, and what a user sees of the board.

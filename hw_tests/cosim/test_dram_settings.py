@@ -20,6 +20,12 @@ from cosim.dram_settings import DramSettings
         ({"stalls": (1, 2)}, r"stalls must be 5 integers, not \(1, 2\)"),
         ({"rate": (1.5, 1)}, r"rate must be 2 integers, not \(1.5, 1\)"),
         ({"stalls": 257}, "stalls must be 0..256 of 256, not 257"),
+        ({"stalls": "1"}, "stalls must be 5 integers, not '1'"),
+        ({"rate": 4}, "rate must be 2 integers, not 4"),
+        ({"banks": True}, "banks must be an integer, not True"),
+        ({"error_address": "0"}, "error_address must be an integer, not '0'"),
+        ({"error_reads": "x"}, "error_reads must be True or False, not 'x'"),
+        ({"error_writes": None}, "error_writes must be True or False, not None"),
     ],
 )
 def test_settings_out_of_range_are_refused(fields: dict, message: str) -> None:

@@ -3,15 +3,24 @@
 
 from __future__ import annotations
 
+import os
+import re
+import select
+import signal
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cosim.library import Simulation, SimulationError
+from cosim.verilator_build import build_library
 from firmware.device import DeviceClosed
+from hw_tests.cosim.copy_engine import copy_engine_verilog
 from hw_tests.seeds import salted
 
 PORTS = 2
@@ -154,11 +163,99 @@ def test_an_assertion_ends_the_run_and_not_the_process(copier) -> None:
 
 
 @pytest.mark.parametrize(
-    "memory", [np.zeros(64, np.int32), np.zeros((8, 8), np.uint8), np.zeros(128, np.uint8)[::2]]
+    "memory",
+    [
+        *(np.zeros(64, np.int32), np.zeros((8, 8), np.uint8), np.zeros(128, np.uint8)[::2]),
+        *([0] * 64, b"0" * 64, None),
+    ],
+    ids=repr,
 )
-def test_an_unusable_array_is_refused(library: Path, memory: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="writable contiguous uint8 vector"):
+def test_an_unusable_array_is_refused(copier, library: Path, memory: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="writable contiguous uint8 vector, not "):
         Simulation(library, memory, base=0)
+    run = copier()
+    run.simulation.memory = memory
+    with pytest.raises(ValueError, match="writable contiguous uint8 vector, not "):
+        run.simulation.configure(latency_cycles=1)
+    run.simulation.memory = run.memory
+    run.copy(16)
+    assert copied(run.memory, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base": "0"}, "base must be an integer 0..2**64 - 1, not '0'"),
+        ({"base": -1}, "base must be an integer 0..2**64 - 1, not -1"),
+        ({"base": 0, "settings": {"rate": (1, 1)}}, "settings must be a DramSettings, not {"),
+    ],
+)
+def test_what_is_no_address_or_no_settings_is_refused(
+    library: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Simulation(library, np.zeros(64, np.uint8), **options)
+
+
+def forked(work: Callable[[], None]) -> None:
+    """Run `work` in a forked child; fails with what it raises, and if it takes too long."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os.write(writer, b"ended")
+        except BaseException:
+            os.write(writer, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as told:
+        ready, _, _ = select.select([told], [], [], 60)
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+        text = told.read().decode()
+    os.waitpid(child, 0)
+    assert text == "ended", text
+
+
+@pytest.mark.slow  # builds a library with tracing
+def test_what_a_forked_child_closes_is_its_own(tmp_path: Path) -> None:
+    verilog = copy_engine_verilog(ports=1)
+    memory = np.zeros(1 << 16, np.uint8)
+    trace = tmp_path / "trace.vcd"
+    simulation = Simulation(
+        build_library(verilog, ports=1, trace=True), memory, base=BASE, trace=trace
+    )
+    simulation.run(10)
+    written = trace.read_bytes()
+
+    def work() -> None:
+        assert simulation.inherited and not simulation.closed
+        simulation.close()
+        simulation.close()
+        assert simulation.closed
+        with pytest.raises(DeviceClosed):
+            simulation.run(1)
+
+    forked(work)
+    # What the parent has not written yet is the parent's to write, once.
+    assert trace.read_bytes() == written
+    assert not simulation.closed and not simulation.inherited
+    assert simulation.run(5) == 5
+    simulation.close()
+    assert trace.read_bytes().count(b"#0\n") == 1
+
+
+def test_a_child_that_closes_does_not_wait_for_a_thread_of_its_parent(copier) -> None:
+    simulation = copier().simulation
+    thread = threading.Thread(target=simulation.run, args=(3_000_000,))
+    thread.start()
+    time.sleep(0.05)
+    forked(simulation.close)
+    assert thread.is_alive()
+    thread.join(120)
+    assert not simulation.closed
 
 
 def test_tracing_needs_a_library_built_for_it(library: Path, tmp_path: Path) -> None:
@@ -172,8 +269,14 @@ def test_settings_that_are_refused_change_nothing(copier) -> None:
     with pytest.raises(ValueError, match="latency_cycles must be an integer, not 1.5"):
         simulation.configure(latency_cycles=1.5)
     assert simulation.settings == before
-    simulation.configure(latency_cycles=np.int64(5))
+    with pytest.raises(ValueError, match="error_reads must be True or False, not 'x'"):
+        simulation.configure(error_reads="x")
+    with pytest.raises(ValueError, match="there is no setting 'latency': choose from rate, "):
+        simulation.configure(latency=5)
+    assert simulation.settings == before
+    simulation.configure(latency_cycles=np.int64(5), stalls=np.int64(7), error_reads=np.True_)
     assert simulation.settings.latency_cycles == 5
+    assert simulation.settings.channel_stalls == (7,) * 5
 
 
 @pytest.mark.parametrize("cycles", [1.5, "1", None, -1, 1 << 64, float("nan")])

@@ -96,8 +96,9 @@ def test_a_pause_below_the_limit_changes_nothing(limit: int) -> None:
         run.check_recovery()
 
 
-def test_a_slow_memory_is_no_reason() -> None:
-    with bench("small", latency_cycles=WATCHDOG - 400, stalls=128, seed=salted(4)) as run:
+@pytest.mark.parametrize("config", ["tiny", "small"])
+def test_a_slow_memory_is_no_reason(config: str) -> None:
+    with bench(config, latency_cycles=WATCHDOG - 400, stalls=128, seed=salted(4)) as run:
         assert np.array_equal(run.step(), run.expected)
 
 

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.session import Session
+from hw_tests.marks import slow
 from hw_tests.opt_models import opt_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
@@ -62,22 +63,31 @@ def opened(image: Image, sequences: int = 1, **settings: object) -> tuple[CosimD
     return device, Session(device, image, sequences=sequences)
 
 
-def test_chunks_of_a_prompt_give_the_same_logits() -> None:
-    """48 tokens of a story in chunks of 1, 3, 4 and all: every logit of every position."""
+@pytest.fixture(scope="module")
+def story() -> tuple[Image, list[int], np.ndarray]:
+    """The demo model, 48 tokens of a story, and what the bit-true tier makes of them."""
     loaded = load_model(None, CompileOptions(config_name="tiny"), print)
     assert loaded.quantised is not None
-    story = (DEMO_MODEL / "heldout.txt").read_text(encoding="utf-8").splitlines()[0]
-    tokens = Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json")).encode(story).ids[:48]
+    text = (DEMO_MODEL / "heldout.txt").read_text(encoding="utf-8").splitlines()[0]
+    tokens = Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json")).encode(text).ids[:48]
     assert len(tokens) == 48
     expected = BitTrueModel(loaded.quantised, loaded.image.manifest.config).forward(tokens)
-    for chunk, stalls in ((1, 0), (3, 40), (4, 90), (48, 40)):
-        device, session = opened(loaded.image, stalls=stalls, seed=salted(chunk))
-        with device:
-            logits = [
-                session.step({0: tokens[start : start + chunk]}, outputs=BOTH, head_all=True).logits
-                for start in range(0, 48, chunk)
-            ]
-        assert np.array_equal(np.concatenate(logits), expected), f"chunks of {chunk}"
+    return loaded.image, tokens, expected
+
+
+@pytest.mark.parametrize(("chunk", "stalls"), [slow(1, 0), (3, 40), slow(4, 90), (48, 40)])
+def test_chunks_of_a_prompt_give_the_same_logits(
+    story: tuple[Image, list[int], np.ndarray], chunk: int, stalls: int
+) -> None:
+    """Every logit of every position."""
+    image, tokens, expected = story
+    device, session = opened(image, stalls=stalls, seed=salted(chunk))
+    with device:
+        logits = [
+            session.step({0: tokens[start : start + chunk]}, outputs=BOTH, head_all=True).logits
+            for start in range(0, 48, chunk)
+        ]
+    assert np.array_equal(np.concatenate(logits), expected)
 
 
 @pytest.mark.parametrize("config", ["tiny", "small"])

@@ -68,6 +68,7 @@ def test_generate_writes_what_golden_writes_and_shows_the_counters(
     assert int(counters["cycles"].replace(",", "")) > 0
 
 
+@pytest.mark.slow  # runs as long as the one above
 def test_generate_takes_an_image_file(image: Image, tmp_path: Path) -> None:
     write_image(image, tmp_path / "a model.meadow")
     printed = run("generate.py", tmp_path, "a model.meadow")

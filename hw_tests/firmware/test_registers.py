@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import firmware.registers
 from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
@@ -176,6 +177,14 @@ def test_the_exception_carries_the_error_registers_that_the_driver_has_cleared(
     assert registers.counters()["bytes_commands"] > 0
 
 
+@pytest.fixture
+def few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A soft reset gives up sooner."""
+    assert firmware.registers._RESET_READS == 100_000
+    monkeypatch.setattr(firmware.registers, "_RESET_READS", 1000)
+
+
+@pytest.mark.usefixtures("few_reads")
 def test_an_error_of_a_memory_that_does_not_answer_says_so(memory: Memory) -> None:
     registers = ready(memory)
     memory.memory[1] ^= 1
@@ -203,12 +212,13 @@ def test_an_error_of_a_memory_that_does_not_answer_says_so(memory: Memory) -> No
     registers.run(0, 1)
 
 
+@pytest.mark.usefixtures("few_reads")
 def test_a_busy_device_refuses_and_the_reason_is_named(memory: Memory) -> None:
     registers = ready(memory)
     memory.extra = Status.BUSY
     with pytest.raises(RegisterError, match="refused 0x1 for register rows: it is busy"):
         registers.set_step(Step((Sequence(0, 0, 1),)))
-    with pytest.raises(DeviceTimeout, match="busy 100000 register reads after a soft reset"):
+    with pytest.raises(DeviceTimeout, match="busy 1000 register reads after a soft reset"):
         registers.reset()
 
 

@@ -37,9 +37,8 @@ class Lengths:
         self.head, self.some = entries[0], count != 0
 
 
-def _short(bench: Bench, engine: Any) -> None:
-    """Assumes short descriptors inside the window."""
-    payload = engine.i.payload
+def _short(bench: Bench, engine: Any, payload: Any) -> None:
+    """Assumes descriptors (`payload`) that are short and inside the window."""
     bench.assume(engine.window_base == 0)
     bench.assume(engine.window_beats == 1 << 20)
     bench.assume((payload.offset[4:] == 0) & (payload.beats <= _LONGEST) & (payload.beats != 0))
@@ -61,7 +60,7 @@ def _reading(bench: Bench, engine: Any, *, flush: bool = False) -> Value:
     """Short descriptors and a slave that keeps to AXI; whether a beat arrives."""
     bench.add(engine)
     m, axi = bench.m, engine.axi
-    _short(bench, engine)
+    _short(bench, engine, engine.i.payload)
     _flush(bench, engine, engine.idle, flush)
     request, arrives = axi.arvalid & axi.arready, axi.rvalid & axi.rready
     owed = Lengths(bench, push=request, length=(axi.arlen + 1)[:3], pop=arrives & axi.rlast)
@@ -140,7 +139,7 @@ def write_bench(engine: Any, *, flush: bool = False) -> Bench:
     bench = Bench("write_flush" if flush else "write")
     bench.add(engine)
     m, axi = bench.m, engine.axi
-    _short(bench, engine)
+    _short(bench, engine, engine.i.descriptor.payload)
     started = _flush(bench, engine, ~engine.pending, flush)
     sends = axi.wvalid & axi.wready
     ends = sends & axi.wlast
@@ -165,7 +164,7 @@ def write_bench(engine: Any, *, flush: bool = False) -> Bench:
         bench.cover("flushed", started & ~engine.pending & bench.past(answered))
         return bench
 
-    data = engine.i_data
+    data = engine.i.data
     # Data without a descriptor may wait; it is `pending` then.
     Coloured(
         bench,

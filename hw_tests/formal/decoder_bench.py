@@ -43,29 +43,28 @@ class _AnyChecksum(StreamChecksum):
         return m
 
 
+def _any_result(unpacker: Any, checked: Any) -> Module:
+    """A part for each step, and any error for what is `checked`, as late as the unpacker's."""
+    m = Module()
+    valid = delayed(m, unpacker.step.valid, unpacker.latency, "valid", reset_less=False)
+    check = delayed(m, checked, unpacker.bad_latency, "check", reset_less=False)
+    m.d.comb += [unpacker.part.valid.eq(valid), unpacker.bad.eq(check & AnySeq(1))]
+    return m
+
+
 class _AnyDictionary(DictionaryUnpacker):
     """Any step may have a wrong index."""
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
-        valid = delayed(m, self.step.valid, self.latency, "valid", reset_less=False)
-        check = delayed(m, self.step.valid, self.bad_latency, "check", reset_less=False)
-        m.d.comb += [self.part.valid.eq(valid), self.bad.eq(check & AnySeq(1))]
-        return m
+        return _any_result(self, self.step.valid)
 
 
 class _AnyRice(RiceUnpacker):
     """Any step may finish any words and have a wrong run."""
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
-        valid = delayed(m, self.step.valid, self.latency, "valid", reset_less=False)
-        check = delayed(m, self.issue.valid, self.bad_latency, "check", reset_less=False)
-        m.d.comb += [
-            self.part.valid.eq(valid),
-            self.bad.eq(check & AnySeq(1)),
-            self.need.eq(AnySeq(len(self.need))),
-        ]
+        m = _any_result(self, self.issue.valid)
+        m.d.comb += self.need.eq(AnySeq(len(self.need)))
         return m
 
 

@@ -97,7 +97,7 @@ def port_bench(port: Any) -> Bench:
             getattr(axi, channel + name) for name in ("valid", "addr", "len", "size", "burst")
         )
         offer = burst_layout(config)(probe[f"{side}.splitter.o__payload"])
-        taken = bench.past(probe[f"{side}.flying.w_en"])
+        taken = bench.past(probe[f"{side}.in_flight.w_en"])
         held = bench.past(valid & ~getattr(axi, f"{channel}ready"))
         bench.check(f"{channel}_once", (valid == (taken | held)) & ~(taken & held))
         bench.check(
@@ -130,7 +130,7 @@ def _place(bench: Bench, probe: Probe, side: str, port: Any) -> Signal:
     bench.check(f"inv_{side}_early", bench.started | (state == _LOAD))
     descriptor = READ_DESCRIPTOR if side == "read" else WRITE_DESCRIPTOR
     burst = burst_layout(config)(probe[prefix + "o__payload"])
-    beats, issue = burst.beats, probe[f"{side}.flying.w_en"]
+    beats, issue = burst.beats, probe[f"{side}.in_flight.w_en"]
     held, offered = state != _LOAD, state == _OFFER
     place, on_bus = Signal(33, name=f"{side}_place"), Signal(33, name=f"{side}_on_bus")
     with m.If(~held):
@@ -181,11 +181,10 @@ def master_bench(port: Any) -> Bench:
 
 
 def credit_bench(port: Any) -> Bench:
-    """Outstanding bursts are bounded, and there is room for every beat on its way.
+    """Outstanding bursts are bounded, and there is a place for every beat on its way.
 
     Assumed of the slave: it answers only what was asked, with no more beats and bursts than that.
-        Assumed of the
-    splitters what `splitter_bench` proves: bursts of 1..max_burst_beats beats.
+    Assumed of the splitters what `splitter_bench` proves: bursts of 1..max_burst_beats beats.
     """
     config, axi = port.config, port.axi
     limit = max(3, config.outstanding)
@@ -195,11 +194,11 @@ def credit_bench(port: Any) -> Bench:
         burst = burst_layout(config)(probe[f"{side}.splitter.o__payload"])
         legal = (burst.beats != 0) & (burst.beats <= max_burst_beats(config))
         bench.assume(~probe[f"{side}.splitter.o__valid"] | legal)
-        queue_invariant(bench, f"{side}_flying", probe, f"{side}.flying", limit)
+        queue_invariant(bench, f"{side}_in_flight", probe, f"{side}.in_flight", limit)
     queue_invariant(bench, "storage", probe, "read.storage", config.prefetch_beats)
 
     request, taken = axi.arvalid & axi.arready, axi.rvalid & axi.rready
-    issue = probe["read.flying.w_en"]
+    issue = probe["read.in_flight.w_en"]
     length = axi.arlen + 1
     beats = burst_layout(config)(probe["read.splitter.o__payload"]).beats
     due = counter(bench, "due", 16, Mux(issue, beats, 0), taken)
@@ -207,17 +206,17 @@ def credit_bench(port: Any) -> Bench:
     reads = counter(bench, "reads", 8, request, taken & axi.rlast)
     bench.assume(~axi.rvalid | ((asked != 0) & (reads != 0)))
     bench.check("reads_bounded", reads <= limit)
-    bench.check("inv_reads", reads + axi.arvalid == probe["read.flying.level"])
+    bench.check("inv_reads", reads + axi.arvalid == probe["read.in_flight.level"])
     bench.check("inv_asked", due == asked + Mux(axi.arvalid, length, 0))
     arriving, level = probe["read.storage.w_en"], probe["read.storage.level"]
     bench.check("inv_credit", probe["read.free"] + due + arriving + level == config.prefetch_beats)
-    bench.check("room", ~arriving | probe["read.storage.i__ready"])
+    bench.check("places", ~arriving | probe["read.storage.i__ready"])
 
     answered = axi.bvalid & axi.bready
     writes = counter(bench, "writes", 8, axi.awvalid & axi.awready, answered)
     bench.assume(~axi.bvalid | (writes != 0))
     bench.check("writes_bounded", writes <= limit)
-    bench.check("inv_writes", writes + axi.awvalid == probe["write.flying.level"])
+    bench.check("inv_writes", writes + axi.awvalid == probe["write.in_flight.level"])
     bench.check("idle", ~port.idle | ((reads == 0) & (writes == 0) & ~axi.awvalid & ~axi.arvalid))
     bench.check("writes_pending", port.writes_pending | (writes == 0))
     bench.cover("two_reads", reads == 2)

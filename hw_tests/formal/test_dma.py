@@ -59,7 +59,7 @@ def test_bursts_are_legal(tmp_path: Path, shape: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "checks"),
     [
-        ("Mux(room < limit, room, limit)", "limit", ("page",)),
+        ("Mux(page_beats < limit, page_beats, limit)", "limit", ("page",)),
         ("(end > self.window_beats) | (remaining == 0)", "remaining == 0", ("window",)),
         ("end.eq(source.offset + source.beats)", "end[:32].eq(source.offset + source.beats)", ("window",)),
         ("m.If(wrong | (end > top))", "m.If(wrong)", ("wraps",)),
@@ -87,7 +87,7 @@ def test_the_window_is_kept(tmp_path: Path) -> None:
         ("write", BurstSplitter, "(end > self.window_beats) | (remaining == 0)", "(end > self.window_beats + 1) | (remaining == 0)", ("aw_window",)),
         ("read", BurstSplitter, "end.eq(source.offset + source.beats)", "end[:32].eq(source.offset + source.beats)", ("ar_window",)),
         ("write", BurstSplitter, "m.If(wrong | (end > top))", "m.If(wrong)", ("aw_place",)),
-        ("write", BurstSplitter, "Mux(room < limit, room, limit)", "limit", ("aw_page",)),
+        ("write", BurstSplitter, "Mux(page_beats < limit, page_beats, limit)", "limit", ("aw_page",)),
         ("read", BurstSplitter, "beats.eq(Mux(remaining < short, remaining, short))", "beats.eq(short)", ("ar_window",)),
         ("read", BurstSplitter, "self.window_base[_BEAT_LOG2:] + source.offset", "source.offset", ("ar_place",)),
         ("read", ReadEngine, "axi.araddr.eq(burst.address)", "axi.araddr.eq(burst.address + 8)", ("ar_aligned", "ar_place")),
@@ -121,17 +121,17 @@ def test_outstanding_bursts_are_bounded(tmp_path: Path) -> None:
 
 READ_BUGS = [
     (port_bench, "with m.Elif(axi.arready):", "with m.Else():", ("ar_stable", "ar_once")),
-    (port_bench, "(~axi.arvalid | axi.arready) & flying", "flying", ("ar_stable", "ar_once")),
+    (port_bench, "(~axi.arvalid | axi.arready) & in_flight", "in_flight", ("ar_stable", "ar_once")),
     (port_bench, "axi.araddr.eq(burst.address)", "axi.araddr.eq(burst.address + 16)", ("ar_offered",)),
-    (credit_bench, "(burst.beats <= free)", "(burst.beats <= free + 1)", ("room",)),
-    (credit_bench, "& flying.i.ready & (burst", "& (burst", ("reads_bounded",)),
-    (credit_bench, "& (flying.level == 0)", "", ("idle",)),
+    (credit_bench, "(burst.beats <= free)", "(burst.beats <= free + 1)", ("places",)),
+    (credit_bench, "& in_flight.i.ready & (burst", "& (burst", ("reads_bounded",)),
+    (credit_bench, "& (in_flight.level == 0)", "", ("idle",)),
 ]  # fmt: skip
 WRITE_BUGS = [
     (port_bench, "with m.Elif(axi.awready):", "with m.Else():", ("aw_stable", "aw_once")),
     (port_bench, "register_free.eq(~axi.wvalid | axi.wready)", "register_free.eq(1)", ("w_stable",)),
-    (credit_bench, "bursts.i.ready & flying.i.ready", "bursts.i.ready", ("writes_bounded",)),
-    (credit_bench, "| (flying.level != 0)", "", ("idle", "writes_pending")),
+    (credit_bench, "bursts.i.ready & in_flight.i.ready", "bursts.i.ready", ("writes_bounded",)),
+    (credit_bench, "| (in_flight.level != 0)", "", ("idle", "writes_pending")),
 ]  # fmt: skip
 
 
@@ -187,7 +187,7 @@ SKID_BUG = {"Skid": mutant(Skid, "self.i.ready.eq(~spare_valid)", "self.i.ready.
     [
         ("read_beats", ReadEngine, "", "", SKID_BUG, ("beat_lost", "beat_order", "idle")),
         ("read_beats", ReadEngine, "storage.i.valid.eq(taken_valid)", "storage.i.valid.eq(taken_valid & ~taken.last)", {}, ("beat_lost", "beat_order")),
-        ("read_beats", ReadEngine, "axi.rready.eq(flying.o.valid)", "axi.rready.eq(flying.o.valid & (free != 0))", {}, ("rready",)),
+        ("read_beats", ReadEngine, "axi.rready.eq(in_flight.o.valid)", "axi.rready.eq(in_flight.o.valid & (free != 0))", {}, ("rready",)),
         ("read_beats", ReadEngine, "& ~taken_valid\n", "\n", {}, ("beat_lost",)),
         ("read_descriptors", ReadEngine, "current.last & axi.rlast", "axi.rlast", {}, ("last",)),
         ("read_descriptors", ReadEngine, "taken.route.eq(current.route)", "taken.route.eq(burst.route)", {}, ("all", "together", "marked", "last")),

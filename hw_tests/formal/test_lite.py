@@ -39,7 +39,7 @@ def test_register_file_is_reached(tmp_path: Path) -> None:
         ("with m.If(fits & (~start", "with m.If((~start", ("accepted", "pulse0")),
         ("error.address[32:],", "error.address[:8],", ("read",)),
         ("Mux(known, _OKAY, _SLVERR)", "_OKAY", ("read_response",)),
-        ("with m.If(self.error_set.valid & ~error.valid):", "with m.If(self.error_set.valid):", ("read",)),
+        ("with m.If(self.i_error.valid & ~failed):", "with m.If(self.i_error.valid):", ("read",)),
         ("m.d.comb += word[12:].eq(value)", "m.d.comb += word.eq(value)", ("read",)),
         ("& (rows <= self.config.chunk_tokens)", "", ("accepted", "pulse0")),
         ("& sequences.any()", "", ("accepted", "pulse0")),

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from hw_tests.mutation.chip import Chip, Reference, Trial
-from hw_tests.mutation.netlist import UNITS, Mutant
+from hw_tests.mutation.mutant import UNITS, Mutant
 from meadow.spec.config import AcceleratorConfig
 
 __all__ = ["CYCLES", "Bench", "Outcome", "report", "sample", "survivors"]

@@ -15,7 +15,7 @@ import numpy as np
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.session import Session
-from hw_tests.mutation.netlist import MUTANT_VARIABLE
+from hw_tests.mutation.mutant import MUTANT_VARIABLE
 from meadow.model.image import Image
 from meadow.spec.config import AcceleratorConfig
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hw_tests.mutation.netlist import Mutant
+from hw_tests.mutation.mutant import Mutant
 
 __all__ = ["equivalent_numbers"]
 

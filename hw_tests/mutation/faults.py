@@ -16,7 +16,7 @@ from hw_tests.mutation.step_cases import BOTH
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import BEAT_BYTES
-from workbench.campaigns.corruption import WeightStream, weight_streams
+from workbench.campaigns.stream_faults import WeightStream, weight_streams
 
 __all__ = ["fault_trials"]
 

@@ -18,7 +18,7 @@ import pytest
 
 from hw_tests.mutation.campaign import CYCLES, Outcome, report, sample
 from hw_tests.mutation.equivalence import equivalent_numbers
-from hw_tests.mutation.netlist import UNITS, Mutant
+from hw_tests.mutation.mutant import UNITS, Mutant
 from hw_tests.mutation.programs import Program, program_trial, some
 from hw_tests.mutation.ranges import Walk
 from hw_tests.seeds import salted

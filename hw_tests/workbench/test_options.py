@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import workbench
 from meadow.compiler.packing.packing import CODECS
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.streams import CODEC_NAMES
 from workbench.bench.model import DATAFLOWS, PHASES
-from workbench.campaigns.corruption import CAMPAIGN_CODECS
 from workbench.checks import check_choice, check_least
 from workbench.cli import app
 from workbench.devices import DEVICES
@@ -44,7 +44,7 @@ def test_no_help_text_stands_twice() -> None:
 
 
 def test_no_help_text_repeats_what_there_is_to_choose_from() -> None:
-    lists = (CONFIGURATIONS, DEVICES, CODECS, CAMPAIGN_CODECS, PHASES, DATAFLOWS, GRIDS)
+    lists = (CONFIGURATIONS, DEVICES, CODECS, CODEC_NAMES, PHASES, DATAFLOWS, GRIDS)
     for text in help_texts():
         for names in lists:
             assert sum(name in text for name in names) < 2, text

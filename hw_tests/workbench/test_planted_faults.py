@@ -127,6 +127,7 @@ def test_a_fault_in_the_stream_is_named(
     assert found["token"] is not None and found["device"] != found["golden"]
 
 
+@pytest.mark.slow  # builds a simulator of its own
 def test_a_fault_in_the_exponent_table_is_named(
     monkeypatch: pytest.MonkeyPatch, raw_image: Path
 ) -> None:

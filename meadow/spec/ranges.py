@@ -247,7 +247,8 @@ def _matmul_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
 
 
 def _either(outputs: tuple[MatmulOutput, ...]) -> str:
-    return " or ".join(output.name for output in outputs)
+    *others, last = (output.name for output in outputs)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _other_output(f: Any, outputs: tuple[MatmulOutput, ...]) -> Any:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
-    COUNTERS,
     MAGIC,
     SEQUENCE_FIELDS,
     STEP_FIELDS,
@@ -22,12 +21,11 @@ from meadow.spec.registers import (
 )
 from rtl_gen.interfaces.axi import LITE_ADDRESS_BITS, LiteSignature
 from rtl_gen.interfaces.command import step_layout
+from rtl_gen.interfaces.counters import INCREMENT_BITS, CountersSignature
 from rtl_gen.interfaces.error import error_layout
+from rtl_gen.interfaces.members import members
 
-__all__ = ["INCREMENT_BITS", "LiteRegisters"]
-
-INCREMENT_BITS = 8
-"""A cycle adds at most 16 bytes per port and direction to a counter: 2 * 4 * 16 < 2**8."""
+__all__ = ["LiteRegisters"]
 
 _OKAY, _SLVERR = 0, 2
 _READ_ONLY_STATE = (
@@ -44,21 +42,27 @@ _READ_ONLY_STATE = (
 class LiteRegisters(wiring.Component):
     """The register map of `meadow.spec.registers`, counters included.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: what the registers `config_*` say, sequences S, chunk_tokens C, width of addresses.
+
+    Members
     -------
-    bus: In, LiteSignature. AW and W may come in either order; one read and one write are handled at
-    a time. step, program, program_length, window_base (byte address, 4 KiB aligned: low 12 bits
-        read 0), window_beats, watchdog: Out, what the host wrote.
-    start, soft_reset, acknowledge: Out pulses of one cycle; start, done and error are ordered so
+    bus: In(LiteSignature). AW and W may come in either order; one read and one write are handled at
+        a time.
+    step, program, program_length, window_beats, watchdog: Out, what the host wrote.
+    window_base: Out, likewise, byte address, 4 KiB aligned: its low 12 bits are 0.
+    start, soft_reset, acknowledge: Out, pulses of one cycle; start, done and error are ordered so
         that a pulse clears.
-    interrupt: Out level, enabled and (done or error), and either ready for the next doorbell or
+    interrupt: Out, level, enabled and (done or error), and either ready for the next doorbell or
         stuck.
     busy: In, a program runs. From the cycle of `start` on the register file takes the device as
-        busy for one cycle by itself, so `busy` may follow `start` by one cycle. stuck: In, the
-        memory leaves an ended program without answers.
-    done_set: In pulse; ignored while an error is held. error_set: In error_layout; the first one is
-        held.
-    command_index: In(32). increment_<counter>: In unsigned INCREMENT_BITS, added every cycle.
+        busy for one cycle by itself, so `busy` may follow `start` by one cycle.
+    stuck: In, the memory leaves an ended program without answers.
+    done_set: In, pulse; ignored while an error is held.
+    i_error: In stream of error_layout without back-pressure; the first one is held.
+    command_index: In(32).
+    i_counters: In(CountersSignature), added every cycle.
 
     Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes
     other than 0b1111, a value with a bit that the register does not have, anything but `control`
@@ -91,9 +95,9 @@ class LiteRegisters(wiring.Component):
                 "busy": In(1),
                 "stuck": In(1),
                 "done_set": In(1),
-                "error_set": In(error_layout(config)),
+                "i_error": In(stream.Signature(error_layout(config), always_ready=True)),
                 "command_index": In(32),
-                **{f"increment_{name}": In(INCREMENT_BITS) for name, _ in COUNTERS},
+                "i_counters": In(CountersSignature()),
             }
         )
 
@@ -102,12 +106,13 @@ class LiteRegisters(wiring.Component):
         busy = Signal()
         enable = Signal()
         done = Signal()
+        failed = Signal()
         error = Signal(error_layout(self.config))
         m.d.comb += [
             busy.eq(self.busy | self.start),
-            self.interrupt.eq(enable & (done | error.valid) & (~busy | self.stuck)),
+            self.interrupt.eq(enable & (done | failed) & (~busy | self.stuck)),
         ]
-        status = Cat(busy, done, error.valid, self.interrupt, self.stuck)  # bits of Status
+        status = Cat(busy, done, failed, self.interrupt, self.stuck)  # bits of Status
         counters = self._counters(m)
         held = self._held()
         state = dict(
@@ -130,12 +135,12 @@ class LiteRegisters(wiring.Component):
         self._read_channel(m, registers, values)
         self._write_channel(m, registers, held, busy, enable)
 
-        with m.If(self.done_set & ~error.valid & ~self.error_set.valid):
+        with m.If(self.done_set & ~failed & ~self.i_error.valid):
             m.d.sync += done.eq(1)
-        with m.If(self.error_set.valid & ~error.valid):
-            m.d.sync += error.eq(self.error_set)
+        with m.If(self.i_error.valid & ~failed):
+            m.d.sync += [failed.eq(1), error.eq(self.i_error.payload)]
         with m.If(self.start | self.acknowledge):
-            m.d.sync += [done.eq(0), error.eq(0)]
+            m.d.sync += [done.eq(0), failed.eq(0), error.eq(0)]
         return m
 
     def _constants(self) -> dict[str, int]:
@@ -169,12 +174,12 @@ class LiteRegisters(wiring.Component):
 
     def _counters(self, m: Module) -> dict[str, Value]:
         result: dict[str, Value] = {}
-        for name, _ in COUNTERS:
-            step = Signal(INCREMENT_BITS, name=f"step_{name}")
+        for name, increment in members(self.i_counters).items():
+            added = Signal(INCREMENT_BITS, name=f"added_{name}")
             count = Signal(64, name=f"count_{name}")
-            m.d.sync += [step.eq(getattr(self, f"increment_{name}")), count.eq(count + step)]
+            m.d.sync += [added.eq(increment), count.eq(count + added)]
             with m.If(self.start):
-                m.d.sync += [step.eq(0), count.eq(0)]
+                m.d.sync += [added.eq(0), count.eq(0)]
             result[f"{name}_low"], result[f"{name}_high"] = count[:32], count[32:]
         return result
 

@@ -37,14 +37,15 @@ class RowMaximum(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 signed 16-bit scores per word), max_context.
+    config: width W (W/2 signed 16-bit scores per word), max_context.
 
     Members
     -------
-    i : In(word_layout). i_keys : In(stream, visible keys of a row), valid with the first word of
-        its row, taken with the last.
-    o : Out({valid, payload: row_maximum_layout}), one cycle per row; a row without visible key
-        counts as one key of -2^15.
+    i: In stream of word_layout without back-pressure.
+    i_keys: In stream, visible keys of a row: valid with the first word of its row, taken with the
+        last.
+    o: Out stream of row_maximum_layout without back-pressure, once per row; a row without visible
+        key counts as one key of -2^15.
 
     Latency: `latency` cycles from a row's last word to `o`. Throughput: one word per cycle. No
         back-pressure. Exact.
@@ -56,9 +57,9 @@ class RowMaximum(wiring.Component):
         self.latency = self._levels + 4
         super().__init__(
             {
-                "i": In(word_layout(config)),
+                "i": In(stream.Signature(word_layout(config), always_ready=True)),
                 "i_keys": In(stream.Signature(key_range(config))),
-                "o": Out(data.StructLayout({"valid": 1, "payload": row_maximum_layout(config)})),
+                "o": Out(stream.Signature(row_maximum_layout(config), always_ready=True)),
             }
         )
 
@@ -68,13 +69,13 @@ class RowMaximum(wiring.Component):
         keys = self.i_keys.payload
         left = Signal(key_range(self._config), reset_less=True)
         count = Signal(range(elements + 1), reset_less=True)
-        visible, after = take_keys(Mux(self.i.first, keys, left), elements)
+        visible, after = take_keys(Mux(self.i.payload.first, keys, left), elements)
         m.d.sync += count.eq(visible)
         with m.If(self.i.valid):
             m.d.sync += left.eq(after)
-        m.d.comb += self.i_keys.ready.eq(self.i.valid & self.i.last)
+        m.d.comb += self.i_keys.ready.eq(self.i.valid & self.i.payload.last)
 
-        scores = delayed(m, self.i.data, 1, "word")
+        scores = delayed(m, self.i.payload.data, 1, "word")
         nodes: list[Value] = []
         for index in range(elements):
             score = Signal(signed(16), name=f"score{index}", reset_less=True)
@@ -92,13 +93,13 @@ class RowMaximum(wiring.Component):
 
         ahead = 2 + self._levels
         valid = delayed(m, self.i.valid, ahead, "valid", reset_less=False)
-        first = delayed(m, self.i.first, ahead, "first")
+        first = delayed(m, self.i.payload.first, ahead, "first")
         best = Signal(signed(16), reset_less=True)
         with m.If(valid & (first | (nodes[0] > best))):
             m.d.sync += best.eq(nodes[0])
         rounding = (1 << SCORE_FRACTION_BITS) - 1
         m.d.sync += self.o.payload.maximum.eq((best + rounding) >> SCORE_FRACTION_BITS)
-        done = self.i.valid & self.i.last
+        done = self.i.valid & self.i.payload.last
         m.d.comb += [
             self.o.valid.eq(delayed(m, done, self.latency, "done", reset_less=False)),
             self.o.payload.keys.eq(delayed(m, keys, self.latency, "keys")),

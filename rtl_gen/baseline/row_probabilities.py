@@ -20,7 +20,11 @@ __all__ = ["RowProbabilities", "probability_word_layout"]
 
 
 def probability_word_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Probabilities of W/2 keys; last: of their row."""
+    """Probabilities of W/2 keys.
+
+    last: they are the last ones of their row.
+    data: the probabilities, unsigned.
+    """
     return data.StructLayout(
         {"last": 1, "data": data.ArrayLayout(config.probability_bits, config.width // 2)}
     )
@@ -32,17 +36,18 @@ class RowProbabilities(wiring.Component):
 
     Parameters
     ----------
-    config : width W, probability_bits, max_context. E = `units(config)` exponentials are computed
+    config: width W, probability_bits, max_context. E = `units(config)` exponentials are computed
         at a time.
 
     Members
     -------
-    i_row : In(stream, row_maximum_layout), a row's from before its first word until its last one is
+    i_row: In stream of row_maximum_layout, a row's from before its first word until its last one is
         taken.
-    i : In(stream, buffered_layout), words of W/2 scores.
-    i_room : In(1), whether a word that is begun will find room; o_begun : Out(1), one is.
-    o : Out({valid, payload: probability_word_layout}). o_total : Out({valid, payload: unsigned
-        sum_bits}), once per row.
+    i: In stream of buffered_layout, words of W/2 scores.
+    i_credit: In(1), there is a place for a word that is begun.
+    o_begun: Out(1), pulse: one is begun.
+    o: Out stream of probability_word_layout without back-pressure.
+    o_total: Out stream of unsigned sum_bits without back-pressure, once per row.
 
     Latency: LATENCY cycles from the last elements of a word to `o`, `total_latency` from those of a
         row to `o_total`.
@@ -57,16 +62,14 @@ class RowProbabilities(wiring.Component):
         self._config = config
         self._units = self.units(config)
         self.total_latency = self.LATENCY + (self._units.bit_length() - 1) + 1
-        total = data.StructLayout({"valid": 1, "payload": sum_bits(config)})
-        word = data.StructLayout({"valid": 1, "payload": probability_word_layout(config)})
         super().__init__(
             {
                 "i_row": In(stream.Signature(row_maximum_layout(config))),
                 "i": In(stream.Signature(buffered_layout(config))),
-                "i_room": In(1),
+                "i_credit": In(1),
                 "o_begun": Out(1),
-                "o": Out(word),
-                "o_total": Out(total),
+                "o": Out(stream.Signature(probability_word_layout(config), always_ready=True)),
+                "o_total": Out(stream.Signature(sum_bits(config), always_ready=True)),
             }
         )
 
@@ -97,9 +100,9 @@ class RowProbabilities(wiring.Component):
         m.d.comb += [
             begins.eq(part == 0),
             last_part.eq(part == parts - 1),
-            step.eq(current_valid & self.i.valid & (~begins | self.i_room)),
+            step.eq(current_valid & self.i.valid & (~begins | self.i_credit)),
             self.o_begun.eq(step & begins),
-            self.i.ready.eq(current_valid & last_part & (~begins | self.i_room)),
+            self.i.ready.eq(current_valid & last_part & (~begins | self.i_credit)),
             row_done.eq(step & last_part & word.last),
             self.i_row.ready.eq(~current_valid | row_done),
         ]

@@ -12,8 +12,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.command import command_layout
-from rtl_gen.interfaces.memory import ADDRESS_BITS
-from rtl_gen.memory.row_reader import ROW_WORDS_BITS
+from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS
 
 __all__ = ["SoftmaxRows", "key_range", "softmax_row_layout"]
 
@@ -26,7 +25,7 @@ def key_range(config: AcceleratorConfig) -> range:
 def softmax_row_layout(config: AcceleratorConfig) -> data.StructLayout:
     """`words` words of scores from `address` on, of which the first `keys` elements are visible."""
     return data.StructLayout(
-        {"address": ADDRESS_BITS, "words": ROW_WORDS_BITS, "keys": key_range(config)}
+        {"address": ADDRESS_BITS, "words": STRIDE_BITS, "keys": key_range(config)}
     )
 
 
@@ -44,13 +43,14 @@ class SoftmaxRows(wiring.Component):
 
     Parameters
     ----------
-    config : width W, lanes T, max_context.
+    config: width W, lanes T, max_context.
 
     Members
     -------
-    command : In(command_layout(SOFTMAX)), stable from `start` until the last row; 1 <= keys(r) <=
+    command: In(command_layout(SOFTMAX)), stable from `start` until the last row; 1 <= keys(r) <=
         max_context.
-    start : In(1), pulse while idle. o : Out(stream, softmax_row_layout), `rows` transfers.
+    start: In(1), pulse while idle.
+    o: Out stream of softmax_row_layout, `rows` transfers.
 
     Latency: LATENCY cycles from start to the first row. Throughput: one row per cycle, two cycles
         more per group.
@@ -78,7 +78,7 @@ class SoftmaxRows(wiring.Component):
         rows_left = Signal(len(command.rows))
         lane = Signal(range(max(2, lanes)))
         group_keys = Signal(key_range(self._config))
-        words = Signal(ROW_WORDS_BITS)
+        words = Signal(STRIDE_BITS)
         m.d.comb += [
             self.o.valid.eq(state == _State.OFFER),
             self.o.payload.address.eq(address),

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
-from amaranth.lib import data, enum, fifo, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.baseline.row_maximum import RowMaximum, row_maximum_layout
 from rtl_gen.baseline.row_probabilities import RowProbabilities, probability_word_layout
 from rtl_gen.baseline.softmax_rows import SoftmaxRows, key_range
-from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
+from rtl_gen.blocks.command_runner import CommandRunner
+from rtl_gen.interfaces.command import COMMAND_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
 from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.memory.row_reader import ROWS_AHEAD, buffered_layout, row_layout, word_layout
@@ -21,12 +22,6 @@ __all__ = ["SoftmaxUnit"]
 
 _OUTPUT_WORDS = 16
 """Words of probabilities between the pop of their scores and the memory's write port."""
-
-
-class _State(enum.Enum, shape=2):
-    IDLE = 0
-    START = 1
-    RUN = 2
 
 
 class SoftmaxUnit(wiring.Component):
@@ -39,16 +34,16 @@ class SoftmaxUnit(wiring.Component):
 
     Parameters
     ----------
-    config : width W, lanes T, max_context, probability_bits.
+    config: width W, lanes T, max_context, probability_bits.
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), SOFTMAX commands only; 1 <= keys and keys(rows - 1) <=
+    i_command: In stream of COMMAND_BITS, SOFTMAX commands only; 1 <= keys and keys(rows - 1) <=
         max_context.
-    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit
+    o_row, o_row_done, i_word, i_buffered: a RowReader, whose words all belong to this unit
         meanwhile.
-    o_write : client "vector" of ActivationMemory.
-    busy : Out(1), from the cycle a command is offered until its last word is in memory.
+    o_write: Out stream of memory_write_layout, of client "vector" of ActivationMemory.
+    busy: Out(1), from the cycle a command is offered until its last word is in memory.
 
     A row has been read as a whole before its first word is replaced, because its maximum is needed
     first; rows must not overlap. Words that hold no visible key are read and written like the
@@ -66,7 +61,7 @@ class SoftmaxUnit(wiring.Component):
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "o_row": Out(stream.Signature(row_layout())),
                 "o_row_done": Out(1),
-                "i_word": In(word_layout(config)),
+                "i_word": In(stream.Signature(word_layout(config), always_ready=True)),
                 "i_buffered": In(stream.Signature(buffered_layout(config))),
                 "o_write": Out(stream.Signature(memory_write_layout(config))),
                 "busy": Out(1),
@@ -83,28 +78,13 @@ class SoftmaxUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        state = Signal(_State)
-        command = Signal(command_layout(Opcode.SOFTMAX), reset_less=True)
-        start = Signal()
-        finished = Signal()
-        m.d.comb += [
-            self.i_command.ready.eq(state == _State.IDLE),
-            self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
-            start.eq(state == _State.START),
-        ]
-        with m.Switch(state):
-            with m.Case(_State.IDLE):
-                m.d.sync += command.as_value().eq(self.i_command.payload)
-                with m.If(self.i_command.valid):
-                    m.d.sync += state.eq(_State.START)
-            with m.Case(_State.START):
-                m.d.sync += state.eq(_State.RUN)
-            with m.Case(_State.RUN):
-                with m.If(finished):
-                    m.d.sync += state.eq(_State.IDLE)
+        m.submodules.runner = runner = CommandRunner(opcode=Opcode.SOFTMAX, prepare_cycles=0)
+        connect(m, flipped(self.i_command), runner.i_command)
+        m.d.comb += self.busy.eq(runner.o_busy)
+        command, start = runner.o_command, runner.o_start
         self._first_pass(m, command, start)
         word_written = self._second_pass(m)
-        self._write(m, command, start, word_written, finished)
+        self._write(m, command, start, word_written, runner.i_finished)
         return m
 
     def _first_pass(self, m: Module, command: data.View, start: Value) -> None:
@@ -119,6 +99,7 @@ class SoftmaxUnit(wiring.Component):
         m.submodules.maxima = maxima = fifo.SyncFIFO(
             width=row_maximum_layout(config).size, depth=ROWS_AHEAD
         )
+        connect(m, flipped(self.i_word), maximum.i)
         m.d.comb += [
             rows.command.eq(command),
             rows.start.eq(start),
@@ -128,7 +109,6 @@ class SoftmaxUnit(wiring.Component):
             rows.o.ready.eq(self.o_row.ready),
             keys.w_en.eq(rows.o.valid & rows.o.ready),
             keys.w_data.eq(rows.o.payload.keys),
-            maximum.i.eq(self.i_word),
             maximum.i_keys.valid.eq(keys.r_rdy),
             maximum.i_keys.payload.eq(keys.r_data),
             keys.r_en.eq(maximum.i_keys.ready),
@@ -148,16 +128,14 @@ class SoftmaxUnit(wiring.Component):
         )
         m.submodules.totals = totals = fifo.SyncFIFO(width=sum_bits(config), depth=ROWS_AHEAD)
         written = Signal()
-        room = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
-        m.d.sync += room.eq(room - second.o_begun + written)
+        credits = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
+        m.d.sync += credits.eq(credits - second.o_begun + written)
+        connect(m, flipped(self.i_buffered), second.i)
         m.d.comb += [
             second.i_row.valid.eq(maxima.r_rdy),
             second.i_row.payload.eq(maxima.r_data),
             maxima.r_en.eq(second.i_row.ready),
-            second.i.valid.eq(self.i_buffered.valid),
-            second.i.payload.eq(self.i_buffered.payload),
-            self.i_buffered.ready.eq(second.i.ready),
-            second.i_room.eq(room.any()),
+            second.i_credit.eq(credits.any()),
             words.w_en.eq(second.o.valid),
             words.w_data.eq(second.o.payload),
             totals.w_en.eq(second.o_total.valid),

@@ -13,6 +13,15 @@ __all__ = ["StreamMerge"]
 class StreamMerge(wiring.Component):
     """o = i_first when it is valid, else i_second, through one register.
 
+    Parameters
+    ----------
+    shape: of the payload.
+
+    Members
+    -------
+    i_first, i_second: In streams of `shape`.
+    o: Out stream of `shape`.
+
     Latency: LATENCY cycles. Throughput: one transfer per cycle. Back-pressure: ready of both inputs
     depends on o.ready; the registered output stays stable until taken, although the choice is made
     anew for every transfer.

@@ -17,9 +17,13 @@ class Product(wiring.Component):
 
     Parameters
     ----------
-    a_bits, b_bits : widths; at most four pairs of 16-bit chunks.
+    a_bits, b_bits: widths; at most four pairs of 16-bit chunks.
 
-    Members: i_a, i_b : In(unsigned); o : Out(unsigned a_bits + b_bits).
+    Members
+    -------
+    i_a: In(unsigned a_bits).
+    i_b: In(unsigned b_bits).
+    o: Out(unsigned a_bits + b_bits).
 
     Latency: LATENCY cycles (input, product, product output, two of sums). Throughput: one product
     per cycle. Exact. Raises ValueError for more than four partial products.

@@ -13,7 +13,10 @@ __all__ = ["Queue"]
 class Queue(wiring.Component):
     """A queue of `depth` payloads with a registered output; order is kept, nothing is lost.
 
-    Parameters: shape, shape of the payload; depth >= 3 payloads, the output register included.
+    Parameters
+    ----------
+    shape: of the payload.
+    depth: payloads, 3 or more, the output register included.
 
     Members
     -------

@@ -23,10 +23,12 @@ class Requantise(wiring.Component):
 
     Members
     -------
-    i_value: signed 36. i_multiplier: unsigned 16. i_shift: 1..47 (0 gives an undefined value,
-        nothing else).
-    i_wide: 1 saturates to -2^15..2^15-1, 0 to -127..127. i_relu: negative results become 0.
-    o_value: signed 16.
+    i_value: In(signed 36).
+    i_multiplier: In(unsigned 16).
+    i_shift: In(6), 1..47; 0 gives an undefined value, nothing else.
+    i_wide: In(1), 1 saturates to -2^15..2^15-1, 0 to -127..127.
+    i_relu: In(1), negative results become 0.
+    o_value: Out(signed 16).
 
     Latency: `LATENCY` cycles. Throughput: one value per cycle. No back-pressure, no valid: the
     caller delays its own.

@@ -21,9 +21,14 @@ class ShiftSaturate(wiring.Component):
 
     Parameters
     ----------
-    in_bits : signed input width. bits : signed output width, less than in_bits.
+    in_bits: width of the signed input.
+    bits: width of the signed output, less than in_bits.
 
-    Members: i : In(signed in_bits); shift : In(6), 0..63; o : Out(signed bits).
+    Members
+    -------
+    i: In(signed in_bits).
+    shift: In(6), 0..63.
+    o: Out(signed bits).
 
     Latency: LATENCY cycles (three of shifting, one of saturation). Throughput: one per cycle; shift
         may change.

@@ -13,8 +13,15 @@ __all__ = ["Skid"]
 class Skid(wiring.Component):
     """Two payload registers; `i.ready` and `o.valid` both come from registers.
 
-    Parameter: shape, shape of the payload. Members: i, In stream; o, Out stream; empty, 1 when
-        nothing is held.
+    Parameters
+    ----------
+    shape: of the payload.
+
+    Members
+    -------
+    i: In stream of `shape`.
+    o: Out stream of `shape`.
+    empty: Out(1), nothing is held.
 
     Latency: `latency` cycle. Throughput: one payload per cycle. Back-pressure: after `o.ready`
     falls one more payload is taken, into the spare register.

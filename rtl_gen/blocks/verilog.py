@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from amaranth.back import verilog
-from amaranth.hdl import Elaboratable
+from amaranth.hdl import Const, Elaboratable, Value
 from amaranth.lib import wiring
 
-__all__ = ["convert_component", "fold_initial_values", "settle_constants"]
+__all__ = ["component_ports", "convert_component", "fold_initial_values", "settle_constants"]
 
 _MODULE = re.compile(r"^module .*?\);\n(?:.*?)^endmodule\n", re.M | re.S)
 _CONSTANT = re.compile(r"^  always @\*\n    (\S[^\n]*? = \d+'h[0-9a-fx]+;)\n", re.M)
@@ -108,6 +108,17 @@ def _own_yosys() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def component_ports(component: wiring.Component) -> dict[str, tuple[Any, None]]:
+    """The flattened members of a component by their names in Verilog, without constant ones:
+    `ready` of a stream without back-pressure is no port.
+    """
+    return {
+        "__".join(str(part) for part in path): (Value.cast(value), None)
+        for path, _, value in component.signature.flatten(component)
+        if not isinstance(Value.cast(value), Const)
+    }
+
+
 def convert_component(
     component: wiring.Component | Elaboratable,
     *,
@@ -116,8 +127,10 @@ def convert_component(
 ) -> str:
     """Verilog-2001 of `component` as module `name`: the same bytes for the same component.
 
-    ports: {Verilog name: (signal, None)}; by default the flattened members of the component.
+    ports: {Verilog name: (signal, None)}; by default `component_ports`.
     """
+    if ports is None:
+        ports = component_ports(component)
     with _own_yosys():
         text = verilog.convert(
             component, name=name, ports=ports, strip_internal_attrs=True, emit_src=False

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, command_fields
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.ranges import command_rules, field_ranges
 from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
 from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
+from rtl_gen.interfaces.dma import BEAT_BITS
 
-__all__ = ["CommandCheck", "Verdict"]
+__all__ = ["COMMAND_BEAT", "CommandCheck", "Verdict"]
+
+COMMAND_BEAT = data.StructLayout({"first": 1, "data": BEAT_BITS})
+"""A beat of a command; `first` marks its first one."""
 
 
 class Verdict(enum.Enum, shape=2):
@@ -32,12 +36,16 @@ class CommandCheck(wiring.Component):
     Every rule is a comparison of its own, then those of an opcode are joined, then the opcodes; the
     CRC-32 comes beat by beat.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
-    beat: In {valid, data 128, first}, the beats of commands, one command after the other; first: of
-        its command.
-    command: In(512), the command from the cycle after its last beat on, for one cycle at least.
-    verdict: Out Verdict.
+    i_beat: In stream of COMMAND_BEAT without back-pressure, one command after the other.
+    command: In(COMMAND_BITS), the command from the cycle after its last beat on, for one cycle at
+        least.
+    verdict: Out(Verdict).
 
     Latency: `latency` cycles from a command's last beat to `verdict`, which stays until that of the
     next one. Throughput: one beat per cycle. No back-pressure.
@@ -47,8 +55,13 @@ class CommandCheck(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        beat = data.StructLayout({"valid": 1, "first": 1, "data": 8 * BEAT_BYTES})
-        super().__init__({"beat": In(beat), "command": In(COMMAND_BITS), "verdict": Out(Verdict)})
+        super().__init__(
+            {
+                "i_beat": In(stream.Signature(COMMAND_BEAT, always_ready=True)),
+                "command": In(COMMAND_BITS),
+                "verdict": Out(Verdict),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -70,9 +83,9 @@ class CommandCheck(wiring.Component):
         first = Signal()
         sealed = Signal()
         m.d.sync += [
-            share.eq(crc_network(self.beat.data)),
-            valid.eq(self.beat.valid),
-            first.eq(self.beat.first),
+            share.eq(crc_network(self.i_beat.payload.data)),
+            valid.eq(self.i_beat.valid),
+            first.eq(self.i_beat.payload.first),
             sealed.eq(state == CRC_RESIDUE),
         ]
         with m.If(valid):

@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import COMMAND_BYTES, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.control.command_check import CommandCheck, Verdict
+from rtl_gen.control.entry import ENTRY
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS
-from rtl_gen.interfaces.dma import READ_DESCRIPTOR, Route
+from rtl_gen.interfaces.dma import BEAT_BITS, OFFSET_BITS, READ_DESCRIPTOR, Route
 
-__all__ = ["ENTRY", "QUEUE_COMMANDS", "CommandReader"]
+__all__ = ["QUEUE_COMMANDS", "CommandReader"]
 
 QUEUE_COMMANDS = 8
 """Commands read ahead of execution."""
-ENTRY = data.StructLayout({"command": COMMAND_BITS, "index": 32, "verdict": Verdict})
-"""A command, its place in the program, and whether it may be executed."""
 
 _COMMAND_BEATS = COMMAND_BYTES // BEAT_BYTES
 _GROUP = 4
@@ -29,17 +28,21 @@ class CommandReader(wiring.Component):
     """Commands 0, 1, .. of `program_length` from beat `program` on, four with a read, to two
     streams in program order.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
     active: In, a program runs; while it is 0, everything is forgotten.
     program, program_length: In, stable while active.
-    o_read, i_beat: descriptors and beats on port 0, always accepted: room is reserved before
-        reading.
-    o_fetch, o_execute: Out streams of ENTRY, each with a queue of QUEUE_COMMANDS. passed, executed:
-        In, commands that have left them.
-    fault: In, READ_RESPONSE or WINDOW of a read of commands, `fault_command` is the first one of
-        it. From there on nothing is read any more, and every command is UNREAD. It comes before the
-        beats of the read that it is about.
+    o_read: Out stream of READ_DESCRIPTOR on port 0.
+    i_beat: In stream of beats without back-pressure: places are reserved before reading.
+    o_fetch, o_execute: Out streams of ENTRY, each with a queue of QUEUE_COMMANDS.
+    passed, executed: In, commands that have left them.
+    i_fault: In stream of a command's index without back-pressure: READ_RESPONSE or WINDOW of a read
+        of commands, of which this is the first one. From there on nothing is read any more, and
+        every command is UNREAD. It comes before the beats of the read that it is about.
 
     Latency: `latency` cycles from the last beat of a command to its being in the queues.
         Throughput: a command in 4 cycles.
@@ -55,13 +58,12 @@ class CommandReader(wiring.Component):
                 "program": In(32),
                 "program_length": In(32),
                 "o_read": Out(stream.Signature(READ_DESCRIPTOR)),
-                "i_beat": In(stream.Signature(8 * BEAT_BYTES)),
+                "i_beat": In(stream.Signature(BEAT_BITS, always_ready=True)),
                 "o_fetch": Out(stream.Signature(ENTRY)),
                 "o_execute": Out(stream.Signature(ENTRY)),
                 "passed": In(32),
                 "executed": In(32),
-                "fault": In(1),
-                "fault_command": In(INDEX_BITS),
+                "i_fault": In(stream.Signature(INDEX_BITS, always_ready=True)),
             }
         )
 
@@ -71,27 +73,27 @@ class CommandReader(wiring.Component):
         first_failed = Signal(INDEX_BITS)
         with m.If(~self.active):
             m.d.sync += failed.eq(0)
-        with m.Elif(self.fault & ~failed):
-            m.d.sync += [failed.eq(1), first_failed.eq(self.fault_command)]
+        with m.Elif(self.i_fault.valid & ~failed):
+            m.d.sync += [failed.eq(1), first_failed.eq(self.i_fault.payload)]
         self._request(m, failed)
         self._receive(m, failed, first_failed)
         return m
 
     def _request(self, m: Module, failed: Signal) -> None:
-        """Ask for commands while there is room for them in both queues."""
+        """Ask for commands while there are places for them in both queues."""
         requested = Signal(32)
         left = Signal(32)
         group = Signal(range(_GROUP + 1))
         pending = Signal()
-        place = Signal(35)  # beats from the window base
-        room = QUEUE_COMMANDS - _GROUP
+        place = Signal(OFFSET_BITS + 3)  # beats from the window base
+        most = QUEUE_COMMANDS - _GROUP  # that may be held or asked for before a group is
         read = self.o_read.payload
         m.d.comb += [
             left.eq(self.program_length - requested),
             self.o_read.valid.eq(pending),
             read.offset.eq(place),
             # What a descriptor cannot name is one of 0 beats, an error.
-            read.beats.eq(Mux(place[32:].any(), 0, group * _COMMAND_BEATS)),
+            read.beats.eq(Mux(place[OFFSET_BITS:].any(), 0, group * _COMMAND_BEATS)),
             read.route.eq(Route.COMMAND),
             read.traffic.eq(TrafficClass.COMMANDS.value),
             read.command.eq(requested),
@@ -101,8 +103,8 @@ class CommandReader(wiring.Component):
                 pending.eq(
                     (left != 0)
                     & ~failed
-                    & (requested - self.executed <= room)
-                    & (requested - self.passed <= room)
+                    & (requested - self.executed <= most)
+                    & (requested - self.passed <= most)
                 ),
                 place.eq(self.program + _COMMAND_BEATS * requested),
                 group.eq(Mux(left < _GROUP, left, _GROUP)),
@@ -117,20 +119,19 @@ class CommandReader(wiring.Component):
         m.submodules.check = check = CommandCheck(config=self.config)
         received = Signal(32)
         count = Signal(range(_COMMAND_BEATS))
-        beats = Signal(8 * BEAT_BYTES * (_COMMAND_BEATS - 1))
+        beats = Signal(BEAT_BITS * (_COMMAND_BEATS - 1))
         command = Signal(COMMAND_BITS)
         index = Signal(32)
         complete = Signal()
         m.d.comb += [
-            self.i_beat.ready.eq(1),
             complete.eq(self.i_beat.valid & (count == _COMMAND_BEATS - 1)),
-            check.beat.valid.eq(self.i_beat.valid),
-            check.beat.first.eq(count == 0),
-            check.beat.data.eq(self.i_beat.payload),
+            check.i_beat.valid.eq(self.i_beat.valid),
+            check.i_beat.payload.first.eq(count == 0),
+            check.i_beat.payload.data.eq(self.i_beat.payload),
             check.command.eq(command),
         ]
         with m.If(self.i_beat.valid):
-            m.d.sync += [count.eq(count + 1), beats.eq(Cat(beats, self.i_beat.payload)[128:])]
+            m.d.sync += [count.eq(count + 1), beats.eq(Cat(beats, self.i_beat.payload)[BEAT_BITS:])]
         # It stays for four cycles, since the next one is not complete before.
         with m.If(complete):
             m.d.sync += [

@@ -15,7 +15,9 @@ class Watchdog(wiring.Component):
 
     Members
     -------
-    limit: In(32), stable while enabled; 0: never. enable, progress: In.
+    limit: In(32), cycles, stable while enabled; 0: never.
+    enable: In, it is watched.
+    progress: In, something moves.
     expired: Out, level.
 
     Latency: expired rises `limit + latency` cycles after the last cycle of progress and falls in

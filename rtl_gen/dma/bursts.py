@@ -9,8 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS
 
-__all__ = ["BurstSplitter", "burst_layout", "fault_layout", "max_burst_beats"]
+__all__ = ["BurstSplitter", "burst_layout", "max_burst_beats", "place_layout"]
 
 _PAGE_BEATS = 4096 // BEAT_BYTES
 _BEAT_LOG2 = BEAT_BYTES.bit_length() - 1
@@ -24,8 +25,12 @@ def max_burst_beats(config: AcceleratorConfig) -> int:
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One burst: byte address, beats (1..64), last burst of its descriptor; route, traffic, command
-    of the descriptor.
+    """One burst.
+
+    address: byte address of its first beat.
+    beats: 1..64.
+    last: it is the last burst of its descriptor.
+    route, traffic, command: of the descriptor.
     """
     return data.StructLayout(
         {
@@ -39,21 +44,13 @@ def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
     )
 
 
-def fault_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A memory fault: registers.ErrorCode, the byte address of the access, and the index of its
-    command.
+def place_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Where something happened.
 
-    of_commands: it is a read of commands, which may lie behind the end of the program.
+    address: byte address of the first beat of a descriptor or burst.
+    command: index of the command that it belongs to.
     """
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "code": 4,
-            "address": config.address_bits,
-            "command": INDEX_BITS,
-            "of_commands": 1,
-        }
-    )
+    return data.StructLayout({"address": config.address_bits, "command": INDEX_BITS})
 
 
 class BurstSplitter(wiring.Component):
@@ -65,18 +62,23 @@ class BurstSplitter(wiring.Component):
     gives no burst but one `outside` pulse with its first byte address (modulo 2^address_bits) and
     its command.
 
-    Parameters: config; shape, READ_DESCRIPTOR or WRITE_DESCRIPTOR (route is 0 for the latter).
+    Parameters
+    ----------
+    config: the width of addresses, and the longest burst.
+    shape: READ_DESCRIPTOR or WRITE_DESCRIPTOR; route is 0 for the latter.
 
     Members
     -------
-    i: In stream of `shape`. o: Out stream of burst_layout.
-    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Stable from 2 cycles before
-        a descriptor on.
+    i: In stream of `shape`.
+    o: Out stream of burst_layout.
+    window_base: In, byte address, 4 KiB aligned, stable from 2 cycles before a descriptor on.
+    window_beats: In(OFFSET_BITS), likewise.
     flush: In, descriptors are accepted and dropped, and no further burst is offered (o.valid falls
         at once).
-    outside: Out {valid, address, command}. The next descriptor is taken in the cycle after it: a
-        user that gives up because of it sets `flush` within 4 cycles, so that none of its bursts is
-        offered. idle: Out, no descriptor is held.
+    outside: Out stream of place_layout without back-pressure. The next descriptor is taken in the
+        cycle after it: a user that gives up because of it sets `flush` within 4 cycles, so that
+        none of its bursts is offered.
+    idle: Out, no descriptor is held.
 
     Latency: `latency` cycles from a descriptor to its first burst. Throughput: one burst per 2
     cycles, and 2 cycles more per descriptor, so descriptors of 4 beats and more can keep the data
@@ -93,13 +95,9 @@ class BurstSplitter(wiring.Component):
                 "i": In(stream.Signature(shape)),
                 "o": Out(stream.Signature(burst_layout(config))),
                 "window_base": In(config.address_bits),
-                "window_beats": In(32),
+                "window_beats": In(OFFSET_BITS),
                 "flush": In(1),
-                "outside": Out(
-                    data.StructLayout(
-                        {"valid": 1, "address": config.address_bits, "command": INDEX_BITS}
-                    )
-                ),
+                "outside": Out(stream.Signature(place_layout(config), always_ready=True)),
                 "idle": Out(1),
             }
         )
@@ -110,22 +108,21 @@ class BurstSplitter(wiring.Component):
         source = self.i.payload
         burst = self.o.payload
         beat_address = Signal(self.config.address_bits - _BEAT_LOG2)
-        end = Signal(33)
-        top = Signal(
-            len(beat_address) + 1
-        )  # beats from the window base to the end of the address space
+        end = Signal(OFFSET_BITS + 1)
+        # Beats from the window base to the end of the address space.
+        top = Signal(len(beat_address) + 1)
         wrong = Signal()
-        remaining = Signal(28)
-        room = Signal(range(_PAGE_BEATS + 1))
+        remaining = Signal(LENGTH_BITS)
+        page_beats = Signal(range(_PAGE_BEATS + 1))
         short = Signal(range(limit + 1))
         beats = Signal(range(limit + 1))
         m.d.comb += [
-            room.eq(_PAGE_BEATS - beat_address[: (_PAGE_BEATS - 1).bit_length()]),
-            short.eq(Mux(room < limit, room, limit)),
+            page_beats.eq(_PAGE_BEATS - beat_address[: (_PAGE_BEATS - 1).bit_length()]),
+            short.eq(Mux(page_beats < limit, page_beats, limit)),
             beats.eq(Mux(remaining < short, remaining, short)),
             burst.address.eq(beat_address << _BEAT_LOG2),
-            self.outside.address.eq(beat_address << _BEAT_LOG2),
-            self.outside.command.eq(burst.command),
+            self.outside.payload.address.eq(beat_address << _BEAT_LOG2),
+            self.outside.payload.command.eq(burst.command),
             wrong.eq((end > self.window_beats) | (remaining == 0)),
         ]
         m.d.sync += top.eq((1 << len(beat_address)) - self.window_base[_BEAT_LOG2:])

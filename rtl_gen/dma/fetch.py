@@ -20,33 +20,35 @@ class FetchUnit(wiring.Component):
     """Hands every command to the P port fetchers, which work through it independently; see
     PortFetch for the order.
 
-    Parameter: config. Members
-    -------
-    i_command: In stream of 512 bits: LOAD, MATMUL, ATTEND in program order (others are taken and do
-        nothing).
-    step: In step_layout, stable while the device runs.
-    o_read_<p>: Out stream of READ_DESCRIPTOR; o_fill_<p>: Out stream of FILL_JOB, both in the order
-    of port p's data.
-    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues;
-        busy_command: Out, its index.
+    Parameters
+    ----------
+    config: the configuration.
 
-    Latency: `latency` cycles from a MATMUL command to `o_read_<p>.valid`. Throughput: a MATMUL
-        every 5 cycles. Back-
-    pressure: a port whose queues are full holds up the next command, but not the other ports' share
-        of this one.
+    Members
+    -------
+    i_command: In stream of COMMAND_BITS: LOAD, MATMUL, ATTEND in program order (others are taken
+        and do nothing).
+    step: In(step_layout), stable while the device runs.
+    o_read: P Out streams of READ_DESCRIPTOR, in the order of the port's data.
+    o_fill: P Out streams of FILL_JOB, likewise.
+    busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues.
+    busy_command: Out(INDEX_BITS), with `busy`, index of the command.
+
+    Latency: `latency` cycles from a MATMUL command to `o_read[p].valid`. Throughput: a MATMUL every
+    5 cycles. Back-pressure: a port whose queues are full holds up the next command, but not the
+    other ports' share of this one.
     """
 
     latency = 5
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        ports = range(config.ports)
         super().__init__(
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
-                **{f"o_read_{port}": Out(stream.Signature(READ_DESCRIPTOR)) for port in ports},
-                **{f"o_fill_{port}": Out(stream.Signature(FILL_JOB)) for port in ports},
+                "o_read": Out(stream.Signature(READ_DESCRIPTOR)).array(config.ports),
+                "o_fill": Out(stream.Signature(FILL_JOB)).array(config.ports),
                 "busy": Out(1),
                 "busy_command": Out(INDEX_BITS),
             }
@@ -62,8 +64,8 @@ class FetchUnit(wiring.Component):
             port = PortFetch(config=self.config, port=index)
             m.submodules[f"port{index}"] = port
             m.d.comb += [port.start.eq(start), port.command.eq(command), port.step.eq(self.step)]
-            wiring.connect(m, port.o_read, wiring.flipped(getattr(self, f"o_read_{index}")))
-            wiring.connect(m, port.o_fill, wiring.flipped(getattr(self, f"o_fill_{index}")))
+            wiring.connect(m, port.o_read, wiring.flipped(self.o_read[index]))
+            wiring.connect(m, port.o_fill, wiring.flipped(self.o_fill[index]))
             with m.If(port.busy):
                 m.d.comb += working.eq(1)
         m.d.comb += [

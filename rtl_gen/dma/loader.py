@@ -4,33 +4,19 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.dma.port_rows import first_row, share
-from rtl_gen.interfaces.command import (
-    COMMAND_BITS,
-    INDEX_BITS,
-    command_index,
-    command_layout,
-    step_layout,
-)
-from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryWriteSignature
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
 
 __all__ = ["Loader"]
-
-
-class _State(enum.Enum, shape=3):
-    IDLE = 0
-    PREPARE = 1
-    SHARE = 2
-    MULTIPLY = 3
-    START = 4
-    RUN = 5
 
 
 def _word_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -41,8 +27,10 @@ class _PortAssembler(wiring.Component):
     """The port's rows (see port_rows): beats to words, first beat in the low bytes, and their
     addresses.
 
-    `destination` and so on are stable from 3 cycles before `start` on.
+    `destination` and so on are stable from PREPARE_CYCLES before `start` on.
     """
+
+    PREPARE_CYCLES = 2
 
     def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
         self._config = config
@@ -51,7 +39,7 @@ class _PortAssembler(wiring.Component):
             {
                 "start": In(1),
                 "destination": In(ADDRESS_BITS),
-                "stride": In(12),
+                "stride": In(STRIDE_BITS),
                 "row_words": In(ROW_BITS),
                 "rows": In(ROW_BITS),
                 "i": In(stream.Signature(8 * BEAT_BYTES)),
@@ -130,20 +118,21 @@ class Loader(wiring.Component):
 
     Parameters
     ----------
-    config : width W, ports P.
+    config: width W, ports P.
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), LOAD commands. step : In(step_layout).
-    i_beats_{p} : In(stream, 128 bits), the beats of LOADs in the order of the port's descriptors:
-        the rows of the port (see port_rows) of one LOAD after the other. Beats of later commands
-        wait.
-    o_write : client "loader" of ActivationMemory. o_norm : Out(stream, norm_write_layout), `i_norm`
-        of VectorUnit.
-    o_table : Out(stream, {address, data}), words of the activation table; the writer may take many
+    i_command: In stream of COMMAND_BITS, LOAD commands.
+    step: In(step_layout).
+    i_beats: P In streams of beats, those of LOADs in the order of the port's descriptors: the rows
+        of the port (see port_rows) of one LOAD after the other. Beats of later commands wait.
+    o_write: Out(MemoryWriteSignature), client "loader" of ActivationMemory.
+    o_norm: Out stream of norm_write_layout without back-pressure, `i_norm` of VectorUnit.
+    o_table: Out stream of {address, data}, words of the activation table; the writer may take many
         cycles for one.
-    busy : Out(1), from the cycle a command is offered until its last word has been taken by its
-        space. busy_command : Out(INDEX_BITS), its index.
+    busy: Out(1), from the cycle a command is offered until its last word has been taken by its
+        space.
+    busy_command: Out(INDEX_BITS), with `busy`, index of the command.
 
     Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a
     word's last beat to `o_write`. Throughput: one beat per cycle and port, one word per cycle in
@@ -158,12 +147,9 @@ class Loader(wiring.Component):
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
-                **{
-                    f"i_beats_{port}": In(stream.Signature(8 * BEAT_BYTES))
-                    for port in range(config.ports)
-                },
-                "o_write": Out(stream.Signature(memory_write_layout(config))),
-                "o_norm": Out(stream.Signature(norm_write_layout(config))),
+                "i_beats": In(stream.Signature(8 * BEAT_BYTES)).array(config.ports),
+                "o_write": Out(MemoryWriteSignature(config)),
+                "o_norm": Out(stream.Signature(norm_write_layout(config), always_ready=True)),
                 "o_table": Out(stream.Signature(_word_layout(config))),
                 "busy": Out(1),
                 "busy_command": Out(INDEX_BITS),
@@ -173,17 +159,26 @@ class Loader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        state = Signal(_State)
-        command = Signal(command_layout(Opcode.LOAD), reset_less=True)
+        m.submodules.runner = runner = CommandRunner(
+            opcode=Opcode.LOAD, prepare_cycles=1 + _PortAssembler.PREPARE_CYCLES
+        )
+        wiring.connect(m, wiring.flipped(self.i_command), runner.i_command)
+        command = runner.o_command
         rows = Signal(ROW_BITS)
         to_norm = Signal()
         to_table = Signal()
+        with m.If(runner.o_prepare):
+            m.d.sync += [
+                rows.eq(row_count(self.step, command.row_set, command.rows)),
+                to_norm.eq(command.space == Space.NORM.value),
+                to_table.eq(command.space == Space.TABLE.value),
+            ]
         assemblers = []
-        for port in range(config.ports):
+        for port, beats in enumerate(self.i_beats):
             m.submodules[f"port{port}"] = assembler = _PortAssembler(config=config, port=port)
-            wiring.connect(m, wiring.flipped(getattr(self, f"i_beats_{port}")), assembler.i)
+            wiring.connect(m, wiring.flipped(beats), assembler.i)
             m.d.comb += [
-                assembler.start.eq(state == _State.START),
+                assembler.start.eq(runner.o_start),
                 assembler.destination.eq(command.destination),
                 assembler.stride.eq(command.destination_stride),
                 assembler.row_words.eq(command.row_beats >> (config.word_beats.bit_length() - 1)),
@@ -193,28 +188,21 @@ class Loader(wiring.Component):
 
         valid = Signal()
         word = Signal(assemblers[0].o.payload.shape(), reset_less=True)
-        taken = Mux(
-            to_norm, self.o_norm.ready, Mux(to_table, self.o_table.ready, self.o_write.ready)
-        )
+        write = self.o_write.word
+        taken = to_norm | Mux(to_table, self.o_table.ready, write.ready)
         m.d.comb += [
-            self.o_write.valid.eq(valid & ~to_norm & ~to_table),
-            self.o_write.payload.address.eq(word.address),
-            self.o_write.payload.data.eq(word.data),
-            self.o_write.payload.mask.eq(-1),
+            write.valid.eq(valid & ~to_norm & ~to_table),
+            write.payload.address.eq(word.address),
+            write.payload.data.eq(word.data),
+            write.payload.mask.eq(-1),
             self.o_norm.valid.eq(valid & to_norm),
             self.o_norm.payload.address.eq(word.address),
             self.o_norm.payload.data.eq(word.data),
             self.o_table.valid.eq(valid & to_table),
             self.o_table.payload.eq(word),
-            self.i_command.ready.eq(state == _State.IDLE),
-            self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
-            self.busy_command.eq(
-                Mux(
-                    state == _State.IDLE,
-                    command_index(self.i_command.payload),
-                    command_index(command.as_value()),
-                )
-            ),
+            runner.i_finished.eq(Cat(*(part.idle for part in assemblers)).all() & ~valid),
+            self.busy.eq(runner.o_busy),
+            self.busy_command.eq(runner.o_busy_command),
         ]
         turn = Signal(range(max(2, config.ports)))
         free = ~valid | taken
@@ -234,26 +222,4 @@ class Loader(wiring.Component):
                                 turn.eq((port + 1) % config.ports),
                             ]
                         higher = higher | source.valid
-
-        with m.Switch(state):
-            with m.Case(_State.IDLE):
-                m.d.sync += command.as_value().eq(self.i_command.payload)
-                with m.If(self.i_command.valid):
-                    m.d.sync += state.eq(_State.PREPARE)
-            with m.Case(_State.PREPARE):
-                m.d.sync += [
-                    rows.eq(row_count(self.step, command.row_set, command.rows)),
-                    to_norm.eq(command.space == Space.NORM.value),
-                    to_table.eq(command.space == Space.TABLE.value),
-                    state.eq(_State.SHARE),
-                ]
-            with m.Case(_State.SHARE):
-                m.d.sync += state.eq(_State.MULTIPLY)
-            with m.Case(_State.MULTIPLY):
-                m.d.sync += state.eq(_State.START)
-            with m.Case(_State.START):
-                m.d.sync += state.eq(_State.RUN)
-            with m.Case(_State.RUN):
-                with m.If(Cat(*(part.idle for part in assemblers)).all() & ~valid):
-                    m.d.sync += state.eq(_State.IDLE)
         return m

@@ -3,16 +3,28 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.dma.bursts import fault_layout
-from rtl_gen.dma.read_engine import TRAFFIC_BEAT, ReadEngine
+from meadow.spec.config import AcceleratorConfig
+from rtl_gen.dma.fault_merge import FaultMerge
+from rtl_gen.dma.read_engine import ReadEngine
 from rtl_gen.dma.write_engine import WriteEngine
-from rtl_gen.interfaces.axi import Axi4Signature
-from rtl_gen.interfaces.dma import READ_BEAT, READ_DESCRIPTOR, WRITE_DESCRIPTOR
+from rtl_gen.interfaces.axi import (
+    Axi4ReadSignature,
+    Axi4Signature,
+    Axi4WriteSignature,
+    axi_channels,
+)
+from rtl_gen.interfaces.dma import (
+    OFFSET_BITS,
+    READ_BEAT,
+    READ_DESCRIPTOR,
+    TRAFFIC_BEAT,
+    WriteSignature,
+)
+from rtl_gen.interfaces.error import fault_layout
 
 __all__ = ["MemoryPort"]
 
@@ -20,20 +32,25 @@ __all__ = ["MemoryPort"]
 class MemoryPort(wiring.Component):
     """Reads and writes of one 128-bit AXI4 port; the two directions are independent and unordered.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
-    i_read: In stream of READ_DESCRIPTOR. o_beat: Out stream of READ_BEAT.
-    i_write: In stream of WRITE_DESCRIPTOR. i_write_data: In stream of 128 bits.
-    axi: Out Axi4Signature; INCR bursts of at most 64 beats that never cross 4 KiB, every VALID held
-        with a stable payload until READY.
-    window_base: In, byte address, 4 KiB aligned. window_beats: In(32). Nothing outside reaches the
-        bus.
+    i_read: In stream of READ_DESCRIPTOR.
+    o_beat: Out stream of READ_BEAT.
+    i_write: In(WriteSignature).
+    axi: Out(Axi4Signature); INCR bursts of at most 64 beats that never cross 4 KiB, every VALID
+        held with a stable payload until READY.
+    window_base: In, byte address, 4 KiB aligned.
+    window_beats: In(OFFSET_BITS), beats of the window. Nothing outside reaches the bus.
     flush: In, hold at 1 until `idle`: finish what AXI demands, drop everything else.
-    idle: Out, nothing queued, outstanding or buffered. writes_pending: Out, a write is not answered
-        yet.
-    error: Out fault_layout pulse, with the index of the command that the access belongs to; of two
-        faults in a cycle the read's is reported, and the write's in the first cycle without one.
-    o_read_beat, o_write_beat: Out TRAFFIC_BEAT.
+    idle: Out, nothing queued, outstanding or buffered.
+    writes_pending: Out, a write is not answered yet.
+    error: Out stream of fault_layout without back-pressure; of two faults in a cycle the read's is
+        reported, and the write's in the first cycle without one.
+    o_read_beat, o_write_beat: Out streams of TRAFFIC_BEAT without back-pressure.
 
     Latency, throughput and errors: see ReadEngine and WriteEngine.
     """
@@ -44,56 +61,43 @@ class MemoryPort(wiring.Component):
             {
                 "i_read": In(stream.Signature(READ_DESCRIPTOR)),
                 "o_beat": Out(stream.Signature(READ_BEAT)),
-                "i_write": In(stream.Signature(WRITE_DESCRIPTOR)),
-                "i_write_data": In(stream.Signature(8 * BEAT_BYTES)),
+                "i_write": In(WriteSignature()),
                 "axi": Out(Axi4Signature(address_bits=config.address_bits)),
                 "window_base": In(config.address_bits),
-                "window_beats": In(32),
+                "window_beats": In(OFFSET_BITS),
                 "flush": In(1),
                 "idle": Out(1),
                 "writes_pending": Out(1),
-                "error": Out(fault_layout(config)),
-                "o_read_beat": Out(TRAFFIC_BEAT),
-                "o_write_beat": Out(TRAFFIC_BEAT),
+                "error": Out(stream.Signature(fault_layout(config), always_ready=True)),
+                "o_read_beat": Out(stream.Signature(TRAFFIC_BEAT, always_ready=True)),
+                "o_write_beat": Out(stream.Signature(TRAFFIC_BEAT, always_ready=True)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.read = read = ReadEngine(config=self.config)
-        m.submodules.write = write = WriteEngine(config=self.config)
+        config, axi_bits = self.config, self.config.address_bits
+        m.submodules.read = read = ReadEngine(config=config)
+        m.submodules.write = write = WriteEngine(config=config)
+        m.submodules.faults = faults = FaultMerge(config=config)
         wiring.connect(m, wiring.flipped(self.i_read), read.i)
-        wiring.connect(m, wiring.flipped(self.o_beat), read.o)
+        wiring.connect(m, read.o, wiring.flipped(self.o_beat))
         wiring.connect(m, wiring.flipped(self.i_write), write.i)
-        wiring.connect(m, wiring.flipped(self.i_write_data), write.i_data)
-        for name, member in self.axi.signature.members.items():
-            engine = read if name.startswith(("ar", "r")) else write
-            if member.flow == Out:
-                m.d.comb += getattr(self.axi, name).eq(getattr(engine.axi, name))
-            else:
-                m.d.comb += getattr(engine.axi, name).eq(getattr(self.axi, name))
-        for engine in (read, write):
+        for engine, signature in ((read, Axi4ReadSignature), (write, Axi4WriteSignature)):
+            channels = axi_channels(self.axi, signature(address_bits=axi_bits))
+            wiring.connect(m, engine.axi, wiring.flipped(channels))
             m.d.comb += [
                 engine.window_base.eq(self.window_base),
                 engine.window_beats.eq(self.window_beats),
                 engine.flush.eq(self.flush),
             ]
-        late = Signal(
-            self.error.shape()
-        )  # the write's fault; a read's may be none, if it is of commands
+        wiring.connect(m, read.beat, wiring.flipped(self.o_read_beat))
+        wiring.connect(m, write.beat, wiring.flipped(self.o_write_beat))
+        wiring.connect(m, read.fault, faults.i_first)
+        wiring.connect(m, write.fault, faults.i_second)
+        wiring.connect(m, faults.o, wiring.flipped(self.error))
         m.d.comb += [
-            self.idle.eq(read.idle & ~write.pending & ~late.valid),
-            self.writes_pending.eq(write.pending | late.valid),
-            self.o_read_beat.eq(read.beat),
-            self.o_write_beat.eq(write.beat),
+            self.idle.eq(read.idle & ~write.pending & ~faults.waits),
+            self.writes_pending.eq(write.pending | faults.waits),
         ]
-        with m.If(read.fault.valid):
-            m.d.comb += self.error.eq(read.fault)
-            with m.If(~late.valid):
-                m.d.sync += late.eq(write.fault)
-        with m.Elif(late.valid):
-            m.d.comb += self.error.eq(late)
-            m.d.sync += late.eq(write.fault)
-        with m.Else():
-            m.d.comb += self.error.eq(write.fault)
         return m

@@ -14,7 +14,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.interfaces.command import COMMAND_BITS, command_index, command_layout, step_layout
-from rtl_gen.interfaces.dma import READ_DESCRIPTOR, Route
+from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS, READ_DESCRIPTOR, Route
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
 from rtl_gen.interfaces.tile import FILL_JOB
 
@@ -22,27 +22,41 @@ __all__ = ["PortFetch"]
 
 _DESCRIPTORS = 8
 _JOBS = 32
+_PLACE_BITS = 35
+"""Of a place in the cache before it is checked, in beats: two of 32 bits, 63 blocks 2^28 apart and
+a row of keys.
+"""
+_KEY_BITS = 21
+"""Of a count of keys."""
 
 
 class PortFetch(wiring.Component):
     """Enumerates one command after the other for port p of P.
 
-    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles, beats_p). LOAD: the
-    port's rows (see port_rows), which are one run in DRAM, as one descriptor, none without rows; no
-    job. ATTEND: per sequence of L keys, tiles K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES
-    only K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of
-    each in order: keys b*W + p*W/P .. of this port below L, one descriptor (none without keys) at
-    kv_base + (key or value offset) + j*block_stride + key*segment_beats, and always one job.
-    L = position + tokens, or position + first + rows with rows > 0. `command` of both is the index
-    of the command. What a descriptor cannot name, an offset of 2^32 and more or 2^28 beats and
-    more, is one of 0 beats, an error (see BurstSplitter).
+    MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles, beats_p).
+    LOAD: the port's rows (see port_rows), which are one run in DRAM, as one descriptor, none
+        without rows; no job.
+    ATTEND: per sequence of L keys, tiles K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES only
+        K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of each in order: keys b*W + p*W/P
+        .. of this port below L, one descriptor (none without keys) at kv_base + (key or value
+        offset) + j*block_stride + key*segment_beats, and always one job.
+        L = position + tokens, or position + first + rows with rows > 0.
 
-    Parameters: config; port p. Members
+    `command` of both is the index of the command. What a descriptor cannot name, an offset of 2^32
+    and more or 2^28 beats and more, is one of 0 beats, an error (see BurstSplitter).
+
+    Parameters
+    ----------
+    config: ports P, width W, the sequence table.
+    port: number p of this port.
+
+    Members
     -------
-    start: In pulse, `command` is valid. command: In(512), stable from `start` on while `busy`.
-        step: In step_layout.
-    o_read: Out stream of READ_DESCRIPTOR. o_fill: Out stream of FILL_JOB. Each has a queue, which
-        `busy` does not cover.
+    start: In, pulse, `command` is valid.
+    command: In(COMMAND_BITS), stable from `start` on while `busy`.
+    step: In(step_layout).
+    o_read: Out stream of READ_DESCRIPTOR, with a queue that `busy` does not cover.
+    o_fill: Out stream of FILL_JOB, likewise.
     busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
 
     Throughput: an ATTEND tile of one block every TILE_CYCLES, 2 cycles per block of larger tiles,
@@ -153,7 +167,7 @@ class PortFetch(wiring.Component):
             m.next = "LOAD_EMIT"
         with m.State("LOAD_EMIT"):
             m.d.sync += [
-                self._descriptor.beats.eq(Mux(Cat(far, product[28:]).any(), 0, product)),
+                self._descriptor.beats.eq(Mux(Cat(far, product[LENGTH_BITS:]).any(), 0, product)),
                 self._descriptor.route.eq(Route.LOAD),
                 self._descriptor.traffic.eq(command.traffic),
                 self._read_pending.eq(rows.any()),
@@ -166,18 +180,17 @@ class PortFetch(wiring.Component):
         width, port_rows = config.width, config.port_rows
         sequence = Signal(8)
         entry = Signal.like(self.step.entries[0])
-        new = Signal(17)  # tokens after those in the cache whose keys are read
-        # Two of 32 bits, 63 blocks 2^28 apart and a row of keys: less than 2^35.
-        key_address = Signal(35)
-        value_address = Signal(35)
-        address = Signal(35)
+        new = Signal(len(entry.tokens) + 1)  # tokens after those in the cache whose keys are read
+        key_address = Signal(_PLACE_BITS)
+        value_address = Signal(_PLACE_BITS)
+        address = Signal(_PLACE_BITS)
         # Keys from the block on.
-        key_total = Signal(21)
-        value_total = Signal(21)
-        total = Signal(21)
+        key_total = Signal(_KEY_BITS)
+        value_total = Signal(_KEY_BITS)
+        total = Signal(_KEY_BITS)
         value = Signal()
         first = Signal()
-        block = Signal(6)
+        block = Signal.like(command.blocks)
         keys = Signal(range(port_rows + 1))
         beats = Signal(range(port_rows * config.word_beats + 1))
         start = command.segment_beats * self.port * port_rows
@@ -225,7 +238,7 @@ class PortFetch(wiring.Component):
         with m.State("EMIT"), m.If(self._free):
             m.d.sync += [
                 self._descriptor.offset.eq(address),
-                self._descriptor.beats.eq(Mux(address[32:].any(), 0, beats)),
+                self._descriptor.beats.eq(Mux(address[OFFSET_BITS:].any(), 0, beats)),
                 self._descriptor.route.eq(Route.KV),
                 self._descriptor.traffic.eq(int(TrafficClass.KV_READ)),
                 self._job.eq(0),

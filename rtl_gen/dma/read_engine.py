@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
-from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
-from rtl_gen.interfaces.axi import Axi4Signature
+from rtl_gen.dma.bursts import BurstSplitter, burst_layout
+from rtl_gen.dma.fault_merge import FaultMerge
+from rtl_gen.interfaces.axi import Axi4ReadSignature
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.dma import READ_BEAT, READ_DESCRIPTOR, Route
+from rtl_gen.interfaces.dma import (
+    OFFSET_BITS,
+    READ_BEAT,
+    READ_DESCRIPTOR,
+    TRAFFIC_BEAT,
+    Route,
+)
+from rtl_gen.interfaces.error import fault_layout
 
-__all__ = ["TRAFFIC_BEAT", "ReadEngine"]
-
-TRAFFIC_BEAT = data.StructLayout({"valid": 1, "traffic": 3, "command": INDEX_BITS})
-"""One beat moved over the bus, for the counters and the timeline; traffic is a TrafficClass,
-command the index of the command that it belongs to."""
+__all__ = ["ReadEngine"]
 
 _DESCRIPTORS = 4
 
@@ -29,23 +33,28 @@ class ReadEngine(wiring.Component):
     """Reads descriptors beat by beat through the AR and R channels, prefetching up to
     config.prefetch_beats.
 
-    A burst is requested only when the prefetch storage has room for all of its beats, so RREADY is
-    1 from the cycle after a burst's AR transfer to its last beat. At most config.outstanding bursts
-    are in flight.
+    A burst is requested only when the prefetch storage has a place for each of its beats, so RREADY
+    is 1 from the cycle after a burst's AR transfer to its last beat. At most config.outstanding
+    bursts are in flight.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
-    i: In stream of READ_DESCRIPTOR. o: Out stream of READ_BEAT, in descriptor order, `last` on a
-        descriptor's last.
-    axi: Out Axi4Signature, of which only ar* and r* are driven or read.
-    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data until
-        `idle`; while it is 1, `o.valid` is 0 even if it was 1 before.
-    idle: Out, nothing queued, requested, buffered or offered. fault: Out fault_layout pulse:
-        READ_RESPONSE (address of the burst; its data is delivered all the same) in the cycle after
-        the beat's transfer, or WINDOW (address of the
-        descriptor, of which nothing is delivered: what is, belongs to the next one) in the first
-            cycle without the former.
-    beat: Out TRAFFIC_BEAT, one cycle per R beat.
+    i: In stream of READ_DESCRIPTOR.
+    o: Out stream of READ_BEAT, in descriptor order, `last` on a descriptor's last.
+    axi: Out(Axi4ReadSignature).
+    window_base, window_beats: In, see BurstSplitter.
+    flush: In, drop descriptors and data until `idle`; while it is 1, `o.valid` is 0 even if it was
+        1 before.
+    idle: Out, nothing queued, requested, buffered or offered.
+    fault: Out stream of fault_layout without back-pressure: READ_RESPONSE (address of the burst;
+        its data is delivered all the same) in the cycle after the beat's transfer, or WINDOW
+        (address of the descriptor, of which nothing is delivered: what is, belongs to the next one)
+        in the first cycle without the former.
+    beat: Out stream of TRAFFIC_BEAT without back-pressure, one per R beat.
 
     Latency: `request_latency` cycles from a descriptor to ARVALID, `beat_latency` from an R
         transfer to `o.valid`.
@@ -61,13 +70,13 @@ class ReadEngine(wiring.Component):
             {
                 "i": In(stream.Signature(READ_DESCRIPTOR)),
                 "o": Out(stream.Signature(READ_BEAT)),
-                "axi": Out(Axi4Signature(address_bits=config.address_bits)),
+                "axi": Out(Axi4ReadSignature(address_bits=config.address_bits)),
                 "window_base": In(config.address_bits),
-                "window_beats": In(32),
+                "window_beats": In(OFFSET_BITS),
                 "flush": In(1),
                 "idle": Out(1),
-                "fault": Out(fault_layout(config)),
-                "beat": Out(TRAFFIC_BEAT),
+                "fault": Out(stream.Signature(fault_layout(config), always_ready=True)),
+                "beat": Out(stream.Signature(TRAFFIC_BEAT, always_ready=True)),
             }
         )
 
@@ -76,7 +85,7 @@ class ReadEngine(wiring.Component):
         config, axi = self.config, self.axi
         m.submodules.descriptors = descriptors = Queue(shape=READ_DESCRIPTOR, depth=_DESCRIPTORS)
         m.submodules.splitter = splitter = BurstSplitter(config=config, shape=READ_DESCRIPTOR)
-        m.submodules.flying = flying = Queue(
+        m.submodules.in_flight = in_flight = Queue(
             shape=burst_layout(config), depth=max(3, config.outstanding)
         )
         m.submodules.storage = storage = Queue(shape=READ_BEAT, depth=config.prefetch_beats)
@@ -93,11 +102,11 @@ class ReadEngine(wiring.Component):
             splitter.window_beats.eq(self.window_beats),
             splitter.flush.eq(self.flush),
             splitter.o.ready.eq(
-                (~axi.arvalid | axi.arready) & flying.i.ready & (burst.beats <= free)
+                (~axi.arvalid | axi.arready) & in_flight.i.ready & (burst.beats <= free)
             ),
             issue.eq(splitter.o.valid & splitter.o.ready),
-            flying.i.valid.eq(issue),
-            flying.i.payload.eq(burst),
+            in_flight.i.valid.eq(issue),
+            in_flight.i.payload.eq(burst),
             released.eq(storage.o.valid & storage.o.ready),
         ]
         m.d.sync += free.eq(free + released - Mux(issue, burst.beats, 0))
@@ -115,19 +124,22 @@ class ReadEngine(wiring.Component):
             axi.arcache.eq(0b0011),
         ]
 
-        current = flying.o.payload
+        current = in_flight.o.payload
         taken = Signal(READ_BEAT)
         taken_valid = Signal()
         failed = Signal()
-        # Of two faults in a cycle one waits: a read of commands may be no error at all, so it must
-        # not hide another. The beat of the response is still in the storage when the other is
-        # reported, so `idle` need not look.
-        response, outside, waiting = (
-            Signal(self.fault.shape(), name=name) for name in ("response", "outside", "waiting")
-        )
+        # The beat of a wrong response is still in the storage when a fault that waits for it is
+        # reported, so `idle` need not look at `waits`.
+        m.submodules.faults = faults = FaultMerge(config=config)
+        wiring.connect(m, faults.o, wiring.flipped(self.fault))
+        response, outside = faults.i_first.payload, faults.i_second.payload
+        # Of the burst of the beat before.
+        address = Signal(config.address_bits)
+        command = Signal(INDEX_BITS)
+        of_commands = Signal()
         m.d.comb += [
-            axi.rready.eq(flying.o.valid),
-            flying.o.ready.eq(axi.rvalid & axi.rlast),
+            axi.rready.eq(in_flight.o.valid),
+            in_flight.o.ready.eq(axi.rvalid & axi.rlast),
             storage.i.valid.eq(taken_valid),
             storage.i.payload.eq(taken),
         ]
@@ -137,31 +149,25 @@ class ReadEngine(wiring.Component):
             taken.route.eq(current.route),
             taken.last.eq(current.last & axi.rlast),
             self.beat.valid.eq(axi.rvalid & axi.rready),
-            self.beat.traffic.eq(current.traffic),
-            self.beat.command.eq(current.command),
+            self.beat.payload.traffic.eq(current.traffic),
+            self.beat.payload.command.eq(current.command),
             failed.eq(axi.rvalid & axi.rready & axi.rresp[1]),
-            response.address.eq(current.address),
-            response.command.eq(current.command),
-            response.of_commands.eq(current.route == Route.COMMAND.value),
+            address.eq(current.address),
+            command.eq(current.command),
+            of_commands.eq(current.route == Route.COMMAND.value),
         ]
         m.d.comb += [
-            response.valid.eq(failed),
+            faults.i_first.valid.eq(failed),
             response.code.eq(int(ErrorCode.READ_RESPONSE)),
-            outside.valid.eq(splitter.outside.valid),
+            response.address.eq(address),
+            response.command.eq(command),
+            response.of_commands.eq(of_commands),
+            faults.i_second.valid.eq(splitter.outside.valid),
             outside.code.eq(int(ErrorCode.WINDOW)),
-            outside.address.eq(splitter.outside.address),
-            outside.command.eq(splitter.outside.command),
+            outside.address.eq(splitter.outside.payload.address),
+            outside.command.eq(splitter.outside.payload.command),
             outside.of_commands.eq(burst.route == Route.COMMAND.value),
         ]
-        with m.If(failed):
-            m.d.comb += self.fault.eq(response)
-            with m.If(~waiting.valid):
-                m.d.sync += waiting.eq(outside)
-        with m.Elif(waiting.valid):
-            m.d.comb += self.fault.eq(waiting)
-            m.d.sync += waiting.eq(outside)
-        with m.Else():
-            m.d.comb += self.fault.eq(outside)
 
         wiring.connect(m, storage.o, output.i)
         m.d.comb += [
@@ -173,7 +179,7 @@ class ReadEngine(wiring.Component):
                 & (descriptors.level == 0)
                 & splitter.idle
                 & ~axi.arvalid
-                & (flying.level == 0)
+                & (in_flight.level == 0)
                 & ~taken_valid
                 & ~failed
                 & (storage.level == 0)

@@ -11,10 +11,17 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_index, command_layout, step_layout
-from rtl_gen.interfaces.dma import WRITE_DESCRIPTOR
+from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS, WRITE_DESCRIPTOR
 from rtl_gen.interfaces.row_set import ROW_BITS
 
 __all__ = ["StoreDescriptors"]
+
+_PLACE_BITS = 42
+"""Of a place in DRAM before it is checked, in beats: the offset, a sequence's base, and the most
+segments at the widest stride.
+"""
+_TOKEN_BITS = 22
+"""Of a token's place in a sequence, which may be below 0 before it is added."""
 
 
 class StoreDescriptors(wiring.Component):
@@ -27,12 +34,14 @@ class StoreDescriptors(wiring.Component):
 
     Parameters
     ----------
-    config : ports P, the sequence table.
+    config: ports P, the sequence table.
 
     Members
     -------
-    step, command, share : stable from `start` until idle. start : In(1), pulse while idle.
-    o : Out(stream, WRITE_DESCRIPTOR). idle : Out(1).
+    step, command, share: In, stable from `start` until idle.
+    start: In(1), pulse while idle.
+    o: Out stream of WRITE_DESCRIPTOR.
+    idle: Out(1), all of them have been taken.
 
     Latency: LATENCY cycles from `start` to o.valid. Throughput: one descriptor or span without rows
     per cycle; a full output holds all stages. What a descriptor cannot name, an offset of 2^32 and
@@ -59,7 +68,7 @@ class StoreDescriptors(wiring.Component):
         m = Module()
         moves = Signal()  # all stages at once
         active = Signal()
-        segment_offset = Signal(42)
+        segment_offset = Signal(_PLACE_BITS)
         sequence = self._loops(m, active, segment_offset, moves)
 
         def entry(name: str, otherwise: Value | int = 0) -> Value:
@@ -75,29 +84,31 @@ class StoreDescriptors(wiring.Component):
             return value
 
         span_end = share.row + share.rows
-        kv_base = registered("kv_base", entry("kv_base"), 32)
+        kv_base = registered("kv_base", entry("kv_base"), OFFSET_BITS)
         position = registered("position", entry("position"), 21)
         first_row = registered("first_row", entry("first_row"), ROW_BITS)
         tokens = registered("tokens", entry("tokens", span_end), ROW_BITS)
-        segment = registered("segment", segment_offset, 42)
-        base = registered("base", kv_base + segment, 42)  # stage 2
+        segment = registered("segment", segment_offset, _PLACE_BITS)
+        base = registered("base", kv_base + segment, _PLACE_BITS)  # stage 2
         low = registered("low", Mux(first_row > share.row, first_row, share.row), ROW_BITS)
         end = registered("end", first_row + tokens, ROW_BITS)
-        skipped = registered("skipped", position - first_row, 22)
+        skipped = registered("skipped", position - first_row, _TOKEN_BITS)
         high = registered("high", Mux(end < span_end, end, span_end), ROW_BITS)  # stage 3
-        place = registered("place", skipped + low, 22, cycles=2)  # stage 4
+        place = registered("place", skipped + low, _TOKEN_BITS, cycles=2)  # stage 4
         low = registered("low", low, ROW_BITS)  # stage 3
         count = registered("count", high - low, ROW_BITS)
         size = command.segment_beats
         place_beats = registered("place_beats", place * size, 34, cycles=2)  # stage 6
         count_beats = registered("count_beats", count * size, 32, cycles=2)
-        far = registered("far", base[32:].any(), 1, cycles=4)
-        base = registered("base", base[:32], 32, cycles=4)
-        offset = Signal(33)
-        beyond = Cat(far, place_beats[32:], count_beats[28:], offset[32]).any()
+        far = registered("far", base[OFFSET_BITS:].any(), 1, cycles=4)
+        base = registered("base", base[:OFFSET_BITS], OFFSET_BITS, cycles=4)
+        offset = Signal(OFFSET_BITS + 1)
+        beyond = Cat(
+            far, place_beats[OFFSET_BITS:], count_beats[LENGTH_BITS:], offset[OFFSET_BITS]
+        ).any()
         valid = Signal(6)
         m.d.comb += [
-            offset.eq(base + place_beats[:32]),
+            offset.eq(base + place_beats[:OFFSET_BITS]),
             moves.eq(~self.o.valid | self.o.ready),
             self.idle.eq(~Cat(active, valid, self.o.valid).any()),
             self.o.payload.traffic.eq(command.traffic),
@@ -117,7 +128,7 @@ class StoreDescriptors(wiring.Component):
         """For every segment, for every sequence, which is returned."""
         command, share, config = self.command, self.share, self._config
         sequence = Signal(range(max(2, config.sequences)))
-        left = Signal(12)
+        left = Signal.like(share.segments)
         stride = Mux(
             share.by_segment, command.segment_stride * config.ports, command.segment_stride
         )

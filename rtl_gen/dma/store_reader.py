@@ -11,7 +11,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
-from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryReadSignature
 from rtl_gen.interfaces.row_set import ROW_BITS
 
 __all__ = ["StoreReader"]
@@ -30,14 +30,15 @@ class StoreReader(wiring.Component):
 
     Parameters
     ----------
-    config : width W, ports P.
+    config: width W, ports P.
 
     Members
     -------
-    command, share : stable from `start` until idle. start : In(1), pulse while idle.
-    o_read : Out(stream, 20-bit word address). i_read : In({valid, data}), the words in order, any
-        time later.
-    o : Out(stream, 128 bits). idle : Out(1), 1 when the last beat has been taken.
+    command, share: In, stable from `start` until idle.
+    start: In(1), pulse while idle.
+    o_read: Out(MemoryReadSignature); words may come any time later.
+    o: Out stream of beats.
+    idle: Out(1), 1 when the last beat has been taken.
 
     Throughput: one beat per cycle. Back-pressure: requests stop at _WORDS words that are not sent
         yet.
@@ -50,8 +51,7 @@ class StoreReader(wiring.Component):
                 "command": In(command_layout(Opcode.STORE)),
                 "share": In(SHARE),
                 "start": In(1),
-                "o_read": Out(stream.Signature(ADDRESS_BITS)),
-                "i_read": In(memory_read_layout(config)),
+                "o_read": Out(MemoryReadSignature(config)),
                 "o": Out(stream.Signature(8 * BEAT_BYTES)),
                 "idle": Out(1),
             }
@@ -65,18 +65,18 @@ class StoreReader(wiring.Component):
         m.submodules.places = places = fifo.SyncFIFO(width=max(1, word_log2), depth=_WORDS)
         requested = Signal()
         finished = Signal()
-        room = Signal(range(_WORDS + 1), init=_WORDS)
-        m.d.sync += room.eq(room - requested + finished)
+        credits = Signal(range(_WORDS + 1), init=_WORDS)
+        m.d.sync += credits.eq(credits - requested + finished)
 
         active = Signal()
         pending = Signal()
-        request_place = self._requests(m, active, pending, requested, room.any(), word_log2)
+        request_place = self._requests(m, active, pending, requested, credits.any(), word_log2)
         m.d.comb += [
-            requested.eq(self.o_read.valid & self.o_read.ready),
+            requested.eq(self.o_read.address.valid & self.o_read.address.ready),
             places.w_en.eq(requested),
             places.w_data.eq(request_place),
-            words.w_en.eq(self.i_read.valid),
-            words.w_data.eq(self.i_read.data),
+            words.w_en.eq(self.o_read.data.valid),
+            words.w_data.eq(self.o_read.data.payload),
         ]
 
         # Beats of a word, through one register.
@@ -90,9 +90,11 @@ class StoreReader(wiring.Component):
             finished.eq(free & words.r_rdy & last),
             words.r_en.eq(finished),
             places.r_en.eq(finished),
-            self.idle.eq(~active & ~pending & (room == _WORDS) & ~self.o.valid),
+            self.idle.eq(~active & ~pending & (credits == _WORDS) & ~self.o.valid),
         ]
-        choice = Array(words.r_data.word_select(i, 128) for i in range(config.word_beats))
+        choice = Array(
+            words.r_data.word_select(i, 8 * BEAT_BYTES) for i in range(config.word_beats)
+        )
         with m.If(free):
             m.d.sync += self.o.valid.eq(words.r_rdy)
             with m.If(words.r_rdy):
@@ -108,18 +110,20 @@ class StoreReader(wiring.Component):
         active: Signal,
         pending: Signal,
         requested: Signal,
-        room: Value,
+        credit: Value,
         word_log2: int,
     ) -> Signal:
         """Nested loops over this port's segments, rows and words; returns the first beat's place in
         its word.
         """
         command, share = self.command, self.share
-        segments_left = Signal(12)
+        segments_left = Signal.like(share.segments)
         rows_left = Signal(ROW_BITS)
-        word = Signal(12)
+        word = Signal(STRIDE_BITS)
         row_address = Signal(ADDRESS_BITS)
-        beats = Signal(24)  # from the start of a row to its segment
+        beats = Signal(
+            len(command.segment_beats) + len(share.segments)
+        )  # of a row before the segment
         words = command.segment_beats >> word_log2
         step = Mux(
             share.by_segment, command.segment_beats * self._config.ports, command.segment_beats
@@ -127,7 +131,10 @@ class StoreReader(wiring.Component):
 
         address = Signal(ADDRESS_BITS)
         place = Signal(max(1, word_log2))
-        m.d.comb += [self.o_read.valid.eq(pending & room), self.o_read.payload.eq(address)]
+        m.d.comb += [
+            self.o_read.address.valid.eq(pending & credit),
+            self.o_read.address.payload.eq(address),
+        ]
 
         with m.If(~pending | requested):
             m.d.sync += [

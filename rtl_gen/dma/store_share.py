@@ -11,20 +11,24 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.dma import OFFSET_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.row_set import ROW_BITS
 
 __all__ = ["SHARE", "StoreShare"]
 
+_SEGMENT_BITS = 12
+"""Bits of the segments of a STORE, and of the beats of one."""
+
 SHARE = data.StructLayout(
     {
         "segment": 2,  # first segment
-        "segments": 12,  # segments
+        "segments": _SEGMENT_BITS,  # segments
         "by_segment": 1,  # 1: every P-th segment from there on, 0: one after the other
         "row": ROW_BITS,  # first row
         "rows": ROW_BITS,  # rows, consecutive
         "source": ADDRESS_BITS,  # word 0 of the first row
-        "offset": 33,  # beat of row 0 of the first segment, without a sequence's place
+        "offset": OFFSET_BITS + 1,  # beat of row 0 of the first segment, without a sequence's place
     }
 )
 """A port's part of a STORE; nothing if segments or rows are 0."""
@@ -36,11 +40,13 @@ class StoreShare(wiring.Component):
 
     Parameters
     ----------
-    config : ports P. port : number of this port.
+    config: ports P.
+    port: number of this port.
 
     Members
     -------
-    command, rows : In, stable. o : Out(SHARE), LATENCY cycles later.
+    command, rows: In, stable.
+    o: Out(SHARE), LATENCY cycles later.
     """
 
     LATENCY = 2

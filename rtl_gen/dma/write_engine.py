@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
-from rtl_gen.dma.bursts import BurstSplitter, burst_layout, fault_layout
-from rtl_gen.dma.read_engine import TRAFFIC_BEAT
-from rtl_gen.interfaces.axi import Axi4Signature
-from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.dma import WRITE_DESCRIPTOR
+from rtl_gen.dma.bursts import BurstSplitter, burst_layout, place_layout
+from rtl_gen.interfaces.axi import Axi4WriteSignature
+from rtl_gen.interfaces.dma import (
+    BEAT_BITS,
+    OFFSET_BITS,
+    TRAFFIC_BEAT,
+    WRITE_DESCRIPTOR,
+    WriteSignature,
+)
+from rtl_gen.interfaces.error import fault_layout
 
 __all__ = ["WriteEngine"]
 
@@ -27,18 +32,23 @@ class WriteEngine(wiring.Component):
     """Writes descriptors beat by beat through the AW, W and B channels; W data follows the order of
     the AW bursts.
 
-    Parameter: config. Members
+    Parameters
+    ----------
+    config: the configuration.
+
+    Members
     -------
-    i: In stream of WRITE_DESCRIPTOR. i_data: In stream of 128 bits, all beats of the descriptors in
-        order.
-    axi: Out Axi4Signature, of which only aw*, w* and b* are driven or read.
-    window_base, window_beats: In, see BurstSplitter. flush: In, drop descriptors and data; the
-        beats that AXI still demands for requested bursts go out with all strobes 0.
-    pending: Out, a descriptor, data or a response is outstanding. fault: Out fault_layout pulse:
-        WRITE_RESPONSE (address of the burst) or, if not in the same cycle, WINDOW: the descriptor
-        is dropped, but its data is not, so `flush` must come within 4 cycles, or the data goes
-        where the next descriptor says (see BurstSplitter).
-    beat: Out TRAFFIC_BEAT, one cycle per W beat that carries data.
+    i: In(WriteSignature).
+    axi: Out(Axi4WriteSignature).
+    window_base, window_beats: In, see BurstSplitter.
+    flush: In, drop descriptors and data; the beats that AXI still demands for requested bursts go
+        out with all strobes 0.
+    pending: Out, a descriptor, data or a response is outstanding.
+    fault: Out stream of fault_layout without back-pressure: WRITE_RESPONSE (address of the burst)
+        or, if not in the same cycle, WINDOW: the descriptor is dropped, but its data is not, so
+        `flush` must come within 4 cycles, or the data goes where the next descriptor says (see
+        BurstSplitter).
+    beat: Out stream of TRAFFIC_BEAT without back-pressure, one per W beat that carries data.
 
     Latency: `request_latency` cycles from a descriptor to AWVALID. Throughput: one beat per cycle
     for bursts of at least 4 beats. At most config.outstanding bursts wait for their response.
@@ -50,15 +60,14 @@ class WriteEngine(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "i": In(stream.Signature(WRITE_DESCRIPTOR)),
-                "i_data": In(stream.Signature(8 * BEAT_BYTES)),
-                "axi": Out(Axi4Signature(address_bits=config.address_bits)),
+                "i": In(WriteSignature()),
+                "axi": Out(Axi4WriteSignature(address_bits=config.address_bits)),
                 "window_base": In(config.address_bits),
-                "window_beats": In(32),
+                "window_beats": In(OFFSET_BITS),
                 "flush": In(1),
                 "pending": Out(1),
-                "fault": Out(fault_layout(config)),
-                "beat": Out(TRAFFIC_BEAT),
+                "fault": Out(stream.Signature(fault_layout(config), always_ready=True)),
+                "beat": Out(stream.Signature(TRAFFIC_BEAT, always_ready=True)),
             }
         )
 
@@ -68,12 +77,11 @@ class WriteEngine(wiring.Component):
         depth = max(3, config.outstanding)
         m.submodules.descriptors = descriptors = Queue(shape=WRITE_DESCRIPTOR, depth=_DESCRIPTORS)
         m.submodules.splitter = splitter = BurstSplitter(config=config, shape=WRITE_DESCRIPTOR)
-        m.submodules.data = words = Skid(shape=8 * BEAT_BYTES)
+        m.submodules.data = words = Skid(shape=BEAT_BITS)
         m.submodules.bursts = bursts = Queue(shape=burst_layout(config), depth=depth)
-        named = data.StructLayout({"address": config.address_bits, "command": INDEX_BITS})
-        m.submodules.flying = flying = Queue(shape=named, depth=depth)
-        wiring.connect(m, wiring.flipped(self.i), descriptors.i)
-        wiring.connect(m, wiring.flipped(self.i_data), words.i)
+        m.submodules.in_flight = in_flight = Queue(shape=place_layout(config), depth=depth)
+        wiring.connect(m, wiring.flipped(self.i.descriptor), descriptors.i)
+        wiring.connect(m, wiring.flipped(self.i.data), words.i)
         wiring.connect(m, descriptors.o, splitter.i)
 
         issue = Signal()
@@ -82,13 +90,13 @@ class WriteEngine(wiring.Component):
             splitter.window_base.eq(self.window_base),
             splitter.window_beats.eq(self.window_beats),
             splitter.flush.eq(self.flush),
-            splitter.o.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & flying.i.ready),
+            splitter.o.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & in_flight.i.ready),
             issue.eq(splitter.o.valid & splitter.o.ready),
             bursts.i.valid.eq(issue),
             bursts.i.payload.eq(burst),
-            flying.i.valid.eq(issue),
-            flying.i.payload.address.eq(burst.address),
-            flying.i.payload.command.eq(burst.command),
+            in_flight.i.valid.eq(issue),
+            in_flight.i.payload.address.eq(burst.address),
+            in_flight.i.payload.command.eq(burst.command),
             axi.awsize.eq(BEAT_BYTES.bit_length() - 1),
             axi.awburst.eq(1),
             axi.awcache.eq(0b0011),
@@ -121,8 +129,8 @@ class WriteEngine(wiring.Component):
                 axi.wdata.eq(words.o.payload),
                 axi.wlast.eq(last),
                 axi.wstrb.eq(_ALL_BYTES),
-                self.beat.traffic.eq(current.traffic),
-                self.beat.command.eq(current.command),
+                self.beat.payload.traffic.eq(current.traffic),
+                self.beat.payload.command.eq(current.command),
                 sent.eq(sent + 1),
             ]
             with m.If(self.flush):
@@ -133,25 +141,25 @@ class WriteEngine(wiring.Component):
             m.d.sync += axi.wvalid.eq(0)
 
         failed = Signal()
-        answered = Signal(named)
-        m.d.comb += [axi.bready.eq(flying.o.valid), flying.o.ready.eq(axi.bvalid)]
+        answered = Signal(place_layout(config))
+        m.d.comb += [axi.bready.eq(in_flight.o.valid), in_flight.o.ready.eq(axi.bvalid)]
         m.d.sync += [
             failed.eq(axi.bvalid & axi.bready & axi.bresp[1]),
-            answered.eq(flying.o.payload),
+            answered.eq(in_flight.o.payload),
         ]
         with m.If(failed):
             m.d.comb += [
                 self.fault.valid.eq(1),
-                self.fault.code.eq(int(ErrorCode.WRITE_RESPONSE)),
-                self.fault.address.eq(answered.address),
-                self.fault.command.eq(answered.command),
+                self.fault.payload.code.eq(int(ErrorCode.WRITE_RESPONSE)),
+                self.fault.payload.address.eq(answered.address),
+                self.fault.payload.command.eq(answered.command),
             ]
         with m.Elif(splitter.outside.valid):
             m.d.comb += [
                 self.fault.valid.eq(1),
-                self.fault.code.eq(int(ErrorCode.WINDOW)),
-                self.fault.address.eq(splitter.outside.address),
-                self.fault.command.eq(splitter.outside.command),
+                self.fault.payload.code.eq(int(ErrorCode.WINDOW)),
+                self.fault.payload.address.eq(splitter.outside.payload.address),
+                self.fault.payload.command.eq(splitter.outside.payload.command),
             ]
         m.d.comb += self.pending.eq(
             (descriptors.level != 0)
@@ -160,7 +168,7 @@ class WriteEngine(wiring.Component):
             | axi.wvalid
             | ~words.empty
             | (bursts.level != 0)
-            | (flying.level != 0)
+            | (in_flight.level != 0)
             | failed
         )
         return m

@@ -34,15 +34,16 @@ def activity_units(config: AcceleratorConfig) -> tuple[ActivityUnit, ...]:
     is 1, and means nothing in others. NO_COMMAND stands for the program as a whole: it is what the
     sequencer works on once it has handed over the last command, and what a port reads commands for.
 
-    sequencer : the command that is handed over next. fetch : the one whose descriptors are laid
-        out.
-    port{p}_read, port{p}_write : the one that asked for the beat. decoder{p}_parameter,
-        decoder{p}_tile : the one whose slice headers or tiles are written; these two parts of a
-            decoder are often at different commands.
-    array : the one whose step is issued, or waited for; drain : the one whose accumulators are
-        read.
-    writer : the one whose result word goes to the activation memory. loader, vector, storer : the
-        one executed.
+    sequencer: the command that is handed over next.
+    fetch: the one whose descriptors are laid out.
+    port{p}_read, port{p}_write: the one that asked for the beat.
+    decoder{p}_parameter: the one whose slice headers are written.
+    decoder{p}_tile: the one whose tiles are written; these two parts of a decoder are often at
+        different commands.
+    array: the one whose tile operation is issued, or waited for.
+    drain: the one whose accumulators are read.
+    writer: the one whose result word goes to the activation memory.
+    loader, vector, storer: the one executed.
     """
     ports = range(config.ports)
     return (
@@ -68,17 +69,18 @@ def activity_items(config: AcceleratorConfig) -> tuple[str, ...]:
     """Names of the bits of `activity` from bit 0 on, unit by unit; bit i is 1 in a cycle in which
     item i happens.
 
-    sequencer_busy : a program runs (counter `cycles`). fetch_busy : descriptors of a command are
-        laid out.
-    array_busy, stall_*, vector_busy : as the counters of the same names
+    sequencer_busy: a program runs (counter `cycles`).
+    fetch_busy: descriptors of a command are laid out.
+    array_busy, stall_*, vector_busy: as the counters of the same names
         (`meadow.spec.registers.COUNTERS`).
-    drain_busy : accumulators are read and requantised; score_drain : of scores, for the lanes'
-        softmax or to be sent out.
-    writer_busy : a result word is written to the activation memory.
-    loader_busy, storer_busy : a LOAD or STORE is executed.
-    decoder{p}_tile, decoder{p}_parameter : the decoder of port p writes to the tile or the
-        parameter buffer.
-    port{p}_read, port{p}_write : port p moves a beat of read or write data.
+    drain_busy: accumulators are read and requantised.
+    score_drain: accumulators of scores are, for the lanes' softmax or to be sent out.
+    writer_busy: a result word is written to the activation memory.
+    loader_busy: a LOAD is executed.
+    storer_busy: a STORE is executed.
+    decoder{p}_tile: the decoder of port p writes to the tile buffer.
+    decoder{p}_parameter: the decoder of port p writes to the parameter buffer.
+    port{p}_read, port{p}_write: port p moves a beat of read or write data.
 
     All bits, and the fields of `unit_command` with them, are registers; how many cycles late a bit
     is differs by a few. They serve the co-simulation's timeline and a logic analyser in the device

@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layouts of DMA descriptors and beats, inside the AXI boundary."""
+"""DMA descriptors and beats, inside the AXI boundary."""
 
 from __future__ import annotations
 
-from amaranth.lib import data, enum
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import Out
 
+from meadow.spec.config import BEAT_BYTES
 from rtl_gen.interfaces.command import INDEX_BITS
 
-__all__ = ["READ_BEAT", "READ_DESCRIPTOR", "WRITE_DESCRIPTOR", "Route"]
+__all__ = [
+    "BEAT_BITS",
+    "LENGTH_BITS",
+    "OFFSET_BITS",
+    "READ_BEAT",
+    "READ_DESCRIPTOR",
+    "TRAFFIC_BEAT",
+    "WRITE_DESCRIPTOR",
+    "Route",
+    "WriteSignature",
+]
+
+BEAT_BITS = 8 * BEAT_BYTES
+"""Bits of a beat."""
+OFFSET_BITS = 32
+"""Bits of an offset in the DMA window, in beats."""
+LENGTH_BITS = 28
+"""Bits of the beats of a descriptor."""
+_TRAFFIC_BITS = 3
 
 
 class Route(enum.Enum, shape=2):
@@ -20,15 +40,54 @@ class Route(enum.Enum, shape=2):
 
 
 READ_DESCRIPTOR = data.StructLayout(
-    {"offset": 32, "beats": 28, "route": Route, "traffic": 3, "command": INDEX_BITS}
+    {
+        "offset": OFFSET_BITS,  # first beat, from the beginning of the DMA window
+        "beats": LENGTH_BITS,  # beats of 16 bytes, at least 1
+        "route": Route,
+        "traffic": _TRAFFIC_BITS,  # TrafficClass
+        "command": INDEX_BITS,  # index of the command that asks for them
+    }
 )
-"""`beats` (>= 1) beats of 16 bytes from beat `offset` of the DMA window; traffic is a TrafficClass,
-command the index of the command that asks for them."""
+"""Beats to read."""
 
-READ_BEAT = data.StructLayout({"data": 128, "route": Route, "last": 1})
+READ_BEAT = data.StructLayout({"data": BEAT_BITS, "route": Route, "last": 1})
 """One beat in descriptor order; `last` marks the last beat of a descriptor."""
 
 WRITE_DESCRIPTOR = data.StructLayout(
-    {"offset": 32, "beats": 28, "traffic": 3, "command": INDEX_BITS}
+    {
+        "offset": OFFSET_BITS,  # first beat, from the beginning of the DMA window
+        "beats": LENGTH_BITS,  # whole beats of 16 bytes, at least 1
+        "traffic": _TRAFFIC_BITS,  # TrafficClass
+        "command": INDEX_BITS,  # index of the command that writes them
+    }
 )
-"""`beats` (>= 1) whole beats to write from beat `offset` of the DMA window on."""
+"""Beats to write."""
+
+TRAFFIC_BEAT = data.StructLayout(
+    {
+        "traffic": _TRAFFIC_BITS,  # TrafficClass
+        "command": INDEX_BITS,  # index of the command that it belongs to
+    }
+)
+"""What a beat that moves over the bus is, for the counters and the timeline."""
+
+
+class WriteSignature(wiring.Signature):
+    """How a unit writes through one port, seen from the unit.
+
+    Members
+    -------
+    descriptor: Out stream of WRITE_DESCRIPTOR.
+    data: Out stream of beats, all of descriptor n before those of n + 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "descriptor": Out(stream.Signature(WRITE_DESCRIPTOR)),
+                "data": Out(stream.Signature(BEAT_BITS)),
+            }
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WriteSignature)

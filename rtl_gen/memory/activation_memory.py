@@ -6,7 +6,7 @@ priority.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -14,19 +14,19 @@ from meadow.spec.commands import Unit
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.members import members
 from rtl_gen.interfaces.memory import (
-    ADDRESS_BITS,
     READ_CLIENTS,
-    memory_read_layout,
+    WRITE_CLIENTS,
+    MemoryReadSignature,
+    MemoryWriteSignature,
     memory_write_layout,
 )
 
-__all__ = ["BANK_MODULE", "WRITE_CLIENTS", "ActivationMemory", "bank_verilog"]
+__all__ = ["BANK_MODULE", "ActivationMemory", "bank_verilog"]
 
 BANK_MODULE = "meadow_activation_bank"
 """Verilog module of 16 bytes of every word, the black box of ActivationMemory."""
-WRITE_CLIENTS = ("writer", "vector", "loader")
-"""Write clients in order of priority."""
 _UNIT_OF = {
     "operand": Unit.ARRAY,
     "writer": Unit.ARRAY,
@@ -34,10 +34,7 @@ _UNIT_OF = {
     "loader": Unit.LOADER,
     "storer": Unit.STORER,
 }
-
-
-_ARRAY_ACCESSES = ("i_writer_write", "i_writer", "i_operand")
-"""Of the array, those of its earlier commands first."""
+"""The unit that a client belongs to."""
 
 
 def bank_verilog(config: AcceleratorConfig) -> str:
@@ -69,27 +66,22 @@ class ActivationMemory(wiring.Component):
 
     Parameters
     ----------
-    config : activation_words, width W.
-    black_box : banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it
+    config: activation_words, width W.
+    black_box: banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it
         they are Amaranth memories, whose Verilog would list every initial zero of the megabytes.
 
     Members
     -------
-    i_{client} : In(stream, 20-bit word address) for each of READ_CLIENTS, highest priority first;
-        ready = granted.
-    o_{client} : Out({valid, data}); the words of the granted reads, in order, LATENCY cycles after
-        the transfer.
-    i_{client}_write : In(stream, memory_write_layout) for each of WRITE_CLIENTS, highest priority
-        first.
-    i_operand_command, i_writer_command, i_writer_write_command : In(INDEX_BITS), command of the
-        array's accesses offered, of which there may be several under way.
-    o_outside : Out(Unit bits), pulse ERROR_LATENCY cycles after a unit's transfer to a word that
-        there is not. Nothing is written then; what is read is any word. o_outside_command :
-        Out(INDEX_BITS), the array's command then; of several the one that has come furthest.
-    o_active : Out(1), a transfer in the cycle before.
+    i_read: In, a MemoryReadSignature for each of READ_CLIENTS, by name, highest priority first. A
+        word comes LATENCY cycles after the transfer of its address.
+    i_write: In, a MemoryWriteSignature for each of WRITE_CLIENTS, by name, highest priority first.
+    o_outside: Out(Unit bits), pulse ERROR_LATENCY cycles after the transfer of an access beyond
+        the end of the memory. Nothing is written then; what is read is any word.
+    o_outside_command: Out(INDEX_BITS), the array's command then; of several the one that has come
+        furthest.
+    o_active: Out(1), a transfer in the cycle before.
 
-    Wiring: connect a client's `o_read` to `i_{client}`, its `i_read` to `o_{client}`, its `o_write`
-    to `i_{client}_write`. `ready` depends on `valid` of the clients of higher priority.
+    `ready` of a client depends on `valid` of those of higher priority.
 
     Latency: LATENCY cycles from a read's transfer to its data: address register, memory, memory
     output register, fabric register. A read transferred after a write's transfer sees it, one
@@ -111,13 +103,8 @@ class ActivationMemory(wiring.Component):
             self.banks.append(bank)
         super().__init__(
             {
-                **{f"i_{name}": In(stream.Signature(ADDRESS_BITS)) for name in READ_CLIENTS},
-                **{f"o_{name}": Out(memory_read_layout(config)) for name in READ_CLIENTS},
-                **{
-                    f"i_{name}_write": In(stream.Signature(memory_write_layout(config)))
-                    for name in WRITE_CLIENTS
-                },
-                **{f"{name}_command": In(INDEX_BITS) for name in _ARRAY_ACCESSES},
+                "i_read": In(_clients(READ_CLIENTS, MemoryReadSignature(config))),
+                "i_write": In(_clients(WRITE_CLIENTS, MemoryWriteSignature(config))),
                 "o_outside": Out(4),
                 "o_outside_command": Out(INDEX_BITS),
                 "o_active": Out(1),
@@ -128,7 +115,7 @@ class ActivationMemory(wiring.Component):
         m = Module()
         address_bits = (self._config.activation_words - 1).bit_length()
 
-        reads = [getattr(self, f"i_{name}") for name in READ_CLIENTS]
+        reads = [client.address for client in members(self.i_read).values()]
         read_valid = Signal(len(reads))
         read_address = Signal(address_bits, reset_less=True)
         chosen = _grant(m, reads)
@@ -136,7 +123,7 @@ class ActivationMemory(wiring.Component):
         beyond = [client.payload[address_bits:].any() for client in reads]
         answered = delayed(m, read_valid, self.LATENCY - 1, "answered", reset_less=False)
 
-        writes = [getattr(self, f"i_{name}_write") for name in WRITE_CLIENTS]
+        writes = [client.word for client in members(self.i_write).values()]
         write_valid = Signal()
         write = Signal(memory_write_layout(self._config), reset_less=True)
         taken = _grant(m, writes)
@@ -175,9 +162,8 @@ class ActivationMemory(wiring.Component):
                     write_port.data.eq(ports["i_write_data"]),
                 ]
             parts.append(delayed(m, read_data, self.LATENCY - 2, f"read{index}"))
-        for index, name in enumerate(READ_CLIENTS):
-            output = getattr(self, f"o_{name}")
-            m.d.comb += [output.valid.eq(answered[index]), output.data.eq(Cat(*parts))]
+        for index, client in enumerate(members(self.i_read).values()):
+            m.d.comb += [client.data.valid.eq(answered[index]), client.data.payload.eq(Cat(*parts))]
         return m
 
     def _report(self, m: Module, reads: Value, writes: Value) -> None:
@@ -187,21 +173,29 @@ class ActivationMemory(wiring.Component):
         read_outside = Signal(len(READ_CLIENTS))
         write_outside = Signal(len(WRITE_CLIENTS))
         m.d.sync += [read_outside.eq(reads), write_outside.eq(writes)]
-        outside = {f"i_{name}": read_outside[i] for i, name in enumerate(READ_CLIENTS)} | {
-            f"i_{name}_write": write_outside[i] for i, name in enumerate(WRITE_CLIENTS)
-        }
         units: dict[Unit, list[Value]] = {}
-        for access, bit in outside.items():
-            client = access.removeprefix("i_").removesuffix("_write")
-            units.setdefault(_UNIT_OF[client], []).append(bit)
+        for names, outside in ((READ_CLIENTS, read_outside), (WRITE_CLIENTS, write_outside)):
+            for name, bit in zip(names, outside, strict=True):
+                units.setdefault(_UNIT_OF[name], []).append(bit)
         for unit, bits in units.items():
             m.d.sync += self.o_outside[unit.bit_length() - 1].eq(Cat(*bits).any())
+        # Of the array's accesses outside the last one here counts: it has come furthest, so its
+        # command is the earliest.
         command: Value = Const(0, INDEX_BITS)
-        for access in reversed(_ARRAY_ACCESSES):
-            offered = Signal(INDEX_BITS, name=f"{access}_offered", reset_less=True)
-            m.d.sync += offered.eq(getattr(self, f"{access}_command"))
-            command = Mux(outside[access], offered, command)
+        for name, client, bit in (
+            ("operand_read", self.i_read.operand, read_outside[READ_CLIENTS.index("operand")]),
+            ("writer_read", self.i_read.writer, read_outside[READ_CLIENTS.index("writer")]),
+            ("writer_write", self.i_write.writer, write_outside[WRITE_CLIENTS.index("writer")]),
+        ):
+            offered = Signal(INDEX_BITS, name=f"{name}_command", reset_less=True)
+            m.d.sync += offered.eq(client.command)
+            command = Mux(bit, offered, command)
         m.d.sync += self.o_outside_command.eq(command)
+
+
+def _clients(names: tuple[str, ...], client: wiring.Signature) -> wiring.Signature:
+    """One `client` for each name."""
+    return wiring.Signature({name: Out(client) for name in names})
 
 
 def _grant(m: Module, clients: list) -> Value:

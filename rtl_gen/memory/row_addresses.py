@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.command import step_layout
-from rtl_gen.interfaces.memory import ADDRESS_BITS
+from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS
 from rtl_gen.interfaces.row_set import ROW_BITS
 
 __all__ = ["RowAddresses"]
@@ -30,12 +30,14 @@ class RowAddresses(wiring.Component):
 
     Parameters
     ----------
-    config : the sequence table.
+    config: the sequence table.
 
     Members
     -------
-    step : In(step_layout). source, stride, rows, gather : stable from `start` until the last row.
-    start : In(1), pulse while idle. o : Out(stream, 20-bit address), rows transfers.
+    step: In(step_layout).
+    source, stride, rows, gather: In, stable from `start` until the last row.
+    start: In(1), pulse while idle.
+    o: Out stream of ADDRESS_BITS, `rows` transfers.
 
     Throughput: one row per cycle, one in five when gathering; latency LATENCY from start when not
         gathering.
@@ -50,7 +52,7 @@ class RowAddresses(wiring.Component):
                 "step": In(step_layout(config)),
                 "start": In(1),
                 "source": In(ADDRESS_BITS),
-                "stride": In(12),
+                "stride": In(STRIDE_BITS),
                 "rows": In(ROW_BITS),
                 "gather": In(1),
                 "o": Out(stream.Signature(ADDRESS_BITS)),
@@ -64,7 +66,7 @@ class RowAddresses(wiring.Component):
         first_row = Signal(16)
         tokens = Signal(16)
         row = Signal(16)
-        product = Signal(28)
+        product = Signal(len(row) + STRIDE_BITS)
         address = Signal(ADDRESS_BITS)
         m.d.comb += [self.o.valid.eq(state == _State.OFFER), self.o.payload.eq(address)]
         entries = [self.step.entries[number] for number in range(self._config.sequences)]

@@ -9,12 +9,11 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryReadSignature
 from rtl_gen.memory.activation_memory import ActivationMemory
 
 __all__ = [
     "ROWS_AHEAD",
-    "ROW_WORDS_BITS",
     "RowReader",
     "buffered_layout",
     "row_layout",
@@ -25,24 +24,30 @@ ROWS_AHEAD = 16
 """Rows between their first read and `i_row_done`: the depth that queues of one entry per row
 need.
 """
-ROW_WORDS_BITS = 12
-"""Bits of the words of a row, and of a command's stride."""
 _WORDS_AHEAD = 64
 """Words read while the result of a row's first pass is computed."""
 
 
 def row_layout() -> data.StructLayout:
     """`words` words from `address` on; at least one."""
-    return data.StructLayout({"address": ADDRESS_BITS, "words": ROW_WORDS_BITS})
+    return data.StructLayout({"address": ADDRESS_BITS, "words": STRIDE_BITS})
 
 
 def word_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A word of the first pass; first, last: of its row."""
-    return data.StructLayout({"valid": 1, "first": 1, "last": 1, "data": 8 * config.width})
+    """A word of the first pass.
+
+    first, last: it is the first, the last word of its row.
+    data: its W bytes.
+    """
+    return data.StructLayout({"first": 1, "last": 1, "data": 8 * config.width})
 
 
 def buffered_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A word of the second pass; last: of its row."""
+    """A word of the second pass.
+
+    last: it is the last word of its row.
+    data: its W bytes.
+    """
     return data.StructLayout({"last": 1, "data": 8 * config.width})
 
 
@@ -54,35 +59,36 @@ class RowReader(wiring.Component):
 
     Parameters
     ----------
-    config : width W, norm_channels and max_context (longest rows of NORM and SOFTMAX).
+    config: width W, norm_channels and max_context (longest rows of NORM and SOFTMAX).
 
     Members
     -------
-    i_row : In(stream, row_layout). i_row_done : In(1), once per row, in order, when its user has no
-        more to do with it.
-    o_read, i_read : client "vector" of ActivationMemory, directly (its latency is counted on).
-    o_word : Out(word_layout), cannot be refused. o : Out(stream, buffered_layout).
+    i_row: In stream of row_layout.
+    i_row_done: In(1), once per row, in order, when its user has no more to do with it.
+    o_read: Out(MemoryReadSignature), client "vector" of ActivationMemory, directly: its latency is
+        counted on.
+    o_word: Out stream of word_layout without back-pressure.
+    o: Out stream of buffered_layout.
 
-    Latency: a row that is taken is requested from the next cycle on; i_read to o_word 0 cycles, to
-        `o` 2 cycles.
+    Latency: a row that is taken is requested from the next cycle on; from a word that was read to
+        o_word 0 cycles, to `o` 2 cycles.
     Throughput: one word per cycle, rows of any length back to back. Back-pressure: no word is
-    requested without room in the buffer, no row taken while ROWS_AHEAD rows are not done.
+    requested without a place in the buffer, no row taken while ROWS_AHEAD rows are not done.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
         longest = max(
             2 * config.norm_channels // config.width,
-            min(2 * config.max_context // config.width, (1 << ROW_WORDS_BITS) - 2),
+            min(2 * config.max_context // config.width, (1 << STRIDE_BITS) - 2),
         )
         self.depth = longest + max(longest, _WORDS_AHEAD) + 1
         super().__init__(
             {
                 "i_row": In(stream.Signature(row_layout())),
                 "i_row_done": In(1),
-                "o_read": Out(stream.Signature(ADDRESS_BITS)),
-                "i_read": In(memory_read_layout(config)),
-                "o_word": Out(word_layout(config)),
+                "o_read": Out(MemoryReadSignature(config)),
+                "o_word": Out(stream.Signature(word_layout(config), always_ready=True)),
                 "o": Out(stream.Signature(buffered_layout(config))),
             }
         )
@@ -94,24 +100,24 @@ class RowReader(wiring.Component):
 
         reading = Signal()
         address = Signal(ADDRESS_BITS)
-        left = Signal(ROW_WORDS_BITS)
-        room = Signal(range(self.depth + 1), init=self.depth)
+        left = Signal(STRIDE_BITS)
+        credits = Signal(range(self.depth + 1), init=self.depth)
         ahead = Signal(range(ROWS_AHEAD + 1))
         read = Signal()
         last_read = Signal()
         popped = Signal()
         next_row = Signal()
         m.d.comb += [
-            self.o_read.valid.eq(reading & room.any()),
-            self.o_read.payload.eq(address),
-            read.eq(self.o_read.valid & self.o_read.ready),
+            self.o_read.address.valid.eq(reading & credits.any()),
+            self.o_read.address.payload.eq(address),
+            read.eq(self.o_read.address.valid & self.o_read.address.ready),
             last_read.eq(read & (left == 1)),
             popped.eq(self.o.valid & self.o.ready),
             self.i_row.ready.eq((~reading | last_read) & (ahead != ROWS_AHEAD)),
             next_row.eq(self.i_row.valid & self.i_row.ready),
         ]
         m.d.sync += [
-            room.eq(room - read + popped),
+            credits.eq(credits - read + popped),
             ahead.eq(ahead + next_row - self.i_row_done),
         ]
         with m.If(read):
@@ -125,17 +131,17 @@ class RowReader(wiring.Component):
 
         first = Signal(init=1)
         last = delayed(m, last_read, ActivationMemory.LATENCY, "last", reset_less=False)
-        with m.If(self.i_read.valid):
+        with m.If(self.o_read.data.valid):
             m.d.sync += first.eq(last)
         entry = Signal(layout)
         m.d.comb += [
-            self.o_word.valid.eq(self.i_read.valid),
-            self.o_word.first.eq(first),
-            self.o_word.last.eq(last),
-            self.o_word.data.eq(self.i_read.data),
+            self.o_word.valid.eq(self.o_read.data.valid),
+            self.o_word.payload.first.eq(first),
+            self.o_word.payload.last.eq(last),
+            self.o_word.payload.data.eq(self.o_read.data.payload),
             entry.last.eq(last),
-            entry.data.eq(self.i_read.data),
-            buffer.w_en.eq(self.i_read.valid),
+            entry.data.eq(self.o_read.data.payload),
+            buffer.w_en.eq(self.o_read.data.valid),
             buffer.w_data.eq(entry),
             self.o.valid.eq(buffer.r_rdy),
             self.o.payload.eq(buffer.r_data),

@@ -6,14 +6,15 @@ models to INT16 too.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
-from amaranth.lib import data, enum, fifo, stream, wiring
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.command import COMMAND_BITS, command_layout, step_layout
-from rtl_gen.interfaces.memory import memory_write_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
+from rtl_gen.interfaces.memory import STRIDE_BITS, memory_write_layout
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, gathers, row_count
 from rtl_gen.memory.row_addresses import RowAddresses
@@ -27,13 +28,6 @@ from rtl_gen.norm.norm_statistics import NormStatistics
 __all__ = ["NormUnit"]
 
 
-class _State(enum.Enum, shape=2):
-    IDLE = 0
-    PREPARE = 1
-    START = 2
-    RUN = 3
-
-
 class NormUnit(wiring.Component):
     """numerics.layer_norm_row of every row of the row set, with gain and offset of the norm
     parameter memory.
@@ -44,16 +38,17 @@ class NormUnit(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 lanes), norm_channels.
+    config: width W (W/2 lanes), norm_channels.
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), NORM commands only. step : In(step_layout).
-    o_row, o_row_done, i_word, i_buffered : a RowReader, whose words all belong to this unit
+    i_command: In stream of COMMAND_BITS, NORM commands only.
+    step: In(step_layout).
+    o_row, o_row_done, i_word, i_buffered: a RowReader, whose words all belong to this unit
         meanwhile.
-    o_write : client "vector" of ActivationMemory.
-    i_norm : In(stream, norm_write_layout), parameters from the loader; always ready.
-    busy : Out(1), from the cycle a command is offered until its last word is in memory.
+    o_write: Out stream of memory_write_layout, of client "vector" of ActivationMemory.
+    i_norm: In stream of norm_write_layout without back-pressure, parameters from the loader.
+    busy: Out(1), from the cycle a command is offered until its last word is in memory.
 
     Rows are read in order and written in order; a destination must not overlap a row that is still
     to be read. A row of which a word is normalised has been read as a whole, because its statistics
@@ -75,10 +70,10 @@ class NormUnit(wiring.Component):
                 "step": In(step_layout(config)),
                 "o_row": Out(stream.Signature(row_layout())),
                 "o_row_done": Out(1),
-                "i_word": In(word_layout(config)),
+                "i_word": In(stream.Signature(word_layout(config), always_ready=True)),
                 "i_buffered": In(stream.Signature(buffered_layout(config))),
                 "o_write": Out(stream.Signature(memory_write_layout(config))),
-                "i_norm": In(stream.Signature(norm_write_layout(config))),
+                "i_norm": In(stream.Signature(norm_write_layout(config), always_ready=True)),
                 "busy": Out(1),
             }
         )
@@ -90,32 +85,17 @@ class NormUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        state = Signal(_State)
-        command = Signal(command_layout(Opcode.NORM), reset_less=True)
+        m.submodules.runner = runner = CommandRunner(opcode=Opcode.NORM, prepare_cycles=1)
+        connect(m, flipped(self.i_command), runner.i_command)
+        m.d.comb += self.busy.eq(runner.o_busy)
+        command, start = runner.o_command, runner.o_start
         rows = Signal(ROW_BITS)
         gather = Signal()
-        finished = Signal()
-        m.d.comb += [
-            self.i_command.ready.eq(state == _State.IDLE),
-            self.busy.eq(self.i_command.valid | (state != _State.IDLE)),
-        ]
-        with m.Switch(state):
-            with m.Case(_State.IDLE):
-                m.d.sync += command.as_value().eq(self.i_command.payload)
-                with m.If(self.i_command.valid):
-                    m.d.sync += state.eq(_State.PREPARE)
-            with m.Case(_State.PREPARE):
-                m.d.sync += [
-                    rows.eq(row_count(self.step, command.row_set, command.rows)),
-                    gather.eq(gathers(self.step, command.row_set)),
-                    state.eq(_State.START),
-                ]
-            with m.Case(_State.START):
-                m.d.sync += state.eq(_State.RUN)
-            with m.Case(_State.RUN):
-                with m.If(finished):
-                    m.d.sync += state.eq(_State.IDLE)
-        start = state == _State.START
+        with m.If(runner.o_prepare):
+            m.d.sync += [
+                rows.eq(row_count(self.step, command.row_set, command.rows)),
+                gather.eq(gathers(self.step, command.row_set)),
+            ]
 
         self._rows(m, command, rows, gather, start)
         self._statistics(m, command)
@@ -124,7 +104,7 @@ class NormUnit(wiring.Component):
             output.command.eq(command),
             output.rows.eq(rows),
             output.start.eq(start),
-            finished.eq(output.o_finished),
+            runner.i_finished.eq(output.o_finished),
         ]
         connect(m, output.o_write, flipped(self.o_write))
         self._normalise(m, command, output)
@@ -153,9 +133,9 @@ class NormUnit(wiring.Component):
         m.submodules.statistics = statistics = NormStatistics(config=self._config)
         m.submodules.scale = scale = NormScale(config=self._config)
         m.submodules.scales = scales = fifo.SyncFIFO(width=NORM_SCALE.size, depth=ROWS_AHEAD)
+        connect(m, flipped(self.i_word), statistics.i)
+        connect(m, statistics.o, scale.i)
         m.d.comb += [
-            statistics.i.eq(self.i_word),
-            scale.i.eq(statistics.o),
             scale.command.eq(command),
             scales.w_en.eq(scale.o.valid),
             scales.w_data.eq(scale.o.payload.as_value()),
@@ -170,7 +150,7 @@ class NormUnit(wiring.Component):
         current_valid = Signal()
         current = Signal(NORM_SCALE, reset_less=True)
         half = Signal(47, reset_less=True)
-        index = Signal(12)
+        index = Signal(STRIDE_BITS)
         popped = Signal()
         word = self.i_buffered.payload
         m.d.comb += [
@@ -195,12 +175,8 @@ class NormUnit(wiring.Component):
         m.submodules.parameters = parameters = NormParameters(config=config)
         # An element enters its lane in the cycle after the pop.
         ahead = 1 + NormLane.PARAMETER_DELAY - NormParameters.LATENCY
-        m.d.comb += [
-            parameters.i_write.payload.eq(self.i_norm.payload),
-            parameters.i_write.valid.eq(self.i_norm.valid),
-            self.i_norm.ready.eq(parameters.i_write.ready),
-            parameters.index.eq(delayed(m, index, ahead, "parameter_index")),
-        ]
+        connect(m, flipped(self.i_norm), parameters.i_write)
+        m.d.comb += parameters.index.eq(delayed(m, index, ahead, "parameter_index"))
         x = delayed(m, word.data, 1, "word")
         scale = data.View(NORM_SCALE, delayed(m, current.as_value(), 1, "scale"))
         lane_half = delayed(m, half, 1 + NormLane.HALF_DELAY, "half")

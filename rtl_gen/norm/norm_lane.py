@@ -27,14 +27,19 @@ class NormLane(wiring.Component):
 
     Members
     -------
-    x : In(signed 16), mean : In(signed MEAN_BITS), root : In(16); all of one cycle.
-    half : In(47), shift : In(6); HALF_DELAY and SHIFT_DELAY cycles after x (all lanes share these
-        delays).
-    parameters : In({gain signed 16, offset signed 16}) of the element, PARAMETER_DELAY cycles after
+    x: In(signed 16), the element.
+    mean: In(signed MEAN_BITS), in the cycle of x.
+    root: In(16), likewise.
+    half: In(47), HALF_DELAY cycles after x; all lanes share this delay.
+    shift: In(6), SHIFT_DELAY cycles after x, likewise.
+    parameters: In({gain signed 16, offset signed 16}) of the element, PARAMETER_DELAY cycles after
         x.
-    offset_shift : In(5), 0..16, out_half : In(32), out_shift, wide_shift : In(6), 1..32,
-        wide_change : In(signed 33); constant meanwhile.
-    y : Out(signed 8). wide : Out(signed 16).
+    offset_shift: In(5), 0..16, constant while elements are under way.
+    out_half: In(32), likewise.
+    out_shift, wide_shift: In(6), 1..32, likewise.
+    wide_change: In(signed 33), likewise.
+    y: Out(signed 8).
+    wide: Out(signed 16).
 
     Latency: LATENCY cycles from x to y, one more to wide. Throughput: one element per cycle.
     """

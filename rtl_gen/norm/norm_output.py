@@ -30,17 +30,20 @@ class NormOutput(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 elements at a time).
+    config: width W (W/2 elements at a time).
 
     Members
     -------
-    command : In(command_layout(NORM)), rows : In; stable from `start` on. start : In(1), pulse
-        before the first element.
-    o_ready : Out(1), whether the next W/2 elements may be admitted. i_admit : In(1), they are (only
-        with o_ready).
-    i_valid : In(1), in the order of admission, with narrow : In(W/2 signed 8-bit), and wide :
-        In(W/2 signed 16-bit) in the next cycle.
-    o_write : client "vector" of ActivationMemory. o_finished : Out(1), all rows are written.
+    command: In(command_layout(NORM)), stable from `start` on.
+    rows: In(ROW_BITS), likewise.
+    start: In(1), pulse before the first element.
+    o_ready: Out(1), whether the next W/2 elements may be admitted.
+    i_admit: In(1), they are (only with o_ready).
+    i_valid: In(1), results come in the order of admission.
+    narrow: In(W/2 signed 8-bit), with i_valid.
+    wide: In(W/2 signed 16-bit), in the cycle after i_valid.
+    o_write: Out stream of memory_write_layout, of client "vector" of ActivationMemory.
+    o_finished: Out(1), all rows are written.
 
     Latency: 2 cycles from the second i_valid to the INT8 word, 3 with `residual`. Throughput: one
     admission per cycle; with `residual` two in three cycles, as three words are written then.
@@ -74,11 +77,11 @@ class NormOutput(wiring.Component):
 
         # An even admission reserves the words of both. With `residual` the third word of a pair
         # needs a free cycle.
-        room = Signal(range(_WORDS + 1), init=_WORDS)
+        credits = Signal(range(_WORDS + 1), init=_WORDS)
         odd = Signal()
         pause = Signal()
         reserved = Signal(2)
-        enough = Mux(residual, room >= 3, room.any())
+        enough = Mux(residual, credits >= 3, credits.any())
         m.d.comb += [
             self.o_ready.eq(~pause & (odd | enough)),
             reserved.eq(Mux(self.i_admit & ~odd, Mux(residual, 3, 1), 0)),
@@ -86,7 +89,7 @@ class NormOutput(wiring.Component):
         m.d.sync += [
             odd.eq(odd ^ self.i_admit),
             pause.eq(self.i_admit & odd & residual),
-            room.eq(room - reserved + written),
+            credits.eq(credits - reserved + written),
         ]
 
         upper = Signal()

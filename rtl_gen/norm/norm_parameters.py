@@ -19,13 +19,14 @@ class NormParameters(wiring.Component):
 
     Parameters
     ----------
-    config : norm_channels, width W; norm_channels*4/W words in an even and an odd bank.
+    config: norm_channels, width W; norm_channels*4/W words in an even and an odd bank.
 
     Members
     -------
-    i_write : In(stream, norm_write_layout), always ready. Addresses are taken modulo the bank
-        depth's power of two.
-    index : In. o : Out(16*W bits), channel 0 of them in the low 32 bits.
+    i_write: In stream of norm_write_layout without back-pressure. Addresses are taken modulo the
+        bank depth's power of two.
+    index: In, number of the W/2 channels.
+    o: Out(16*W bits), channel 0 of them in the low 32 bits.
 
     Latency: LATENCY cycles from index to o. Throughput: one read and one write per cycle.
     """
@@ -40,7 +41,7 @@ class NormParameters(wiring.Component):
             self.banks.append(bank)
         super().__init__(
             {
-                "i_write": In(stream.Signature(norm_write_layout(config))),
+                "i_write": In(stream.Signature(norm_write_layout(config), always_ready=True)),
                 "index": In(range(self._depth)),
                 "o": Out(16 * config.width),
             }
@@ -48,7 +49,6 @@ class NormParameters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.i_write.ready.eq(1)
         words = []
         write = self.i_write.payload
         for number, bank in enumerate(self.banks):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
@@ -34,13 +34,14 @@ class NormScale(wiring.Component):
 
     Parameters
     ----------
-    config : norm_channels (widths of the statistics).
+    config: norm_channels (widths of the statistics).
 
     Members
     -------
-    command : In(command_layout(NORM)), stable while rows are on their way; 1 <= V < 2^62 is the
+    command: In(command_layout(NORM)), stable while rows are on their way; 1 <= V < 2^62 is the
         compiler's promise.
-    i : In(statistics_layout). o : Out({valid, payload: NORM_SCALE}).
+    i: In stream of statistics_layout without back-pressure.
+    o: Out stream of NORM_SCALE without back-pressure.
 
     Latency: LATENCY cycles. Throughput: one row per cycle. No back-pressure.
     Rounding: numerics.layer_norm_row, except that a mean beyond MEAN_BITS saturates there
@@ -54,25 +55,25 @@ class NormScale(wiring.Component):
         super().__init__(
             {
                 "command": In(command_layout(Opcode.NORM)),
-                "i": In(statistics_layout(config)),
-                "o": Out(data.StructLayout({"valid": 1, "payload": NORM_SCALE})),
+                "i": In(stream.Signature(statistics_layout(config), always_ready=True)),
+                "o": Out(stream.Signature(NORM_SCALE, always_ready=True)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         command = self.command
-        total_bits = len(self.i.total)
+        total_bits = len(self.i.payload.total)
 
         magnitude = Signal(total_bits, reset_less=True)
         negative = Signal(reset_less=True)
-        total = Mux(command.rms, 0, self.i.total)
+        total = Mux(command.rms, 0, self.i.payload.total)
         m.d.sync += [magnitude.eq(Mux(total < 0, -total, total)), negative.eq(total < 0)]
 
-        m.submodules.spread = spread = Product(a_bits=len(self.i.squares), b_bits=16)
+        m.submodules.spread = spread = Product(a_bits=len(self.i.payload.squares), b_bits=16)
         m.submodules.square = square = Product(a_bits=total_bits, b_bits=total_bits)
         m.d.comb += [
-            spread.i_a.eq(delayed(m, self.i.squares, 1, "squares")),
+            spread.i_a.eq(delayed(m, self.i.payload.squares, 1, "squares")),
             spread.i_b.eq(command.channels),
             square.i_a.eq(magnitude),
             square.i_b.eq(magnitude),

@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.adder_tree import adder_tree
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.memory.row_reader import word_layout
 
 __all__ = ["NormStatistics", "statistics_layout"]
 
 
 def statistics_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """S1 = sum x and S2 = sum x^2 of a row of at most norm_channels INT16 elements."""
+    """Sums over a row of at most norm_channels INT16 elements.
+
+    total: S1 = sum x.
+    squares: S2 = sum x^2.
+    """
     channels_log2 = (config.norm_channels - 1).bit_length()
     return data.StructLayout(
         {
-            "valid": 1,
             "total": signed(16 + channels_log2),
             "squares": unsigned(31 + channels_log2),
         }
@@ -31,13 +35,13 @@ class NormStatistics(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 elements of a word), norm_channels (longest row).
+    config: width W (W/2 elements of a word), norm_channels (longest row).
 
     Members
     -------
-    i : In({valid, first, last, data}); W/2 signed 16-bit elements; rows follow each other in any
-        rhythm.
-    o : Out(statistics_layout), valid for one cycle per row.
+    i: In stream of word_layout without back-pressure, words of W/2 signed 16-bit elements; rows
+        follow each other in any rhythm.
+    o: Out stream of statistics_layout without back-pressure, one per row.
 
     Latency: `latency` cycles from a row's last word to `o`. Throughput: one word per cycle. No
         back-pressure. Exact.
@@ -49,10 +53,8 @@ class NormStatistics(wiring.Component):
         self.latency = 3 + ((config.width // 2).bit_length() - 1) + 1
         super().__init__(
             {
-                "i": In(
-                    data.StructLayout({"valid": 1, "first": 1, "last": 1, "data": 8 * config.width})
-                ),
-                "o": Out(statistics_layout(config)),
+                "i": In(stream.Signature(word_layout(config), always_ready=True)),
+                "o": Out(stream.Signature(statistics_layout(config), always_ready=True)),
             }
         )
 
@@ -66,7 +68,7 @@ class NormStatistics(wiring.Component):
             first = Signal(31, name=f"product{index}", reset_less=True)
             second = Signal(31, name=f"square{index}", reset_less=True)
             m.d.sync += [
-                x.eq(self.i.data.word_select(index, 16).as_signed()),
+                x.eq(self.i.payload.data.word_select(index, 16).as_signed()),
                 first.eq(x * x),
                 second.eq(first),
             ]
@@ -75,12 +77,12 @@ class NormStatistics(wiring.Component):
         total, square = adder_tree(m, values), adder_tree(m, squares)
         ahead = self.latency - 1
         valid = delayed(m, self.i.valid, ahead, "valid", reset_less=False)
-        last = delayed(m, self.i.valid & self.i.last, ahead, "last", reset_less=False)
-        restart = delayed(m, self.i.first, ahead, "first")
+        last = delayed(m, self.i.valid & self.i.payload.last, ahead, "last", reset_less=False)
+        restart = delayed(m, self.i.payload.first, ahead, "first")
         with m.If(valid):
             m.d.sync += [
-                self.o.total.eq(Mux(restart, 0, self.o.total) + total),
-                self.o.squares.eq(Mux(restart, 0, self.o.squares) + square),
+                self.o.payload.total.eq(Mux(restart, 0, self.o.payload.total) + total),
+                self.o.payload.squares.eq(Mux(restart, 0, self.o.payload.squares) + square),
             ]
         m.d.sync += self.o.valid.eq(last)
         return m

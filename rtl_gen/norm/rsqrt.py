@@ -23,7 +23,11 @@ _TABLE_CYCLES = 2
 class ReciprocalSquareRoot(wiring.Component):
     """(r, h) = numerics.rsqrt(value): 1/sqrt(value) ~ r * 2^(-15-h).
 
-    Members: value : In(62), 1 <= value < 2^62; root : Out(16), r; half : Out(5), h.
+    Members
+    -------
+    value: In(62), 1 <= value < 2^62.
+    root: Out(16), r.
+    half: Out(5), h.
 
     Latency: LATENCY cycles. Throughput: one per cycle. Rounding: truncations and round half up of
         numerics.rsqrt.

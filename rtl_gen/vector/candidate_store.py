@@ -31,13 +31,15 @@ class CandidateStore(wiring.Component):
 
     Parameters
     ----------
-    config : width W.
+    config: width W.
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), VECTOR commands only. step : In(step_layout).
-    o_candidate_row, i_candidate : read port of ArgMax (READ_LATENCY cycles).
-    o_write : client "vector" of ActivationMemory. busy : Out(1).
+    i_command: In stream of COMMAND_BITS, VECTOR commands only.
+    step: In(step_layout).
+    o_candidate_row, i_candidate: read port of ArgMax (READ_LATENCY cycles).
+    o_write: Out stream of memory_write_layout, of client "vector" of ActivationMemory.
+    busy: Out(1), from the cycle a command is offered until its last word has been taken.
 
     Throughput: one row in ROW_CYCLES cycles. Latency: LATENCY cycles from the command to the first
         word.

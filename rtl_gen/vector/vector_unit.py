@@ -11,7 +11,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.baseline.softmax_unit import SoftmaxUnit
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, command_index, step_layout
-from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout, memory_write_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature, MemoryWriteSignature
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.result import CANDIDATE, row_range
 from rtl_gen.memory.row_reader import RowReader
@@ -29,18 +29,19 @@ class VectorUnit(wiring.Component):
 
     Parameters
     ----------
-    config : width W, norm_channels, max_context, lanes T, probability_bits.
+    config: width W, norm_channels, max_context, lanes T, probability_bits.
 
     Members
     -------
-    i_command : In(stream, COMMAND_BITS), NORM, SOFTMAX or VECTOR; another opcode has no effect.
-        step : In(step_layout).
-    o_read, i_read, o_write : client "vector" of ActivationMemory.
-    i_norm : In(stream, norm_write_layout), `o_norm` of Loader.
-    o_candidate_row, i_candidate : connect to `i_candidate_row` and `o_candidate` of ResultWriter.
-    busy : Out(1), from the cycle a command is offered until all its words are in memory.
-    busy_cycle : Out(1), 1 in every cycle that counts as `vector_busy`. busy_command :
-        Out(INDEX_BITS), with it, index of the command.
+    i_command: In stream of COMMAND_BITS, NORM, SOFTMAX or VECTOR; another opcode has no effect.
+    step: In(step_layout).
+    o_read: Out(MemoryReadSignature), client "vector" of ActivationMemory.
+    o_write: Out(MemoryWriteSignature), client "vector" of ActivationMemory.
+    i_norm: In stream of norm_write_layout without back-pressure, `o_norm` of Loader.
+    o_candidate_row, i_candidate: connect to `i_candidate_row` and `o_candidate` of ResultWriter.
+    busy: Out(1), from the cycle a command is offered until all its words are in memory.
+    busy_cycle: Out(1), 1 in every cycle that counts as `vector_busy`.
+    busy_command: Out(INDEX_BITS), with `busy_cycle`, index of the command.
 
     Throughput, rounding, back-pressure: see the three units.
     """
@@ -51,10 +52,9 @@ class VectorUnit(wiring.Component):
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
-                "o_read": Out(stream.Signature(ADDRESS_BITS)),
-                "i_read": In(memory_read_layout(config)),
-                "o_write": Out(stream.Signature(memory_write_layout(config))),
-                "i_norm": In(stream.Signature(norm_write_layout(config))),
+                "o_read": Out(MemoryReadSignature(config)),
+                "o_write": Out(MemoryWriteSignature(config)),
+                "i_norm": In(stream.Signature(norm_write_layout(config), always_ready=True)),
                 "o_candidate_row": Out(row_range(config)),
                 "i_candidate": In(CANDIDATE),
                 "busy": Out(1),
@@ -88,13 +88,12 @@ class VectorUnit(wiring.Component):
             candidates.step.eq(self.step),
             self.o_candidate_row.eq(candidates.o_candidate_row),
             candidates.i_candidate.eq(self.i_candidate),
-            reader.i_read.eq(self.i_read),
         ]
         for code, unit in units.items():
             m.d.comb += [
                 unit.i_command.payload.eq(self.i_command.payload),
                 unit.i_command.valid.eq(offered & (opcode == code.value)),
-                unit.o_write.ready.eq(self.o_write.ready),
+                unit.o_write.ready.eq(self.o_write.word.ready),
             ]
 
         # Only one of the units has a command, so each may own the reader and the write port without
@@ -117,7 +116,7 @@ class VectorUnit(wiring.Component):
         for unit, owns in ((norm, ~softmax_reads), (softmax, softmax_reads)):
             m.d.comb += [
                 unit.o_row.ready.eq(reader.i_row.ready & owns),
-                unit.i_word.eq(reader.o_word),
+                unit.i_word.payload.eq(reader.o_word.payload),
                 unit.i_word.valid.eq(reader.o_word.valid & owns),
                 unit.i_buffered.payload.eq(reader.o.payload),
                 unit.i_buffered.valid.eq(reader.o.valid & owns),
@@ -126,9 +125,9 @@ class VectorUnit(wiring.Component):
         for unit in (softmax, candidates):
             write = Mux(unit.o_write.valid, unit.o_write.payload.as_value(), write)
         m.d.comb += [
-            self.o_write.valid.eq(
+            self.o_write.word.valid.eq(
                 norm.o_write.valid | softmax.o_write.valid | candidates.o_write.valid
             ),
-            self.o_write.payload.eq(write),
+            self.o_write.word.payload.eq(write),
         ]
         return m

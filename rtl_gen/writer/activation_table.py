@@ -28,15 +28,16 @@ class ActivationTable(wiring.Component):
 
     Parameters
     ----------
-    config : width W. W/4 copies of the table, each a true dual-port block RAM of 1024 x 16 bits:
+    config: width W. W/4 copies of the table, each a true dual-port block RAM of 1024 x 16 bits:
         two look-ups per cycle, the low bit of the index selects the byte.
 
     Members
     -------
-    i_write : In(stream, table_write_layout), a word in W/2 cycles, two entries in each; ready when
+    i_write: In stream of table_write_layout, a word in W/2 cycles, two entries in each; ready when
         none is under way. Addresses are taken modulo TABLE_ENTRIES / W.
-    i_data : In(8*W), W/2 signed 16-bit elements. o : Out(4*W), W/2 signed bytes.
-    busy : Out(1), 1 from the cycle a word is offered until look-ups see all of it. A look-up that
+    i_data: In(8*W), W/2 signed 16-bit elements.
+    o: Out(4*W), W/2 signed bytes.
+    busy: Out(1), 1 from the cycle a word is offered until look-ups see all of it. A look-up that
         comes meanwhile has an undefined result.
 
     Latency: LATENCY cycles from i_data to o: address register, memory, memory output register,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -12,10 +12,31 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.result import CANDIDATE, row_range
 
-__all__ = ["ArgMax"]
-
+__all__ = ["ArgMax", "logits_layout"]
 
 _VALUE_MINIMUM = -(1 << 15)
+_INDEX = CANDIDATE.members["index"]
+"""Shape of an arg-max index."""
+
+
+def logits_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A word of logits.
+
+    row: of the LM head's row set.
+    channel: arg-max index of element 0.
+    elements: how many of its elements count, 0..W/2.
+    restart: forget the row's earlier candidate first.
+    data: W/2 signed 16-bit elements.
+    """
+    return data.StructLayout(
+        {
+            "row": 16,
+            "channel": _INDEX,
+            "elements": range(config.width // 2 + 1),
+            "restart": 1,
+            "data": 8 * config.width,
+        }
+    )
 
 
 class ArgMax(wiring.Component):
@@ -27,14 +48,14 @@ class ArgMax(wiring.Component):
 
     Parameters
     ----------
-    config : width W (W/2 elements of a word), chunk_tokens rows.
+    config: width W (W/2 elements of a word), chunk_tokens rows.
 
     Members
     -------
-    i : In({valid, row 16, channel 20, elements 0..W/2, restart, data}); data: W/2 signed 16-bit
-        elements. restart forgets the row's earlier candidate first; elements = 0 adds nothing.
-    i_row, o : row to read, and CANDIDATE of it READ_LATENCY cycles later.
-    busy : Out(1), 1 while a word is on its way to the candidates.
+    i: In stream of logits_layout without back-pressure.
+    i_row: In(row_range), row to read.
+    o: Out(CANDIDATE), that of the row READ_LATENCY cycles after `i_row`.
+    busy: Out(1), 1 while a word is on its way to the candidates.
 
     Latency: config dependent, `latency` cycles from `i` to a candidate that `i_row` sees.
     Throughput: one word per cycle, also of the same row. No back-pressure.
@@ -48,18 +69,7 @@ class ArgMax(wiring.Component):
         self.latency = self._levels + 5
         super().__init__(
             {
-                "i": In(
-                    data.StructLayout(
-                        {
-                            "valid": 1,
-                            "row": 16,
-                            "channel": 20,
-                            "elements": range(config.width // 2 + 1),
-                            "restart": 1,
-                            "data": 8 * config.width,
-                        }
-                    )
-                ),
+                "i": In(stream.Signature(logits_layout(config), always_ready=True)),
                 "i_row": In(row_range(config)),
                 "o": Out(CANDIDATE),
                 "busy": Out(1),
@@ -79,12 +89,12 @@ class ArgMax(wiring.Component):
         for stage in range(depth + 1):
             valid = delayed(m, valid, 1, f"active_{stage}", reset_less=False)
             active.append(valid)
-        row = delayed(m, self.i.row[:row_bits], depth + 1, "row")
-        restart = delayed(m, self.i.restart, depth + 1, "restart")
-        channel = delayed(m, self.i.channel, depth, "channel")
+        row = delayed(m, self.i.payload.row[:row_bits], depth + 1, "row")
+        restart = delayed(m, self.i.payload.restart, depth + 1, "restart")
+        channel = delayed(m, self.i.payload.channel, depth, "channel")
         enabled = Signal(reset_less=True)
         value = Signal(signed(16), reset_less=True)
-        index = Signal(20, reset_less=True)
+        index = Signal(_INDEX, reset_less=True)
         m.d.sync += [
             enabled.eq(key[16]),
             value.eq((key[:16] ^ (1 << 15)).as_signed()),
@@ -151,8 +161,8 @@ class ArgMax(wiring.Component):
         keys: list[tuple[Value, Value]] = []
         for number in range(self._config.width // 2):
             key = Signal(17, name=f"key{number}", reset_less=True)
-            item = self.i.data.word_select(number, 16)
-            m.d.sync += key.eq(Cat(item ^ (1 << 15), number < self.i.elements))
+            item = self.i.payload.data.word_select(number, 16)
+            m.d.sync += key.eq(Cat(item ^ (1 << 15), number < self.i.payload.elements))
             keys.append((key, Const(number, range(self._config.width // 2))))
         while len(keys) > 1:
             winners: list[tuple[Value, Value]] = []

@@ -31,16 +31,19 @@ class ByteFunctions(wiring.Component):
 
     Parameters
     ----------
-    config : width W; W DSPs and W/4 copies of the table.
+    config: width W; W DSPs and W/4 copies of the table.
 
     Members
     -------
-    i_table : In(stream, table_write_layout), see ActivationTable. table_busy : Out(1), its `busy`.
-    i_data : In(8*W), i_mode : In(ResultMode), i_half : In(1), i_shift : In(6), 1..31; all of one
-        cycle.
-    i_read : In(8*W), the word read for it, OPERAND_DELAY cycles after i_data: that of a read
+    i_table: In stream of table_write_layout, see ActivationTable.
+    table_busy: Out(1), `busy` of the table.
+    i_data: In(8*W), the result word.
+    i_mode: In(ResultMode), in the cycle of i_data.
+    i_half: In(1), likewise.
+    i_shift: In(6), 1..31, likewise.
+    i_read: In(8*W), the word read for it, OPERAND_DELAY cycles after i_data: that of a read
         transferred with i_data.
-    o : Out(4*W). Undefined in other modes.
+    o: Out(4*W). Undefined in other modes.
 
     Latency: LATENCY cycles from i_data to o in every mode, so that results keep their order.
     Throughput: one word per cycle. No back-pressure, no valid: the caller delays its own. Rounding

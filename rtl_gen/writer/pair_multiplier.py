@@ -26,10 +26,10 @@ class PairMultiplier(wiring.Component):
 
     Members
     -------
-    x, y, a, b, c : In(signed 16), all of one cycle.
-    half : In(31), shift : In(6), 1..31; HALF_DELAY and SHIFT_DELAY cycles after x (all pairs share
-        these delays).
-    o_x, o_y : Out(signed 8).
+    x, y, a, b, c: In(signed 16), all of one cycle.
+    half: In(31), HALF_DELAY cycles after x; all pairs share this delay.
+    shift: In(6), 1..31, SHIFT_DELAY cycles after x, likewise.
+    o_x, o_y: Out(signed 8).
 
     Latency: LATENCY cycles from x to o_x (input, product, two sums, ShiftSaturate). Throughput: one
     pair per cycle. Exact until the shift. Four DSP48E2: the first of a sum adds the half, the

@@ -12,7 +12,11 @@ from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import is_one_of
-from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_read_layout, memory_write_layout
+from rtl_gen.interfaces.memory import (
+    ADDRESS_BITS,
+    MemoryReadSignature,
+    MemoryWriteSignature,
+)
 from rtl_gen.interfaces.result import (
     CANDIDATE,
     result_word_layout,
@@ -51,24 +55,24 @@ class ResultWriter(wiring.Component):
 
     Parameters
     ----------
-    config : width W, lanes T (writer_depth words and T halves are buffered).
+    config: width W, lanes T (writer_depth words and T halves are buffered).
 
     Members
     -------
-    i_result : In({valid, payload: result_word_layout}); no back-pressure. The sender keeps at most
+    i_result: In stream of result_word_layout without back-pressure. The sender keeps at most
         writer_depth(config) words between `i_result` and `o_retired`. ADD16 and GATE8 words that
         are not retired must have different addresses, but for the two halves of a GATE8 word;
         ROTATE8 must not read what is not retired.
-    o_retired : Out(1), a pulse per word: reads that the memory grants from this cycle on see it.
-    i_table : In(stream, table_write_layout), the activation table. No TABLE8 word may be between
+    o_retired: Out(1), a pulse per word: reads that the memory grants from this cycle on see it.
+    i_table: In stream of table_write_layout, the activation table. No TABLE8 word may be between
         `i_result` and `o_retired` when a word is offered; those that come later wait until it is in
         the table.
-    o_read, i_read : client "writer" of ActivationMemory; relies on its fixed LATENCY.
-    o_write : client "writer" of ActivationMemory. o_read_command, o_write_command : index of the
-        command that reads, writes.
-    i_candidate_row, o_candidate : read port of the arg-max candidates, ArgMax.READ_LATENCY cycles.
-    busy : Out(1), 1 from the first word on until every word is retired and in the arg-max, and
-        while a table word is offered or on its way.
+    o_read: Out(MemoryReadSignature), client "writer" of ActivationMemory; relies on its fixed
+        LATENCY.
+    o_write: Out(MemoryWriteSignature), client "writer" of ActivationMemory.
+    i_candidate_row, o_candidate: read port of the arg-max candidates, ArgMax.READ_LATENCY cycles.
+    busy: Out(1), 1 from the first word on until every word is retired and in the arg-max, and while
+        a table word is offered or on its way.
 
     Halves: the W/2 bytes of a word with half = 0 wait in a queue of T entries and are written
     together with those of half = 1, as one word, at the address and mask of half 1; k-th half 1 to
@@ -88,16 +92,11 @@ class ResultWriter(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "i_result": In(
-                    data.StructLayout({"valid": 1, "payload": result_word_layout(config)})
-                ),
+                "i_result": In(stream.Signature(result_word_layout(config), always_ready=True)),
                 "o_retired": Out(1),
                 "i_table": In(stream.Signature(table_write_layout(config))),
-                "o_read": Out(stream.Signature(ADDRESS_BITS)),
-                "i_read": In(memory_read_layout(config)),
-                "o_write": Out(stream.Signature(memory_write_layout(config))),
-                "o_read_command": Out(INDEX_BITS),
-                "o_write_command": Out(INDEX_BITS),
+                "o_read": Out(MemoryReadSignature(config)),
+                "o_write": Out(MemoryWriteSignature(config)),
                 "i_candidate_row": In(row_range(config)),
                 "o_candidate": Out(CANDIDATE),
                 "busy": Out(1),
@@ -140,29 +139,29 @@ class ResultWriter(wiring.Component):
         m.submodules.functions = functions = ByteFunctions(config=config)
         wiring.connect(m, wiring.flipped(self.i_table), functions.i_table)
 
-        # A word is issued with its read and room reserved behind it, so the pipeline after it never
-        # stalls.
-        room = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
+        # A word is issued with its read and a place reserved behind it, so the pipeline after it
+        # never stalls.
+        credits = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
         retired = Signal()
         m.d.comb += [
-            self.o_read.valid.eq(head_valid & reads & room.any()),
-            self.o_read.payload.eq(read_address),
-            self.o_read_command.eq(head.command),
+            self.o_read.address.valid.eq(head_valid & reads & credits.any()),
+            self.o_read.address.payload.eq(read_address),
+            self.o_read.command.eq(head.command),
             issue.eq(
                 head_valid
-                & room.any()
-                & (~reads | self.o_read.ready)
+                & credits.any()
+                & (~reads | self.o_read.address.ready)
                 & ~(looks_up & functions.table_busy)
             ),
         ]
-        m.d.sync += room.eq(room - issue + retired)
+        m.d.sync += credits.eq(credits - issue + retired)
 
         m.d.comb += [
             functions.i_data.eq(head.data),
             functions.i_mode.eq(head.mode),
             functions.i_half.eq(head.half),
             functions.i_shift.eq(head.shift),
-            functions.i_read.eq(self.i_read.data),
+            functions.i_read.eq(self.o_read.data.payload),
         ]
         output = self._words(m, issue, head, functions.o)
         m.submodules.output = output_queue = fifo.SyncFIFO(
@@ -172,21 +171,21 @@ class ResultWriter(wiring.Component):
         m.d.comb += [
             output_queue.w_en.eq(output[0]),
             output_queue.w_data.eq(output[1]),
-            self.o_write.valid.eq(output_queue.r_rdy & ~waits),
-            self.o_write_command.eq(output_queue.r_data[1:]),
-            self.o_write.payload.as_value().eq(output_queue.r_data[1 + INDEX_BITS :]),
-            output_queue.r_en.eq(waits | self.o_write.ready),
+            self.o_write.word.valid.eq(output_queue.r_rdy & ~waits),
+            self.o_write.command.eq(output_queue.r_data[1:]),
+            self.o_write.word.payload.as_value().eq(output_queue.r_data[1 + INDEX_BITS :]),
+            output_queue.r_en.eq(waits | self.o_write.word.ready),
             retired.eq(output_queue.r_rdy & output_queue.r_en),
         ]
 
         m.submodules.argmax = argmax = ArgMax(config=config)
         m.d.comb += [
             argmax.i.valid.eq(issue & is_one_of(head.mode, _COMPARED)),
-            argmax.i.row.eq(head.row),
-            argmax.i.channel.eq(head.channel),
-            argmax.i.elements.eq(head.elements),
-            argmax.i.restart.eq(head.restart),
-            argmax.i.data.eq(head.data),
+            argmax.i.payload.row.eq(head.row),
+            argmax.i.payload.channel.eq(head.channel),
+            argmax.i.payload.elements.eq(head.elements),
+            argmax.i.payload.restart.eq(head.restart),
+            argmax.i.payload.data.eq(head.data),
             argmax.i_row.eq(self.i_candidate_row),
             self.o_candidate.eq(argmax.o),
         ]
@@ -240,7 +239,7 @@ class ResultWriter(wiring.Component):
         for index in range(self._config.width // 2):
             total = Signal(signed(17), name=f"total{index}", reset_less=True)
             result = Signal(16, name=f"result{index}", reset_less=True)
-            old = Mux(adds, self.i_read.data.word_select(index, 16), 0).as_signed()
+            old = Mux(adds, self.o_read.data.payload.word_select(index, 16), 0).as_signed()
             m.d.sync += [
                 total.eq(old + new.word_select(index, 16).as_signed()),
                 result.eq(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,17 +18,18 @@ from cosim.library import SimulationError
 from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
-from firmware.session import Session, StepResult
+from firmware.results import StepResult
+from firmware.session import Session
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.sampling import greedy
 from meadow.golden.tiers.bit_true import BitTrueModel
-from meadow.model.image import Image
-from meadow.spec.commands import COMMAND_BYTES, Opcode, Outputs
+from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
 from meadow.spec.registers import ErrorCode, Status
-from meadow.spec.streams import CODEC_NAMES, Codec
+from meadow.spec.streams import CODEC_NAMES
+from workbench.campaigns.stream_faults import Fault, WeightStream, draw_fault, weight_streams
 from workbench.checks import check_choice, check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device
@@ -43,17 +43,10 @@ from workbench.options import (
 from workbench.progress import log, tick
 
 __all__ = [
-    "CAMPAIGN_CODECS",
-    "Fault",
-    "WeightStream",
     "campaign",
     "corrupt_command",
-    "draw_fault",
     "draw_model",
-    "weight_streams",
 ]
-
-CAMPAIGN_CODECS = CODEC_NAMES
 
 _RUNS_PER_MODEL = 40
 _TIMEOUT_CYCLES = 100_000
@@ -62,80 +55,6 @@ _TIMEOUT_CYCLES = 100_000
 _OUTPUTS = Outputs.LOGITS | Outputs.ARGMAX
 _MARK = 0xA5
 """What the places of the outputs hold before a step."""
-
-
-@dataclass(frozen=True)
-class WeightStream:
-    """A stream of the program: its command and port, and where it is in the window, in beats."""
-
-    command: int
-    port: int
-    offset: int
-    beats: int
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is done to a stream.
-
-    kind: "flip" (`places` are bits of the stream), "zero" (its bytes from places[0] on become 0) or
-    "cut" (its command says places[0] beats).
-    """
-
-    stream: WeightStream
-    kind: str
-    places: tuple[int, ...]
-
-    def plant(self, image: Image, memory: np.ndarray) -> None:
-        """Spoil the copy of the image at the beginning of `memory`."""
-        stream = self.stream
-        if self.kind == "cut":
-            command = image.command(stream.command)
-            values = {**command.values, f"beats{stream.port}": self.places[0]}
-            start = image.manifest.regions["program"].offset * BEAT_BYTES
-            start += stream.command * COMMAND_BYTES
-            encoded = replace(command, values=values).encode()
-            memory[start : start + COMMAND_BYTES] = np.frombuffer(encoded, np.uint8)
-            return
-        data = memory[stream.offset * BEAT_BYTES : (stream.offset + stream.beats) * BEAT_BYTES]
-        if self.kind == "zero":
-            data[self.places[0] :] = 0
-        else:
-            for place in self.places:
-                data[place // 8] ^= 1 << place % 8
-
-
-def weight_streams(image: Image, codec: str) -> list[WeightStream]:
-    """Streams of this codec that the program reads."""
-    found = []
-    for index in range(image.manifest.commands):
-        command = image.command(index)
-        if command.opcode != Opcode.MATMUL:
-            continue
-        for port in range(image.manifest.config.ports):
-            offset, beats = command.values[f"offset{port}"], command.values[f"beats{port}"]
-            if image.dram[offset * BEAT_BYTES] == Codec[codec.upper()]:
-                found.append(WeightStream(index, port, offset, beats))
-    return found
-
-
-def draw_fault(random: np.random.Generator, image: Image, streams: list[WeightStream]) -> Fault:
-    """Two of three faults are 1..3 flipped bits, the others a lost end; every fault changes
-    something.
-    """
-    stream = streams[int(random.integers(len(streams)))]
-    size = stream.beats * BEAT_BYTES
-    choice = random.random()
-    if choice < 2 / 3:
-        # A preamble is a small part of a stream, and has most of the ways to lead a decoder astray.
-        reach = 8 * (BEAT_BYTES if random.random() < 0.2 else size)
-        places = random.choice(reach, int(random.integers(1, 4)), replace=False)
-        return Fault(stream, "flip", tuple(int(place) for place in places))
-    if choice < 5 / 6:
-        return Fault(stream, "cut", (int(random.integers(1, stream.beats)),))
-    data = image.dram[stream.offset * BEAT_BYTES :][:size]
-    end = int(np.flatnonzero(data)[-1]) + 1
-    return Fault(stream, "zero", (int(random.integers(0, end)),))
 
 
 def draw_model(random: np.random.Generator) -> ModelDescription:
@@ -334,7 +253,7 @@ def campaign(
 
 
 def corrupt_command(
-    codec: Annotated[str, typer.Option(help=f"{choices(CAMPAIGN_CODECS)}.")] = "rice",
+    codec: Annotated[str, typer.Option(help=f"{choices(CODEC_NAMES)}.")] = "rice",
     runs: Annotated[int, typer.Option(help="Faults to try.")] = 1000,
     seed: Annotated[int, seed_option("models, faults and stalls")] = 0,
     config: ConfigOption = "tiny",
@@ -347,7 +266,7 @@ def corrupt_command(
     Each fault must end the step with the error STREAM of its command, without an output, and the
     next step with a mended image must equal golden. Exit code 1 if one did not.
     """
-    check_choice("codec", codec, CAMPAIGN_CODECS)
+    check_choice("codec", codec, CODEC_NAMES)
     check_device(device)
     for name, value, least in (("runs", runs, 1), ("seed", seed, 0)):
         check_least(name, value, least)

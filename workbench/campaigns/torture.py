@@ -22,7 +22,9 @@ from meadow.spec.config import named_config
 from meadow.spec.registers import ErrorCode
 from workbench.campaigns.torture_bench import TortureBench
 from workbench.campaigns.torture_events import EVENTS
-from workbench.campaigns.torture_faults import MEMORY_FAULTS, Outcome
+from workbench.campaigns.torture_faults import MEMORY_FAULTS
+from workbench.campaigns.torture_model import draw_settings
+from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Failure, Hang, Scene, SilentError, WrongResult
 from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
@@ -131,7 +133,7 @@ def run_program(number: int, config_name: str, tally: _Tally) -> None:
                     tally.counts["recoveries"] += 1
             else:
                 _good_step(bench)
-            bench.set_memory(bench.draw_settings())
+            bench.set_memory(draw_settings(random))
     except (Failure, DeviceError, DeviceTimeout, RegisterError, SimulationError) as error:
         if planted:
             tally.counts["faults"] += 1

@@ -6,7 +6,7 @@ byte for byte.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 
@@ -14,17 +14,14 @@ from cosim.bursts import outside
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.device import DeviceError
-from firmware.session import Session, StepResult
-from meadow.compiler.image import compile_image
-from meadow.compiler.packing.packing import CODECS
-from meadow.compiler.synthetic import synthetic_model
+from firmware.results import StepResult
+from firmware.session import Session
 from meadow.golden.sampling import greedy
-from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.commands import COMMAND_BYTES, Command, Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import Control, ErrorCode, Status
 from workbench.bench.step import preset_cache
-from workbench.campaigns.random_models import TORTURE_SIZES, draw_architecture, draw_description
+from workbench.campaigns.torture_model import draw_settings, draw_torture_model
 from workbench.campaigns.torture_scene import (
     Ended,
     Hang,
@@ -34,7 +31,6 @@ from workbench.campaigns.torture_scene import (
     TracingMachine,
     WrongResult,
 )
-from workbench.devices import Throttle
 
 __all__ = ["WATCHDOG_CYCLES", "TortureBench"]
 
@@ -42,7 +38,6 @@ _GUARD_BYTES = 1 << 16
 _MARK = 0xA5
 """What every byte holds, before a step, that the step stores."""
 
-_CONTEXT = 48
 _TIMEOUT_CYCLES = 400_000
 """A step takes some thousand cycles, with a slow memory some ten thousand."""
 
@@ -66,36 +61,13 @@ class TortureBench:
     ) -> None:
         self.random = random
         self.config = named_config(config_name)
-        architecture = draw_architecture(random)
-        context = int(random.integers(8, _CONTEXT + 1))
-        drawn = draw_description(random, architecture, self.config, TORTURE_SIZES)
-        self.description = replace(drawn, max_positions=context)
-        blocks = int(random.integers(1, 4))
-        gemm = bool(random.random() < 0.15)
-        count = 1 if gemm else int(random.integers(1, self.config.sequences + 1))
-        new = int(random.integers(1, 6))
-        start = int(random.integers(0, context - new)) if self.description.causal else 0
-        self.fixed = (start, new) if gemm else None
-        dataflow = "gemm" if gemm else "tphs"
-        seed = int(random.integers(0, 1 << 31))
-        model = synthetic_model(
-            self.description, hidden_block=-(-self.description.hidden // blocks), seed=seed
-        )
-        self.image = compile_image(
-            model,
-            self.config,
-            config_name=config_name,
-            codec=str(random.choice(CODECS)),
-            tokenizer_json="{}",
-            context=context,
-            dataflow=dataflow,
-            step=self.fixed,
-        )
-        self.golden = BitTrueModel(model, self.config, dataflow=dataflow)
+        drawn = draw_torture_model(random, config_name)
+        self.description, self.image, self.golden = drawn.description, drawn.image, drawn.golden
+        self.fixed, count = drawn.fixed, drawn.sequences
         self.device = CosimDevice(
             self.config,
             Session.window_bytes(self.image, count),
-            settings=self.draw_settings(),
+            settings=draw_settings(random),
             timeout_cycles=_TIMEOUT_CYCLES,
             silence_cycles=_TIMEOUT_CYCLES,
             guard_bytes=_GUARD_BYTES,
@@ -111,24 +83,13 @@ class TortureBench:
         self.registers.set_watchdog(WATCHDOG_CYCLES)
         self.caches = [self.golden.new_cache() for _ in range(count)]
         for index, cache in enumerate(self.caches):
-            room = context - 1 if self.description.causal else 0
-            position = start if gemm else int(random.integers(0, room + 1))
+            room = self.image.manifest.context - 1 if self.description.causal else 0
+            position = self.fixed[0] if self.fixed else int(random.integers(0, room + 1))
             preset_cache(random, cache, self.device.memory, self.image.manifest, index, position)
             self.session.positions[index] = position
         self.cycles = 0
         self.doorbells = 0
         self.planted = self.device.memory.copy()
-
-    def draw_settings(self) -> DramSettings:
-        """A random memory."""
-        random = self.random
-        return Throttle(
-            stalls=float(random.choice([0, 0.1, 0.3, 0.5])),
-            latency_cycles=int(random.integers(1, 100)),
-            bandwidth_gbps=None if random.random() < 0.7 else float(random.integers(16, 100)),
-            dram=str(random.choice(["ideal", "zynqmp"])),
-            seed=int(random.integers(0, 1 << 31)),
-        ).settings()
 
     def set_memory(self, settings: DramSettings) -> None:
         """Another memory, between two programs."""
@@ -217,7 +178,7 @@ class TortureBench:
         return self.simulation.cycle
 
     def status(self) -> Status:
-        """Of the chip, now."""
+        """What the chip says of itself now."""
         return Status(self.registers.read("status"))
 
     def ended(self, began: int, limit: int = _TIMEOUT_CYCLES) -> Ended:

@@ -13,7 +13,7 @@ from meadow.spec.commands import COMMAND_BYTES
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import SEQUENCE_FIELDS, Control, ErrorCode, Status, register_map
 from workbench.campaigns.torture_bench import WATCHDOG_CYCLES, TortureBench
-from workbench.campaigns.torture_faults import Outcome, expect, expect_right
+from workbench.campaigns.torture_outcome import Outcome, expect, expect_right
 from workbench.campaigns.torture_scene import Hang, Scene, SilentError
 
 __all__ = ["EVENTS"]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meadow.spec.streams import CODEC_NAMES
@@ -26,6 +26,14 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+def _stored(load: Load, named: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, text and report of those runs that have one."""
+    for name, text in named.items():
+        report = load(name)
+        if report is not None:
+            yield name, text, report
+
+
 def _part(report: Mapping[str, Any]) -> str:
     """What was simulated of the model."""
     layers = f"{report['layers_simulated']} of {report['layers_total']} layers"
@@ -36,32 +44,30 @@ def _part(report: Mapping[str, Any]) -> str:
 
 def _prefill(load: Load) -> str:
     """Prefill and attention at full memory rate."""
-    rows = []
-    for name, text in (
-        ("prefill-opt-125m", "OPT-125M, 512 tokens"),
-        ("prefill-opt-1.3b", "OPT-1.3B, 512 tokens"),
-        ("prefill-tinyllama", "TinyLlama, 512 tokens"),
-        ("prefill-deit-s", "DeiT-S, 197 tokens"),
-        ("prefill-deit-b", "DeiT-B, 197 tokens"),
-        ("prefill-minilm", "MiniLM, 128 tokens"),
-        ("attention-512", "attention alone, OPT-125M, 512 tokens"),
-        ("attention-2048", "attention alone, OPT-125M, 2048 tokens"),
-        ("attention-4096", "attention alone, 512 tokens after 3584"),
-    ):
-        report = load(name)
-        if report is not None:
-            rows.append(
-                [
-                    text,
-                    str(report["chunk_tokens"]),
-                    _part(report),
-                    f"{report['cycles']:,}",
-                    _share(report.get("array_utilisation_layers")),
-                    f"{report['array_utilisation']:.1%}",
-                    f"{report['checked']:,}",
-                    f"`{name}`",
-                ]
-            )
+    named = {
+        "prefill-opt-125m": "OPT-125M, 512 tokens",
+        "prefill-opt-1.3b": "OPT-1.3B, 512 tokens",
+        "prefill-tinyllama": "TinyLlama, 512 tokens",
+        "prefill-deit-s": "DeiT-S, 197 tokens",
+        "prefill-deit-b": "DeiT-B, 197 tokens",
+        "prefill-minilm": "MiniLM, 128 tokens",
+        "attention-512": "attention alone, OPT-125M, 512 tokens",
+        "attention-2048": "attention alone, OPT-125M, 2048 tokens",
+        "attention-4096": "attention alone, 512 tokens after 3584",
+    }
+    rows = [
+        [
+            text,
+            str(report["chunk_tokens"]),
+            _part(report),
+            f"{report['cycles']:,}",
+            _share(report.get("array_utilisation_layers")),
+            f"{report['array_utilisation']:.1%}",
+            f"{report['checked']:,}",
+            f"`{name}`",
+        ]
+        for name, text, report in _stored(load, named)
+    ]
     head = ("", "chunk", "simulated", "cycles of the model", "array, layers", "array, model")
     return markdown((*head, "values checked", "run"), rows)
 
@@ -72,29 +78,27 @@ def _share(value: float | None) -> str:
 
 def _decode(load: Load) -> str:
     """Decode of one token, and of eight sequences."""
-    rows = []
-    for name, text in (
-        ("decode-64", "OPT-125M, context 64"),
-        ("decode-1024", "OPT-125M, context 1024"),
-        ("decode-tinyllama", "TinyLlama, context 512"),
-        ("batch-1", "OPT-125M, context 64, 12 Gbit/s"),
-        ("batch-8", "8 sequences, context 64, 12 Gbit/s"),
-    ):
-        report = load(name)
-        if report is not None:
-            rows.append(
-                [
-                    text,
-                    _part(report),
-                    f"{report['cycles']:,}",
-                    f"{report['dram_bytes']['weights']:,}",
-                    f"{report['dram_bytes']['kv_read']:,}",
-                    f"{report['bandwidth_utilisation']:.1%}",
-                    f"{report['weights_per_cycle']:.1f}",
-                    f"{report['checked']:,}",
-                    f"`{name}`",
-                ]
-            )
+    named = {
+        "decode-64": "OPT-125M, context 64",
+        "decode-1024": "OPT-125M, context 1024",
+        "decode-tinyllama": "TinyLlama, context 512",
+        "batch-1": "OPT-125M, context 64, 12 Gbit/s",
+        "batch-8": "8 sequences, context 64, 12 Gbit/s",
+    }
+    rows = [
+        [
+            text,
+            _part(report),
+            f"{report['cycles']:,}",
+            f"{report['dram_bytes']['weights']:,}",
+            f"{report['dram_bytes']['kv_read']:,}",
+            f"{report['bandwidth_utilisation']:.1%}",
+            f"{report['weights_per_cycle']:.1f}",
+            f"{report['checked']:,}",
+            f"`{name}`",
+        ]
+        for name, text, report in _stored(load, named)
+    ]
     head = ("", "simulated", "cycles", "weight bytes", "K/V bytes read", "bandwidth used")
     return markdown((*head, "weights per cycle", "values checked", "run"), rows)
 

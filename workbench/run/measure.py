@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from firmware.session import Phase
+from firmware.results import Phase
 from meadow.spec.commands import TrafficClass
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.image import Manifest

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from firmware.golden_device import GoldenDevice
-from firmware.session import Session, StepResult
+from firmware.results import StepResult
+from firmware.session import Session
 from meadow.golden.sampling import greedy
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.commands import Outputs

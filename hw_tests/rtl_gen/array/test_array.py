@@ -98,23 +98,11 @@ def _matmul(
                 for i in range(words):
                     elements = max(0, min(half, channels - i * half))
                     want.append((row, 70 + i * half, elements, int(i == 0)))
-        values = dict(
-            source=source,
-            source_stride=stride,
-            tiles=tiles,
-            slices=slices,
-            destination=destination,
-            destination_stride=out_stride,
-            output=output,
-            row_set=RowSet.CHUNK,
-            first_channel=70,
-            channels=channels,
-            restart=1,
-            rotary=_ROTARY,
-            rotary_stride=_ROTARY_STRIDE,
-            rotary_words=_ROTARY_WORDS,
-            post_shift=_POST_SHIFT,
-        )
+        values = dict(output=output, row_set=RowSet.CHUNK, tiles=tiles, slices=slices)
+        values |= dict(source=source, source_stride=stride)
+        values |= dict(destination=destination, destination_stride=out_stride)
+        values |= dict(first_channel=70, channels=channels, restart=1, post_shift=_POST_SHIFT)
+        values |= dict(rotary=_ROTARY, rotary_stride=_ROTARY_STRIDE, rotary_words=_ROTARY_WORDS)
         commands.append(Command(Opcode.MATMUL, values))
     return Scenario(
         name=f"{output.name} {rows} rows, {slices} slices, {tiles} tiles, seed {seed}, stalls "

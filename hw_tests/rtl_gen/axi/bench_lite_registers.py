@@ -23,7 +23,7 @@ MAP = {register.name: register for register in register_map(CONFIG)}
 
 async def prepare(dut, stall: bool) -> AxiLiteMaster:
     cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
-    for name in ("busy", "stuck", "done_set", "error_set", "command_index", "increment_cycles"):
+    for name in ("busy", "stuck", "done_set", "error_valid", "command_index", "increment_cycles"):
         getattr(dut, name).value = 0
     master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst)
     if stall:

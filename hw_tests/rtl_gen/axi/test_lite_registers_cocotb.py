@@ -16,10 +16,10 @@ from rtl_gen.interfaces.axi import axi_ports
 @pytest.mark.cocotb
 def test_lite_registers() -> None:
     dut = LiteRegisters(config=CONFIGURATIONS["tiny"])
-    inputs = ("busy", "stuck", "done_set", "error_set", "command_index", "increment_cycles")
-    outputs = ("program", "start", "soft_reset", "interrupt")
+    names = ("busy", "stuck", "done_set", "command_index", "program", "start", "soft_reset")
     ports = axi_ports("s_axi", dut.bus)
-    ports |= {name: getattr(dut, name) for name in (*inputs, *outputs)}
+    ports |= {name: getattr(dut, name) for name in (*names, "interrupt")}
+    ports |= {"error_valid": dut.i_error.valid, "increment_cycles": dut.i_counters.cycles}
     source = generate_verilog(dut, "lite_registers", ports)
     bench = Path(__file__).with_name("bench_lite_registers.py")
     assert build_and_test(source, toplevel="lite_registers", module=bench, seed=1) == 3

@@ -6,10 +6,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import pack, small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import block_maximum
 from rtl_gen.baseline.row_maximum import RowMaximum
 
@@ -49,7 +49,8 @@ def test_maxima_of_rows(width: int, send: float) -> None:
                     await tick()
                 last = k == words - 1
                 data = pack(scores[k * half : (k + 1) * half], 16)
-                ctx.set(dut.i, {"valid": 1, "first": k == 0, "last": last, "data": data})
+                ctx.set(dut.i.valid, 1)
+                ctx.set(dut.i.payload, {"first": k == 0, "last": last, "data": data})
                 ctx.set(dut.i_keys.valid, 1)
                 ctx.set(dut.i_keys.payload, keys)
                 assert ctx.get(dut.i_keys.ready) == last
@@ -60,9 +61,6 @@ def test_maxima_of_rows(width: int, send: float) -> None:
         for _ in range(dut.latency + 2):
             await tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert len(expected) == 24
     assert seen == expected

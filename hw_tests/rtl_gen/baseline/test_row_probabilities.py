@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import pack, small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import block_maximum, probability
 from rtl_gen.baseline.row_probabilities import RowProbabilities
 
@@ -53,7 +53,7 @@ def test_rows(width: int, send: float) -> None:
         nonlocal begun
         row = word = 0
         for cycle in range(40 + 6 * parts * len(words_in)):
-            ctx.set(dut.i_room, rng.random() < send)
+            ctx.set(dut.i_credit, rng.random() < send)
             if row < len(rows):
                 ctx.set(dut.i_row.valid, 1)
                 ctx.set(dut.i_row.payload, {"maximum": rows[row][2], "keys": rows[row][1]})
@@ -75,10 +75,7 @@ def test_rows(width: int, send: float) -> None:
                 word += 1
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert begun == len(taken) == len(words_in)
     words_out = [
         (cycle + dut.LATENCY, word) for cycle, (word, _) in zip(taken, expected, strict=True)

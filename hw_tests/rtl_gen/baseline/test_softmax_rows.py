@@ -6,10 +6,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.baseline.softmax_rows import SoftmaxRows
 
 
@@ -55,7 +55,4 @@ def test_rows(lanes: int, take: float) -> None:
             assert seen == expected
             assert not ctx.get(dut.o.valid)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)

@@ -4,19 +4,33 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from amaranth.sim import Simulator
-
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode, Outputs, Unit
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.ranges import check_command
+from meadow.spec.registers import ErrorCode
 from rtl_gen.control.sequencer import Sequencer
+from rtl_gen.interfaces.members import members
 
-__all__ = ["CONFIG", "FETCHED", "UNIT_PORT", "Bench", "numbered", "program_of"]
+__all__ = [
+    "CONFIG",
+    "FETCHED",
+    "UNIT_PORT",
+    "Bench",
+    "ends_with",
+    "flipped",
+    "numbered",
+    "program_of",
+    "report",
+    "run",
+    "sealed",
+]
 
 CONFIG = CONFIGURATIONS["tiny"]
 UNIT_PORT = {
@@ -120,7 +134,7 @@ class Bench:
                 ctx.set(dut.i_beat.valid, send)
                 if send:
                     ctx.set(dut.i_beat.payload, beats[0])
-                ctx.set(dut.i_error.valid, 0)
+                ctx.set(dut.i_fault.valid, 0)
                 ctx.set(dut.i_outside, 0)
                 if self.events is not None:
                     self.events(cycle, ctx, dut, self)
@@ -129,13 +143,8 @@ class Bench:
                     if ready[name] and ctx.get(port.valid):
                         accepted[name] = self._index(ctx.get(port.payload))
                 if ctx.get(dut.o_error.valid):
-                    error = dut.o_error
-                    self.errors.append(
-                        {
-                            name: ctx.get(getattr(error, name))
-                            for name in ("code", "command", "address", "port")
-                        }
-                    )
+                    error = ctx.get(dut.o_error.payload)
+                    self.errors.append({name: error[name] for name in error.shape().members})
                 if ctx.get(dut.o_read.valid) and ctx.get(dut.o_read.ready):
                     read = dut.o_read.payload
                     first, count = ctx.get(read.offset), ctx.get(read.beats)
@@ -163,10 +172,7 @@ class Bench:
                     self.ended_at = cycle
                     return
 
-        simulator = Simulator(dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(bench)
-        simulator.run()
+        simulate(dut, bench)
         return dut
 
     def _index(self, payload: int) -> int:
@@ -179,5 +185,36 @@ class Bench:
 
     @staticmethod
     def ports(dut: Sequencer) -> Iterator[tuple[str, Any]]:
-        for name in ("fetch", "array", "vector", "loader", "storer"):
-            yield name, getattr(dut, f"o_{name}")
+        yield "fetch", dut.o_fetch
+        yield from members(dut.o_unit).items()
+
+
+def report(ctx, dut: Sequencer, fault: dict[str, int], port: int = 0) -> None:
+    """A port or decoder reports a fault in this cycle."""
+    ctx.set(dut.i_fault.payload, {"fault": fault, "port": port})
+    ctx.set(dut.i_fault.valid, 1)
+
+
+def sealed(body: bytes) -> bytes:
+    """The 60 bytes of a command with their CRC-32."""
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """A command with one wrong bit."""
+    return (int.from_bytes(data, "little") ^ 1 << bit).to_bytes(64, "little")
+
+
+def run(program: list[Command | bytes], seed: int = 1, **options: Any) -> Bench:
+    """A program that has ended."""
+    data = b"".join(part if isinstance(part, bytes) else part.encode() for part in program)
+    bench = Bench(data, options.pop("length", len(program)), Outputs.ARGMAX, seed, **options)
+    bench.run()
+    assert bench.ended_at is not None, f"seed {seed}"
+    return bench
+
+
+def ends_with(bench: Bench, code: ErrorCode, command: int) -> None:
+    """It has ended with this error of this command, and no other."""
+    seen = [(error["code"], error["command"]) for error in bench.errors]
+    assert not bench.done and seen == [(code, command)], f"seed {bench.seed}"

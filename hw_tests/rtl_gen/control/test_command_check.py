@@ -7,10 +7,10 @@ import random
 import zlib
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.control.sequencer_bench import numbered
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode, command_fields
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.ranges import check_command, field_ranges
@@ -72,13 +72,13 @@ def verdicts(config: AcceleratorConfig, commands: list[bytes], chance: random.Ra
         parts = b""
         while queue or due:
             send = bool(queue) and chance.random() < 0.8
-            ctx.set(dut.beat.valid, send)
+            ctx.set(dut.i_beat.valid, send)
             # The command stands from the cycle after its last beat on, for one cycle.
             ctx.set(dut.command, held if begun == cycle else chance.getrandbits(512))
             if send:
                 data, start = queue.pop(0)
-                ctx.set(dut.beat.data, int.from_bytes(data, "little"))
-                ctx.set(dut.beat.first, start == 0)
+                ctx.set(dut.i_beat.payload.data, int.from_bytes(data, "little"))
+                ctx.set(dut.i_beat.payload.first, start == 0)
                 parts = data if start == 0 else parts + data
                 if start == 48:
                     held, begun = int.from_bytes(parts, "little"), cycle + 1
@@ -89,10 +89,7 @@ def verdicts(config: AcceleratorConfig, commands: list[bytes], chance: random.Ra
             cycle += 1
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     return seen
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.control.sequencer_bench import CONFIG, numbered, program_of
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Opcode
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.control.command_reader import QUEUE_COMMANDS, CommandReader
@@ -46,8 +46,10 @@ def run(count: int, taken: float, sent: float, seed: int, program: int = 0, cycl
                 for index in range(first - program, first - program + size):
                     part = data[16 * index : 16 * index + 16]
                     beats.append((int.from_bytes(part, "little"), index % 4 == 3))
-            for name, passed in (("fetch", dut.passed), ("execute", dut.executed)):
-                port = getattr(dut, f"o_{name}")
+            for name, port, passed in (
+                ("fetch", dut.o_fetch, dut.passed),
+                ("execute", dut.o_execute, dut.executed),
+            ):
                 ready = chance.random() < taken
                 ctx.set(port.ready, ready)
                 ctx.set(passed, counts[name])
@@ -59,10 +61,7 @@ def run(count: int, taken: float, sent: float, seed: int, program: int = 0, cycl
             if min(counts.values()) == count:
                 return
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     return reads, entries, last_beats, data
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.control.sequencer_bench import (
@@ -20,6 +19,7 @@ from hw_tests.rtl_gen.control.sequencer_bench import (
     program_of,
 )
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Flag, Opcode, Outputs, Unit
 from rtl_gen.control.sequencer import Sequencer
 
@@ -167,14 +167,14 @@ def test_held_fetch_waits_while_a_store_is(state: str) -> None:
 
     async def units(ctx) -> None:
         ctx.set(dut.program_length, 3)
-        for port in (dut.o_read, dut.o_fetch, dut.o_loader, dut.o_storer):
+        for port in (dut.o_read, dut.o_fetch, dut.o_unit.loader, dut.o_unit.storer):
             ctx.set(port.ready, 1)
         ctx.set(dut.unit_busy, Unit.ARRAY.value if state == "queued" else 0)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
         if state != "queued":
-            while not ctx.get(dut.o_storer.valid):
+            while not ctx.get(dut.o_unit.storer.valid):
                 await ctx.tick()
             # As the storer: busy from the cycle of the hand-over on, then responses follow without
             # a gap.
@@ -185,7 +185,7 @@ def test_held_fetch_waits_while_a_store_is(state: str) -> None:
                 await ctx.tick()
                 ctx.set(dut.unit_busy, 0)
         for _ in range(100):
-            assert not ctx.get(dut.o_fetch.valid) and not ctx.get(dut.o_loader.valid)
+            assert not ctx.get(dut.o_fetch.valid) and not ctx.get(dut.o_unit.loader.valid)
             await ctx.tick()
         ctx.set(dut.unit_busy, 0)
         ctx.set(dut.writes_pending, 0)
@@ -194,11 +194,7 @@ def test_held_fetch_waits_while_a_store_is(state: str) -> None:
                 released.append(cycle)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(units)
-    simulator.add_testbench(feed, background=True)
-    simulator.run()
+    simulate(dut, units, background=[feed])
     assert len(released) == 1
 
 

@@ -32,9 +32,10 @@ class AxiMonitor:
     `burst_beats` beats, and WLAST where AWLEN says, whether data or address comes first; at most
     `outstanding` of each kind are unanswered; responses never wait.
 
-    bursts: (address, beats) of "ar" and "aw" in the order of their transfers. faults: (code,
-        address) of the pulses of
-    `error`, blamed: their commands. written: transfers of W.
+    bursts: (address, beats) of "ar" and "aw" in the order of their transfers.
+    faults: (code, address) of what comes from `error`.
+    blamed: their commands.
+    written: transfers of W.
     """
 
     def __init__(
@@ -85,11 +86,11 @@ class AxiMonitor:
                 sent, promised = self._sent.popleft(), self._promised.popleft()
                 assert sent == promised, f"WLAST at beat {sent} of a burst of {promised}"
             self._responses()
-            fault = int(self.dut.error.value)
-            if fault & 1:
-                address = fault >> 5 & ((1 << self.address_bits) - 1)
-                self.faults.append((fault >> 1 & 15, address))
-                self.blamed.append(fault >> 5 + self.address_bits & ((1 << INDEX_BITS) - 1))
+            if int(self.dut.error_valid.value):
+                fault = int(self.dut.error_payload.value)
+                address = fault >> 4 & ((1 << self.address_bits) - 1)
+                self.faults.append((fault & 15, address))
+                self.blamed.append(fault >> 4 + self.address_bits & ((1 << INDEX_BITS) - 1))
 
     def _pin(self, name: str) -> int:
         return int(self._pins[name].value)

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import itertools
-import random
 
-from amaranth.sim import Simulator
-
-from hw_tests.seeds import salted
+from hw_tests.streams import Sink, Source, Stalls, simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import FIELDS, AttendPart, Command, Opcode, RowSet, TrafficClass
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -136,8 +133,10 @@ def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=Non
     """
     print(f"seed={seed}")
     dut = FetchUnit(config=config)
-    reads = [[] for _ in range(config.ports)]
-    fills = [[] for _ in range(config.ports)]
+    reads, fills = (
+        [Sink(port, Stalls(consumer, f"{seed} {what} {i}")) for i, port in enumerate(ports)]
+        for what, ports in (("read", dut.o_read), ("fill", dut.o_fill))
+    )
     progress = []
     totals = [0, 0]
     for port in range(config.ports):
@@ -146,53 +145,39 @@ def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=Non
                 totals[index] += len(part)
 
     async def feed(ctx):
-        rng = random.Random(salted(seed))
         set_step(ctx, dut.step, step)
         for index, command in enumerate(commands):
-            while rng.random() < producer:
-                await ctx.tick()
-            ctx.set(dut.i_command.payload, handed(command, index * INDEX_STEP))
-            ctx.set(dut.i_command.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(dut.i_command.ready)
-            ctx.set(dut.i_command.valid, 0)
+            source = Source(
+                dut.i_command,
+                [handed(command, index * INDEX_STEP)],
+                Stalls(producer, f"{seed} {index}"),
+            )
+            await source.run(ctx)
             assert ctx.get(dut.busy)
 
-    def taker(stream, port, result, salt):
+    def taker(sink, port):
         async def take(ctx):
-            rng = random.Random(salted(seed * 100 + salt))
             if port == blocked:
                 await ctx.tick().repeat(600)
-                progress.append([len(part) for part in reads])
-            while True:
-                while rng.random() < consumer:
-                    await ctx.tick()
-                ctx.set(stream.ready, 1)
-                valid = False
-                while not valid:
-                    _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
-                ctx.set(stream.ready, 0)
-                result.append({name: payload[name] for name in payload.shape().members})
+                progress.append([len(part.received) for part in reads])
+            await sink.run(ctx)
 
         return take
 
     async def watch(ctx):
         for _ in range(60000):
-            if (sum(map(len, reads)), sum(map(len, fills))) == tuple(totals):
+            if [sum(len(sink.received) for sink in sinks) for sinks in (reads, fills)] == totals:
                 await ctx.tick().repeat(20)
                 assert not ctx.get(dut.busy)
                 return
             await ctx.tick()
         raise AssertionError("not finished")
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed, background=True)
-    for port in range(config.ports):
-        read, fill = getattr(dut, f"o_read_{port}"), getattr(dut, f"o_fill_{port}")
-        simulator.add_testbench(taker(read, port, reads[port], 2 * port), background=True)
-        simulator.add_testbench(taker(fill, port, fills[port], 2 * port + 1), background=True)
-    simulator.add_testbench(watch)
-    simulator.run()
-    return reads, fills, progress
+    takers = [taker(sink, port) for sinks in (reads, fills) for port, sink in enumerate(sinks)]
+    simulate(dut, watch, background=[feed, *takers])
+    return *([_fields(sink) for sink in sinks] for sinks in (reads, fills)), progress
+
+
+def _fields(sink: Sink) -> list[dict]:
+    """What a port took, field by field."""
+    return [{name: payload[name] for name in payload.shape().members} for payload in sink.received]

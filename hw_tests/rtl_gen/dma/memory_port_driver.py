@@ -257,6 +257,15 @@ class MemoryPortDriver:
             )
             raise AssertionError(f"byte {wrong:#x} of the memory is wrong, seed {self.seed}")
 
+    def check_good(
+        self, reads: Sequence[tuple[int, int]], writes: Sequence[tuple[int, int]]
+    ) -> None:
+        """The bursts seen are those of the runs, the memory is right, nothing was reported."""
+        self.check_bursts("ar", reads)
+        self.check_bursts("aw", writes)
+        self.check_memory()
+        assert self.monitor.faults == []
+
     def check_bursts(self, channel: str, runs: Sequence[tuple[int, int]]) -> None:
         """The bursts seen are the runs, cut at 4 KiB and at the longest burst and nowhere else;
         forgets them.

@@ -8,15 +8,13 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from amaranth.sim import Simulator
-
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.dma.bursts import max_burst_beats
 
-__all__ = ["BASE", "STALLS", "Memory", "send", "start", "word"]
+__all__ = ["BASE", "Memory", "start", "word"]
 
 BASE = 0x12_3456_7000
-STALLS = {"free": (0.0, 0.0), "producer": (0.6, 0.0), "consumer": (0.0, 0.6), "both": (0.5, 0.5)}
 
 
 def word(beat: int) -> int:
@@ -127,28 +125,11 @@ class Memory:
             ctx.set(axi.rvalid, 0)
 
 
-async def send(ctx, port, payloads, rng, stall):
-    for payload in payloads:
-        while rng.random() < stall:
-            await ctx.tick()
-        ctx.set(port.payload, payload)
-        ctx.set(port.valid, 1)
-        ready = False
-        while not ready:
-            _, _, ready = await ctx.tick().sample(port.ready)
-        ctx.set(port.valid, 0)
-
-
 def start(dut, memory, *benches, main):
+    """Simulate a port with its memory and `benches` until `main` has returned."""
+
     async def setup(ctx):
         ctx.set(dut.window_base, memory.base)
         ctx.set(dut.window_beats, memory.window)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(setup)
-    simulator.add_testbench(memory.run, background=True)
-    for bench in benches:
-        simulator.add_testbench(bench, background=True)
-    simulator.add_testbench(main)
-    simulator.run()
+    simulate(dut, main, background=[setup, memory.run, *benches])

@@ -37,10 +37,7 @@ class ReadBench(wiring.Component):
             {
                 "s_axi": In(LiteSignature()),
                 "irq": Out(1),
-                **{
-                    f"m_axi{port}": Out(Axi4Signature(address_bits=config.address_bits))
-                    for port in range(config.ports)
-                },
+                "m_axi": Out(Axi4Signature(address_bits=config.address_bits)).array(config.ports),
             }
         )
 
@@ -88,7 +85,7 @@ class ReadBench(wiring.Component):
     def _reader(self, m, port, settings, start, time, done) -> dict[str, Signal]:
         unit = MemoryPort(config=self.config)
         m.submodules[f"port{port}"] = unit
-        wiring.connect(m, unit.axi, wiring.flipped(getattr(self, f"m_axi{port}")))
+        wiring.connect(m, unit.axi, wiring.flipped(self.m_axi[port]))
         seen = {name: Signal(32, name=f"{name}{port}") for name in PORT_REGISTERS}
         offset, left = Signal(32, name=f"offset{port}"), Signal(32, name=f"left{port}")
         busy = Signal(name=f"busy{port}")
@@ -133,7 +130,7 @@ def read_bench_verilog(config: AcceleratorConfig, *, base: int) -> str:
     bench = ReadBench(config=config, base=base)
     ports = {"irq": bench.irq} | axi_ports("s_axi", bench.s_axi)
     for port in range(config.ports):
-        ports |= axi_ports(f"m_axi{port}", getattr(bench, f"m_axi{port}"))
+        ports |= axi_ports(f"m_axi{port}", bench.m_axi[port])
     return convert_component(
         bench, name="meadow_top", ports={name: (value, None) for name, value in ports.items()}
     )

@@ -7,7 +7,6 @@ import itertools
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.dma.fetch_bench import (
@@ -21,6 +20,7 @@ from hw_tests.rtl_gen.dma.fetch_bench import (
     tile_order,
 )
 from hw_tests.seeds import salted
+from hw_tests.streams import STALLS, put, simulate
 from meadow.spec.commands import AttendPart, Command, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -87,13 +87,6 @@ def random_step(rng: random.Random, config: AcceleratorConfig) -> Step:
     return step
 
 
-STALLS = {
-    "free": {},
-    "producer": {"producer": 0.8},
-    "consumer": {"consumer": 0.6},
-}
-
-
 @pytest.mark.parametrize("stalls", STALLS)
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("seed", [0, slow(1)])
@@ -102,7 +95,8 @@ def test_against_enumeration(name: str, seed: int, stalls: str) -> None:
     rng = random.Random(salted(seed))
     step = random_step(rng, config)
     commands = program(rng, config, 8, step.sequences[0].tokens)
-    reads, fills, _ = run(config, commands, step, seed=seed, **STALLS[stalls])
+    producer, consumer = STALLS[stalls]
+    reads, fills, _ = run(config, commands, step, seed=seed, producer=producer, consumer=consumer)
     for port in range(config.ports):
         want_reads, want_fills = [], []
         for index, command in enumerate(commands):
@@ -143,16 +137,13 @@ def starved(commands: list[Command], step: Step) -> tuple[int, int]:
 
     async def feed(ctx):
         set_step(ctx, dut.step, step)
-        ctx.set(dut.i_command.valid, 1)
         for command in commands:
-            ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
-            await ctx.tick().until(dut.i_command.ready)
-        ctx.set(dut.i_command.valid, 0)
+            await put(ctx, dut.i_command, int.from_bytes(command.encode(), "little"))
 
     def reader(port):
         async def read(ctx):
-            source = getattr(dut, f"o_read_{port}")
-            ctx.set(getattr(dut, f"o_fill_{port}").ready, 1)
+            source = dut.o_read[port]
+            ctx.set(dut.o_fill[port].ready, 1)
             for number in range(len(reads[port])):
                 ctx.set(source.ready, 1)
                 cycles, valid = 0, False
@@ -166,12 +157,7 @@ def starved(commands: list[Command], step: Step) -> tuple[int, int]:
 
         return read
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed)
-    for port in ports:
-        simulator.add_testbench(reader(port))
-    simulator.run()
+    simulate(dut, feed, *(reader(port) for port in ports))
     return max(waits), sum(read["beats"] for read in reads[0])
 
 
@@ -218,13 +204,10 @@ def test_latency() -> None:
         for cycle in range(12):
             await ctx.tick()
             ctx.set(dut.i_command.valid, 0)
-            if ctx.get(dut.o_read_0.valid):
+            if ctx.get(dut.o_read[0].valid):
                 seen.append(cycle + 1)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     assert seen[0] == FetchUnit.latency
 
 
@@ -237,17 +220,14 @@ def test_cycles_per_tile() -> None:
         command = Command(Opcode.ATTEND, {"blocks": 1, "segment_beats": 1})
         ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
         ctx.set(dut.i_command.valid, 1)
-        ctx.set(dut.o_read_0.ready, 1)
+        ctx.set(dut.o_read[0].ready, 1)
         for cycle in range(40):
             await ctx.tick()
             ctx.set(dut.i_command.valid, 0)
-            if ctx.get(dut.o_read_0.valid):
+            if ctx.get(dut.o_read[0].valid):
                 seen.append(cycle)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     tile, sequence = PortFetch.TILE_CYCLES, PortFetch.SEQUENCE_CYCLES
     assert [b - a for a, b in itertools.pairwise(seen)] == [tile, tile + sequence, tile]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import Source, Stalls, simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet, Space
 from meadow.spec.config import AcceleratorConfig
@@ -55,7 +55,10 @@ def _run(
     async def process(ctx):
         ctx.set(dut.step.rows, _STEP.rows)
         ctx.set(dut.step.sequences, len(_STEP.sequences))
-        offered = [False] * config.ports
+        sources = [
+            Source(port, words, Stalls(1 - send, rng))
+            for port, words in zip(dut.i_beats, beats, strict=True)
+        ]
         todo = list(commands)
         running = False
         table_wait = 0
@@ -70,23 +73,17 @@ def _run(
                 running = True
                 written.append([])
                 cycles.append(0)
-            for port in range(config.ports):
-                offered[port] = bool(beats[port]) and (offered[port] or rng.random() < send)
-                stream = getattr(dut, f"i_beats_{port}")
-                ctx.set(stream.valid, offered[port])
-                ctx.set(stream.payload, beats[port][0] if offered[port] else 0)
-            ctx.set(dut.o_write.ready, rng.random() < accept)
-            ctx.set(dut.o_norm.ready, rng.random() < accept)
+            for source in sources:
+                source.drive(ctx)
+            ctx.set(dut.o_write.word.ready, rng.random() < accept)
             ctx.set(dut.o_table.ready, table_wait == 0)
-            for port in range(config.ports):
-                if offered[port] and ctx.get(getattr(dut, f"i_beats_{port}").ready):
-                    beats[port].pop(0)
-                    offered[port] = False
+            for source in sources:
+                source.settle(ctx)
             table_wait = max(0, table_wait - 1)
             if ctx.get(dut.o_table.valid) and ctx.get(dut.o_table.ready):
                 table_wait = config.width // 2  # as the writer, which spreads a word over its table
             for space, output in (
-                (Space.ACTIVATION, dut.o_write),
+                (Space.ACTIVATION, dut.o_write.word),
                 (Space.NORM, dut.o_norm),
                 (Space.TABLE, dut.o_table),
             ):
@@ -102,12 +99,9 @@ def _run(
             ctx.set(dut.i_command.valid, 0)
             running = bool(ctx.get(dut.busy))
         assert not running, "hangs"
+        assert not any(source.payloads for source in sources)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
-    assert not any(beats)
+    simulate(dut, process)
     return [sorted(words) for words in written], expected, cycles
 
 

@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.dma.memory_slave import STALLS, Memory, send, start, word
+from hw_tests.rtl_gen.dma.memory_slave import Memory, start, word
 from hw_tests.seeds import salted
+from hw_tests.streams import STALLS, Sink, Source, Stalls
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.bursts import BurstSplitter
@@ -41,31 +42,29 @@ def test_reads(name: str, stalls: str) -> None:
     beats = [0] * 8
 
     async def feed(ctx):
-        await send(ctx, dut.i_read, work, random.Random(salted(2)), producer)
+        await Source(dut.i_read, work, Stalls(producer, 2)).run(ctx)
 
     async def take(ctx):
-        consumer_rng = random.Random(salted(3))
-        for descriptor in work:
-            for beat in range(descriptor["beats"]):
-                while consumer_rng.random() < consumer:
-                    await ctx.tick()
-                ctx.set(dut.o_beat.ready, 1)
-                valid = False
-                while not valid:
-                    _, _, valid, payload, counted = await ctx.tick().sample(
-                        dut.o_beat.valid, dut.o_beat.payload, dut.o_read_beat
-                    )
-                ctx.set(dut.o_beat.ready, 0)
-                assert payload["data"] == word(descriptor["offset"] + beat)
-                assert payload["route"].value == descriptor["route"]
-                assert payload["last"] == (beat + 1 == descriptor["beats"])
+        sink = Sink(dut.o_beat, Stalls(consumer, 3), count=sum(d["beats"] for d in work))
+        await sink.run(ctx)
+        seen = [(beat["data"], beat["route"].value, beat["last"]) for beat in sink.received]
+        assert seen == [
+            (
+                word(descriptor["offset"] + beat),
+                descriptor["route"],
+                beat + 1 == descriptor["beats"],
+            )
+            for descriptor in work
+            for beat in range(descriptor["beats"])
+        ]
         await ctx.tick().repeat(5)
         assert ctx.get(dut.idle)
 
     async def count(ctx):
-        async for _, _, idle, beat in ctx.tick().sample(dut.idle, dut.o_read_beat):
-            if beat["valid"]:
-                beats[beat["traffic"]] += 1
+        beat = dut.o_read_beat
+        async for _, _, idle, valid, moved in ctx.tick().sample(dut.idle, beat.valid, beat.payload):
+            if valid:
+                beats[moved["traffic"]] += 1
                 assert not idle
 
     start(dut, memory, feed, count, main=take)
@@ -83,7 +82,7 @@ def test_read_throughput(length: int) -> None:
     memory = Memory(dut, latency=64)
 
     async def feed(ctx):
-        await send(ctx, dut.i_read, work, random.Random(salted(0)), 0.0)
+        await Source(dut.i_read, work).run(ctx)
 
     async def take(ctx):
         ctx.set(dut.o_beat.ready, 1)
@@ -114,16 +113,19 @@ def test_writes(stalls: str) -> None:
 
     async def feed(ctx):
         plain = [{k: v for k, v in d.items() if k != "route"} for d in work]
-        await send(ctx, dut.i_write, plain, random.Random(salted(5)), producer)
+        await Source(dut.i_write.descriptor, plain, Stalls(producer, 5)).run(ctx)
 
     async def feed_data(ctx):
-        await send(ctx, dut.i_write_data, data, random.Random(salted(6)), producer)
+        await Source(dut.i_write.data, data, Stalls(producer, 6)).run(ctx)
 
     async def wait(ctx):
         while len(counted) < len(data):
-            _, _, beat, pending = await ctx.tick().sample(dut.o_write_beat, dut.writes_pending)
-            if beat["valid"]:
-                counted.append(beat["traffic"])
+            beat = dut.o_write_beat
+            _, _, valid, moved, pending = await ctx.tick().sample(
+                beat.valid, beat.payload, dut.writes_pending
+            )
+            if valid:
+                counted.append(moved["traffic"])
             assert pending or not counted or len(counted) < len(data)
         while ctx.get(dut.writes_pending):
             await ctx.tick()
@@ -142,7 +144,7 @@ def test_latency() -> None:
     async def main(ctx):
         await ctx.tick()
         ctx.set(dut.o_beat.ready, 1)
-        for port in (dut.i_read, dut.i_write):
+        for port in (dut.i_read, dut.i_write.descriptor):
             ctx.set(port.payload, {"offset": 0, "beats": 1})
             ctx.set(port.valid, 1)
         arrived = None
@@ -151,7 +153,7 @@ def test_latency() -> None:
             if transfer and arrived is None:
                 arrived = cycle
             await ctx.tick()
-            for port in (dut.i_read, dut.i_write):
+            for port in (dut.i_read, dut.i_write.descriptor):
                 ctx.set(port.valid, 0)
             for name in ("arvalid", "awvalid"):
                 if ctx.get(getattr(dut.axi, name)):

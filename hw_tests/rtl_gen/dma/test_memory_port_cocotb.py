@@ -14,6 +14,7 @@ from hw_tests.marks import slow
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.interfaces.axi import axi_ports
+from rtl_gen.interfaces.members import members
 
 BENCHES = {
     "bench_memory_port": 9,
@@ -29,10 +30,16 @@ def port(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Configuration and its port as Verilog."""
     dut = MemoryPort(config=CONFIGURATIONS[request.param])
     ports = axi_ports("m_axi0", dut.axi)
-    for name in ("i_read", "i_write", "i_write_data", "o_beat"):
-        for part in ("payload", "valid", "ready"):
-            ports[f"{name}_{part}"] = getattr(getattr(dut, name), part)
-    for name in ("window_base", "window_beats", "flush", "idle", "writes_pending", "error"):
+    streams = {
+        "i_read": dut.i_read,
+        "i_write": dut.i_write.descriptor,
+        "i_write_data": dut.i_write.data,
+        "o_beat": dut.o_beat,
+    }
+    for name, port in streams.items():
+        ports |= {f"{name}_{part}": signal for part, signal in members(port).items()}
+    ports |= {"error_valid": dut.error.valid, "error_payload": dut.error.payload}
+    for name in ("window_base", "window_beats", "flush", "idle", "writes_pending"):
         ports[name] = getattr(dut, name)
     return request.param, generate_verilog(dut, "memory_port", ports)
 

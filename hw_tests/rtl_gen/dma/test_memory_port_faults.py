@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of a memory port: what is one, which command it names, that nothing of it reaches the bus;
-and flush.
+"""Faults of a memory port: what is one, which command it names, and that nothing of it reaches the
+bus.
 """
 
 from __future__ import annotations
 
-import itertools
 import random
 from dataclasses import replace
 
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.dma.memory_slave import BASE, STALLS, Memory, send, start, word
+from hw_tests.rtl_gen.dma.memory_slave import BASE, Memory, start
 from hw_tests.seeds import salted
+from hw_tests.streams import STALLS, Source, Stalls
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.registers import ErrorCode
 from rtl_gen.blocks.queue import Queue
@@ -29,17 +29,27 @@ async def watch(ctx, dut, errors: list[tuple[int, int, int]], cycles: int) -> No
     """Code, address and command of every pulse of `error`, with which the port is never idle."""
     for _ in range(cycles):
         await ctx.tick()
-        error = ctx.get(dut.error)
-        if error["valid"]:
+        if ctx.get(dut.error.valid):
             assert not ctx.get(dut.idle)
-            errors.append((error["code"], error["address"], error["command"]))
+            errors.append(_seen(ctx, dut))
+
+
+def _seen(ctx, dut) -> tuple[int, int, int]:
+    """Code, address and command of the fault that `error` has."""
+    error = ctx.get(dut.error.payload)
+    return error["code"], error["address"], error["command"]
+
+
+def _descriptors(dut, port: str):
+    """Its stream of descriptors."""
+    return {"read": dut.i_read, "write": dut.i_write.descriptor}[port]
 
 
 @pytest.mark.parametrize(
     ("offset", "beats"),
     [(1000, 1), (999, 2), (0, 1001), (0xFFFFFFFF, 1), (0xFFFFFFFF, 2), (5, 0), (0, 0), (1000, 0)],
 )
-@pytest.mark.parametrize("port", ["i_read", "i_write"])
+@pytest.mark.parametrize("port", ["read", "write"])
 def test_window(port: str, offset: int, beats: int) -> None:
     """One beat too many, or none, is one error and nothing on the bus; the last beat inside is
     read.
@@ -51,9 +61,9 @@ def test_window(port: str, offset: int, beats: int) -> None:
     async def main(ctx):
         await ctx.tick()
         good = {"offset": 999, "beats": 1, "command": 3}
-        await send(ctx, dut.i_read, [good], random.Random(salted(0)), 0.0)
+        await Source(dut.i_read, [good]).run(ctx)
         wrong = {"offset": offset, "beats": beats, "command": 0xABCDEF}
-        await send(ctx, getattr(dut, port), [wrong], random.Random(salted(0)), 0)
+        await Source(_descriptors(dut, port), [wrong]).run(ctx)
         await watch(ctx, dut, errors, 40)
 
     start(dut, memory, main=main)
@@ -63,7 +73,7 @@ def test_window(port: str, offset: int, beats: int) -> None:
 
 
 @pytest.mark.parametrize("config", [TINY, LOW], ids=["40", "32"])
-@pytest.mark.parametrize("port", ["i_read", "i_write"])
+@pytest.mark.parametrize("port", ["read", "write"])
 def test_window_over_the_top_of_the_address_space(config, port: str) -> None:
     """Two pages below the top, a window of many more: what lies above the top is not the memory at
     0.
@@ -77,11 +87,11 @@ def test_window_over_the_top_of_the_address_space(config, port: str) -> None:
     async def main(ctx):
         await ctx.tick()
         work = [{"offset": at, "beats": n, "command": i} for i, (at, n) in enumerate(wrong)]
-        await send(ctx, getattr(dut, port), work, random.Random(salted(0)), 0.0)
+        await Source(_descriptors(dut, port), work).run(ctx)
         await watch(ctx, dut, errors, 60)
         assert not memory.read_bursts and not memory.write_bursts
         inside = [{"offset": 511, "beats": 1}, {"offset": 500, "beats": 12}]
-        await send(ctx, dut.i_read, inside, random.Random(salted(0)), 0.0)
+        await Source(dut.i_read, inside).run(ctx)
         await watch(ctx, dut, errors, 60)
 
     start(dut, memory, main=main)
@@ -100,7 +110,7 @@ def test_whole_address_space() -> None:
         await ctx.tick()
         work = [((1 << 28) - 1, 1), ((1 << 28) - 1, 2), (0, 1), (1 << 28, 1)]
         work = [{"offset": at, "beats": n, "command": n} for at, n in work]
-        await send(ctx, dut.i_read, work, random.Random(salted(0)), 0.0)
+        await Source(dut.i_read, work).run(ctx)
         await watch(ctx, dut, errors, 40)
 
     start(dut, memory, main=main)
@@ -116,10 +126,10 @@ def test_bad_response(write: bool) -> None:
 
     async def main(ctx):
         ctx.set(dut.o_beat.ready, 1)
-        port = dut.i_write if write else dut.i_read
+        port = dut.i_write.descriptor if write else dut.i_read
         work = [{"offset": 0, "beats": 48, "command": 77}]
-        await send(ctx, port, work, random.Random(salted(0)), 0.0)
-        ctx.set(dut.i_write_data.valid, 1)
+        await Source(port, work).run(ctx)
+        ctx.set(dut.i_write.data.valid, 1)
         await watch(ctx, dut, errors, 100)
 
     start(dut, memory, main=main)
@@ -167,16 +177,16 @@ def test_commands_are_named(kind: str, stalls: str) -> None:
     errors: list[tuple[int, int, int]] = []
 
     async def feed_reads(ctx):
-        await send(ctx, dut.i_read, reads, random.Random(salted(2)), producer)
+        await Source(dut.i_read, reads, Stalls(producer, 2)).run(ctx)
 
     async def feed_writes(ctx):
-        await send(ctx, dut.i_write, writes, random.Random(salted(5)), producer)
+        await Source(dut.i_write.descriptor, writes, Stalls(producer, 5)).run(ctx)
 
     async def collect(ctx):
         await watch(ctx, dut, errors, 1 << 30)
 
     async def main(ctx):
-        ctx.set(dut.i_write_data.valid, 1)
+        ctx.set(dut.i_write.data.valid, 1)
         take = random.Random(salted(4))
         for _ in range(8000):
             ctx.set(dut.o_beat.ready, take.random() >= consumer)
@@ -209,11 +219,11 @@ def test_two_faults_in_a_cycle() -> None:
     memory.run = idle
 
     async def both(ctx, offset: int) -> None:
-        for port, command in ((dut.i_read, 21), (dut.i_write, 22)):
+        for port, command in ((dut.i_read, 21), (dut.i_write.descriptor, 22)):
             ctx.set(port.payload, {"offset": offset, "beats": 1, "command": command})
             ctx.set(port.valid, 1)
         await ctx.tick()
-        for port in (dut.i_read, dut.i_write):
+        for port in (dut.i_read, dut.i_write.descriptor):
             ctx.set(port.valid, 0)
 
     async def respond(ctx, read: bool, write: bool) -> None:
@@ -226,17 +236,16 @@ def test_two_faults_in_a_cycle() -> None:
         await ctx.tick()
         ctx.set(axi.rvalid, 0)
         ctx.set(axi.bvalid, 0)
-        error = ctx.get(dut.error)
-        assert error["valid"]
-        errors.append((error["code"], error["address"], error["command"]))
+        assert ctx.get(dut.error.valid)
+        errors.append(_seen(ctx, dut))
 
     async def main(ctx):
         await ctx.tick()
         ctx.set(dut.o_beat.ready, 1)
         for read, write in ((True, True), (True, False), (False, True)):
-            ctx.set(dut.i_write_data.valid, 1)
+            ctx.set(dut.i_write.data.valid, 1)
             await both(ctx, 5)
-            ctx.set(dut.i_write_data.valid, 0)
+            ctx.set(dut.i_write.data.valid, 0)
             await ctx.tick().repeat(15)
             await respond(ctx, read, write)
             if read != write:
@@ -267,131 +276,3 @@ def test_two_faults_in_a_cycle() -> None:
     top, last = BASE + (1 << 24), int(ErrorCode.WINDOW)
     in_turn = [read, write, read, write, write, read, (last, top, 21), (last, top, 22)]
     assert errors == [*in_turn, (int(ErrorCode.READ_RESPONSE), address, 23), (last, top, 23)]
-
-
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
-def test_data_of_a_write_outside_goes_nowhere(after: int) -> None:
-    """Flush `after` cycles behind the fault: the next descriptor would take that data, but is not
-    begun.
-    """
-    dut = MemoryPort(config=TINY)
-    memory = Memory(dut, window=100)
-
-    async def main(ctx):
-        ctx.set(dut.i_write_data.valid, 1)
-        ctx.set(dut.i_write_data.payload, 0xBAD)
-        await ctx.tick()
-        work = [{"offset": 100, "beats": 1}, {"offset": 7, "beats": 9}]
-        for payload in work:
-            ctx.set(dut.i_write.payload, payload)
-            ctx.set(dut.i_write.valid, 1)
-            await ctx.tick()
-        ctx.set(dut.i_write.valid, 0)
-        while not ctx.get(dut.error.valid):
-            await ctx.tick()
-        for _ in range(after):
-            await ctx.tick()
-        ctx.set(dut.flush, 1)
-        ctx.set(dut.i_write_data.valid, 0)
-        for _ in range(60):
-            await ctx.tick()
-            assert not ctx.get(dut.axi.awvalid)
-        assert ctx.get(dut.idle)
-        ctx.set(dut.flush, 0)
-        await send(ctx, dut.i_write, [{"offset": 9, "beats": 1}], random.Random(salted(0)), 0.0)
-        await send(ctx, dut.i_write_data, [0x600D], random.Random(salted(0)), 0.0)
-        await ctx.tick().until(~dut.writes_pending)
-
-    start(dut, memory, main=main)
-    assert memory.written == {9: 0x600D} and memory.write_bursts == [(BASE + 16 * 9, 1)]
-
-
-async def _flushed(ctx, dut, memory: Memory, rng: random.Random) -> None:
-    """Set flush until the port is idle; nothing comes out meanwhile."""
-    ctx.set(dut.o_beat.ready, rng.randrange(2))
-    ctx.set(dut.flush, 1)
-    for _ in range(600):
-        await ctx.tick()
-        assert not ctx.get(dut.o_beat.valid)
-        if ctx.get(dut.idle):
-            break
-    assert ctx.get(dut.idle) and not ctx.get(dut.writes_pending)
-    assert sum(memory.active) == sum(length for _, length in memory.read_bursts)
-    await ctx.tick().repeat(rng.randrange(1, 5))
-    ctx.set(dut.flush, 0)
-
-
-@pytest.mark.parametrize("seed", [0, 1, slow(2), slow(3)])
-def test_flush(seed: int) -> None:
-    """At random cycles of any traffic, also with data that never comes and faults: it ends, and the
-    port works.
-    """
-    rng = random.Random(salted(seed))
-    dut = MemoryPort(config=TINY)
-    memory = Memory(dut, latency=12, stall=0.3 * (seed & 1), seed=seed, bad={BASE + 16 * 40})
-    counter = itertools.count(1000)
-
-    async def offer(ctx, port, payloads, cycles: int) -> int:
-        """Payloads for some cycles, as long as they last; how many were taken."""
-        taken = 0
-        for _ in range(cycles):
-            ctx.set(port.valid, taken < len(payloads))
-            if taken < len(payloads):
-                ctx.set(port.payload, payloads[taken])
-            _, _, ready = await ctx.tick().sample(port.ready)
-            taken += bool(ready and taken < len(payloads))
-        ctx.set(port.valid, 0)
-        return taken
-
-    def run(name: str, first: int) -> dict[str, int]:
-        outside = rng.random() < 0.1
-        offset = 1 << 16 if outside else first + rng.randrange(300)
-        return {"offset": offset, "beats": rng.choice([1, 3, 40, 200]), "command": len(name)}
-
-    work: dict[str, tuple[list, int]] = {}
-    states = {"round": 0, "done": 0}
-
-    def feeder(name: str):
-        async def feed(ctx):
-            seen = 0
-            while True:
-                if states["round"] == seen:
-                    await ctx.tick()
-                    continue
-                seen += 1
-                await offer(ctx, getattr(dut, name), *work[name])
-                states["done"] += 1
-
-        return feed
-
-    async def main(ctx):
-        await ctx.tick()
-        for round_ in range(10):
-            moment = rng.randrange(1, 25 if round_ % 2 else 120)
-            data = [next(counter) for _ in range(rng.choice([0, 3, 500]))]
-            memory.written.clear()
-            ctx.set(dut.o_beat.ready, rng.randrange(2))
-            work["i_read"] = ([run("read", 10) for _ in range(6)], moment)
-            work["i_write"] = ([run("write", 500) for _ in range(6)], moment)
-            work["i_write_data"] = (data, moment)
-            states["done"] = 0
-            states["round"] += 1
-            while states["done"] < 3:
-                await ctx.tick()
-            await _flushed(ctx, dut, memory, rng)
-            assert set(memory.written.values()) <= set(data)
-            await send(ctx, dut.i_read, [{"offset": 77, "beats": 2}], rng, 0.0)
-            await send(ctx, dut.i_write, [{"offset": 1000, "beats": 1}], rng, 0.0)
-            await send(ctx, dut.i_write_data, [99], rng, 0.0)
-            ctx.set(dut.o_beat.ready, 1)
-            got = []
-            while len(got) < 2:
-                _, _, valid, payload = await ctx.tick().sample(dut.o_beat.valid, dut.o_beat.payload)
-                if valid:
-                    got.append((payload["data"], payload["last"]))
-            assert got == [(word(77), 0), (word(78), 1)], f"seed {seed}, round {round_}"
-            await ctx.tick().until(~dut.writes_pending)
-            assert memory.written[1000] == 99
-
-    feeders = [feeder(name) for name in ("i_read", "i_write", "i_write_data")]
-    start(dut, memory, *feeders, main=main)

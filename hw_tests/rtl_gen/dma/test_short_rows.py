@@ -144,8 +144,8 @@ def _load(rows: int, row_beats: int, offset: int = 123) -> list[Bus]:
     m.submodules.loader = loader = Loader(config=CONFIG)
     ports = _ports(m)
     for index, port in enumerate(ports):
-        connect(m, getattr(fetch, f"o_read_{index}"), port.i_read)
-        beats = getattr(loader, f"i_beats_{index}")
+        connect(m, fetch.o_read[index], port.i_read)
+        beats = loader.i_beats[index]
         m.d.comb += [
             beats.valid.eq(port.o_beat.valid),
             beats.payload.eq(port.o_beat.payload.data),
@@ -158,10 +158,10 @@ def _load(rows: int, row_beats: int, offset: int = 123) -> list[Bus]:
         for target in (fetch.i_command, loader.i_command):
             ctx.set(target.payload, payload)
             ctx.set(target.valid, 1)
-        ctx.set(loader.o_write.ready, 1)
+        ctx.set(loader.o_write.word.ready, 1)
         busy = True
         while busy:
-            write = loader.o_write
+            write = loader.o_write.word
             _, _, valid, word, busy = await ctx.tick().sample(
                 write.valid, write.payload, loader.busy
             )
@@ -186,12 +186,10 @@ def _store(fields: dict[str, int], step: Step) -> list[Bus]:
     m = Module()
     m.submodules.storer = storer = Storer(config=CONFIG)
     m.submodules.memory = memory = ActivationMemory(config=CONFIG)
-    connect(m, storer.o_read, memory.i_storer)
-    m.d.comb += storer.i_read.eq(memory.o_storer)
+    connect(m, storer.o_read, memory.i_read.storer)
     ports = _ports(m)
     for index, port in enumerate(ports):
-        connect(m, getattr(storer, f"o_write_{index}"), port.i_write)
-        connect(m, getattr(storer, f"o_write_data_{index}"), port.i_write_data)
+        connect(m, storer.o_write[index], port.i_write)
 
     async def bench(ctx):
         for index, bank in enumerate(memory.banks):

@@ -10,10 +10,10 @@ import random
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import AcceleratorConfig
@@ -66,8 +66,7 @@ class _Run:
         dut = Storer(config=config)
         m = Module()
         m.submodules.memory, m.submodules.dut = memory, dut
-        connect(m, dut.o_read, memory.i_storer)
-        m.d.comb += dut.i_read.eq(memory.o_storer)
+        connect(m, dut.o_read, memory.i_read.storer)
 
         async def process(ctx):
             for address, word in enumerate(self.content):
@@ -93,10 +92,9 @@ class _Run:
                     ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
                     assert ctx.get(dut.busy) and ctx.get(dut.i_command.ready)
                     self.cycles.append(0)
-                ctx.set(memory.i_operand.valid, rng.random() < operand)
+                ctx.set(memory.i_read.operand.address.valid, rng.random() < operand)
                 for port in range(config.ports):
-                    write = getattr(dut, f"o_write_{port}")
-                    beats = getattr(dut, f"o_write_data_{port}")
+                    write, beats = dut.o_write[port].descriptor, dut.o_write[port].data
                     # As the write engine: one descriptor at a time, data only for a known
                     # descriptor.
                     ctx.set(write.ready, not open_[port] and rng.random() < describe)
@@ -117,10 +115,7 @@ class _Run:
                 running = bool(ctx.get(dut.busy))
             assert not running and not todo, "hangs"
 
-        simulator = Simulator(m)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(process)
-        simulator.run()
+        simulate(m, process)
 
 
 def _expected(
@@ -291,14 +286,11 @@ def test_latency() -> None:
         for cycle in range(1, 20):
             await ctx.tick()
             ctx.set(dut.i_command.valid, 0)
-            for name, port in (("read", dut.o_read), ("write", dut.o_write_0)):
+            for name, port in (("read", dut.o_read.address), ("write", dut.o_write[0].descriptor)):
                 if ctx.get(port.valid):
                     seen.setdefault(name, cycle)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     # The reader's request is registered once in StoreReader and once in Storer after `start`.
     assert seen["read"] == Storer.LATENCY
     assert seen["write"] == Storer.LATENCY - 3 + StoreDescriptors.LATENCY

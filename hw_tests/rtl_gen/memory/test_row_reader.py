@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.vector.vector_bench import small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.memory.row_reader import ROWS_AHEAD, RowReader
 
@@ -39,22 +39,22 @@ def test_rows(grant: float, take: float) -> None:
             ctx.set(dut.i_row.valid, row < len(rows))
             if row < len(rows):
                 ctx.set(dut.i_row.payload, {"address": rows[row][0], "words": rows[row][1]})
-            ctx.set(dut.o_read.ready, rng.random() < grant)
+            ctx.set(dut.o_read.address.ready, rng.random() < grant)
             ctx.set(dut.o.ready, rng.random() < take)
             due = bool(answers) and answers[0][0] == cycle
-            ctx.set(dut.i_read.valid, due)
+            ctx.set(dut.o_read.data.valid, due)
             if due:
-                ctx.set(dut.i_read.data, answers.pop(0)[1])
+                ctx.set(dut.o_read.data.payload, answers.pop(0)[1])
             report = owed > 0 and rng.random() < take
             ctx.set(dut.i_row_done, report)
             owed -= report
             done += report
-            if ctx.get(dut.o_read.valid & dut.o_read.ready):
-                address = ctx.get(dut.o_read.payload)
+            if ctx.get(dut.o_read.address.valid & dut.o_read.address.ready):
+                address = ctx.get(dut.o_read.address.payload)
                 answers.append((cycle + ActivationMemory.LATENCY, address))
                 requests.append(cycle)
             if ctx.get(dut.o_word.valid):
-                word = dut.o_word
+                word = dut.o_word.payload
                 first_pass.append(
                     (ctx.get(word.data), bool(ctx.get(word.first)), bool(ctx.get(word.last)))
                 )
@@ -70,10 +70,7 @@ def test_rows(grant: float, take: float) -> None:
             await ctx.tick()
         assert done == len(rows)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert first_pass == words
     assert second_pass == [(address, last) for address, _, last in words]
     if grant == take == 1.0:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import rounding_shift, saturate
 from rtl_gen.norm.norm_lane import NormLane
 
@@ -56,10 +56,7 @@ def test_elements(offset_shift: int, output_shift: int, wide_shift: int) -> None
                 wide.append(ctx.get(dut.wide))
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     expected, expected_wide = [], []
     for x, mean, root, shift, gain, offset in cases:
         n = saturate(rounding_shift((16 * x - mean) * root, shift), 16)

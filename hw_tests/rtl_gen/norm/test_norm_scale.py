@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.numerics import requantise, rsqrt, saturate
 from rtl_gen.norm.norm_scale import MEAN_BITS, NormScale
@@ -48,8 +48,8 @@ def test_scales_of_rows(
         for cycle in range(len(rows) + dut.LATENCY + 3):
             row = rows[min(cycle, len(rows) - 1)]
             ctx.set(dut.i.valid, cycle < len(rows))
-            ctx.set(dut.i.total, sum(row))
-            ctx.set(dut.i.squares, sum(x * x for x in row))
+            ctx.set(dut.i.payload.total, sum(row))
+            ctx.set(dut.i.payload.squares, sum(x * x for x in row))
             due = dut.LATENCY <= cycle < dut.LATENCY + len(rows)
             assert ctx.get(dut.o.valid) == due
             if due:
@@ -57,8 +57,5 @@ def test_scales_of_rows(
                 outputs.append(tuple(ctx.get(payload[name]) for name in ("mean", "root", "shift")))
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert outputs == expected

@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.norm.norm_statistics import NormStatistics
 
@@ -29,7 +29,7 @@ def test_sums_of_rows(name: str, send: float) -> None:
         async def tick():
             nonlocal cycle
             if ctx.get(dut.o.valid):
-                seen[cycle] = (ctx.get(dut.o.total), ctx.get(dut.o.squares))
+                seen[cycle] = (ctx.get(dut.o.payload.total), ctx.get(dut.o.payload.squares))
             await ctx.tick()
             cycle += 1
 
@@ -45,7 +45,8 @@ def test_sums_of_rows(name: str, send: float) -> None:
                     values = [-32768] * elements
                 row += values
                 data = sum((x & 0xFFFF) << (16 * i) for i, x in enumerate(values))
-                ctx.set(dut.i, {"valid": 1, "first": k == 0, "last": k == words - 1, "data": data})
+                ctx.set(dut.i.valid, 1)
+                ctx.set(dut.i.payload, {"first": k == 0, "last": k == words - 1, "data": data})
                 if k == words - 1:
                     expected[cycle + dut.latency] = (sum(row), sum(x * x for x in row))
                 await tick()
@@ -53,9 +54,6 @@ def test_sums_of_rows(name: str, send: float) -> None:
         for _ in range(dut.latency + 2):
             await tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert len(expected) == 5
     assert seen == expected

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from amaranth.sim import Simulator
 
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.writer.argmax import ArgMax
 
@@ -18,7 +18,8 @@ def test_latency_of_a_candidate(name: str, early: int) -> None:
 
     async def process(ctx):
         word = {"row": 3, "channel": 70, "elements": 2, "restart": 1, "data": 9 << 16 | 4}
-        ctx.set(dut.i, {"valid": 1, **word})
+        ctx.set(dut.i.payload, word)
+        ctx.set(dut.i.valid, 1)
         await ctx.tick()
         ctx.set(dut.i.valid, 0)
         for _ in range(dut.latency - early - 1):
@@ -32,7 +33,4 @@ def test_latency_of_a_candidate(name: str, early: int) -> None:
         expected = (0, 0) if early else (9, 71)
         assert (ctx.get(dut.o.value), ctx.get(dut.o.index)) == expected
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)

@@ -112,11 +112,14 @@ def _check(
     return retired
 
 
-@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(32, 1)])
-@pytest.mark.parametrize(
+_STALLS = pytest.mark.parametrize(
     ("send", "operand", "write_stall"),
     [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), slow(1.0, 0.8, 0.0), slow(1.0, 0.0, 0.8)],
 )
+
+
+@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(32, 1)])
+@_STALLS
 def test_writes_and_saturating_additions(
     width: int, lanes: int, send: float, operand: float, write_stall: float
 ) -> None:
@@ -129,10 +132,7 @@ def test_writes_and_saturating_additions(
 
 
 @pytest.mark.parametrize(("width", "lanes"), [(16, 2), slow(32, 4), slow(64, 1)])
-@pytest.mark.parametrize(
-    ("send", "operand", "write_stall"),
-    [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), slow(1.0, 0.8, 0.0), slow(1.0, 0.0, 0.8)],
-)
+@_STALLS
 def test_all_modes_mixed(
     width: int, lanes: int, send: float, operand: float, write_stall: float
 ) -> None:

@@ -8,9 +8,9 @@ from collections import deque
 
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import connect
-from amaranth.sim import Simulator
 
 from hw_tests.epilogues import finished
+from hw_tests.streams import simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
@@ -64,19 +64,18 @@ class WriterBench:
         self.reset = Signal()
         m.submodules.memory = self.memory
         m.submodules.writer = ResetInserter(self.reset)(self.writer)
-        connect(m, self.writer.o_read, self.memory.i_writer)
+        connect(m, self.writer.o_read, self.memory.i_read.writer)
         self.accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
         """Command and address of each, in order."""
         # The writer has the highest priority at the memory, so write stalls need a gate of their
         # own.
         self.gate = Signal(init=1)
-        sink, source = self.memory.i_writer_write, self.writer.o_write
+        sink, source = self.memory.i_write.writer.word, self.writer.o_write.word
         m.d.comb += [
             sink.valid.eq(source.valid & self.gate),
             sink.payload.eq(source.payload),
             source.ready.eq(sink.ready & self.gate),
         ]
-        m.d.comb += self.writer.i_read.eq(self.memory.o_writer)
 
     async def _load_table(self, ctx, table: list[int], send: float) -> None:
         source = self.writer.i_table
@@ -135,7 +134,7 @@ class WriterBench:
                 if go:
                     ctx.set(self.writer.i_result.payload, todo.popleft())
                     credits -= 1
-                ctx.set(self.memory.i_operand.valid, self.rng.random() < operand)
+                ctx.set(self.memory.i_read.operand.address.valid, self.rng.random() < operand)
                 ctx.set(self.gate, self.rng.random() >= write_stall)
                 in_flight = writer_depth(self.config) - credits
                 assert not in_flight or ctx.get(self.writer.busy)
@@ -143,17 +142,18 @@ class WriterBench:
                     credits += 1
                     retired.append(cycle)
                     assert credits <= writer_depth(self.config)
-                for kind, accesses in self.accesses.items():
-                    port = getattr(self.writer, f"o_{kind}")
+                read, write = self.writer.o_read, self.writer.o_write
+                for kind, client, port, address in (
+                    ("read", read, read.address, read.address.payload),
+                    ("write", write, write.word, write.word.payload.address),
+                ):
                     if ctx.get(port.valid & port.ready):
-                        address = ctx.get(port.payload if kind == "read" else port.payload.address)
-                        command = ctx.get(getattr(self.writer, f"o_{kind}_command"))
-                        accesses.append((command, address))
+                        self.accesses[kind].append((ctx.get(client.command), ctx.get(address)))
                 await ctx.tick()
                 cycle += 1
                 assert cycle < 40 * len(words) + 200, "words lost"
             ctx.set(self.writer.i_result.valid, 0)
-            ctx.set(self.memory.i_operand.valid, 0)
+            ctx.set(self.memory.i_read.operand.address.valid, 0)
             for _ in range(60):
                 if not ctx.get(self.writer.busy):
                     break
@@ -172,10 +172,7 @@ class WriterBench:
                 candidate = self.writer.o_candidate
                 self.candidates.append((ctx.get(candidate.value), ctx.get(candidate.index)))
 
-        simulator = Simulator(self.module)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(process)
-        simulator.run()
+        simulate(self.module, process)
         return retired
 
 

@@ -21,13 +21,9 @@ from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.registers import ErrorCode
-from workbench.campaigns.corruption import (
-    CAMPAIGN_CODECS,
-    Fault,
-    campaign,
-    draw_fault,
-    weight_streams,
-)
+from meadow.spec.streams import CODEC_NAMES
+from workbench.campaigns.corruption import campaign
+from workbench.campaigns.stream_faults import Fault, draw_fault, weight_streams
 from workbench.cli import app
 
 KEYS = {
@@ -54,7 +50,7 @@ def every_fault_is_reported(report: dict[str, Any], runs: int) -> None:
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize("codec", CAMPAIGN_CODECS)
+@pytest.mark.parametrize("codec", CODEC_NAMES)
 def test_the_chip_reports_every_fault(codec: str) -> None:
     values = json.loads(run("--codec", codec, "--runs", 45, "--seed", salted(5), "--json").stdout)
     every_fault_is_reported(values, 45)
@@ -77,7 +73,7 @@ def test_lanes_are_reset_when_the_ports_are_idle(monkeypatch: pytest.MonkeyPatch
     assert report["first_failure"] is None and report["recoveries"] == 8
 
 
-@pytest.mark.parametrize("codec", CAMPAIGN_CODECS)
+@pytest.mark.parametrize("codec", CODEC_NAMES)
 def test_the_golden_machine_reports_every_fault(codec: str) -> None:
     values = json.loads(run("--codec", codec, "--runs", 60, "--device", "golden", "--json").stdout)
     every_fault_is_reported(values, 60)
@@ -98,7 +94,7 @@ def small_image(codec: str) -> Image:
     )
 
 
-@pytest.mark.parametrize("codec", CAMPAIGN_CODECS)
+@pytest.mark.parametrize("codec", CODEC_NAMES)
 def test_a_fault_changes_its_stream_and_nothing_else(codec: str) -> None:
     image, random = small_image(codec), np.random.default_rng(salted(4))
     streams = weight_streams(image, codec)

@@ -16,11 +16,12 @@ from cosim.device import CosimDevice
 from cosim.library import ProtocolError, Simulation
 from firmware.registers import Registers
 from hw_tests.seeds import salted
+from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode, Status
 from workbench.campaigns.torture import FAULTS, campaign
 from workbench.campaigns.torture_bench import TortureBench
-from workbench.campaigns.torture_faults import Outcome
+from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Hang, Scene
 from workbench.cli import app
 
@@ -110,9 +111,9 @@ def ends_with(key: str, text: str) -> None:
 
 
 def test_a_step_that_differs_from_golden_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = workbench.campaigns.torture_bench.BitTrueModel.forward
+    forward = BitTrueModel.forward
     monkeypatch.setattr(
-        workbench.campaigns.torture_bench.BitTrueModel,
+        BitTrueModel,
         "forward",
         lambda *given, **more: forward(*given, **more) + 1,
     )

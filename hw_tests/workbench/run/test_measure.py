@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.session import Phase
+from firmware.results import Phase
 from meadow.spec.image import Manifest
 from workbench.devices import Throttle
 from workbench.models.cached import CompileOptions, compile_directory

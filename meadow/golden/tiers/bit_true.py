@@ -18,6 +18,7 @@ from meadow.golden.numerics import gate
 from meadow.golden.tiers.attention import attend, attend_layerwise
 from meadow.golden.tiers.cache import Cache
 from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
+from meadow.golden.tiers.tokens import checked_tokens
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
@@ -46,8 +47,7 @@ class BitTrueModel:
     Parameters
     ----------
     model: the quantised transformer.
-    config: of which `width`, `probability_bits` and the limits `max_context`, `max_head_dim`
-        matter.
+    config: `width`, `probability_bits` and the limits `max_context`, `max_head_dim` of it matter.
     dataflow: one of DATAFLOWS for all layers, or one name per layer.
 
     Raises ValueError if the head dimension exceeds the configuration's, or for an unknown dataflow.
@@ -59,11 +59,9 @@ class BitTrueModel:
         config: AcceleratorConfig,
         dataflow: str | Sequence[str] = "tphs",
     ) -> None:
-        d = model.description
-        if d.head_dim > config.max_head_dim:
-            raise ValueError(
-                f"head_dim must be at most max_head_dim ({config.max_head_dim}), not {d.head_dim}"
-            )
+        d, most = model.description, config.max_head_dim
+        if d.head_dim > most:
+            raise ValueError(f"head_dim must be at most max_head_dim ({most}), not {d.head_dim}")
         names = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
         if len(names) != d.layers:
             raise ValueError(f"dataflow must name {d.layers} layers, not {len(names)}")
@@ -112,20 +110,11 @@ class BitTrueModel:
 
     def _checked(self, tokens: Sequence[int] | np.ndarray, cache: KeyValueCache) -> np.ndarray:
         """The tokens as an array, once they and their positions are known to be possible."""
-        d, ids = self.model.description, np.asarray(tokens)
-        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise ValueError(
-                f"tokens must be a vector of at least one integer, not {ids.dtype} "
-                f"of shape {list(ids.shape)}"
-            )
-        if ids.min() < 0 or ids.max() >= d.vocabulary:
-            wrong = ids[(ids < 0) | (ids >= d.vocabulary)][0]
-            raise ValueError(f"a token must be 0 to {d.vocabulary - 1}, not {wrong}")
-        if cache.length + len(ids) > min(cache.capacity, self.config.max_context):
-            raise ValueError(
-                f"position {cache.length + len(ids) - 1} is beyond the "
-                f"{min(cache.capacity, self.config.max_context)} positions there are"
-            )
+        d = self.model.description
+        ids = checked_tokens(tokens, d.vocabulary)
+        end, room = cache.length + len(ids), min(cache.capacity, self.config.max_context)
+        if end > room:
+            raise ValueError(f"position {end - 1} is beyond the {room} positions there are")
         if not d.causal and cache.length:
             raise ValueError(
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"

@@ -16,6 +16,7 @@ import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS, real_type, relu
 from meadow.golden.tiers.cache import Cache
+from meadow.golden.tiers.tokens import checked_tokens
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -215,7 +216,7 @@ class FloatModel:
         ``residual_attention_norm`` and ``residual_mlp_norm``. The arrays must not be written to.
         """
         d = self.description
-        ids = self._checked_tokens(tokens)
+        ids = checked_tokens(tokens, self.description.vocabulary)
         if cache is None:
             cache = self.new_cache(min(len(ids), d.max_positions))
         if cache.length + len(ids) > cache.capacity:
@@ -356,19 +357,6 @@ class FloatModel:
         x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)
         seen(f"{before}residual_mlp_norm" if index else "embedding.residual_norm", x)
         return x
-
-    def _checked_tokens(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
-        d = self.description
-        ids = np.asarray(tokens)
-        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise ValueError(
-                f"tokens must be a vector of at least one integer, not {ids.dtype} "
-                f"of shape {list(ids.shape)}"
-            )
-        if ids.min() < 0 or ids.max() >= d.vocabulary:
-            wrong = ids[(ids < 0) | (ids >= d.vocabulary)][0]
-            raise ValueError(f"a token must be 0 to {d.vocabulary - 1}, not {wrong}")
-        return ids
 
 
 def perplexity(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer tier: the quantised decoder in plain order, without the hardware's approximations.
+"""The integer tier: the quantised model in plain order, without the hardware's approximations.
 
 It has the same integers at every site as the bit-true tier: INT8 activations, an INT16 residual,
 scores with 8 fraction bits, unsigned probabilities. But its norms divide and take roots exactly,
-and its softmax is over the whole row below the row's true maximum, divided exactly. What separates
+and its softmax is over the whole row below the row's true maximum, divided exactly. Rotation,
+activation table and gate product are the same in both. What separates
 it from the float tier is quantisation; what separates the bit-true tier from it is hardware order.
 
 Shape letters: n tokens, d width, e elements per head.
@@ -15,7 +16,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from meadow.golden.numerics import requantise, saturate
+from meadow.golden.numerics import gate, requantise, saturate
+from meadow.golden.tiers.layer_parts import look_up, rotate_heads
 from meadow.model.quantised import (
     QuantisedLayer,
     QuantisedLinear,
@@ -36,8 +38,14 @@ def linear(x: np.ndarray, matrix: QuantisedLinear, bits: int) -> np.ndarray:
     return requantise(total + matrix.bias, matrix.multiplier, matrix.shift, bits)
 
 
-def norm(residual: np.ndarray, parameters: QuantisedNorm) -> np.ndarray:
-    """Layer or RMS norm with exact division and root: [n, d] -> int64 [n, d] of 8 bits."""
+def norm(residual: np.ndarray, parameters: QuantisedNorm, *, bits: int = 8) -> np.ndarray:
+    """Layer or RMS norm with exact division and root: [n, d] -> int64 [n, d] of `bits` bits.
+
+    bits 16 gives the row that replaces the residual of a post-norm model.
+    """
+    shift = parameters.output_shift if bits == 8 else parameters.residual_shift
+    if shift is None:
+        raise ValueError("a norm without residual_shift has no 16-bit result")
     x = residual.astype(np.float64)
     channels = parameters.channels
     mean = np.zeros((len(x), 1)) if parameters.rms else x.mean(axis=1, keepdims=True)
@@ -46,8 +54,8 @@ def norm(residual: np.ndarray, parameters: QuantisedNorm) -> np.ndarray:
     unit = 2.0 ** (19 - parameters.norm_shift)
     n = (x - mean) * unit / np.sqrt(spread + parameters.epsilon)
     offset = parameters.offset.astype(np.float64) * 2.0**parameters.offset_shift
-    y = (n * parameters.gain + offset) / 2.0**parameters.output_shift
-    return saturate(np.floor(y + 0.5).astype(np.int64), 8)
+    y = (n * parameters.gain + offset) / 2.0**shift
+    return saturate(np.floor(y + 0.5).astype(np.int64), bits)
 
 
 def attention(
@@ -60,14 +68,15 @@ def attention(
     score_shift: int,
     output_multiplier: int,
     output_shift: int,
+    causal: bool = True,
 ) -> np.ndarray:
-    """Causal attention of one head over its whole rows.
+    """Attention of one head over its whole rows.
 
     query, keys, values: [n, e] -> int64 [n, e] of 8 bits. The largest probability of a row is
     2^probability_bits, the others are rounded to integers.
     """
     scores = requantise(query @ keys.T, score_multiplier, score_shift, 16)
-    masked = np.triu(np.ones(scores.shape, bool), 1)
+    masked = np.triu(np.ones(scores.shape, bool), 1) & causal
     largest = np.where(masked, np.iinfo(np.int64).min, scores).max(axis=1, keepdims=True)
     power = 2.0 ** ((np.minimum(scores, largest) - largest) / 2.0**SCORE_FRACTION_BITS)
     power = np.where(masked, 0, np.floor(power * 2.0**probability_bits + 0.5))
@@ -77,32 +86,22 @@ def attention(
 
 
 class IntegerModel:
-    """A quantised OPT decoder in integers, whole sequences at a time.
+    """A quantised transformer in integers, whole sequences at a time.
 
-    model: the quantised decoder; probability_bits: bits of a softmax probability. ValueError for
-    another architecture.
+    model: the quantised transformer; probability_bits: bits of a softmax probability.
     """
 
     def __init__(self, model: QuantisedModel, *, probability_bits: int = 12) -> None:
         if not 1 <= probability_bits <= 16:
             raise ValueError(f"probability_bits must be 1 to 16, not {probability_bits}")
-        if (
-            model.description.architecture != "opt"
-            or model.final_norm is None
-            or model.head is None
-        ):
-            raise ValueError(
-                "the integer tier knows the architecture opt, "
-                f"not {model.description.architecture!r}"
-            )
         self.model = model
-        self.final_norm, self.head = model.final_norm, model.head
         self.probability_bits = probability_bits
 
     def forward(
         self, tokens: Sequence[int] | np.ndarray, *, observe: Observer | None = None
     ) -> np.ndarray:
-        """Logits int16 [n, vocabulary] of a sequence from position 0.
+        """Logits int16 [n, vocabulary] of a sequence from position 0, or the residual int16 [n, d]
+        of a model with the outputs "hidden".
 
         `observe(site, array)` is called with the integers at the float tier's sites.
         """
@@ -111,27 +110,53 @@ class IntegerModel:
         seen: Observer = observe if observe is not None else _ignore
         x = model.embed(ids, np.arange(len(ids))).astype(np.int64)
         seen("embedding", x)
+        behind, site = model.embedding_norm, "embedding.residual_norm"
         for index, layer in enumerate(model.layers):
-            x = self._layer(f"layers.{index}.", layer, x, seen)
-        x = norm(x, self.final_norm)
+            name = f"layers.{index}."
+            x = self._attention(
+                name, layer, *_normed(x, layer.attention_norm, behind, site, seen), seen
+            )
+            behind, site = self._behind(layer.attention_norm), name + "residual_attention_norm"
+            x = self._mlp(name, layer, *_normed(x, layer.mlp_norm, behind, site, seen), seen)
+            behind, site = self._behind(layer.mlp_norm), name + "residual_mlp_norm"
+        if behind is not None:
+            x = norm(x, behind, bits=16)
+            seen(site, x)
+        if model.final_norm is None or model.head is None:
+            return x.astype(np.int16)
+        x = norm(x, model.final_norm)
         seen("head_in", x)
-        return linear(x, self.head, 16).astype(np.int16)
+        return linear(x, model.head, 16).astype(np.int16)
 
-    def _layer(self, name: str, layer: QuantisedLayer, x: np.ndarray, seen: Observer) -> np.ndarray:
-        """One decoder layer on the residual [n, d]."""
-        d = self.model.description
-        normed = norm(x, layer.attention_norm)
+    def _behind(self, parameters: QuantisedNorm) -> QuantisedNorm | None:
+        """The norm behind a sum, None in a pre-norm model."""
+        return parameters if self.model.description.norm_order == "post" else None
+
+    def _attention(
+        self, name: str, layer: QuantisedLayer, normed: np.ndarray, x: np.ndarray, seen: Observer
+    ) -> np.ndarray:
+        """Attention of normalised rows [n, d], added to the residual x [n, d]."""
+        d, rotary = self.model.description, self.model.rotary
         seen(name + "qkv_in", normed)
-        q, k, v = (linear(normed, matrix, 8) for matrix in (layer.q, layer.k, layer.v))
+        bits = 8 if rotary is None else 16
+        q, k = (linear(normed, matrix, bits) for matrix in (layer.q, layer.k))
+        v = linear(normed, layer.v, 8)
+        if rotary is not None:
+            seen(name + "q_linear", q)
+            seen(name + "k_linear", k)
+            turns = rotary[: len(x)]
+            q, k = (
+                rotate_heads(rows, turns, layer.rotary_shift).astype(np.int64) for rows in (q, k)
+            )
         seen(name + "q_out", q)
         seen(name + "k_out", k)
         seen(name + "v_out", v)
-        mixed = np.empty_like(q)
+        attention_out = np.empty_like(q)
         for head in range(d.heads):
             pair = head * d.kv_heads // d.heads
             own = slice(head * d.head_dim, (head + 1) * d.head_dim)
             shared = slice(pair * d.head_dim, (pair + 1) * d.head_dim)
-            mixed[:, own] = attention(
+            attention_out[:, own] = attention(
                 q[:, own],
                 k[:, shared],
                 v[:, shared],
@@ -140,19 +165,53 @@ class IntegerModel:
                 score_shift=layer.score_shift[pair],
                 output_multiplier=layer.output_multiplier[pair],
                 output_shift=layer.output_shift[pair],
+                causal=d.causal,
             )
-        seen(name + "o_in", mixed)
-        x = saturate(x + linear(mixed, layer.o, 16), 16)
+        seen(name + "o_in", attention_out)
+        x = saturate(x + linear(attention_out, layer.o, 16), 16)
         seen(name + "residual_attention", x)
+        return x
 
-        normed = norm(x, layer.mlp_norm)
+    def _mlp(
+        self, name: str, layer: QuantisedLayer, normed: np.ndarray, x: np.ndarray, seen: Observer
+    ) -> np.ndarray:
+        """The MLP of normalised rows [n, d], added to the residual x [n, d]."""
         seen(name + "fc1_in", normed)
-        inner = np.maximum(linear(normed, layer.fc1, 8), 0)
-        seen(name + "fc2_in", inner)
+        hidden = self._hidden(name, layer, normed, seen)
+        seen(name + "fc2_in", hidden)
         for matrix, block in zip(layer.fc2, self.model.blocks, strict=True):
-            x = saturate(x + linear(inner[:, block], matrix, 16), 16)
+            x = saturate(x + linear(hidden[:, block], matrix, 16), 16)
         seen(name + "residual_mlp", x)
         return x
+
+    @staticmethod
+    def _hidden(name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer) -> np.ndarray:
+        """The MLP up to fc2: [n, d] -> int64 [n, hidden] of 8 bits."""
+        if layer.activation_table is None:
+            return np.maximum(linear(normed, layer.fc1, 8), 0)
+        hidden = linear(normed, layer.fc1, 16)
+        seen(name + "fc1_out", hidden)
+        hidden = look_up(hidden, layer.activation_table).astype(np.int64)
+        if layer.up is None:
+            return hidden
+        seen(name + "activation", hidden)
+        up = linear(normed, layer.up, 16)
+        seen(name + "up_out", up)
+        return gate(hidden, up, layer.gate_shift)
+
+
+def _normed(
+    x: np.ndarray, own: QuantisedNorm, behind: QuantisedNorm | None, site: str, seen: Observer
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a sublayer takes in, and the residual it adds to: [n, d] of 8 and of 16 bits.
+
+    own : its norm in a pre-norm model. behind : in a post-norm model the norm of the sum x.
+    """
+    if behind is None:
+        return norm(x, own), x
+    residual = norm(x, behind, bits=16)
+    seen(site, residual)
+    return norm(x, behind), residual
 
 
 def _ignore(site: str, array: np.ndarray) -> None:

@@ -12,11 +12,13 @@ from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint
 from meadow.compiler.quantise.calibrate import calibrate
 from meadow.compiler.quantise.quantise import quantise
+from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers import bit_true, float_tier
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.golden.tiers.integer_tier import IntegerModel, attention, linear, norm
 from meadow.model.quantised import QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.config import named_config
+from meadow.spec.families import FAMILIES
 
 TINY = named_config("tiny")
 
@@ -140,7 +142,46 @@ def test_refused_probability_bits(pair: tuple[Checkpoint, QuantisedModel]) -> No
         IntegerModel(pair[1], probability_bits=0)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "vit", "bert"])
-def test_other_architectures_are_refused(architecture: str) -> None:
-    with pytest.raises(ValueError, match=f"knows the architecture opt, not '{architecture}'"):
-        IntegerModel(random_model(family_description(architecture)))
+def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Sites and result (as "end") of the integer tier and of the bit-true tier."""
+    integer: dict[str, np.ndarray] = {}
+    hardware: dict[str, np.ndarray] = {}
+    tokens = np.random.default_rng(salted(3)).integers(0, model.description.vocabulary, 40)
+    integer["end"] = IntegerModel(model).forward(tokens, observe=integer.__setitem__)
+    tier = bit_true.BitTrueModel(model, TINY)
+    hardware["end"] = tier.forward(tokens, observe=hardware.__setitem__)
+    return integer, hardware
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_every_family_is_near_the_bit_true_tier(architecture: str) -> None:
+    """All of a layer's INT8 sites up to attention, one unit apart at most; the end is alike."""
+    kv_heads = 2 if FAMILIES[architecture].grouped_keys else 4
+    sizes = {"width": 64, "heads": 4, "kv_heads": kv_heads, "head_dim": 16, "hidden": 96}
+    description = family_description(architecture, **sizes)
+    integer, hardware = _both(synthetic_model(description, hidden_block=40, seed=salted(2)))
+    assert list(integer) == list(hardware)
+    assert integer["end"].dtype == hardware["end"].dtype == np.int16
+    for site in ("qkv_in", "v_out"):
+        name = f"layers.0.{site}"
+        difference = np.abs(integer[name] - hardware[name].astype(np.int64))
+        assert difference.max() <= 1 and len(np.unique(hardware[name])) > 50, name
+    assert _distance(hardware["end"], integer["end"]) < 0.05
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_sites_have_the_types_of_the_bit_true_tier(architecture: str) -> None:
+    """With integers that use their whole range, and saturate."""
+    integer, hardware = _both(random_model(family_description(architecture)))
+    assert list(integer) == list(hardware)
+    for name, array in hardware.items():
+        limits = np.iinfo(array.dtype)
+        assert integer[name].shape == array.shape, name
+        assert limits.min <= integer[name].min() and integer[name].max() <= limits.max, name
+
+
+def test_a_norm_without_a_second_shift_has_no_residual(
+    pair: tuple[Checkpoint, QuantisedModel],
+) -> None:
+    with pytest.raises(ValueError, match="a norm without residual_shift has no 16-bit result"):
+        norm(np.zeros((1, 64), np.int16), pair[1].layers[0].mlp_norm, bits=16)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worked examples of docs/extending.md are true: they fit, touch few files, and what they add
+works bit for bit. That of a board is in hw_tests/boards/test_extending.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hw_tests.marks import slow
+from hw_tests.test_floors import violations
+from hw_tests.traces import ROOT, apply, copied_sources, differences, run_in, source_files
+
+DOCUMENT = ROOT / "docs" / "extending.md"
+MOST_FILES = {
+    "An activation function": 3,
+    "An epilogue": 6,
+    "A codec": 9,
+    "A family": 3,
+    "A board": 6,
+}
+BEFORE = {"A family": ("An activation function",)}
+"""Examples that another one builds on."""
+
+# A compiled program on the architectural machine against the bit-true tier.
+MODEL = """
+import numpy as np
+from hw_tests.meadow.compiler.family_models import describe
+from hw_tests.meadow.compiler.program_bench import Bench
+from meadow.compiler.lowering.program import compile_program
+from meadow.compiler.synthetic import synthetic_model
+from meadow.golden.tiers.float_tier import FloatModel
+from meadow.spec.config import named_config
+
+def run(family, **sizes):
+    d = describe(family, heads=2, head_dim=8, **sizes)
+    random = np.random.default_rng(1)
+    tensors = {name: random.normal(size=shape) for name, shape in d.tensor_shapes.items()}
+    assert np.isfinite(FloatModel(d, tensors).forward(range(9))).all()
+    model = synthetic_model(d, hidden_block=40, seed=1)
+    Bench(model, compile_program(model, named_config("tiny"))).step({0: range(9)}, head_all=True)
+    return model
+"""
+ACTIVATION = (
+    MODEL
+    + """
+import math
+from meadow.compiler.lowering.activation import activation_table
+table = activation_table("gelu_tanh", 1 / 4096, 1 / 32)
+for entry in range(2048):
+    x = (32 * entry - 32768 + 15.5) / 4096
+    y = x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    assert table[entry] == max(-127, min(127, round(32 * y))), entry
+changed = run("llama", activation="gelu_tanh").layers[0].activation_table
+print((changed != run("llama").layers[0].activation_table).any())
+"""
+)
+FAMILY = (
+    MODEL
+    + """
+from meadow.spec.families import FAMILIES
+from workbench.bench.workloads import WORKLOADS
+from workbench.campaigns.random_models import draw_architecture
+random = np.random.default_rng(1)
+drawn = {draw_architecture(random) for _ in range(99)}
+print(run("gpt2").description.activation, drawn == set(FAMILIES))
+print(WORKLOADS["gpt2"].parameters)
+"""
+)
+# The array's real lanes, drain and schedule; the writer is modelled by the bench.
+EPILOGUE = """
+from hw_tests.rtl_gen.array.array_bench import TINY, simulate
+from hw_tests.rtl_gen.array.test_array import _matmul
+from meadow.spec.commands import Command, Opcode
+from meadow.spec.epilogue import MatmulOutput
+from meadow.spec.ranges import check_command
+simulate(TINY, [_matmul(TINY, MatmulOutput.SQUARE8, 3, 2, 1, seed=1, stalls=True)])
+fields = dict(tiles=1, slices=1, row_set=1, beats0=1, output=MatmulOutput.SQUARE8)
+check_command(TINY, Command(Opcode.MATMUL, fields | {"post_shift": 31}))
+try:
+    check_command(TINY, Command(Opcode.MATMUL, fields))
+except ValueError as error:
+    print(error)
+"""
+EPILOGUE_TESTS = (
+    "hw_tests/meadow/golden/test_epilogue.py",
+    "hw_tests/meadow/golden/machine/test_machine.py::test_matmul_outputs",
+    "hw_tests/rtl_gen/writer/test_byte_functions.py",
+)
+# What the compiler packs is what golden unpacks and what the decoder writes.
+CODEC = """
+from random import Random
+import numpy as np
+from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check
+from meadow.compiler.packing.packing import CODECS, pack_matrix
+from meadow.golden.streams.decode import StreamError, unpack_stream
+from meadow.model.quantised import QuantisedLinear
+from workbench.campaigns.corruption import CAMPAIGN_CODECS
+random, loads = np.random.default_rng(5), []
+size, head = 2 * QUAD.port_rows * QUAD.width, 16 * QUAD.header_beats
+for largest, slices in ((7, 2), (60, 1)):
+    rows = slices * QUAD.width
+    matrix = QuantisedLinear(
+        weight=random.integers(-largest, largest + 1, (rows, 2 * QUAD.width)).astype(np.int8),
+        bias=random.integers(-1000, 1000, rows).astype(np.int32),
+        multiplier=random.integers(1, 1 << 16, rows).astype(np.uint16),
+        shift=random.integers(1, 48, rows).astype(np.uint8),
+    )
+    narrow, raw = (pack_matrix(matrix, QUAD, name) for name in ("narrow", "raw"))
+    assert narrow.codec.name == "NARROW" and narrow.size_bytes < raw.size_bytes
+    for stream, plain in zip(narrow.streams, raw.streams, strict=True):
+        weights = unpack_stream(stream, slices, 2, QUAD)[0]
+        assert (weights == unpack_stream(plain, slices, 2, QUAD)[0]).all()
+    bodies = [plain[16 + n * (head + size) :][: head + size] for n in range(slices)]
+    load = Load(QUAD, Random(1), 0.3, 0.3)
+    headers, payloads = [body[:head] for body in bodies], [body[head:] for body in bodies]
+    loads.append(load.add_stream(stream, payloads, headers, 2))
+check(loads)
+print(CODECS, CAMPAIGN_CODECS)
+"""
+
+
+def applied(folder: Path, section: str) -> Path:
+    """A copy of the sources with the example of a section, and those it builds on."""
+    copied_sources(folder)
+    for name in (*BEFORE.get(section, ()), section):
+        apply(differences(DOCUMENT, name), folder)
+    assert violations(folder) == []
+    return folder
+
+
+@pytest.mark.parametrize("section", MOST_FILES)
+def test_an_example_touches_few_files_and_names_them_in_order(section: str) -> None:
+    patch = differences(DOCUMENT, section)
+    files = source_files(patch)
+    assert 2 <= len(files) <= MOST_FILES[section], files
+    named = re.findall(r"^\+\+\+ b/(\S+)$", patch, re.M)
+    assert len(named) == len(set(named)), "a file is changed in one place of the example"
+
+
+def test_the_table_of_the_document_counts_the_files() -> None:
+    rows = re.findall(r"^\| an? .* \| (\d+), (\d+) \|$", DOCUMENT.read_text("utf-8"), re.M)
+    counted = [
+        (len(source_files(differences(DOCUMENT, section))), most)
+        for section, most in MOST_FILES.items()
+    ]
+    assert [(int(here), int(most)) for here, most in rows] == counted
+
+
+def test_the_activation_function_of_the_example_is_there(tmp_path: Path) -> None:
+    assert run_in(applied(tmp_path, "An activation function"), "-c", ACTIVATION) == "True\n"
+
+
+def test_the_family_of_the_example_is_there(tmp_path: Path) -> None:
+    shown = run_in(applied(tmp_path, "A family"), "-c", FAMILY).splitlines()
+    assert shown == ["gelu_tanh True", "124439808"]  # the published model's parameters
+
+
+@pytest.mark.parametrize("part", ["array", slow("tests")])
+def test_the_epilogue_of_the_example_is_there(tmp_path: Path, part: str) -> None:
+    folder = applied(tmp_path, "An epilogue")
+    if part == "array":
+        assert run_in(folder, "-c", EPILOGUE).splitlines()[-1] == (
+            "MATMUL post_shift must be in 1..31 with output ROTATE8, GATE8 or SQUARE8: "
+            "tiles 1, slices 1, output 7, row_set 1, beats0 1"
+        )
+    else:
+        assert " passed" in run_in(folder, "-m", "pytest", "-q", "-x", *EPILOGUE_TESTS)
+
+
+def test_the_codec_of_the_example_is_there(tmp_path: Path) -> None:
+    shown = run_in(applied(tmp_path, "A codec"), "-c", CODEC).splitlines()[-1]
+    assert shown == (
+        "('auto', 'dictionary', 'narrow', 'raw', 'rice') ('raw', 'dictionary', 'rice', 'narrow')"
+    )

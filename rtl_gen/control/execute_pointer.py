@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Execute pointer: hands commands to the units that execute them, when these may begin."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from meadow.spec.commands import UNIT_OF, Opcode, Outputs
+from rtl_gen.control.command_check import Verdict
+from rtl_gen.control.entry import ENTRY, common_fields, holds_fetch, is_skipped, tagged
+from rtl_gen.interfaces.members import members
+from rtl_gen.interfaces.units import UNITS, UnitsSignature
+
+__all__ = ["ExecutePointer"]
+
+
+class ExecutePointer(wiring.Component):
+    """Commands in program order to their units, once the units of `wait` are idle.
+
+    A command whose condition is not met passes without effect and without waiting. HOLD_FETCH: a
+    command waits until its fetch part has been handed over. No command with a fault passes.
+
+    Members
+    -------
+    start: In, pulse: a program begins.
+    running: In, it runs.
+    program_length, outputs: In, registers, stable while running.
+    i: In stream of ENTRY.
+    o_unit: Out(UnitsSignature).
+    unit_busy: In, Unit bits.
+    writes_pending: In, a write is not answered yet.
+    passed: In(32), commands that have left the fetch pointer.
+    executed: Out(32), commands that have left this pointer.
+    ended: Out, END or the last command has left it.
+
+    Throughput: one command every two cycles at most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "running": In(1),
+                "program_length": In(32),
+                "outputs": In(len(Outputs)),
+                "i": In(stream.Signature(ENTRY)),
+                "o_unit": Out(UnitsSignature()),
+                "unit_busy": In(len(UNITS)),
+                "writes_pending": In(1),
+                "passed": In(32),
+                "executed": Out(32),
+                "ended": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        entry = self.i.payload
+        common = common_fields(entry)
+        ports = members(self.o_unit)
+        taker = {unit: ports[name] for name, unit in UNITS.items()}
+        skips = Signal()
+        good = Signal()
+        # Registered, so that one cycle passes after a hand-over for the unit's busy to be seen, and
+        # because a unit's busy may depend on the valid offered to it. Only units that this pointer
+        # starts could become busy meanwhile.
+        ready = Signal()
+        finish = Signal()
+        # Later STOREs must not keep the storer busy while a fetch waits for it.
+        held = holds_fetch(common) & (self.passed <= entry.index) & ~skips
+        met = skips | ((common.wait & self.unit_busy) == 0)
+        m.d.comb += [
+            skips.eq(is_skipped(common, self.outputs)),
+            good.eq(self.i.valid & (entry.verdict == Verdict.GOOD) & ~self.ended & self.running),
+            self.i.ready.eq(finish),
+        ]
+        m.d.sync += ready.eq(good & ~held & ~finish & (ready | met))
+        for port in taker.values():
+            m.d.comb += port.payload.eq(tagged(entry))
+        with m.If(ready & good):
+            with m.If(skips):
+                m.d.comb += finish.eq(1)
+            with m.Else(), m.Switch(common.opcode):
+                for opcode, unit in UNIT_OF.items():
+                    with m.Case(opcode.value):
+                        m.d.comb += [taker[unit].valid.eq(1), finish.eq(taker[unit].ready)]
+                with m.Case(Opcode.FENCE.value):
+                    m.d.comb += finish.eq(~self.writes_pending)
+                with m.Case(Opcode.END.value):
+                    m.d.comb += finish.eq(1)
+                    m.d.sync += self.ended.eq(1)
+        with m.If(finish):
+            m.d.sync += self.executed.eq(self.executed + 1)
+            with m.If(self.executed + 1 == self.program_length):
+                m.d.sync += self.ended.eq(1)
+        with m.If(self.start):
+            m.d.sync += [self.executed.eq(0), self.ended.eq(self.program_length == 0)]
+        return m
