@@ -52,7 +52,6 @@ class Formats:
     word_exponents : False gives every word the same range, that of the largest value calibrated.
     weights, heads, residual, table, probabilities : False leaves these in float.
     table_bits : of the activation table's outputs.
-    prefix : False sends the first tokens through the integers like all others.
     """
 
     word: int = 64
@@ -63,7 +62,6 @@ class Formats:
     table: bool = True
     table_bits: int = 16
     probabilities: bool = True
-    prefix: bool = True
 
 
 @dataclass
@@ -80,17 +78,15 @@ class Ranges:
     steps: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def emulated_ranges(
-    model: FloatModel, windows: Sequence[Window], formats: Formats | None = None
-) -> Ranges:
-    """Ranges of a model over windows; the prefix counts for K and V, but for nothing else."""
-    chosen = Formats() if formats is None else formats
+def emulated_ranges(model: FloatModel, windows: Sequence[Window], *, prefix: int) -> Ranges:
+    """Ranges of a model over windows; the first `prefix` tokens of each count for K and V, but for
+    nothing else.
+    """
     ranges, rows = Ranges(), [model.embed(w.tokens, np.arange(len(w.tokens))) for w in windows]
     samples: dict[str, list[np.ndarray]] = {}
-    skipped = 0
 
     def observe(site: str, array: np.ndarray) -> None:
-        part = array[skipped:]
+        part = array[prefix:]
         kind = site.rpartition(".")[2]
         if kind in _HEADS:
             samples.setdefault(site, []).append(part if kind == "q_out" else array)
@@ -101,8 +97,7 @@ def emulated_ranges(
             ranges.largest[site] = max(ranges.largest.get(site, 0.0), found)
 
     for index in range(model.description.layers):
-        for at, window in enumerate(windows):
-            skipped = window.given if chosen.prefix else 0
+        for at in range(len(windows)):
             x = model.attention_sublayer(
                 index, rows[at], model.new_cache(len(rows[at])), observe=observe
             )
@@ -115,7 +110,6 @@ def emulated_ranges(
             )
         samples.clear()
     for at, window in enumerate(windows):
-        skipped = window.given if chosen.prefix else 0
         start = model.embed(window.tokens, np.arange(len(window.tokens)))
         observe("residual", start)
         model.output(rows[at], observe=observe)
@@ -129,7 +123,7 @@ class EmulatedStream:
     ----------
     description, tensors : of the model, RMS norm, rotary positions, gated MLP.
     ranges : of the same model.
-    prefix : tokens at the beginning of every window that are not rounded.
+    prefix : tokens at the beginning of every window whose K and V are computed in float.
     formats : which formats there are.
     """
 
@@ -149,7 +143,7 @@ class EmulatedStream:
         self.layers = description.layers
         self._d, self._ranges = description, ranges
         self._formats = Formats() if formats is None else formats
-        self._prefix = prefix if self._formats.prefix else 0
+        self._prefix = prefix
         self._real = FloatModel(description, tensors)
         self._weights = {
             name: rounded_rows(array).astype(np.float32)
@@ -198,9 +192,7 @@ class EmulatedStream:
         return np.concatenate([first, x])
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
-        """See `Stream`. The prefix's own rows count as rounded here: its last one is the context of
-        the first token of text.
-        """
+        """See `Stream`. No logits belong to the prefix."""
         normed = self._words("head_in", self._norm("final_norm", rows))
         head = "embed_tokens" if self._d.tied_head else "head"
         return normed @ self._weights[head].T

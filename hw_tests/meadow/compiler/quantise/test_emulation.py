@@ -31,7 +31,7 @@ NONE = Formats(
     probabilities=False,
 )
 RANDOM = np.random.default_rng(salted(31))
-WINDOWS = [Window(np.array([1, *RANDOM.integers(2, 20, 24)])) for _ in range(4)]
+WINDOWS = [Window(np.array([1, *RANDOM.integers(2, 20, 24)]), given=2) for _ in range(4)]
 
 
 def model(*, sink: float = 0.0) -> FloatModel:
@@ -46,9 +46,9 @@ def model(*, sink: float = 0.0) -> FloatModel:
     return FloatModel(D, tensors, np.float32)
 
 
-def divergence(real: FloatModel, formats: Formats) -> float:
-    ranges = emulated_ranges(real, WINDOWS[:2], formats)
-    stream = EmulatedStream(D, real.tensors, ranges, prefix=1, formats=formats)
+def divergence(real: FloatModel, formats: Formats, *, prefix: int = 1) -> float:
+    ranges = emulated_ranges(real, WINDOWS[:2], prefix=prefix)
+    stream = EmulatedStream(D, real.tensors, ranges, prefix=prefix, formats=formats)
     figures = compare_on_text(FloatStream(real), stream, WINDOWS[2:])
     return figures.to_dict()["kl_nats"]
 
@@ -81,14 +81,14 @@ def test_all_formats_together_stay_close_to_float() -> None:
 
 def test_a_prefix_in_float_keeps_a_sink_out_of_the_residual() -> None:
     real = model(sink=20_000)
-    kept, sent = (Formats(word=8, prefix=prefix) for prefix in (True, False))
-    assert emulated_ranges(real, WINDOWS, sent).residual > 1e4
-    assert emulated_ranges(real, WINDOWS, kept).residual < 100
-    assert divergence(real, kept) < 0.02 < divergence(real, sent)
+    assert emulated_ranges(real, WINDOWS, prefix=0).residual > 1e4
+    assert emulated_ranges(real, WINDOWS, prefix=1).residual < 100
+    kept, sent = (divergence(real, Formats(word=8), prefix=prefix) for prefix in (1, 0))
+    assert kept < 0.02 < sent
 
 
 def test_ranges_have_every_site_of_every_layer() -> None:
-    ranges = emulated_ranges(model(), WINDOWS)
+    ranges = emulated_ranges(model(), WINDOWS, prefix=1)
     for layer in range(D.layers):
         assert ranges.steps[f"layers.{layer}.q_out"].shape == (4,)
         assert ranges.steps[f"layers.{layer}.v_out"].shape == (2,)
@@ -102,7 +102,7 @@ def test_a_rotated_model_is_emulated_too() -> None:
     rotated = rotate_model(D, real.tensors)
     other = FloatModel(rotated.description, rotated)
     stream = EmulatedStream(
-        rotated.description, rotated, emulated_ranges(other, WINDOWS[:2]), prefix=1
+        rotated.description, rotated, emulated_ranges(other, WINDOWS[:2], prefix=1), prefix=1
     )
     figures = compare_on_text(FloatStream(real), stream, WINDOWS[2:]).to_dict()
     assert figures["kl_nats"] < 0.02
