@@ -98,7 +98,7 @@ from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check
 from meadow.compiler.packing.packing import CODECS, pack_matrix
 from meadow.golden.streams.decode import StreamError, unpack_stream
 from meadow.model.quantised import QuantisedLinear
-from workbench.campaigns.corruption import CAMPAIGN_CODECS
+from workbench.packing.figures import PACKINGS
 random, loads = np.random.default_rng(5), []
 size, head = 2 * QUAD.port_rows * QUAD.width, 16 * QUAD.header_beats
 for largest, slices in ((7, 2), (60, 1)):
@@ -119,7 +119,7 @@ for largest, slices in ((7, 2), (60, 1)):
     headers, payloads = [body[:head] for body in bodies], [body[head:] for body in bodies]
     loads.append(load.add_stream(stream, payloads, headers, 2))
 check(loads)
-print(CODECS, CAMPAIGN_CODECS)
+print(CODECS, PACKINGS)
 """
 
 
@@ -174,5 +174,6 @@ def test_the_epilogue_of_the_example_is_there(tmp_path: Path, part: str) -> None
 def test_the_codec_of_the_example_is_there(tmp_path: Path) -> None:
     shown = run_in(applied(tmp_path, "A codec"), "-c", CODEC).splitlines()[-1]
     assert shown == (
-        "('auto', 'dictionary', 'narrow', 'raw', 'rice') ('raw', 'dictionary', 'rice', 'narrow')"
+        "('auto', 'dictionary', 'narrow', 'raw', 'rice') "
+        "('raw', 'dictionary', 'rice', 'narrow', 'auto')"
     )
