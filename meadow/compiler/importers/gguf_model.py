@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
-from meadow.compiler.importers.family import Described, TensorLayout, as_stored
+from meadow.compiler.importers.family import Described, TensorLayout, as_stored, stored_names
 from meadow.compiler.importers.gguf_file import GgufFile
-from meadow.compiler.importers.rotary import neighbouring_pairs, rotary_divisors
+from meadow.compiler.importers.rotary import rotary_divisors, turned_together
 from meadow.spec.model import ModelDescription
 
 __all__ = ["describe_gguf", "gguf_layout"]
@@ -97,8 +97,8 @@ def gguf_layout(architecture: str) -> TensorLayout:
     """Tensors of an architecture that `describe_gguf` knows."""
     return TensorLayout(
         title=f"a {_TITLES[architecture]}",
-        stored_name=_stored_name,
-        arrange=as_stored if architecture == "llama" else _arranged,
+        stored_name=stored_names(_OUTSIDE, _MODULES, layers="blk"),
+        arrange=as_stored if architecture == "llama" else turned_together,
         unused=frozenset({_DIVISORS}),
     )
 
@@ -204,15 +204,3 @@ def _special_tokens(file: GgufFile) -> tuple[int, tuple[int, ...]]:
         raise CheckpointError(f"{file.path.name} must have tokenizer.ggml.eos_token_id")
     ends = tuple(dict.fromkeys(found[kind] for kind in _ENDS if kind in found))
     return (found["bos"] if "bos" in found else ends[0]), ends or (found["bos"],)
-
-
-def _stored_name(name: str) -> str:
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
-    _, index, module, kind = name.split(".")
-    return f"blk.{index}.{_MODULES[module]}.{kind}"
-
-
-def _arranged(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:
-    turned = ".q." in name or ".k." in name
-    return neighbouring_pairs(array, description.head_dim) if turned else array

@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from meadow.spec.model import ModelDescription
 
-__all__ = ["neighbouring_pairs", "rotary_divisors"]
+__all__ = ["neighbouring_pairs", "rotary_divisors", "turned_together"]
 
 _KNOWN = ("default", "linear", "llama3")
+
+
+def turned_together(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:
+    """`TensorLayout.arrange` of files with the channels of a pair half a head apart: rows of q and
+    k are brought together, other tensors stay.
+    """
+    turned = ".q." in name or ".k." in name
+    return neighbouring_pairs(array, description.head_dim) if turned else array
 
 
 def neighbouring_pairs(array: np.ndarray, head_dim: int) -> np.ndarray:
