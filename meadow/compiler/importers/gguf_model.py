@@ -141,8 +141,11 @@ class _Fields:
         """A finite number."""
         value = self.value(name)
         value = default if value is None else value
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise CheckpointError(f"{self._place(name)} must be a number, not {value!r:.60}")
         return float(value)
 
@@ -187,14 +190,17 @@ def _divisors(file: GgufFile, fields: _Fields, head_dim: int, base: float) -> tu
 
 def _special_tokens(file: GgufFile) -> tuple[int, tuple[int, ...]]:
     """Opening token, and end tokens; where one kind is lacking, the other stands for it."""
-    found = {kind: file.value(f"tokenizer.ggml.{kind}_token_id") for kind in ("bos", *_ENDS)}
-    for kind, token in found.items():
-        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
+    found: dict[str, int] = {}
+    for kind in ("bos", *_ENDS):
+        token = file.value(f"tokenizer.ggml.{kind}_token_id")
+        if token is None:
+            continue
+        if isinstance(token, bool) or not isinstance(token, int):
             raise CheckpointError(
                 f"tokenizer.ggml.{kind}_token_id must be an integer, not {token!r:.60}"
             )
-    ends = tuple(dict.fromkeys(found[kind] for kind in _ENDS if found[kind] is not None))
-    bos = found["bos"]
-    if bos is None and not ends:
+        found[kind] = token
+    if not found:
         raise CheckpointError(f"{file.path.name} must have tokenizer.ggml.eos_token_id")
-    return (ends[0] if bos is None else bos), ends or (bos,)
+    ends = tuple(dict.fromkeys(found[kind] for kind in _ENDS if kind in found))
+    return (found["bos"] if "bos" in found else ends[0]), ends or (found["bos"],)

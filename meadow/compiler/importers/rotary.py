@@ -69,7 +69,6 @@ def rotary_divisors(scaling: Mapping[str, Any], head_dim: int, base: float) -> t
 
 def _positive(scaling: Mapping[str, Any], key: str) -> float:
     value = scaling.get(key)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise CheckpointError(f"{key} of the rotary scaling must be above 0, not {value!r:.60}")
     return float(value)
