@@ -51,7 +51,7 @@ class DrainPasses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        step_bits = (config.step_cycles - 1).bit_length()
+        cycle_bits = (config.step_cycles - 1).bit_length()
         job = Signal(drain_job_layout(config))
         offered = self.i_job.payload
         start = Signal()
@@ -91,8 +91,8 @@ class DrainPasses(wiring.Component):
         blocks_end = Signal()
         groups_end = Signal()
         m.d.comb += blocks_end.eq(block == job.blocks - 1)
-        address_step = self._product(m, group_tokens, walk.stride, "address_step")
-        rotary_step = self._product(m, group_tokens, destination.rotary_stride, "rotary_step")
+        address_pitch = self._product(m, group_tokens, walk.stride, "address_pitch")
+        rotary_pitch = self._product(m, group_tokens, destination.rotary_stride, "rotary_pitch")
         offered_walk = offered.destination.walk
         whole = divided_by_heads(m, config.lanes, offered_walk.heads, config=config, name="whole")
 
@@ -108,7 +108,7 @@ class DrainPasses(wiring.Component):
             out.rotary_second.eq(job.rotary_second),
             out.remaining.eq(job.remaining),
             out.scale.eq(job.scale),
-            out.accumulator.eq(Cat(Const(0, step_bits), block_base + group)),
+            out.accumulator.eq(Cat(Const(0, cycle_bits), block_base + group)),
             out.lanes.eq(high),
             out.slot.eq(slot),
             out.start.eq(block == 0),
@@ -164,8 +164,8 @@ class DrainPasses(wiring.Component):
                             block.eq(0),
                             block_base.eq(0),
                             group.eq(group + 1),
-                            address.eq(address + address_step),
-                            rotary.eq(rotary + rotary_step),
+                            address.eq(address + address_pitch),
+                            rotary.eq(rotary + rotary_pitch),
                             row.eq(row + group_tokens),
                             *take_group(after),
                         ]

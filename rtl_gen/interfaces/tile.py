@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.streams import STEP_WEIGHTS
+from meadow.spec.streams import BLOCK_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = [
@@ -74,8 +74,8 @@ DECODE_JOB = data.StructLayout(
 descriptors.
 """
 
-PART = data.StructLayout({"data": 8 * STEP_WEIGHTS, "wide": 1})
-"""Elements in tile order: STEP_WEIGHTS if `wide`, else the BEAT_BYTES of the low half."""
+PART = data.StructLayout({"data": 8 * BLOCK_WEIGHTS, "wide": 1})
+"""Elements in tile order: BLOCK_WEIGHTS if `wide`, else the BEAT_BYTES of the low half."""
 
 
 def tile_write_layout(config: AcceleratorConfig) -> data.StructLayout:
