@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.schedule import drain_job_layout, drain_pass_layout
 from rtl_gen.lane.lane_tokens import divided_by_heads
 
@@ -77,8 +78,8 @@ class DrainPasses(wiring.Component):
         block_base = Signal(
             range(config.max_head_dim // config.width * config.groups + config.groups + 1)
         )
-        address = Signal(20)
-        rotary = Signal(20)
+        address = Signal(ADDRESS_BITS)
+        rotary = Signal(ADDRESS_BITS)
         row = Signal(16)
         limit = Signal(signed(24))
         group_tokens, tokens, high = (
@@ -179,7 +180,10 @@ class DrainPasses(wiring.Component):
     @staticmethod
     def _product(m: Module, tokens: Signal, stride: Value, name: str) -> Signal:
         """tokens * stride, two registers behind them: there before the first pass of a job ends."""
-        middle, product = Signal(20, name=f"{name}_middle"), Signal(20, name=name)
+        middle, product = (
+            Signal(ADDRESS_BITS, name=f"{name}_middle"),
+            Signal(ADDRESS_BITS, name=name),
+        )
         m.d.sync += [middle.eq(tokens * stride), product.eq(middle)]
         return product
 
