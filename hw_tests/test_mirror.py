@@ -44,6 +44,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "meadow/golden/tiers/tokens",
     ),
     "meadow/compiler/importers/test_checkpoint.py": ("meadow/model/shaped_tensors",),
+    "meadow/spec/test_model.py": ("meadow/spec/rotary_divisors",),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/tile_op_generator",
