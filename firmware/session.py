@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
-from firmware.device import Device
 from firmware.results import Phase, StepResult
 from firmware.step_runner import StepRunner
-from meadow.model.image import Image
 from meadow.spec.commands import Outputs
 
 __all__ = ["Sampler", "Session"]
@@ -29,20 +28,13 @@ class Session(StepRunner):
         `clear_phases`.
     """
 
-    def __init__(
-        self,
-        device: Device,
-        image: Image,
-        *,
-        sequences: int = 1,
-        timeout_s: float | None = None,
-    ) -> None:
-        super().__init__(device, image, sequences=sequences, timeout_s=timeout_s)
-        self.clear_phases()
+    @cached_property
+    def phases(self) -> dict[str, Phase]:
+        return {"prefill": Phase(), "decode": Phase()}
 
     def clear_phases(self) -> None:
         """Start counting anew."""
-        self.phases = {"prefill": Phase(), "decode": Phase()}
+        self.__dict__.pop("phases", None)
 
     def prefill(
         self,

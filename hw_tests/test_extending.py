@@ -107,7 +107,8 @@ except ValueError as error:
 CODEC = """
 from random import Random
 import numpy as np
-from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, check
+from hw_tests.rtl_gen.decoder.decoder_bench import check
+from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load
 from meadow.compiler.packing.packing import CODECS, pack_matrix
 from meadow.golden.streams.decode import StreamError, unpack_stream
 from meadow.model.quantised import QuantisedLinear

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from meadow.spec.config import AcceleratorConfig
+from dataclasses import replace
 
-__all__ = ["unit_config"]
+from meadow.spec.config import AcceleratorConfig, named_config
+
+__all__ = ["lane_config", "unit_config"]
 
 
 def unit_config(width: int = 16, **changes: int) -> AcceleratorConfig:
@@ -17,3 +19,12 @@ def unit_config(width: int = 16, **changes: int) -> AcceleratorConfig:
     least |= {"max_head_dim": 16, "decoder_elements": 16}
     least |= {"activation_words": 256, "dictionary_entries": 256}
     return AcceleratorConfig(**(least | changes))
+
+
+def lane_config(
+    width: int, lanes: int, rows: int, groups: int, **changes: int
+) -> AcceleratorConfig:
+    """`tiny` with lanes of another number and size."""
+    return replace(
+        named_config("tiny"), width=width, lanes=lanes, rows=rows, groups=groups, **changes
+    )

@@ -10,9 +10,10 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.blocks.verilog import convert_component
+from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import axi_ports
+from rtl_gen.interfaces.members import members
 from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
 from rtl_gen.lane.lane_clock import gate_verilog
@@ -92,7 +93,7 @@ def _top_ports(top: Accelerator, config: AcceleratorConfig) -> dict[str, tuple[o
     for index in range(config.ports):
         ports |= axi_ports(f"m_axi{index}", top.m_axi[index])
     others = {
-        name: getattr(top, name) for name in ("irq", "activity", "unit_command", "command_index")
+        name: members(top)[name] for name in ("irq", "activity", "unit_command", "command_index")
     }
     return {name: (signal, None) for name, signal in (ports | others).items()}
 
@@ -108,8 +109,9 @@ def generate_rtlil(config: AcceleratorConfig) -> tuple[str, str]:
     the Verilog leaves out.
     """
     pins, ports = _top_pins(config)
-    lane = rtlil.convert(Lane(config=config), name=LANE_MODULE)
-    return rtlil.convert(pins, name=TOP_NAME, ports=ports), lane
+    lane = Lane(config=config)
+    lane_text = rtlil.convert(lane, name=LANE_MODULE, ports=component_ports(lane))
+    return rtlil.convert(pins, name=TOP_NAME, ports=ports), lane_text
 
 
 def generate_verilog(config: AcceleratorConfig) -> str:

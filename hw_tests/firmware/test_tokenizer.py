@@ -32,6 +32,20 @@ def test_an_image_without_tokenizer_is_named(image: Image) -> None:
         TextTokenizer(image)
 
 
+def test_text_of_a_chat_template_gets_no_further_special_tokens() -> None:
+    made = Tokenizer(models.WordLevel({"meadow": 5, "<s>": 1, "<end>": 2}))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.add_special_tokens(["<s>", "<end>"])
+    made.post_processor = processors.TemplateProcessing(
+        single=["<s>", "$A"], special_tokens=[("<s>", 1)]
+    )
+    tokenizer = TextTokenizer(made.to_str().encode())
+    assert tokenizer.encode("meadow<end>") == [1, 5, 2]
+    assert tokenizer.encode_templated("<s>meadow<end>") == [1, 5, 2]
+    with pytest.raises(ValueError, match=r"must be UTF-8 text, not '\\udcff'"):
+        tokenizer.encode_templated("\udcff")
+
+
 @pytest.mark.parametrize("data", [b"{", b"{}", b"[]", b"\xff"])
 def test_what_is_no_tokenizer_is_named(image: Image, data: bytes) -> None:
     damaged = dataclasses.replace(image, tokenizer=np.frombuffer(data, np.uint8))

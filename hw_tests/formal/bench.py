@@ -90,8 +90,9 @@ class Bench(Elaboratable):
         fragment = Fragment.get(component, None)
         self.m.submodules[name] = fragment
         for _, member, value in component.signature.flatten(component):
-            if member.flow == In and not isinstance(Value.cast(value), Const):
-                self.ports.append(Value.cast(value))
+            port = Value.cast(value)
+            if member.flow == In and not isinstance(port, Const):  # `ready` of some streams
+                self.ports.append(port)
         return Probe(fragment)
 
     def free(self, name: str, shape: ShapeLike = 1) -> Any:

@@ -24,13 +24,14 @@ from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
 from rtl_gen.decoder.preamble import PREAMBLE
 from rtl_gen.decoder.rice import RiceUnpacker
+from rtl_gen.decoder.weight_block import ISSUE
 
 __all__ = ["decoder_bench", "open_decoder"]
 
 _BEATS = 12
 """Beats of a job here at most."""
-_STEP = 2
-"""Cycles from `issue` to `step` of StepIssue; proven by `step_bench`."""
+_BLOCK = 2
+"""Cycles from `issue` to `block` of BlockIssue; proven by `block_bench`."""
 
 
 class _AnyChecksum(StreamChecksum):
@@ -44,23 +45,23 @@ class _AnyChecksum(StreamChecksum):
 
 
 def _any_result(unpacker: Any, checked: Any) -> Module:
-    """A part for each step, and any error for what is `checked`, as late as the unpacker's."""
+    """A part for each block, and any error for what is `checked`, as late as the unpacker's."""
     m = Module()
-    valid = delayed(m, unpacker.step.valid, unpacker.latency, "valid", reset_less=False)
+    valid = delayed(m, unpacker.block.valid, unpacker.latency, "valid", reset_less=False)
     check = delayed(m, checked, unpacker.bad_latency, "check", reset_less=False)
     m.d.comb += [unpacker.part.valid.eq(valid), unpacker.bad.eq(check & AnySeq(1))]
     return m
 
 
 class _AnyDictionary(DictionaryUnpacker):
-    """Any step may have a wrong index."""
+    """Any block may have a wrong index."""
 
     def elaborate(self, platform: object) -> Module:
-        return _any_result(self, self.step.valid)
+        return _any_result(self, self.block.valid)
 
 
 class _AnyRice(RiceUnpacker):
-    """Any step may finish any words and have a wrong run."""
+    """Any block may finish any words and have a wrong run."""
 
     def elaborate(self, platform: object) -> Module:
         m = _any_result(self, self.issue.valid)
@@ -120,12 +121,12 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
     m = bench.m
     queued, ended, read = Signal(4), Signal(4), Signal(4)
     m.d.sync += [
-        queued.eq(queued + (decoder.i_fill.valid & decoder.i_fill.ready & ~job.cache)),
+        queued.eq(queued + (decoder.i_job.valid & decoder.i_job.ready & ~job.cache)),
         ended.eq(ended + (probe["front.checked"] & probe["front.checked_last"])),
         read.eq(read + probe["reader.release"]),
     ]
     bench.assume(job.command == Mux(job.cache, 0xFF, queued))
-    reader = probe.every("reader.error")[0] | probe["steps.underrun"]
+    reader = probe.every("reader.error")[0] | probe["blocks.underrun"]
     broken = reader | probe["dictionary.bad"] | probe["rice.bad"]  # of an earlier stream
     sources = {
         "reader": (reader, read),
@@ -135,7 +136,7 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
         ),
         "index": (
             probe["dictionary.bad"],
-            _late(bench, read, _STEP + DictionaryUnpacker.bad_latency),
+            _late(bench, read, _BLOCK + DictionaryUnpacker.bad_latency),
         ),
         "run": (probe["rice.bad"], _late(bench, read, RiceUnpacker.bad_latency)),
     }
@@ -145,7 +146,7 @@ def _blame(bench: Bench, probe: Probe, decoder: Any, job: Any) -> None:
 
 
 def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
-    """Contracts between the parts of an `open_decoder`, room for every part, and no end before
+    """Contracts between the parts of an `open_decoder`, a place for every part, and no end before
     everything is checked.
 
     With `codec` all weight streams have that one, which makes longer runs possible.
@@ -153,7 +154,7 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     bench = Bench("decoder" if codec is None else f"decoder_{codec.name.lower()}")
     probe = bench.add(decoder)
     m = bench.m
-    job = decoder.i_fill.payload
+    job = decoder.i_job.payload
     bench.assume((job.beats != 0) & (job.beats <= _BEATS) & (job.slices == 1) & (job.tiles == 1))
     bench.assume((job.rows <= decoder.config.port_rows) & (job.segment_beats == 1))
     bench.assume(~job.cache | (job.beats == job.rows))
@@ -163,35 +164,33 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
         bench.assume((probe["reader.fsm_state"] == 0) | (preamble.codec == codec.value))
 
     available, offset = probe["window.available"], probe["window.offset"]
-    read_take, step_take = probe.every("reader.take")[0], probe["steps.take"]
+    read_take, block_take = probe.every("reader.take")[0], probe["blocks.take"]
     release, exhausted = probe["reader.release"], probe["front.exhausted"]
-    bench.check("one_take", (read_take == 0) | (step_take == 0))
-    bench.check("overrun", (read_take | step_take) <= available)
+    bench.check("one_take", (read_take == 0) | (block_take == 0))
+    bench.check("overrun", (read_take | block_take) <= available)
     bench.check("release", ~release | (exhausted & (available == 0) & (offset == 0)))
 
-    part = probe["reader.part"]
-    unpacked = Value.cast(probe["dictionary.part"])[0], Value.cast(probe["rice.part"])[0]
-    plain = Value.cast(part)[0]
+    unpacked = probe["dictionary.part__valid"], probe["rice.part__valid"]
+    plain = probe["reader.part__valid"]
     bench.check(
         "one_part", ~((unpacked[0] & unpacked[1]) | (unpacked[0] & plain) | (unpacked[1] & plain))
     )
     arrives = unpacked[0] | unpacked[1] | plain
-    bench.check("room", ~arrives | probe["parts.i__ready"])
+    bench.check("place", ~arrives | probe["parts.i__ready"])
     bench.check("kept", arrives == probe["parts.w_en"])
 
-    issue = Value.cast(probe["steps.issue"])
-    issued, half = issue[0], issue[1]
-    flying = Signal(6)
-    m.d.sync += flying.eq(flying + issued - (unpacked[0] | unpacked[1]))
-    bench.check("invented", ~(unpacked[0] | unpacked[1]) | (flying != 0))
-    bench.check("prime", ~Value.cast(probe["reader.prime"])[0] | ((flying == 0) & ~issued))
+    issued, half = probe["blocks.issue__valid"], ISSUE(probe["blocks.issue__payload"]).half
+    in_flight = Signal(6)
+    m.d.sync += in_flight.eq(in_flight + issued - (unpacked[0] | unpacked[1]))
+    bench.check("invented", ~(unpacked[0] | unpacked[1]) | (in_flight != 0))
+    bench.check("prime", ~probe["reader.prime__valid"] | ((in_flight == 0) & ~issued))
     before = bench.past(issued), bench.past(half)
     rice = probe["reader.rice"]
     for unit, latency, chosen in (
         (0, DictionaryUnpacker.latency, issued & ~rice),
         (1, RiceUnpacker.latency, issued & rice),
     ):
-        bench.check(f"lost{unit}", unpacked[unit] == _late(bench, chosen, _STEP + latency))
+        bench.check(f"lost{unit}", unpacked[unit] == _late(bench, chosen, _BLOCK + latency))
     bench.check("alternate", ~(issued & before[0] & rice) | (half != before[1]))
 
     failed, wrong = probe["failed"], probe["wrong"]
@@ -202,11 +201,11 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     bench.check("error_once", ~(error & pulses))
     bench.check("silent", ~bench.past(wrong) | error | pulses)
     bench.check("late_error", decoder.busy | ~(wrong | error))
-    writes = decoder.o_tile.valid | decoder.o_parameter.valid | decoder.o_tile_done
+    writes = decoder.o_tile.write.valid | decoder.o_parameter.write.valid | decoder.o_tile.done
     bench.check("late_write", ~writes | decoder.busy | bench.past(decoder.busy))
     bench.check("error_busy", ~failed | decoder.busy)
-    bench.check("stops", ~failed | (issue[0] == 0) & (read_take == 0))
+    bench.check("stops", ~failed | (issued == 0) & (read_take == 0))
     _blame(bench, probe, decoder, job)
-    bench.cover("cache", decoder.o_tile_done & bench.past(plain))
+    bench.cover("cache", decoder.o_tile.done & bench.past(plain))
     bench.cover("released", release)
     return bench

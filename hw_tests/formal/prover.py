@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hw_tests.formal.bench import Bench
 
-__all__ = ["ABC_BMC", "ABC_PDR", "Z3", "Result", "prove", "refute", "run"]
+__all__ = ["ABC_BMC", "ABC_PDR", "Z3", "Result", "prove", "prove_and_reach", "refute", "run"]
 
 Z3 = "smtbmc z3"
 """Modes bmc, prove (k-induction) and cover."""
@@ -203,6 +203,12 @@ def prove(
     result = run(bench, folder, mode=mode, depth=depth, engine=engine)
     assert result.status == "PASS", result
     return result
+
+
+def prove_and_reach(bench: Bench, folder: Path, *, depth: int) -> None:
+    """The bench's checks hold for ever, and what it covers is reached within `depth` cycles."""
+    prove(bench, folder)
+    prove(bench, folder, mode="cover", depth=depth)
 
 
 def refute(bench: Bench, folder: Path, *checks: str, depth: int, engine: str = ABC_BMC) -> Result:

@@ -9,30 +9,30 @@ from typing import Any
 
 import pytest
 
+from hw_tests.formal.block_bench import CODECS, block_bench, block_count_bench
 from hw_tests.formal.decoder_bench import decoder_bench, open_decoder
 from hw_tests.formal.mutation import mutant
 from hw_tests.formal.prover import ABC_BMC, prove, refute
-from hw_tests.formal.step_bench import CODECS, step_bench, step_count_bench
 from hw_tests.formal.window_benches import front_bench, window_bench
 from hw_tests.formal.writer_bench import writer_bench
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.streams import Codec
 from rtl_gen.decoder.beat_front import BeatFront
+from rtl_gen.decoder.block_issue import BlockIssue
 from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.mode_words import ModeWords
 from rtl_gen.decoder.reader import StreamReader
-from rtl_gen.decoder.step_issue import StepIssue
 from rtl_gen.decoder.tile_writer import TileWriter
 
 pytestmark = pytest.mark.formal
 
 TINY, FULL = named_config("tiny"), named_config("zcu102")
 SHORT = replace(TINY, ports=4)
-"""Headers of 2 beats, slices of 2 steps: whole streams fit in a bounded run."""
+"""Headers of 2 beats, slices of 2 blocks: whole streams fit in a bounded run."""
 WHOLE = replace(named_config("small"), ports=4, decoder_elements=32)
 """Writes 32 elements at once; SHORT 16."""
 WRITER_DEPTH = 20
-STEPS_DEPTH = 20
+BLOCKS_DEPTH = 20
 RICE_DEPTH = 42
 DECODER_DEPTHS = {None: 20, Codec.DICTIONARY: 25, Codec.RICE: 30}
 """Of streams of any codec, one after the other, and of one codec. The last unpacked weights come in
@@ -75,7 +75,7 @@ def test_window(tmp_path: Path) -> None:
         ("(push << 4) - self.take", "(push << 4) - after[:6]", ("counted", "aligned", "ready")),
         ("tail.eq(tail + push)", "tail.eq(tail + self.i_beat.valid)", ("head", "data")),
         ("offset.eq(self.offset)", "offset.eq(after[:4])", ("data",)),
-        ("words[8 * i : 8 * (i + ANY_BYTE_STEP)] for", "words[8 * (i & 1) : 8 * ((i & 1) + ANY_BYTE_STEP)] for", ("data",)),
+        ("words[8 * i : 8 * (i + ANY_BYTE_BLOCK)] for", "words[8 * (i & 1) : 8 * ((i & 1) + ANY_BYTE_BLOCK)] for", ("data",)),
         ("Cat(*ring[index:], *ring[:index])", "Cat(*ring[index:], *ring[1 : index + 1])", ("data", "head")),
     ],
 )  # fmt: skip
@@ -84,67 +84,67 @@ def test_planted_bugs_in_the_window(tmp_path: Path, old: str, new: str, checks: 
 
 
 @pytest.mark.quick
-def test_number_of_steps(tmp_path: Path) -> None:
-    prove(step_count_bench(StepIssue(config=FULL)), tmp_path)
-    prove(step_count_bench(StepIssue(config=FULL)), tmp_path, mode="cover", depth=12)
+def test_number_of_blocks(tmp_path: Path) -> None:
+    prove(block_count_bench(BlockIssue(config=FULL)), tmp_path)
+    prove(block_count_bench(BlockIssue(config=FULL)), tmp_path, mode="cover", depth=12)
 
 
 @pytest.mark.parametrize(
     ("part", "old", "new", "checks"),
     [
-        (StepIssue, "enough.eq(self.available >= step_bytes)", "enough.eq(self.available >= known_bytes)", ("overrun",)),
-        (StepIssue, "full & enough & self.room & ~self.stop", "full & enough & ~self.stop", ("issues",)),
-        (StepIssue, "(waiting & ~opening)) & ~self.stop)", "(waiting & ~opening)))", ("quiet",)),
-        (StepIssue, "self.exhausted & ((waiting", "((waiting", ("underrun",)),
+        (BlockIssue, "enough.eq(self.available >= block_bytes)", "enough.eq(self.available >= known_bytes)", ("overrun",)),
+        (BlockIssue, "full & enough & self.credit & ~self.stop", "full & enough & ~self.stop", ("issues",)),
+        (BlockIssue, "(waiting & ~opening)) & ~self.stop)", "(waiting & ~opening)))", ("quiet",)),
+        (BlockIssue, "self.exhausted & ((waiting", "((waiting", ("underrun",)),
         (ModeWords, "self.last.eq(left == 1)", "self.last.eq(left <= 2)", ("lost", "ends")),
         (ModeWords, "left.eq(left - 1)", "left.eq(left - (position != 3))", ("lost", "invented", "ends")),
         (ModeWords, "m.d.sync += [left.eq(0), held.eq(0)", "m.d.sync += [held.eq(0)", ("quiet", "issues", "ends")),
     ],
 )  # fmt: skip
-def test_planted_bugs_in_the_number_of_steps(
+def test_planted_bugs_in_the_number_of_blocks(
     tmp_path: Path, part: type, old: str, new: str, checks: tuple
 ) -> None:
     wrong = mutant(part, old, new)
-    issue = wrong if part is StepIssue else mutant(StepIssue, "", "", ModeWords=wrong)
-    refute(step_count_bench(issue(config=TINY)), tmp_path, *checks, depth=14)
+    issue = wrong if part is BlockIssue else mutant(BlockIssue, "", "", ModeWords=wrong)
+    refute(block_count_bench(issue(config=TINY)), tmp_path, *checks, depth=14)
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_steps(tmp_path: Path, codec: str) -> None:
-    bench = step_bench(StepIssue(config=TINY), codec, pauses=1)
-    prove(bench, tmp_path, mode="bmc", depth=STEPS_DEPTH, engine=ABC_BMC)
-    prove(bench, tmp_path, mode="cover", depth=STEPS_DEPTH + 4)
+def test_blocks(tmp_path: Path, codec: str) -> None:
+    bench = block_bench(BlockIssue(config=TINY), codec, pauses=1)
+    prove(bench, tmp_path, mode="bmc", depth=BLOCKS_DEPTH, engine=ABC_BMC)
+    prove(bench, tmp_path, mode="cover", depth=BLOCKS_DEPTH + 4)
 
 
 def test_second_mode_word_of_rice(tmp_path: Path) -> None:
-    """It is due after 32 steps: a run without pauses, so that it may be this long. The planted bug
+    """It is due after 32 blocks: a run without pauses, so that it may be this long. The planted bug
     shows that it is.
     """
-    bench = step_bench(StepIssue(config=TINY), "rice", pauses=0)
+    bench = block_bench(BlockIssue(config=TINY), "rice", pauses=0)
     prove(bench, tmp_path, mode="bmc", depth=RICE_DEPTH, engine=ABC_BMC)
-    wrong = mutant(StepIssue, "word_first.eq(refills)", "word_first.eq(0)")(config=TINY)
-    refute(step_bench(wrong, "rice", pauses=0), tmp_path, "width0", depth=RICE_DEPTH)
+    wrong = mutant(BlockIssue, "word_first.eq(refills)", "word_first.eq(0)")(config=TINY)
+    refute(block_bench(wrong, "rice", pauses=0), tmp_path, "width0", depth=RICE_DEPTH)
 
 
 @pytest.mark.parametrize(
     ("codec", "part", "old", "new", "checks"),
     [
-        ("rice", StepIssue, "self.need.word_select(sent.half, REFILLS)", "self.need[:REFILLS]", ("refill",)),
+        ("rice", BlockIssue, "self.need.word_select(sent.half, REFILLS)", "self.need[:REFILLS]", ("refill",)),
         ("rice", ModeWords, "Mux(position[0], modes >> MODE_BITS, modes)", "Mux(position[0], modes, modes >> MODE_BITS)", ("width0",)),
         ("chunk1", ModeWords, "self.due.eq((position == 0) & (due != 0))", "self.due.eq(position == 0)", ("mode_word",)),
         ("chunk1", ModeWords, "vacant.eq(~held | ends)", "vacant.eq(~held)", ("width0", "width1", "rate")),
-        ("chunk1", StepIssue, "~(self.rice | self.chunk2), ~(self.rice | self.chunk2)", "~(self.rice | self.chunk2), ~self.rice & self.chunk2", ("width3",)),
+        ("chunk1", BlockIssue, "~(self.rice | self.chunk2), ~(self.rice | self.chunk2)", "~(self.rice | self.chunk2), ~self.rice & self.chunk2", ("width3",)),
         ("chunk2", ModeWords, "modes >> WIDTHS // 2 * MODE_BITS", "modes >> WIDTHS * MODE_BITS", ("width0", "width1")),
-        ("chunk2", StepIssue, "known_bytes.eq(raw + (words.due << 2))", "known_bytes.eq(raw + words.due)", ("size",)),
+        ("chunk2", BlockIssue, "known_bytes.eq(raw + (words.due << 2))", "known_bytes.eq(raw + words.due)", ("size",)),
     ],
 )  # fmt: skip
-def test_planted_bugs_in_steps(
+def test_planted_bugs_in_blocks(
     tmp_path: Path, codec: str, part: type, old: str, new: str, checks: tuple
 ) -> None:
     wrong = mutant(part, old, new)
-    issue = wrong if part is StepIssue else mutant(StepIssue, "", "", ModeWords=wrong)
-    bench = step_bench(issue(config=TINY), codec, pauses=1)
-    refute(bench, tmp_path, *checks, depth=STEPS_DEPTH)
+    issue = wrong if part is BlockIssue else mutant(BlockIssue, "", "", ModeWords=wrong)
+    bench = block_bench(issue(config=TINY), codec, pauses=1)
+    refute(bench, tmp_path, *checks, depth=BLOCKS_DEPTH)
 
 
 @pytest.mark.quick
@@ -158,7 +158,7 @@ def test_writer(tmp_path: Path, config: AcceleratorConfig) -> None:
 @pytest.mark.parametrize(
     ("config", "old", "new", "checks"),
     [
-        (SHORT, "more = part.wide & ~second", "more = part.wide & ~second & (self.o_tile.valid | ~part.wide)", ("lost", "data")),
+        (SHORT, "more = part.wide & ~second", "more = part.wide & ~second & (self.o_tile.write.valid | ~part.wide)", ("lost", "data")),
         (SHORT, "part.ready.eq(allowed & ~empty & ~more)", "part.ready.eq(allowed & ~empty)", ("lost",)),
         (SHORT, "Mux(second, part.data[_BEAT_BITS:], part.data[:_BEAT_BITS])", "part.data[:_BEAT_BITS]", ("data",)),
         (SHORT, "(active | (credits != 0))", "(active | self.i_part.valid)", ("credit",)),
@@ -185,7 +185,7 @@ def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
     prove(bench, tmp_path, mode="bmc", depth=depth, engine=ABC_BMC)
     if (
         codec is None
-    ):  # that steps come out of each unpacker is shown by their planted bugs, at less cost
+    ):  # that blocks come out of each unpacker is shown by their planted bugs, at less cost
         prove(bench, tmp_path, mode="cover", depth=depth + 2)
 
 
@@ -194,17 +194,17 @@ def test_decoder(tmp_path: Path, codec: Codec | None) -> None:
     [
         (None, "reader", "self.release.eq(dry", "self.release.eq(self.exhausted", ("release",)),
         (None, "reader", "beat.eq((self.available != 0) & ~skip & ~self.stop)", "beat.eq(~skip & ~self.stop)", ("overrun",)),
-        (Codec.DICTIONARY, "decoder", "reader.idle.eq(flying == 0)", "reader.idle.eq(1)", ("one_part", "prime", "invented", "command_index")),
-        (None, "decoder", "steps.stop.eq(failed)", "steps.stop.eq(0)", ("stops", "error_once")),
+        (Codec.DICTIONARY, "decoder", "reader.idle.eq(in_flight == 0)", "reader.idle.eq(1)", ("one_part", "prime", "invented", "command_index")),
+        (None, "decoder", "blocks.stop.eq(failed)", "blocks.stop.eq(0)", ("stops", "error_once")),
         (None, "decoder", "self.error.eq(wrong & ~failed)", "self.error.eq(wrong)", ("error_once",)),
-        (None, "decoder", "failed\n                | reader.busy", "reader.busy", ("error_busy",)),
-        (None, "decoder", "reader.room.eq(reserved < _RESERVED)", "reader.room.eq(1)", ("room",)),
-        (None, "decoder", "(reader.part.valid | steps.issue.valid) - (parts", "steps.issue.valid - (parts", ("room",)),
-        (Codec.RICE, "decoder", "steps.step.valid & chosen", "steps.step.valid & chosen & ~steps.step.half", ("lost1",)),
-        (Codec.DICTIONARY, "decoder", "unpacked.eq(_any(unpacker.part.valid for unpacker in unpackers))", "unpacked.eq(unpackers[-1].part.valid)", ("kept",)),
+        (None, "decoder", "failed | reader.busy", "reader.busy", ("error_busy",)),
+        (None, "decoder", "reader.credit.eq(reserved < _RESERVED)", "reader.credit.eq(1)", ("place",)),
+        (None, "decoder", "sent.eq(reader.part.valid | blocks.issue.valid)", "sent.eq(blocks.issue.valid)", ("place",)),
+        (Codec.RICE, "decoder", "blocks.block.valid & chosen", "blocks.block.valid & chosen & ~blocks.block.payload.half", ("lost1",)),
+        (Codec.DICTIONARY, "decoder", "unpacked.eq(Cat(unpacker.part.valid for unpacker in unpackers).any())", "unpacked.eq(unpackers[-1].part.valid)", ("kept",)),
         (Codec.DICTIONARY, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.command", ("command_checksum",)),
         (None, "decoder", "Mux(by_checksum, summed, reader.command)", "reader.i_job.payload.command", ("command_checksum", "command_reader", "command_index", "command_run")),
-        (Codec.RICE, "decoder", "unpacker.step.valid.eq(steps.step.valid & chosen)", "unpacker.step.valid.eq(steps.step.valid)", ("one_part", "invented")),
+        (Codec.RICE, "decoder", "unpacker.block.valid.eq(blocks.block.valid & chosen)", "unpacker.block.valid.eq(blocks.block.valid)", ("one_part", "invented")),
     ],
 )  # fmt: skip
 def test_planted_bugs_in_the_decoder(

@@ -23,7 +23,7 @@ from hw_tests.formal.dma_benches import (
     splitter_bench,
 )
 from hw_tests.formal.mutation import mutant
-from hw_tests.formal.prover import ABC_BMC, prove, refute
+from hw_tests.formal.prover import ABC_BMC, prove, prove_and_reach, refute
 from meadow.spec.config import AcceleratorConfig, named_config
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.dma.bursts import BurstSplitter
@@ -51,9 +51,7 @@ def small() -> AcceleratorConfig:
 @pytest.mark.quick
 @pytest.mark.parametrize("shape", [READ_DESCRIPTOR, WRITE_DESCRIPTOR], ids=["read", "write"])
 def test_bursts_are_legal(tmp_path: Path, shape: Any) -> None:
-    bench = splitter_bench(BurstSplitter(config=FULL, shape=shape))
-    prove(bench, tmp_path)
-    prove(bench, tmp_path, mode="cover", depth=10)
+    prove_and_reach(splitter_bench(BurstSplitter(config=FULL, shape=shape)), tmp_path, depth=10)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +73,7 @@ def test_planted_bugs_in_the_splitter(tmp_path: Path, old: str, new: str, checks
 
 @pytest.mark.quick
 def test_the_window_is_kept(tmp_path: Path) -> None:
-    bench = master_bench(MemoryPort(config=FULL))
-    prove(bench, tmp_path)
-    prove(bench, tmp_path, mode="cover", depth=10)
+    prove_and_reach(master_bench(MemoryPort(config=FULL)), tmp_path, depth=10)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +103,12 @@ def test_planted_bugs_in_the_window(
 
 @pytest.mark.quick
 def test_channels_keep_their_handshakes(tmp_path: Path) -> None:
-    bench = port_bench(MemoryPort(config=FULL))
-    prove(bench, tmp_path)
-    prove(bench, tmp_path, mode="cover", depth=12)
+    prove_and_reach(port_bench(MemoryPort(config=FULL)), tmp_path, depth=12)
 
 
 @pytest.mark.quick
 def test_outstanding_bursts_are_bounded(tmp_path: Path) -> None:
-    bench = credit_bench(MemoryPort(config=FULL))
-    prove(bench, tmp_path)
-    prove(bench, tmp_path, mode="cover", depth=12)
+    prove_and_reach(credit_bench(MemoryPort(config=FULL)), tmp_path, depth=12)
 
 
 READ_BUGS = [

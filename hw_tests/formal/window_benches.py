@@ -11,8 +11,8 @@ from amaranth.hdl import Cat, Mux, Signal, Value
 
 from hw_tests.formal.bench import Bench
 from meadow.spec.config import BEAT_BYTES
-from rtl_gen.decoder.byte_window import ANY_BYTE_STEP, RING_BEATS
-from rtl_gen.interfaces.tile import STEP_BYTES
+from rtl_gen.decoder.byte_window import ANY_BYTE_BLOCK, RING_BEATS
+from rtl_gen.decoder.weight_block import BLOCK_BYTES
 
 __all__ = ["front_bench", "window_bench"]
 
@@ -29,7 +29,7 @@ def window_bench(window: Any) -> Bench:
     """One marked byte of a ByteWindow, any byte of any beat, from its beat to `head` and `data`.
 
     Assumed: no more is taken than is there; of a beat that is not at a whole word only
-        ANY_BYTE_STEP bytes.
+        ANY_BYTE_BLOCK bytes.
     """
     bench = Bench("window")
     probe = bench.add(window)
@@ -57,7 +57,7 @@ def window_bench(window: Any) -> Bench:
     late_held, late_beats, late_offset = (bench.past(value) for value in (held, beats, offset))
     shown_held, shown = bench.past(late_held), bench.past(bench.past(before))
     words = bench.past(late_offset[:2] == 0)
-    in_reach = shown_held & (shown < Mux(words, STEP_BYTES, ANY_BYTE_STEP))
+    in_reach = shown_held & (shown < Mux(words, BLOCK_BYTES, ANY_BYTE_BLOCK))
     bench.check("data", ~in_reach | (_byte(window.data, shown[:6]) == value))
     bench.check("counted", ~held | (before < available))
     bench.check("bounded", available <= BEAT_BYTES * RING_BEATS)
@@ -79,8 +79,8 @@ def window_bench(window: Any) -> Bench:
     bench.check("inv_late", ~late_held | (late_beats != 0) | (lane >= late_offset))
     late_shown = (late_beats << 4) + lane - late_offset
     bench.check("inv_shown", ~late_held | (bench.past(before) == late_shown))
-    bench.cover("far", in_reach & (shown == STEP_BYTES - 1))
-    bench.cover("again", held & (bench.past(bench.past(take)) == STEP_BYTES))
+    bench.cover("far", in_reach & (shown == BLOCK_BYTES - 1))
+    bench.cover("again", held & (bench.past(bench.past(take)) == BLOCK_BYTES))
     return bench
 
 

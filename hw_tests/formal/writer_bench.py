@@ -11,7 +11,7 @@ from amaranth.hdl import Const, Mux, Signal
 
 from hw_tests.formal.axi_rules import stays
 from hw_tests.formal.bench import Bench
-from rtl_gen.decoder.tile_writer import SLOTS
+from rtl_gen.interfaces.tile import SLOTS
 
 __all__ = ["writer_bench"]
 
@@ -27,7 +27,7 @@ def writer_bench(writer: Any) -> Bench:
     bench = Bench("writer_whole" if writer.whole else "writer_split")
     bench.add(writer)
     m, job, part = bench.m, writer.i_job.payload, writer.i_part.payload
-    write, done = writer.o_tile.payload, writer.o_tile_done
+    write, done = writer.o_tile.write.payload, writer.o_tile.done
     for source in (writer.i_job, writer.i_part):
         bench.assume(stays(bench, source.valid, source.ready, source.payload))
     bench.assume((job.tiles != 0) & (job.slices != 0))
@@ -35,7 +35,7 @@ def writer_bench(writer: Any) -> Bench:
     bench.assume(job.segment_beats != 0)
     bench.assume(job.column_beats + job.segment_beats <= config.word_beats)
 
-    written = writer.o_tile.valid
+    written = writer.o_tile.write.valid
     beats = Mux(write.mask[1], 2, 1) if writer.whole else 1
     cache, tiles, slices = (bench.past(value) for value in (job.cache, job.tiles, job.slices))
     rows = Mux(cache, bench.past(job.rows), config.port_rows)
@@ -85,7 +85,7 @@ def writer_bench(writer: Any) -> Bench:
     bench.check("job", job_taken == (done & job_ends))
 
     begun = (written & (row == 0) & (column == 0) & ~second) | (done & ~written)
-    free = writer.i_tile_free
+    free = writer.o_tile.free
     filled, finished = Signal(3), Signal(3)  # tiles begun and finished, and not given back
     m.d.sync += [
         filled.eq(filled + begun - bench.past(free)),

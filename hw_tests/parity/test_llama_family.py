@@ -21,6 +21,7 @@ from hw_tests.meadow.compiler.llama_checkpoint import (
     write_directory,
     write_gguf,
 )
+from hw_tests.parity.reference import in_transformers
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.golden.tiers.float_tier import FloatCache, FloatModel
@@ -35,16 +36,6 @@ LLAMA3 = {
 }
 
 
-def in_transformers(directory: Path) -> Any:
-    """The checkpoint as transformers loads it, every tensor of it used."""
-    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, output_loading_info=True
-    )
-    model, report = loaded
-    assert not report["missing_keys"] and not report["unexpected_keys"]
-    return model.eval()
-
-
 def tokens_of(config: dict[str, Any], seed: int = 3) -> np.ndarray:
     count = config["max_position_embeddings"]
     return np.random.default_rng(salted(seed)).integers(0, config["vocab_size"], count)
@@ -57,7 +48,7 @@ def test_logits_are_those_of_transformers(tmp_path: Path, architecture: str, sha
     weights = llama_weights(config)
     directory = write_directory(tmp_path / "model", config, weights, shards=2)
     tokens = tokens_of(config)
-    theirs = in_transformers(directory)
+    theirs = in_transformers(directory, transformers.AutoModelForCausalLM)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(tokens)[None]).logits[0].numpy()
     assert np.abs(expected).max() > 1
@@ -84,7 +75,13 @@ def test_scaled_positions_are_those_of_transformers(
     directory = write_directory(tmp_path, config, llama_weights(config))
     tokens = tokens_of(config)
     with torch.no_grad():
-        expected = in_transformers(directory)(torch.from_numpy(tokens)[None]).logits[0].numpy()
+        expected = (
+            in_transformers(directory, transformers.AutoModelForCausalLM)(
+                torch.from_numpy(tokens)[None]
+            )
+            .logits[0]
+            .numpy()
+        )
     checkpoint = load_checkpoint(directory)
     ours = FloatModel(checkpoint.description, checkpoint.tensors).forward(tokens)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=TOLERANCE)

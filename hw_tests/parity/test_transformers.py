@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
+from hw_tests.parity.reference import in_transformers
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.golden.tiers.float_tier import FloatCache, FloatModel
 
@@ -51,16 +51,6 @@ def random_model(
     return tmp_path, record
 
 
-def in_transformers(directory: Path) -> Any:
-    """The checkpoint as transformers loads it, every tensor of it used."""
-    loaded: Any = transformers.OPTForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, output_loading_info=True
-    )
-    model, report = loaded
-    assert not report["missing_keys"] and not report["unexpected_keys"]
-    return model.eval()
-
-
 def test_there_are_vectors() -> None:
     assert len(VECTORS) == 3
 
@@ -69,7 +59,11 @@ def test_whole_sequence(random_model: tuple[Path, np.lib.npyio.NpzFile]) -> None
     directory, record = random_model
     tokens = record["tokens"].astype(np.int64)
     with torch.no_grad():
-        expected = in_transformers(directory)(torch.from_numpy(tokens)[None]).logits[0].numpy()
+        expected = (
+            in_transformers(directory, transformers.OPTForCausalLM)(torch.from_numpy(tokens)[None])
+            .logits[0]
+            .numpy()
+        )
     checkpoint = load_checkpoint(directory)
     found = FloatModel(checkpoint.description, checkpoint.tensors).forward(tokens)
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
@@ -79,7 +73,7 @@ def test_whole_sequence(random_model: tuple[Path, np.lib.npyio.NpzFile]) -> None
 def test_incremental_decode(random_model: tuple[Path, np.lib.npyio.NpzFile]) -> None:
     directory, record = random_model
     tokens = record["tokens"].astype(np.int64)
-    theirs = in_transformers(directory)
+    theirs = in_transformers(directory, transformers.OPTForCausalLM)
     checkpoint = load_checkpoint(directory)
     ours = FloatModel(checkpoint.description, checkpoint.tensors)
     their_cache, our_cache = None, FloatCache(checkpoint.description)
@@ -97,7 +91,7 @@ def test_incremental_decode(random_model: tuple[Path, np.lib.npyio.NpzFile]) -> 
 
 def test_demo_checkpoint() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(DEMO)
-    theirs = in_transformers(DEMO)
+    theirs = in_transformers(DEMO, transformers.OPTForCausalLM)
     checkpoint = load_checkpoint(DEMO)
     ours = FloatModel(checkpoint.description, checkpoint.tensors)
     own_tokenizer = tokenizers.Tokenizer.from_file(str(DEMO / "tokenizer.json"))
@@ -113,7 +107,7 @@ def test_demo_checkpoint() -> None:
 def test_demo_generation() -> None:
     """Greedy continuation by transformers' own loop gives the float tier's tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(DEMO)
-    theirs = in_transformers(DEMO)
+    theirs = in_transformers(DEMO, transformers.OPTForCausalLM)
     checkpoint = load_checkpoint(DEMO)
     ours = FloatModel(checkpoint.description, checkpoint.tensors)
     prompt = tokenizer("Once upon a time", return_tensors="pt")

@@ -178,6 +178,7 @@ class Manifest:
     def to_json(self) -> str:
         """Canonical JSON, the same for the same manifest; `bits_per_weight` is for people only."""
         values = dataclasses.asdict(self)
+        values["model"] = self.model.to_dict()
         values["format_version"] = FORMAT_VERSION
         for entry, facts in zip(values["matrices"], self.matrices, strict=True):
             entry["bits_per_weight"] = round(facts.bits_per_weight, 4)

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array_control import ArrayControl
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 from rtl_gen.array.tile_buffer import TileBuffer
-from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.array_activity import ArrayActivitySignature
+from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature
 from rtl_gen.interfaces.result import result_word_layout
-from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
+from rtl_gen.interfaces.tile import FillSignature, parameter_write_layout, tile_write_layout
 from rtl_gen.lane.lane_chain import LaneChain
 
 __all__ = ["Array"]
@@ -24,66 +26,44 @@ class Array(wiring.Component):
 
     Parameters
     ----------
-    config : the configuration. black_box : lanes as instances of the separately converted lane
-        module.
+    config: the configuration.
+    black_box: lanes as instances of the separately converted lane module.
 
     Members
     -------
-    i_command : In stream of COMMAND_BITS. The next command is taken as soon as the steps of the one
-        before are laid out, so that its first phase runs while the last one is drained.
-    step : In(step_layout), stable while busy. busy : from the cycle after a command was taken until
-        the writer has retired all its result words.
-    i_tile_{p} : In({valid, payload: tile_write_layout}); i_tile_done_{p} : pulse, not before the
-        last write, port p has completed its part of the next tile; o_tile_free : pulse, one of 2
-        slots is free again. Slots take turns.
-    i_parameter_{p}, i_parameter_done_{p}, o_parameter_free : the same for the W channels of a
-    slice.
-    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, of
-        any latency.
-    o_result : Out({valid, payload: result_word_layout}); i_result_retired : pulse, returns one of
-        writer_depth(config) credits. Nothing is sent without a credit.
-    busy_cycle, stall_tile, stall_operand, stall_drain, stall_softmax : one of them in each busy
-        cycle, one cycle late. busy_command : with them, index of the command whose step is issued
-        or waited for; with no step left, of the last command taken.
-    drain_cycle, score_cycle : accumulators, and of them scores, are drained. drain_command : index
-        of their command.
+    i_command: In stream of COMMAND_BITS. The next command is taken as soon as the tile operations
+        of the one before are laid out, so that its first phase runs while the last one is drained.
+    step: In(step_layout), stable while busy.
+    busy: Out, from the cycle after a command was taken until the writer has retired all its result
+        words.
+    i_tile: P In(FillSignature(tile_write_layout)), the parts of a tile by port.
+    i_parameter: P In(FillSignature(parameter_write_layout)), likewise the W channels of a slice.
+    o_read: Out(MemoryReadSignature), client "operand" of ActivationMemory; words may come any time
+        later.
+    o_result: Out stream of result_word_layout, always ready. Nothing is sent without a credit.
+    i_result_retired: In, pulse: returns one of writer_depth(config) credits.
+    o_activity: Out(ArrayActivitySignature).
 
-    Throughput: W*T*R products per cycle, without a gap between steps, tiles, slices and commands
-    while tiles, operand words and result credits keep up.
+    Throughput: W*T*R products per cycle, without a gap between tile operations, tiles, slices and
+        commands while tiles, operand words and result credits keep up.
     """
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
         self._config = config
         self._black_box = black_box
-        tile = data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
-        parameter = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
-        result = data.StructLayout({"valid": 1, "payload": result_word_layout(config)})
-        ports = range(config.ports)
+        tile = FillSignature(tile_write_layout(config))
+        parameter = FillSignature(parameter_write_layout(config))
         super().__init__(
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
                 "busy": Out(1),
-                **{f"i_tile_{port}": In(tile) for port in ports},
-                **{f"i_tile_done_{port}": In(1) for port in ports},
-                "o_tile_free": Out(1),
-                **{f"i_parameter_{port}": In(parameter) for port in ports},
-                **{f"i_parameter_done_{port}": In(1) for port in ports},
-                "o_parameter_free": Out(1),
-                "o_read": Out(stream.Signature(20)),
-                "o_read_command": Out(INDEX_BITS),
-                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
-                "o_result": Out(result),
+                "i_tile": In(tile).array(config.ports),
+                "i_parameter": In(parameter).array(config.ports),
+                "o_read": Out(MemoryReadSignature(config)),
+                "o_result": Out(stream.Signature(result_word_layout(config), always_ready=True)),
                 "i_result_retired": In(1),
-                "busy_cycle": Out(1),
-                "stall_tile": Out(1),
-                "stall_operand": Out(1),
-                "stall_drain": Out(1),
-                "stall_softmax": Out(1),
-                "busy_command": Out(INDEX_BITS),
-                "drain_cycle": Out(1),
-                "score_cycle": Out(1),
-                "drain_command": Out(INDEX_BITS),
+                "o_activity": Out(ArrayActivitySignature()),
             }
         )
 
@@ -97,30 +77,24 @@ class Array(wiring.Component):
         outside = wiring.flipped(self)
         wiring.connect(m, outside.i_command, control.i_command)
         wiring.connect(m, control.o_read, outside.o_read)
-
-        inputs = ["step", "i_read", "i_result_retired"]
-        outputs = ["busy", "o_read_command", "o_tile_free", "o_parameter_free", "o_result"]
-        outputs += ["busy_cycle", "busy_command", "drain_cycle", "score_cycle", "drain_command"]
-        outputs += [f"stall_{cause}" for cause in ("tile", "operand", "drain", "softmax")]
-        for port in range(config.ports):
-            inputs += [f"i_tile_done_{port}", f"i_parameter_done_{port}"]
-            m.d.comb += [
-                getattr(tiles, f"i_write_{port}").eq(getattr(self, f"i_tile_{port}")),
-                getattr(parameters, f"i_write_{port}").eq(getattr(self, f"i_parameter_{port}")),
-            ]
-        m.d.comb += [getattr(control, name).eq(getattr(self, name)) for name in inputs]
-        m.d.comb += [getattr(self, name).eq(getattr(control, name)) for name in outputs]
+        wiring.connect(m, control.o_result, outside.o_result)
+        wiring.connect(m, control.o_activity, outside.o_activity)
+        wiring.connect(m, control.o_parameters, parameters.i_read)
+        wiring.connect(m, control.o_lanes, lanes.i.control)
+        wiring.connect(m, lanes.o_result, control.i_result)
+        for fills, buffer in ((self.i_tile, tiles), (self.i_parameter, parameters)):
+            for fill, write in zip(fills, buffer.i_write, strict=True):
+                wiring.connect(m, wiring.flipped(fill.write), write)
 
         m.d.comb += [
+            control.step.eq(self.step),
+            control.i_tile_done.eq(Cat(tile.done for tile in self.i_tile)),
+            control.i_parameter_done.eq(Cat(header.done for header in self.i_parameter)),
+            control.i_result_retired.eq(self.i_result_retired),
+            self.busy.eq(control.busy),
+            *(tile.free.eq(control.o_tile_free) for tile in self.i_tile),
+            *(header.free.eq(control.o_parameter_free) for header in self.i_parameter),
             tiles.i_read.eq(control.o_tile),
-            parameters.i_read.eq(control.o_parameter_read),
-            control.i_parameters.eq(parameters.o_parameters),
-            lanes.i_issue.eq(control.o_issue),
-            lanes.i_issue.rows.eq(tiles.o_rows),
-            lanes.i_word.eq(control.o_word),
-            lanes.i_fetch.eq(control.o_fetch),
-            lanes.i_drain.eq(control.o_drain),
-            lanes.i_finish.eq(control.o_finish),
-            control.i_result.eq(lanes.o_result),
+            lanes.i.rows.eq(tiles.o_rows),
         ]
         return m

@@ -6,7 +6,7 @@ words.
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
@@ -14,23 +14,17 @@ from rtl_gen.array.drain import Drain
 from rtl_gen.array.drain_passes import DrainPasses
 from rtl_gen.array.issue import Issue
 from rtl_gen.array.operand_loader import OperandLoader
-from rtl_gen.array.parameter_buffer import PARAMETER
+from rtl_gen.array.parameter_buffer import ParameterReadSignature
 from rtl_gen.array.result_address import ResultAddress
-from rtl_gen.array.step_generator import StepGenerator
 from rtl_gen.array.tile_buffer import tile_read_layout
+from rtl_gen.array.tile_op_generator import TileOpGenerator
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
+from rtl_gen.interfaces.array_activity import ArrayActivitySignature
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
-from rtl_gen.interfaces.lane import (
-    Target,
-    drain_layout,
-    fetch_layout,
-    finish_layout,
-    issue_layout,
-    result_layout,
-    word_layout,
-)
+from rtl_gen.interfaces.lane import LaneControlSignature, result_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature
 from rtl_gen.interfaces.result import result_word_layout
 from rtl_gen.interfaces.schedule import drain_job_layout
 from rtl_gen.lane.latency import LaneLatency
@@ -44,57 +38,50 @@ class ArrayControl(wiring.Component):
     """Generator -> operand loader -> issue, and generator -> jobs -> passes -> drain -> result
     words.
 
-    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all steps of
-    its phase. A step waits only for tiles, operand words, drains of earlier phases and score passes
-    of earlier phases; a drain waits only for the steps of its own phase, parameters (which arrive
-    before the tiles of their slice) and result credits.
+    Why it cannot deadlock: jobs and phases have one order, and a job is queued after all tile
+    operations of its phase. A tile operation waits only for tiles, operand words, drains of earlier
+    phases and score passes of earlier phases; a drain waits only for the tile operations of its own
+    phase, parameters (which arrive before the tiles of their slice) and result credits.
 
     Distances kept here: a phase is drained `LaneLatency.accumulate` after its last issue,
     probabilities are fetched `LaneLatency.score` after their score pass. All others are kept by the
-    parts. Totals go to the lanes with the operands of their phase's first steps, after a step that
-    waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so no finish before and no sum
-    of earlier scores meets them, and their own finish follows the last issue of the phase.
+    parts. Totals go to the lanes with the operands of their phase's first tile operations, after
+    one that waits until earlier OUTPUT jobs are drained (`AttendSchedule`): so no finish before and
+    no sum of earlier scores meets them, and their own finish follows the last issue of the phase.
 
-    Members: those of `Array`, with the buffers' read ports and the lanes' bundles beside them.
+    Members
+    -------
+    i_tile_done, i_parameter_done: In, a bit for each port, pulse: its part of a slot is complete.
+    o_tile_free, o_parameter_free: Out, pulse: a slot is free again.
+    o_tile: Out(tile_read_layout), reads of the tile buffer.
+    o_parameters: Out(ParameterReadSignature), reads of the parameter buffer.
+    o_lanes: Out(LaneControlSignature), in step with the rows that come of o_tile.
+    i_result: In stream of result_layout, always ready: the words of the lanes.
+
+    The others are those of `Array`.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        ports = range(config.ports)
-        parameter_read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
-        word = result_word_layout(config)
+        words = stream.Signature(result_word_layout(config), always_ready=True)
+        results = stream.Signature(result_layout(config), always_ready=True)
         super().__init__(
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
                 "busy": Out(1),
-                **{f"i_tile_done_{port}": In(1) for port in ports},
+                "i_tile_done": In(config.ports),
                 "o_tile_free": Out(1),
-                **{f"i_parameter_done_{port}": In(1) for port in ports},
+                "i_parameter_done": In(config.ports),
                 "o_parameter_free": Out(1),
                 "o_tile": Out(tile_read_layout(config)),
-                "o_parameter_read": Out(parameter_read),
-                "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
-                "o_read": Out(stream.Signature(20)),
-                "o_read_command": Out(INDEX_BITS),
-                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
-                "o_issue": Out(issue_layout(config)),
-                "o_word": Out(word_layout(config)),
-                "o_fetch": Out(fetch_layout(config)),
-                "o_drain": Out(drain_layout(config)),
-                "o_finish": Out(finish_layout(config)),
-                "i_result": In(result_layout(config)),
-                "o_result": Out(data.StructLayout({"valid": 1, "payload": word})),
+                "o_parameters": Out(ParameterReadSignature(config)),
+                "o_read": Out(MemoryReadSignature(config)),
+                "o_lanes": Out(LaneControlSignature(config)),
+                "i_result": In(results),
+                "o_result": Out(words),
                 "i_result_retired": In(1),
-                "busy_cycle": Out(1),
-                "stall_tile": Out(1),
-                "stall_operand": Out(1),
-                "stall_drain": Out(1),
-                "stall_softmax": Out(1),
-                "busy_command": Out(INDEX_BITS),
-                "drain_cycle": Out(1),
-                "score_cycle": Out(1),
-                "drain_command": Out(INDEX_BITS),
+                "o_activity": Out(ArrayActivitySignature()),
             }
         )
 
@@ -102,7 +89,7 @@ class ArrayControl(wiring.Component):
         config = self._config
         m = Module()
         latency = LaneLatency.of(config)
-        m.submodules.generator = generator = StepGenerator(config=config)
+        m.submodules.generator = generator = TileOpGenerator(config=config)
         m.submodules.loader = loader = OperandLoader(
             config=config, start_to_issue=Issue.START_TO_ISSUE
         )
@@ -116,22 +103,24 @@ class ArrayControl(wiring.Component):
         outside = wiring.flipped(self)
         for source, sink in (
             (outside.i_command, generator.i_command),
-            (generator.o_step, loader.i_step),
+            (generator.o_op, loader.i_op),
             (loader.o_read, outside.o_read),
-            (loader.o_step, issue.i_step),
+            (loader.o_op, issue.i_op),
             (generator.o_job, jobs.i),
             (jobs.o, passes.i_job),
             (passes.o_pass, pass_skid.i),
             (pass_skid.o, drain.i_pass),
+            (drain.o_parameters, outside.o_parameters),
+            (drain.o_context, result_address.i_context),
+            (outside.i_result, result_address.i_result),
+            (result_address.o_result, outside.o_result),
+            (issue.o_issue, outside.o_lanes.issue),
+            (loader.o_word, outside.o_lanes.word),
+            (loader.o_fetch, outside.o_lanes.fetch),
+            (drain.o_drain, outside.o_lanes.drain),
+            (drain.o_finish, outside.o_lanes.finish),
         ):
             wiring.connect(m, source, sink)
-        for port in range(config.ports):
-            for unit, name in ((issue, "i_tile_done"), (passes, "i_parameter_done")):
-                m.d.comb += getattr(unit, f"{name}_{port}").eq(getattr(self, f"{name}_{port}"))
-        for target in Target.__members__.values():
-            m.d.comb += getattr(issue, f"i_drained_{target.value}").eq(
-                getattr(drain, f"o_drained_{target.value}")
-            )
 
         # A tile read in cycle x is at the lanes in x + START_TO_ISSUE - 1; a phase known to be done
         # in cycle y is drained from y + the latencies of passes, skid and drain on.
@@ -142,28 +131,20 @@ class ArrayControl(wiring.Component):
         score_delay = Drain.ACTIVE_TO_DRAIN + latency.score - 2
         m.d.comb += [
             generator.step.eq(self.step),
-            loader.i_read.eq(self.i_read),
+            issue.i_tile_done.eq(self.i_tile_done),
+            issue.i_drained.eq(drain.o_drained),
+            passes.i_parameter_done.eq(self.i_parameter_done),
             loader.i_score_done.eq(
                 delayed(m, drain.o_score_done, score_delay, "score_done", reset_less=False)
             ),
             passes.i_phase_done.eq(
                 delayed(m, issue.o_phase_done, drain_delay, "phase_done", reset_less=False)
             ),
-            drain.i_parameters.eq(self.i_parameters),
             drain.i_result_retired.eq(self.i_result_retired),
-            result_address.i_context.eq(drain.o_context),
-            result_address.i_result.eq(self.i_result),
-            self.o_result.eq(result_address.o_result),
-            self.o_read_command.eq(loader.o_read_command),
             self.o_tile_free.eq(issue.o_tile_free),
             self.o_parameter_free.eq(drain.o_parameter_free),
             self.o_tile.eq(issue.o_tile),
-            self.o_parameter_read.eq(drain.o_parameter_read),
-            self.o_issue.eq(issue.o_issue),
-            self.o_word.eq(loader.o_word),
-            self.o_fetch.eq(loader.o_fetch),
-            self.o_drain.eq(drain.o_drain),
-            self.o_finish.eq(drain.o_finish),
+            self.o_lanes.swap.eq(issue.o_swap),
         ]
         self._account(m, generator, loader, issue, drain)
         return m
@@ -171,9 +152,7 @@ class ArrayControl(wiring.Component):
     def _account(self, m: Module, generator, loader, issue, drain) -> None:
         """busy, and one counter pulse for each busy cycle."""
         job_queued = generator.o_job.valid & generator.o_job.ready
-        job_ended = 0
-        for target in Target.__members__.values():
-            job_ended = job_ended | getattr(drain, f"o_drained_{target.value}")
+        job_ended = drain.o_drained.any()
         jobs = Signal(4)  # from the queue's input to the last drain cycle
         with m.If(job_queued & ~job_ended):
             m.d.sync += jobs.eq(jobs + 1)
@@ -190,32 +169,33 @@ class ArrayControl(wiring.Component):
             m.d.comb += drained.eq(1)
         with m.Elif(loader.waiting_probabilities):
             m.d.comb += softmax.eq(1)
-        with m.Elif(issue.i_step.valid | loader.pending | generator.o_step.valid):
+        with m.Elif(issue.i_op.valid | loader.pending | generator.o_op.valid):
             m.d.comb += operand.eq(1)
         with m.Else():  # nothing left to issue, or the next phase has not been laid out
             m.d.comb += drained.eq(1)
-        # The command of the step that is issued, else of the one that comes next, else the last one
-        # taken.
+        # The command of the tile operation that is issued, else of the one that comes next, else
+        # the last one taken.
         command = Signal(INDEX_BITS, name="accounted_command")
         with m.If(issue.active):
             m.d.comb += command.eq(issue.active_command)
-        with m.Elif(issue.i_step.valid):
-            m.d.comb += command.eq(issue.i_step.payload.command)
+        with m.Elif(issue.i_op.valid):
+            m.d.comb += command.eq(issue.i_op.payload.command)
         with m.Elif(loader.pending):
             m.d.comb += command.eq(loader.pending_command)
         with m.Else():
-            m.d.comb += command.eq(generator.o_step.payload.command)
+            m.d.comb += command.eq(generator.o_op.payload.command)
+        activity = self.o_activity
         m.d.comb += [
-            self.drain_cycle.eq(drain.active),
-            self.score_cycle.eq(drain.active_scores),
-            self.drain_command.eq(drain.active_command),
+            activity.drain_cycle.eq(drain.active),
+            activity.score_cycle.eq(drain.active_scores),
+            activity.drain_command.eq(drain.active_command),
         ]
         idle = self.busy & ~issue.active
         m.d.sync += [
-            self.busy_cycle.eq(issue.active),
-            self.busy_command.eq(command),
-            self.stall_tile.eq(idle & tile),
-            self.stall_drain.eq(idle & drained),
-            self.stall_softmax.eq(idle & softmax),
-            self.stall_operand.eq(idle & operand),
+            activity.busy_cycle.eq(issue.active),
+            activity.busy_command.eq(command),
+            activity.stall_tile.eq(idle & tile),
+            activity.stall_drain.eq(idle & drained),
+            activity.stall_softmax.eq(idle & softmax),
+            activity.stall_operand.eq(idle & operand),
         ]

@@ -23,12 +23,19 @@ class AttendSpan(wiring.Component):
 
     Members
     -------
-    command : In(ATTEND). step : In(step_layout). sequence : In(8), entry of the sequence table.
-    tokens, row : tokens of this part, chunk row of the first one. position : its position.
-    keys, first_keys : keys that the last token and the first one see. last_block : the last one
-        with a key.
-    group_tokens, group_lanes : TG = T div heads tokens of a group, TG * heads lanes of it.
-    start, group_stride : word of Q of the first token, words from group to group.
+    command: In(ATTEND).
+    step: In(step_layout).
+    sequence: In(8), entry of the sequence table.
+    tokens: Out, tokens of this part.
+    row: Out, chunk row of the first one.
+    position: Out, its position.
+    keys: Out, keys that the last token sees.
+    first_keys: Out, keys that the first one sees.
+    last_block: Out, the last key block with a key.
+    group_tokens: Out, TG = T div heads, tokens of a group.
+    group_lanes: Out, TG * heads, lanes of a group.
+    start: Out, word of Q of the first token.
+    group_stride: Out, words from group to group.
 
     Latency: LATENCY cycles from stable inputs to all outputs. No back-pressure.
     """

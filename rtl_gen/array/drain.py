@@ -6,12 +6,12 @@ pass.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import result_modes_with
-from rtl_gen.array.parameter_buffer import PARAMETER, ParameterBuffer
+from rtl_gen.array.parameter_buffer import ParameterBuffer, ParameterReadSignature
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
@@ -30,24 +30,26 @@ class Drain(wiring.Component):
     The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The
     first OUTPUT pass of a group is preceded by its `finish`, which is sent while the group before
     it is drained. INT8, RELU8 and INT16 take bias, multiplier and shift of each channel from the
-    parameter buffer, the others multiplier and shift of the pass and bias
-    0. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one (TABLE8,
-    ROTATE8, GATE8).
+    parameter buffer, the others multiplier and shift of the pass and no
+    bias. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one
+    (TABLE8, ROTATE8, GATE8).
 
     Members
     -------
-    i_pass : In stream of drain_pass_layout.
-    o_parameter_read : {slot, position} to the parameter buffer; i_parameters : its answer.
-    o_parameter_free : pulse, a parameter slot is free again.
-    o_drain, o_finish : to the lanes.
-    o_context : Out({valid, payload: result_context_layout}), one for each `emit`, before its
+    i_pass: In stream of drain_pass_layout.
+    o_parameters: Out(ParameterReadSignature).
+    o_parameter_free: Out, pulse: a parameter slot is free again.
+    o_drain: Out stream of drain_layout, always ready, to the lanes.
+    o_finish: Out stream of finish_layout, always ready, to the lanes.
+    o_context: Out stream of result_context_layout, always ready, one for each `emit`, before its
         results.
-    i_result_retired : pulse, returns one of writer_depth(config) credits. idle : all credits are
-        back.
-    o_drained_{t} : pulse, a job of target t has ended. o_score_done : pulse, last cycle of a score
-        pass.
-    active, active_scores : accumulators are read in this cycle; of scores. active_command : index
-        of their command.
+    i_result_retired: In, pulse: returns one of writer_depth(config) credits.
+    idle: Out, all credits are back.
+    o_drained: Out, a bit for each Target, pulse: a job of the target has ended.
+    o_score_done: Out, pulse: last cycle of a score pass.
+    active: Out, accumulators are read in this cycle.
+    active_scores: Out, accumulators of scores are read in this cycle.
+    active_command: Out, index of their command.
 
     Latency: START_TO_DRAIN cycles from a transfer at i_pass to its first o_drain, ACTIVE_TO_DRAIN
     from the pulses and contexts of a position to its o_drain.
@@ -58,21 +60,19 @@ class Drain(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        context = data.StructLayout({"valid": 1, "payload": result_context_layout(config)})
         super().__init__(
             {
                 "i_pass": In(stream.Signature(drain_pass_layout(config))),
-                "o_parameter_read": Out(
-                    data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
-                ),
-                "i_parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
+                "o_parameters": Out(ParameterReadSignature(config)),
                 "o_parameter_free": Out(1),
-                "o_drain": Out(drain_layout(config)),
-                "o_finish": Out(finish_layout(config)),
-                "o_context": Out(context),
+                "o_drain": Out(stream.Signature(drain_layout(config), always_ready=True)),
+                "o_finish": Out(stream.Signature(finish_layout(config), always_ready=True)),
+                "o_context": Out(
+                    stream.Signature(result_context_layout(config), always_ready=True)
+                ),
                 "i_result_retired": In(1),
                 "idle": Out(1),
-                **{f"o_drained_{target.value}": Out(1) for target in Target.__members__.values()},
+                "o_drained": Out(len(Target)),
                 "o_score_done": Out(1),
                 "active": Out(1),
                 "active_scores": Out(1),
@@ -88,6 +88,7 @@ class Drain(wiring.Component):
         depth = writer_depth(config)
         offered = self.i_pass.payload
         current = Signal(drain_pass_layout(config))
+        task, destination = current.task, current.destination
         position = Signal(range(cycles))
         active = Signal()
         last = Signal()
@@ -106,7 +107,7 @@ class Drain(wiring.Component):
             last.eq(active & (position == cycles - 1)),
         ]
         with m.If(start):
-            pause = Mux(offered.mode == DrainMode.SCORE, latency.score_revisit - 1, 0)
+            pause = Mux(offered.task.mode == DrainMode.SCORE, latency.score_revisit - 1, 0)
             m.d.sync += [
                 current.eq(offered),
                 position.eq(0),
@@ -127,28 +128,26 @@ class Drain(wiring.Component):
         halves = Signal()  # which becomes the second half of a word
         parameters = Signal()
         m.d.comb += [
-            scores.eq(current.mode == DrainMode.SCORE),
-            wide.eq(is_one_of(current.mode, drain_modes_with(lambda drain: drain.wide))),
+            scores.eq(task.mode == DrainMode.SCORE),
+            wide.eq(is_one_of(task.mode, drain_modes_with(lambda drain: drain.wide))),
             second.eq(wide & position[-1]),
             halves.eq(
-                is_one_of(current.result, result_modes_with(lambda epilogue: epilogue.halves))
+                is_one_of(destination.result, result_modes_with(lambda epilogue: epilogue.halves))
             ),
-            parameters.eq(
-                is_one_of(current.mode, drain_modes_with(lambda drain: drain.parameters))
-            ),
+            parameters.eq(is_one_of(task.mode, drain_modes_with(lambda drain: drain.parameters))),
             emit.eq(active & ~scores & (last | (wide & (position == cycles // 2 - 1)))),
             self.o_score_done.eq(last & scores),
             self.active.eq(active),
-            self.active_scores.eq(active & (scores | (current.mode == DrainMode.SCORE16))),
-            self.active_command.eq(current.command),
+            self.active_scores.eq(active & (scores | (task.mode == DrainMode.SCORE16))),
+            self.active_command.eq(destination.command),
             self.o_parameter_free.eq(last & current.last & parameters),
-            self.o_parameter_read.slot.eq(current.slot),
-            self.o_parameter_read.position.eq(position),
+            self.o_parameters.place.slot.eq(current.slot),
+            self.o_parameters.place.position.eq(position),
         ]
-        for target in Target.__members__.values():
-            m.d.comb += getattr(self, f"o_drained_{target.value}").eq(
-                last & current.last & (current.target == target)
-            )
+        m.d.comb += [
+            drained.eq(last & current.last & (task.target == target))
+            for target, drained in zip(Target, self.o_drained, strict=True)
+        ]
 
         half = config.width // 2
         remaining = Signal(signed(23))
@@ -156,52 +155,47 @@ class Drain(wiring.Component):
         m.d.comb += [
             remaining.eq(current.remaining - Mux(second, half, 0)),
             self.o_context.valid.eq(emit),
-            context.address.eq(current.address + (second & ~halves)),
-            context.rotary.eq(current.rotary + (second & current.rotary_second)),
+            context.destination.eq(destination),
+            context.destination.walk.base.eq(destination.walk.base + (second & ~halves)),
+            context.destination.rotary.eq(destination.rotary + (second & current.rotary_second)),
+            context.destination.channel.eq(destination.channel + Mux(second, half, 0)),
+            context.destination.restart.eq(destination.restart & ~second),
             context.half.eq(second & halves),
-            context.mode.eq(current.result),
-            context.channel.eq(current.channel + Mux(second, half, 0)),
-            context.restart.eq(current.restart & ~second),
+            context.lanes.eq(current.lanes),
         ]
-        for name in (
-            "stride heads head_stride rotary_stride post_shift row mask lanes_high command".split()
-        ):
-            m.d.comb += getattr(context, name).eq(getattr(current, name))
         with m.If(remaining >= half):
             m.d.comb += context.elements.eq(half)
         with m.Elif(remaining > 0):
             m.d.comb += context.elements.eq(remaining)
 
-        bundle = Signal(drain_layout(config))
+        operation = Signal(drain_layout(config))
         m.d.comb += [
-            bundle.valid.eq(active),
-            bundle.address.eq(current.accumulator + position),
-            bundle.position.eq(position),
-            bundle.start.eq((position == 0) & (scores | current.start)),
-            bundle.emit.eq(emit),
+            operation.task.eq(task),
+            operation.address.eq(current.accumulator + position),
+            operation.position.eq(position),
+            operation.start.eq((position == 0) & (scores | current.start)),
+            operation.emit.eq(emit),
+            operation.lanes_high.eq(current.lanes),
+            operation.heads.eq(destination.walk.heads),
         ]
-        for name in "mode target lanes_low lanes_high group bank limit causal heads reset".split():
-            m.d.comb += getattr(bundle, name).eq(getattr(current, name))
-        ready = delayed(m, bundle, ParameterBuffer.LATENCY, "bundle")
+        ready = delayed(m, operation, ParameterBuffer.LATENCY, "operation")
         valid = delayed(m, active, ParameterBuffer.LATENCY, "active", reset_less=False)
         own = delayed(
             m,
-            Cat(parameters, current.multiplier, current.shift[:6]),
+            Cat(parameters, current.scale.multiplier, current.scale.shift[:6]),
             ParameterBuffer.LATENCY,
             "own",
         )
-        for field in drain_layout(config).members:
-            if field not in ("valid", "parameters"):
-                m.d.sync += getattr(self.o_drain, field).eq(getattr(ready, field))
-        m.d.sync += self.o_drain.valid.eq(valid)
-        for lane, filled in enumerate(self.i_parameters):
+        drained = self.o_drain.payload
+        m.d.sync += [self.o_drain.valid.eq(valid), drained.eq(ready)]
+        for parameter, filled in zip(drained.parameters, self.o_parameters.parameters, strict=True):
             with m.If(own[0]):
-                m.d.sync += self.o_drain.parameters[lane].eq(filled)
+                m.d.sync += parameter.eq(filled)
             with m.Else():
                 m.d.sync += [
-                    self.o_drain.parameters[lane].bias.eq(0),
-                    self.o_drain.parameters[lane].multiplier.eq(own[1:17]),
-                    self.o_drain.parameters[lane].shift.eq(own[17:]),
+                    parameter.bias.eq(0),
+                    parameter.multiplier.eq(own[1:17]),
+                    parameter.shift.eq(own[17:]),
                 ]
         return m
 
@@ -222,7 +216,7 @@ class Drain(wiring.Component):
         hold = Signal(range(hold_cycles + 1))
         send = Signal()
         m.d.comb += [
-            needed.eq((offered.mode == DrainMode.OUTPUT) & offered.start),
+            needed.eq((offered.task.mode == DrainMode.OUTPUT) & offered.start),
             send.eq(self.i_pass.valid & needed & ~sent & (hold == 0)),
             ready.eq(~needed | (sent & (wait == 0))),
         ]
@@ -230,9 +224,8 @@ class Drain(wiring.Component):
             wait.eq(Mux(send, wait_cycles, wait - (wait != 0))),
             hold.eq(hold - (hold != 0)),
             self.o_finish.valid.eq(send),
-            self.o_finish.group.eq(offered.group),
-            self.o_finish.multiplier.eq(offered.multiplier),
-            self.o_finish.shift.eq(offered.shift),
+            self.o_finish.payload.group.eq(offered.task.group),
+            self.o_finish.payload.scale.eq(offered.scale),
         ]
         with m.If(send):
             m.d.sync += sent.eq(1)

@@ -25,10 +25,11 @@ class DrainPasses(wiring.Component):
 
     Members
     -------
-    i_job : In stream of drain_job_layout.
-    i_phase_done : pulse, the accumulators of one more phase may be read.
-    i_parameter_done_{p} : pulse, port p has filled its part of the next parameter slot.
-    o_pass : Out stream of drain_pass_layout.
+    i_job: In stream of drain_job_layout.
+    i_phase_done: In, pulse: the accumulators of one more phase may be read.
+    i_parameter_done: In, a bit for each port, pulse: the port has filled its part of the next
+        parameter slot.
+    o_pass: Out stream of drain_pass_layout.
 
     Throughput: a pass in 2 cycles, 2 more for a job.
     Latency: LATENCY cycles at least from i_phase_done to o_pass.
@@ -42,7 +43,7 @@ class DrainPasses(wiring.Component):
             {
                 "i_job": In(stream.Signature(drain_job_layout(config))),
                 "i_phase_done": In(1),
-                **{f"i_parameter_done_{port}": In(1) for port in range(config.ports)},
+                "i_parameter_done": In(config.ports),
                 "o_pass": Out(stream.Signature(drain_pass_layout(config))),
             }
         )
@@ -58,19 +59,20 @@ class DrainPasses(wiring.Component):
         offered_matmul = Signal()
         m.d.comb += [
             offered_matmul.eq(
-                is_one_of(offered.mode, drain_modes_with(lambda drain: drain.parameters))
+                is_one_of(offered.task.mode, drain_modes_with(lambda drain: drain.parameters))
             ),
             parameters_used.eq(start & offered_matmul),
         ]
 
         phases = _count(m, self.i_phase_done, start, "phases")
         filled = [
-            _count(m, getattr(self, f"i_parameter_done_{port}"), parameters_used, f"filled_{port}")
-            for port in range(config.ports)
+            _count(m, done, parameters_used, f"filled_{port}")
+            for port, done in enumerate(self.i_parameter_done)
         ]
         parameters_ready = Cat(*(count != 0 for count in filled)).all()
 
-        group = Signal(job.group.shape())
+        task, destination, walk = job.task, job.destination, job.destination.walk
+        group = Signal(task.group.shape())
         block = Signal(job.blocks.shape())
         block_base = Signal(
             range(config.max_head_dim // config.width * config.groups + config.groups + 1)
@@ -89,32 +91,32 @@ class DrainPasses(wiring.Component):
         blocks_end = Signal()
         groups_end = Signal()
         m.d.comb += blocks_end.eq(block == job.blocks - 1)
-        address_step = self._product(m, group_tokens, job.stride, "address_step")
-        rotary_step = self._product(m, group_tokens, job.rotary_stride, "rotary_step")
-        whole = divided_by_heads(m, config.lanes, offered.heads, config=config, name="whole")
+        address_step = self._product(m, group_tokens, walk.stride, "address_step")
+        rotary_step = self._product(m, group_tokens, destination.rotary_stride, "rotary_step")
+        offered_walk = offered.destination.walk
+        whole = divided_by_heads(m, config.lanes, offered_walk.heads, config=config, name="whole")
 
         out = self.o_pass.payload
-        for name in (
-            "mode target result heads head_stride stride rotary_stride rotary_second post_shift "
-            "mask "
-            "channel remaining restart bank reset causal multiplier shift command"
-        ).split():
-            m.d.comb += getattr(out, name).eq(getattr(job, name))
         m.d.comb += [
-            out.group.eq(group),
-            out.row.eq(row),
-            out.address.eq(address + block),
-            out.rotary.eq(rotary),
-            out.limit.eq(limit),
+            out.task.eq(task),
+            out.task.group.eq(group),
+            out.task.limit.eq(limit),
+            out.destination.eq(destination),
+            out.destination.row.eq(row),
+            out.destination.walk.base.eq(address + block),
+            out.destination.rotary.eq(rotary),
+            out.rotary_second.eq(job.rotary_second),
+            out.remaining.eq(job.remaining),
+            out.scale.eq(job.scale),
             out.accumulator.eq(Cat(Const(0, step_bits), block_base + group)),
-            out.lanes_high.eq(high),
+            out.lanes.eq(high),
             out.slot.eq(slot),
             out.start.eq(block == 0),
             out.last.eq(blocks_end & groups_end),
         ]
-        with m.If(is_one_of(job.mode, drain_modes_with(lambda drain: drain.wide))):
+        with m.If(is_one_of(task.mode, drain_modes_with(lambda drain: drain.wide))):
             m.d.comb += out.credits.eq(high << 1)
-        with m.Elif(job.mode != DrainMode.SCORE):
+        with m.Elif(task.mode != DrainMode.SCORE):
             m.d.comb += out.credits.eq(high)
 
         def take_group(left: Value) -> list:
@@ -134,11 +136,11 @@ class DrainPasses(wiring.Component):
                 m.d.sync += [
                     job.eq(offered),
                     group_tokens.eq(whole),
-                    group.eq(offered.group),
-                    address.eq(offered.address),
-                    rotary.eq(offered.rotary),
-                    row.eq(offered.row),
-                    limit.eq(offered.limit),
+                    group.eq(offered.task.group),
+                    address.eq(offered_walk.base),
+                    rotary.eq(offered.destination.rotary),
+                    row.eq(offered.destination.row),
+                    limit.eq(offered.task.limit),
                     block.eq(0),
                     block_base.eq(0),
                 ]
@@ -151,7 +153,7 @@ class DrainPasses(wiring.Component):
                 m.d.sync += take_group(job.tokens)
                 m.next = "LANES"
             with m.State("LANES"):
-                m.d.sync += high.eq(tokens * job.heads)
+                m.d.sync += high.eq(tokens * walk.heads)
                 m.next = "PASS"
             with m.State("PASS"):
                 m.d.comb += self.o_pass.valid.eq(1)
@@ -167,7 +169,7 @@ class DrainPasses(wiring.Component):
                             row.eq(row + group_tokens),
                             *take_group(after),
                         ]
-                        with m.If(job.causal):
+                        with m.If(task.causal):
                             m.d.sync += limit.eq(limit + group_tokens)
                         m.next = "LANES"
                         with m.If(groups_end):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps and drain jobs of a MATMUL."""
+"""Tile operations and drain jobs of a MATMUL."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import EPILOGUES, outputs_with
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.epilogue import drain_mode, is_one_of
-from rtl_gen.interfaces.schedule import array_step_layout, drain_job_layout
+from rtl_gen.interfaces.schedule import drain_job_layout, tile_op_layout
 
 __all__ = ["MatmulSchedule"]
 
 
 class MatmulSchedule(wiring.Component):
-    """for n in slices: (for k in tiles: for g in groups: step), job.
+    """for n in slices: (for k in tiles: for g in groups: tile operation), job.
 
     Members
     -------
-    i_command : In stream of a MATMUL; taken when idle.
-    step : In(step_layout), stable.
-    o_step, o_job : Out streams; a job follows the last step of its phase. The target is BUFFER0,
-        the buffer of a phase is chosen behind.
-    busy : from the cycle after a command was taken until its last job was.
+    i_command: In stream of a MATMUL; taken when idle.
+    step: In(step_layout), stable.
+    o_op: Out stream of tile_op_layout. The target is BUFFER0, the buffer of a phase is chosen
+        behind.
+    o_job: Out stream of drain_job_layout; a job follows the last tile operation of its phase.
+    busy: Out, from the cycle after a command was taken until its last job was.
 
     The two halves of slice n use the rotary words 2n and 2n + 1 mod rotary_words, a power of two:
     if that is 1 the same one, else neighbours.
 
-    Throughput: one step per cycle, one cycle more per slice. Latency: LATENCY cycles from the
-        command to a valid step.
+    Throughput: one tile operation per cycle, one cycle more per slice. Latency: LATENCY cycles from
+    the command to a valid one.
     """
 
     LATENCY = 2
@@ -43,7 +44,7 @@ class MatmulSchedule(wiring.Component):
             {
                 "i_command": In(stream.Signature(command_layout(Opcode.MATMUL))),
                 "step": In(step_layout(config)),
-                "o_step": Out(stream.Signature(array_step_layout(config))),
+                "o_op": Out(stream.Signature(tile_op_layout(config))),
                 "o_job": Out(stream.Signature(drain_job_layout(config))),
                 "busy": Out(1),
             }
@@ -53,11 +54,11 @@ class MatmulSchedule(wiring.Component):
         config = self._config
         m = Module()
         lanes, width = config.lanes, config.width
-        lane_bits, step_bits = (lanes - 1).bit_length(), (config.step_cycles - 1).bit_length()
+        lane_bits, cycle_bits = (lanes - 1).bit_length(), (config.step_cycles - 1).bit_length()
         command = Signal(command_layout(Opcode.MATMUL))
         rows = Signal(16)
         rows_left = Signal(16)
-        group = Signal(self.o_step.payload.shape().members["group"])
+        group = Signal(self.o_op.payload.work.group.shape())
         last_group = Signal(group.shape())
         tile = Signal(12)
         slice_ = Signal(16)
@@ -80,43 +81,43 @@ class MatmulSchedule(wiring.Component):
             wide.eq(is_one_of(command.output, outputs_with(lambda epilogue: epilogue.wide))),
         ]
 
-        step = self.o_step.payload
+        op, operand = self.o_op.payload, self.o_op.payload.operand
         m.d.comb += [
-            step.tile_last.eq(group_ends),
-            step.phase_first.eq((group == 0) & (tile == 0)),
-            step.phase_last.eq(group_ends & tiles_end),
-            step.cycles.eq(config.step_cycles),
-            step.address.eq(Cat(Const(0, step_bits), group)),
-            step.first.eq(tile == 0),
-            step.group.eq(group),
-            step.words.eq(Mux(rows_left >= lanes, lanes, rows_left)),
-            step.source.eq(group_source),
-            step.stride.eq(command.source_stride),
-            step.mask.eq(~Const(0, len(step.mask))),
-            step.heads.eq(1),
+            op.tile_last.eq(group_ends),
+            op.phase_first.eq((group == 0) & (tile == 0)),
+            op.phase_last.eq(group_ends & tiles_end),
+            op.cycles.eq(config.step_cycles),
+            op.work.address.eq(Cat(Const(0, cycle_bits), group)),
+            op.work.first.eq(tile == 0),
+            op.work.group.eq(group),
+            operand.words.eq(Mux(rows_left >= lanes, lanes, rows_left)),
+            operand.walk.base.eq(group_source),
+            operand.walk.stride.eq(command.source_stride),
+            operand.walk.heads.eq(1),
+            operand.mask.eq(~Const(0, len(operand.mask))),
         ]
-        job = self.o_job.payload
+        job, results = self.o_job.payload, self.o_job.payload.destination
         m.d.comb += [
             job.tokens.eq(rows),
-            job.heads.eq(1),
-            job.address.eq(destination),
-            job.stride.eq(command.destination_stride),
-            job.rotary.eq(command.rotary + rotary_index),
-            job.rotary_stride.eq(command.rotary_stride),
-            job.rotary_second.eq(command.rotary_words != 1),
-            job.post_shift.eq(command.post_shift),
             job.blocks.eq(1),
-            job.mask.eq(~Const(0, len(job.mask))),
-            job.channel.eq(channel),
+            results.walk.heads.eq(1),
+            results.walk.base.eq(destination),
+            results.walk.stride.eq(command.destination_stride),
+            results.rotary.eq(command.rotary + rotary_index),
+            results.rotary_stride.eq(command.rotary_stride),
+            job.rotary_second.eq(command.rotary_words != 1),
+            results.post_shift.eq(command.post_shift),
+            results.mask.eq(~Const(0, len(results.mask))),
+            results.channel.eq(channel),
             job.remaining.eq(remaining),
-            job.restart.eq(command.restart & (slice_ == 0)),
+            results.restart.eq(command.restart & (slice_ == 0)),
         ]
         with m.Switch(command.output):
             for output, epilogue in EPILOGUES.items():
                 with m.Case(output.value):
                     m.d.comb += [
-                        job.mode.eq(drain_mode(epilogue)),
-                        job.result.eq(epilogue.mode),
+                        job.task.mode.eq(drain_mode(epilogue)),
+                        results.result.eq(epilogue.mode),
                     ]
 
         with m.FSM() as fsm:
@@ -142,10 +143,10 @@ class MatmulSchedule(wiring.Component):
                     remaining.eq(command.channels),
                     rotary_index.eq(0),
                 ]
-                m.next = "STEP"
-            with m.State("STEP"):
-                m.d.comb += self.o_step.valid.eq(1)
-                with m.If(self.o_step.ready):
+                m.next = "OP"
+            with m.State("OP"):
+                m.d.comb += self.o_op.valid.eq(1)
+                with m.If(self.o_op.ready):
                     m.d.sync += [
                         group.eq(group + 1),
                         group_source.eq(group_source + group_stride),
@@ -176,7 +177,7 @@ class MatmulSchedule(wiring.Component):
                         remaining.eq(remaining - width),
                         rotary_index.eq((rotary_index + 2) & (command.rotary_words - 1)[:6]),
                     ]
-                    m.next = "STEP"
+                    m.next = "OP"
                     with m.If(slices_end):
                         m.next = "IDLE"
         return m

@@ -1,58 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operand loader: brings the next step's x into the shadow registers while the current step
-runs.
+"""Operand loader: brings the next tile operation's x into the shadow registers while the current
+one runs.
 """
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import WordKind, fetch_layout, word_layout
-from rtl_gen.interfaces.schedule import array_step_layout
+from rtl_gen.interfaces.memory import MemoryReadSignature
+from rtl_gen.interfaces.schedule import tile_op_layout
 from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["OperandLoader"]
 
-_STEPS_AHEAD = 4
+_OPS_AHEAD = 4
 _COUNTS = ("left", "operand_words", "words_of_token", "token_words", "token_left")
 
 
 class OperandLoader(wiring.Component):
     """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the
-    step on.
+    tile operation on.
 
-    A step is offered at `o_step` as soon as an issue that follows START_TO_ISSUE cycles after its
-    transfer may use the operand. The shadow registers then belong to it until that issue swaps
-    them. Words of a step come in the order totals (lane 0, 1, ...), then operands (lane by lane,
+    A tile operation is offered at `o_op` as soon as an issue that follows START_TO_ISSUE cycles
+    after its transfer may use the operand. The shadow registers then belong to it until that issue
+    swaps them. Its words come in the order totals (lane 0, 1, ...), then operands (lane by lane,
     LOW before HIGH); totals follow the same distances.
 
     Parameters
     ----------
-    config : the configuration. start_to_issue : cycles from a transfer at o_step to its first issue
-        bundle.
+    config: the configuration.
+    start_to_issue: cycles from a transfer at o_op to its first issue.
 
     Members
     -------
-    i_step : In stream of array_step_layout, each with words >= 1 or `fetch`.
-    o_read : Out stream of 20-bit word addresses; i_read : In({valid, data}), answers in order, any
-        latency. A read is asked for only when there is room for its answer. o_read_command : index
-        of the command that reads.
-    o_word, o_fetch : to the lanes, registered.
-    o_step : Out stream of array_step_layout.
-    i_score_done : pulse, the probabilities of one more (bank, group) may be fetched.
-    waiting_probabilities, pending : the next step waits for probabilities; there is a next step.
-        pending_command : index of its command.
+    i_op: In stream of tile_op_layout, each with words >= 1 or `fetch`.
+    o_read: Out(MemoryReadSignature). A read is asked for only when there is a credit for its
+        answer, which may come any time later.
+    o_word: Out stream of word_layout, always ready, to the lanes.
+    o_fetch: Out stream of fetch_layout, always ready, to the lanes.
+    o_op: Out stream of tile_op_layout.
+    i_score_done: In, pulse: the probabilities of one more (bank, group) may be fetched.
+    waiting_probabilities: Out, the next tile operation waits for probabilities.
+    pending: Out, there is a next tile operation.
+    pending_command: Out, index of its command.
 
-    Throughput: a step of n words (`wide`: 2*words, and words more with `totals`) in n +
-    STEP_OVERHEAD cycles, a fetch in W/R, back to back with the steps of W/R cycles before it.
+    Throughput: a tile operation of n words (`wide`: 2*words, and words more with `totals`) in n +
+    OP_OVERHEAD cycles, a fetch in W/R, back to back with those of W/R cycles before it.
     """
 
-    STEP_OVERHEAD = 4
+    OP_OVERHEAD = 4
 
     def __init__(self, *, config: AcceleratorConfig, start_to_issue: int) -> None:
         self._config = config
@@ -65,13 +67,11 @@ class OperandLoader(wiring.Component):
             )
         super().__init__(
             {
-                "i_step": In(stream.Signature(array_step_layout(config))),
-                "o_read": Out(stream.Signature(20)),
-                "o_read_command": Out(INDEX_BITS),
-                "i_read": In(data.StructLayout({"valid": 1, "data": 8 * config.width})),
-                "o_word": Out(word_layout(config)),
-                "o_fetch": Out(fetch_layout(config)),
-                "o_step": Out(stream.Signature(array_step_layout(config))),
+                "i_op": In(stream.Signature(tile_op_layout(config))),
+                "o_read": Out(MemoryReadSignature(config)),
+                "o_word": Out(stream.Signature(word_layout(config), always_ready=True)),
+                "o_fetch": Out(stream.Signature(fetch_layout(config), always_ready=True)),
+                "o_op": Out(stream.Signature(tile_op_layout(config))),
                 "i_score_done": In(1),
                 "waiting_probabilities": Out(1),
                 "pending": Out(1),
@@ -83,26 +83,27 @@ class OperandLoader(wiring.Component):
         config = self._config
         m = Module()
         words_ahead = max(8, 2 * config.lanes)
-        m.submodules.steps = steps = Queue(shape=self.i_step.payload.shape(), depth=_STEPS_AHEAD)
+        m.submodules.ops = ops = Queue(shape=self.i_op.payload.shape(), depth=_OPS_AHEAD)
         m.submodules.words = words = Queue(shape=8 * config.width, depth=words_ahead)
-        self._request(m, steps.i, words, words_ahead)
-        self._move(m, steps.o, words.o)
+        self._request(m, ops.i, words, words_ahead)
+        self._move(m, ops.o, words.o)
         m.d.comb += [
-            self.pending.eq(steps.o.valid),
-            self.pending_command.eq(steps.o.payload.command),
+            self.pending.eq(ops.o.valid),
+            self.pending_command.eq(ops.o.payload.command),
         ]
         return m
 
-    def _request(self, m: Module, steps, words: Queue, words_ahead: int) -> None:
-        """Ask for the words of each step, one per cycle, while there is room for the answers."""
-        step = self.i_step.payload
-        room = Signal(range(words_ahead + 1), init=words_ahead)
-        asked = self.o_read.valid & self.o_read.ready
+    def _request(self, m: Module, ops, words: Queue, words_ahead: int) -> None:
+        """Ask for the words of each tile operation, one per cycle, while there are credits."""
+        op = self.i_op.payload
+        operand = op.operand
+        credits = Signal(range(words_ahead + 1), init=words_ahead)
+        asked = self.o_read.address.valid & self.o_read.address.ready
         taken = words.o.valid & words.o.ready
         with m.If(asked & ~taken):
-            m.d.sync += room.eq(room - 1)
+            m.d.sync += credits.eq(credits - 1)
         with m.Elif(taken & ~asked):
-            m.d.sync += room.eq(room + 1)
+            m.d.sync += credits.eq(credits + 1)
 
         # Words of a token lie `across` apart: those of its heads, or the two halves of a wide
         # operand.
@@ -116,33 +117,33 @@ class OperandLoader(wiring.Component):
             Signal(20, name=name) for name in ("address", "token_address", "source")
         )
         stride = Signal(12)
-        across = Signal(step.head_stride.shape())
+        across = Signal(operand.walk.head_stride.shape())
         idle = (left == 0) & ~operands_follow
         m.d.comb += [
-            words.i.valid.eq(self.i_read.valid),
-            words.i.payload.eq(self.i_read.data),
-            steps.payload.eq(step),
-            steps.valid.eq(self.i_step.valid & idle),
-            self.i_step.ready.eq(steps.ready & idle),
-            self.o_read.valid.eq((left != 0) & (room != 0)),
-            self.o_read.payload.eq(address),
+            words.i.valid.eq(self.o_read.data.valid),
+            words.i.payload.eq(self.o_read.data.payload),
+            ops.payload.eq(op),
+            ops.valid.eq(self.i_op.valid & idle),
+            self.i_op.ready.eq(ops.ready & idle),
+            self.o_read.address.valid.eq((left != 0) & (credits != 0)),
+            self.o_read.address.payload.eq(address),
         ]
-        with m.If(self.i_step.valid & self.i_step.ready):
+        with m.If(self.i_op.valid & self.i_op.ready):
             m.d.sync += [
                 # The totals, one word of each token, if there are any.
-                left.eq(Mux(step.totals, step.words, 0)),
-                address.eq(step.total_source),
-                token_address.eq(step.total_source),
+                left.eq(Mux(operand.totals, operand.words, 0)),
+                address.eq(operand.total_source),
+                token_address.eq(operand.total_source),
                 token_left.eq(1),
                 words_of_token.eq(1),
-                self.o_read_command.eq(step.command),
-                stride.eq(step.stride),
+                self.o_read.command.eq(op.command),
+                stride.eq(operand.walk.stride),
                 # The operands.
-                operands_follow.eq(~step.fetch),
-                source.eq(step.source),
-                operand_words.eq(Mux(step.wide, step.words << 1, step.words)),
-                token_words.eq(Mux(step.wide, 2, step.heads)),
-                across.eq(Mux(step.wide, 1, step.head_stride)),
+                operands_follow.eq(~operand.fetch),
+                source.eq(operand.walk.base),
+                operand_words.eq(Mux(operand.wide, operand.words << 1, operand.words)),
+                token_words.eq(Mux(operand.wide, 2, operand.walk.heads)),
+                across.eq(Mux(operand.wide, 1, operand.walk.head_stride)),
             ]
         with m.Elif(asked):
             m.d.sync += [
@@ -166,23 +167,24 @@ class OperandLoader(wiring.Component):
                 words_of_token.eq(token_words),
             ]
 
-    def _move(self, m: Module, steps, words) -> None:
+    def _move(self, m: Module, ops, words) -> None:
         """Fill the shadow registers, no earlier after a swap than the lanes allow."""
         config, latency = self._config, LaneLatency.of(self._config)
-        # A bundle decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
-        # start of a step.
+        # What is decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
+        # start of a tile operation.
         word_age = max(0, self._start_to_issue + latency.operand_reuse - 2)
         fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
-        # The step may start when the fetch has come so far; offered one cycle later through the
-        # register.
+        # The tile operation may start when the fetch has come so far; offered one cycle later
+        # through the register.
         last = config.step_cycles - 1
         offer_index = max(0, last + latency.fetch - self._start_to_issue)
 
-        step = steps.payload
+        op = ops.payload
+        operand = op.operand
         oldest = max(word_age, fetch_age)
         age = Signal(range(oldest + 2), init=oldest)
-        with m.If(self.o_step.valid & self.o_step.ready):
-            m.d.sync += [age.eq(0), self.o_step.valid.eq(0)]
+        with m.If(self.o_op.valid & self.o_op.ready):
+            m.d.sync += [age.eq(0), self.o_op.valid.eq(0)]
         with m.Elif(age != oldest):
             m.d.sync += age.eq(age + 1)
 
@@ -201,24 +203,24 @@ class OperandLoader(wiring.Component):
         lane_ends = Signal()
         lanes_end = Signal()
         m.d.comb += [
-            begins.eq(~begun & ~self.o_step.valid),
+            begins.eq(~begun & ~self.o_op.valid),
             self.waiting_probabilities.eq(
-                steps.valid & step.fetch & step.fetch_first & ~begun & (scores == 0)
+                ops.valid & operand.fetch & operand.fetch_first & ~begun & (scores == 0)
             ),
-            used.eq(fetch & step.fetch_first & ~begun),
-            total.eq(step.totals & ~totals_moved),
-            lanes_end.eq(position == step.words - 1),
-            lane_ends.eq(upper | ~step.wide | total),
+            used.eq(fetch & operand.fetch_first & ~begun),
+            total.eq(operand.totals & ~totals_moved),
+            lanes_end.eq(position == operand.words - 1),
+            lane_ends.eq(upper | ~operand.wide | total),
             words.ready.eq(move),
-            steps.ready.eq(finish),
+            ops.ready.eq(finish),
         ]
-        with m.If(steps.valid & step.fetch):
+        with m.If(ops.valid & operand.fetch):
             m.d.comb += [
                 fetch.eq(begun | (begins & (age >= fetch_age) & ~self.waiting_probabilities)),
                 offer.eq(fetch & (position == offer_index)),
                 finish.eq(fetch & (position == last)),
             ]
-        with m.Elif(steps.valid):
+        with m.Elif(ops.valid):
             m.d.comb += [
                 move.eq(words.valid & (begun | (begins & (age >= word_age)))),
                 finish.eq(move & lanes_end & lane_ends & ~total),
@@ -231,34 +233,35 @@ class OperandLoader(wiring.Component):
         with m.If(move):
             m.d.sync += [
                 upper.eq(~lane_ends),
-                totals_moved.eq(step.totals & ~finish & (~total | lanes_end)),
+                totals_moved.eq(operand.totals & ~finish & (~total | lanes_end)),
             ]
             with m.If(lane_ends):
                 m.d.sync += position.eq(Mux(lanes_end, 0, position + 1))
         with m.If(offer):
-            m.d.sync += [self.o_step.valid.eq(1), self.o_step.payload.eq(step)]
+            m.d.sync += [self.o_op.valid.eq(1), self.o_op.payload.eq(op)]
         with m.If(used & ~self.i_score_done):
             m.d.sync += scores.eq(scores - 1)
         with m.Elif(self.i_score_done & ~used):
             m.d.sync += scores.eq(scores + 1)
 
+        word, probabilities = self.o_word.payload, self.o_fetch.payload
         m.d.sync += [
             self.o_word.valid.eq(move),
-            self.o_word.lane.eq(position),
-            self.o_word.group.eq(step.group),
+            word.lane.eq(position),
+            word.group.eq(op.work.group),
             self.o_fetch.valid.eq(fetch),
-            self.o_fetch.bank.eq(step.bank),
-            self.o_fetch.group.eq(step.group),
-            self.o_fetch.index.eq(position),
+            probabilities.bank.eq(op.work.bank),
+            probabilities.group.eq(op.work.group),
+            probabilities.index.eq(position),
         ]
         with m.If(total):
-            m.d.sync += self.o_word.kind.eq(WordKind.TOTAL)
-        with m.Elif(step.wide):
-            m.d.sync += self.o_word.kind.eq(Mux(upper, WordKind.HIGH, WordKind.LOW))
+            m.d.sync += word.kind.eq(WordKind.TOTAL)
+        with m.Elif(operand.wide):
+            m.d.sync += word.kind.eq(Mux(upper, WordKind.HIGH, WordKind.LOW))
         with m.Else():
-            m.d.sync += self.o_word.kind.eq(WordKind.INT8)
+            m.d.sync += word.kind.eq(WordKind.INT8)
         parts = [
-            Mux(step.mask[part], words.payload[8 * BEAT_BYTES * part :][: 8 * BEAT_BYTES], 0)
+            Mux(operand.mask[part], words.payload[8 * BEAT_BYTES * part :][: 8 * BEAT_BYTES], 0)
             for part in range(config.word_beats)
         ]
-        m.d.sync += self.o_word.data.eq(Cat(*parts))
+        m.d.sync += word.data.eq(Cat(*parts))

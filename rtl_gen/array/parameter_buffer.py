@@ -4,53 +4,71 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import HEADER_BYTES, HEADER_FIELDS
+from rtl_gen.interfaces.lane import PARAMETER
 from rtl_gen.interfaces.tile import parameter_write_layout
 
-__all__ = ["PARAMETER", "ParameterBuffer"]
-
-PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
-"""What the drain needs of a channel; field for field as in `drain_layout`."""
+__all__ = ["ParameterBuffer", "ParameterReadSignature"]
 
 _HEADER = data.StructLayout(
     {field.name: signed(field.bits) if field.signed else field.bits for field in HEADER_FIELDS}
 )
 
 
-class ParameterBuffer(wiring.Component):
-    """o_parameters[r] = parameters of channel position*R + r of the slice in `slot`.
-
-    Parameters
-    ----------
-    config : width W, rows R, ports P.
+class ParameterReadSignature(wiring.Signature):
+    """A read of R channels' parameters in every cycle, seen from who reads.
 
     Members
     -------
-    i_write_{p} : In({valid, payload: parameter_write_layout}); channels p*W/P + 2*beat, + 1. Always
-        accepted.
-    i_read : In({slot, position: range(W/R)}); one read per cycle.
-    o_parameters : Out([R] {bias signed 32, multiplier 16, shift 6}).
+    place: Out, {slot, position: range(W/R)}: channels position*R .. position*R+R-1 of the slice in
+        `slot`.
+    parameters: In, [R] PARAMETER, ParameterBuffer.LATENCY cycles later.
+    """
 
-    Latency: LATENCY cycles from i_read to o_parameters. A read sees what was written in any earlier
-        cycle.
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "place": Out(data.StructLayout({"slot": 1, "position": range(config.step_cycles)})),
+                "parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
+            }
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ParameterReadSignature) and other.config == self.config
+
+
+class ParameterBuffer(wiring.Component):
+    """Bias, multiplier and shift by channel; two slots, one for each of two slices.
+
+    Parameters
+    ----------
+    config: width W, rows R, ports P.
+
+    Members
+    -------
+    i_write: P In streams of parameter_write_layout, always ready: element p takes channels
+        p*W/P + 2*beat and the next one.
+    i_read: In(ParameterReadSignature), one read per cycle.
+
+    Latency: LATENCY cycles from a place to its parameters. A read sees what was written in any
+        earlier cycle.
     """
 
     LATENCY = 2
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        write = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
-        read = data.StructLayout({"slot": 1, "position": range(config.step_cycles)})
+        write = stream.Signature(parameter_write_layout(config), always_ready=True)
         super().__init__(
             {
-                **{f"i_write_{port}": In(write) for port in range(config.ports)},
-                "i_read": In(read),
-                "o_parameters": Out(data.ArrayLayout(PARAMETER, config.rows)),
+                "i_write": In(write).array(config.ports),
+                "i_read": In(ParameterReadSignature(config)),
             }
         )
 
@@ -61,14 +79,13 @@ class ParameterBuffer(wiring.Component):
         beats = config.rows // pair  # beats that one read takes, each from its own memory
         depth = config.port_rows // config.rows
         place_bits, beat_bits = depth.bit_length() - 1, beats.bit_length() - 1
-        place = self.i_read.position[:place_bits]
-        port_index = self.i_read.position[place_bits:]
+        place = self.i_read.place.position[:place_bits]
+        port_index = self.i_read.place.position[place_bits:]
         selected = Signal(range(max(2, config.ports)))
         m.d.sync += selected.eq(port_index)
 
         words = []
-        for port in range(config.ports):
-            write = getattr(self, f"i_write_{port}")
+        for port, write in enumerate(self.i_write):
             beat = write.payload.beat
             word = []
             for part in range(beats):
@@ -93,15 +110,15 @@ class ParameterBuffer(wiring.Component):
                         Cat(*(Cat(c.bias, c.multiplier, c.shift[:6]) for c in channels))
                     ),
                     write_port.en.eq(write.valid & (beat[:beat_bits] == part)),
-                    read_port.addr.eq(Cat(place, self.i_read.slot)),
+                    read_port.addr.eq(Cat(place, self.i_read.place.slot)),
                     read_port.en.eq(1),
                 ]
                 word.append(read_port.data)
             words.append(Cat(*word))
-        output = Signal(self.o_parameters.shape())
+        output = Signal(self.i_read.parameters.shape())
         with m.Switch(selected):
             for port, word in enumerate(words):
                 with m.Case(port):
                     m.d.sync += output.as_value().eq(word)
-        m.d.comb += self.o_parameters.eq(output)
+        m.d.comb += self.i_read.parameters.eq(output)
         return m

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
@@ -21,14 +21,15 @@ class ResultAddress(wiring.Component):
     """Word of lane t: address + (t div heads) * stride + (t mod heads) * head_stride, row + t div
     heads, operand = rotary + (t div heads) * rotary_stride, all else of its context.
 
-    Words come in the order of their contexts, lanes 0, 1, .. lanes_high - 1 of each; so the sums
-    are formed step by step, without division or multiplication.
+    Words come in the order of their contexts, lanes 0, 1, .. lanes - 1 of each; so the sums are
+    formed one by one, without division or multiplication.
 
     Members
     -------
-    i_context : In({valid, payload: result_context_layout}), at least 4 cycles before its first
+    i_context: In stream of result_context_layout, always ready, at least 4 cycles before its first
         word.
-    i_result : In(result_layout). o_result : Out({valid, payload: result_word_layout}).
+    i_result: In stream of result_layout, always ready.
+    o_result: Out stream of result_word_layout, always ready.
 
     Latency: LATENCY cycles from i_result to o_result. Throughput: one word per cycle.
     """
@@ -37,12 +38,15 @@ class ResultAddress(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        word, context = result_word_layout(config), result_context_layout(config)
+        context, result, word = (
+            stream.Signature(layout(config), always_ready=True)
+            for layout in (result_context_layout, result_layout, result_word_layout)
+        )
         super().__init__(
             {
-                "i_context": In(data.StructLayout({"valid": 1, "payload": context})),
-                "i_result": In(result_layout(config)),
-                "o_result": Out(data.StructLayout({"valid": 1, "payload": word})),
+                "i_context": In(context),
+                "i_result": In(result),
+                "o_result": Out(word),
             }
         )
 
@@ -58,7 +62,7 @@ class ResultAddress(wiring.Component):
             contexts.i.valid.eq(self.i_context.valid),
             contexts.i.payload.eq(self.i_context.payload),
             contexts.o.ready.eq(
-                self.i_result.valid & (self.i_result.lane == context.lanes_high - 1)
+                self.i_result.valid & (self.i_result.payload.lane == context.lanes - 1)
             ),
         ]
         held = Signal(result_context_layout(config))
@@ -67,40 +71,45 @@ class ResultAddress(wiring.Component):
         first = Signal()
         m.d.sync += [
             valid.eq(self.i_result.valid),
-            word.eq(self.i_result.data),
-            first.eq(self.i_result.lane == 0),
+            word.eq(self.i_result.payload.data),
+            first.eq(self.i_result.payload.lane == 0),
             held.eq(context),
         ]
 
-        out = self.o_result.payload
+        out, destination, walk = self.o_result.payload, held.destination, held.destination.walk
         token_address = Signal(20)  # of head 0 of the last word's token
-        heads_left = Signal(held.heads.shape())  # of that token
+        heads_left = Signal(walk.heads.shape())  # of that token
         next_token = heads_left == 0
         base = Mux(next_token, token_address, out.address)
         following = Signal(20)
-        m.d.comb += following.eq(base + Mux(next_token, held.stride, held.head_stride))
+        m.d.comb += following.eq(base + Mux(next_token, walk.stride, walk.head_stride))
         m.d.sync += [
             self.o_result.valid.eq(valid),
             out.data.eq(word),
-            out.shift.eq(held.post_shift),
+            out.half.eq(held.half),
+            out.elements.eq(held.elements),
+            out.shift.eq(destination.post_shift),
+            out.mask.eq(destination.mask),
+            out.mode.eq(destination.result),
+            out.channel.eq(destination.channel),
+            out.restart.eq(destination.restart),
+            out.command.eq(destination.command),
         ]
-        for name in ("half", "mask", "mode", "channel", "elements", "restart", "command"):
-            m.d.sync += getattr(out, name).eq(getattr(held, name))
         with m.If(valid & first):
             m.d.sync += [
-                out.address.eq(held.address),
-                out.operand.eq(held.rotary),
-                out.row.eq(held.row),
-                token_address.eq(held.address),
-                heads_left.eq(held.heads - 1),
+                out.address.eq(walk.base),
+                out.operand.eq(destination.rotary),
+                out.row.eq(destination.row),
+                token_address.eq(walk.base),
+                heads_left.eq(walk.heads - 1),
             ]
         with m.Elif(valid):
             m.d.sync += [out.address.eq(following), heads_left.eq(heads_left - 1)]
             with m.If(next_token):
                 m.d.sync += [
-                    out.operand.eq(out.operand + held.rotary_stride),
+                    out.operand.eq(out.operand + destination.rotary_stride),
                     out.row.eq(out.row + 1),
                     token_address.eq(following),
-                    heads_left.eq(held.heads - 1),
+                    heads_left.eq(walk.heads - 1),
                 ]
         return m

@@ -6,7 +6,7 @@ cycle.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -33,14 +33,14 @@ class TileBuffer(wiring.Component):
 
     Parameters
     ----------
-    config : width W, rows R <= 16, ports P, decoder_elements.
+    config: width W, rows R <= 16, ports P, decoder_elements.
 
     Members
     -------
-    i_write_{p} : In({valid, payload: tile_write_layout}); parts of rows p*W/P .. (p+1)*W/P-1, one
-        per cycle and port, always accepted. Parts beyond the last column are dropped.
-    i_read : In(tile_read_layout); one read per cycle, always taken.
-    o_rows : Out([R][W] signed 8 bit).
+    i_write: P In streams of tile_write_layout, always ready: element p takes parts of rows
+        p*W/P .. (p+1)*W/P-1, one per cycle. Parts beyond the last column are dropped.
+    i_read: In(tile_read_layout); one read per cycle, always taken.
+    o_rows: Out([R][W] signed 8 bit).
 
     Latency: LATENCY cycles from i_read to o_rows. A read sees what was written in any earlier
         cycle.
@@ -55,10 +55,10 @@ class TileBuffer(wiring.Component):
             raise ValueError(f"the tile buffer takes rows <= {BEAT_BYTES}, not {config.rows}")
         self._config = config
         row = data.ArrayLayout(signed(8), config.width)
-        write = data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
+        write = stream.Signature(tile_write_layout(config), always_ready=True)
         super().__init__(
             {
-                **{f"i_write_{port}": In(write) for port in range(config.ports)},
+                "i_write": In(write).array(config.ports),
                 "i_read": In(tile_read_layout(config)),
                 "o_rows": Out(data.ArrayLayout(row, config.rows)),
             }
@@ -116,7 +116,7 @@ class TileBuffer(wiring.Component):
         rows = config.rows
         depth = config.port_rows // rows
         unit = BEAT_BYTES // rows  # squares side by side in a 16-element column
-        write = getattr(self, f"i_write_{port}")
+        write = self.i_write[port]
         payload = write.payload
         square_row, row = payload.row[rows.bit_length() - 1 :], payload.row[: rows.bit_length() - 1]
         inner_bits = min(unit, depth).bit_length() - 1

@@ -28,15 +28,6 @@ from rtl_gen.interfaces.members import members
 __all__ = ["LiteRegisters"]
 
 _OKAY, _SLVERR = 0, 2
-_READ_ONLY_STATE = (
-    "status",
-    "error_code",
-    "error_command",
-    "error_address_low",
-    "error_address_high",
-    "error_port",
-    "command_index",
-)
 
 
 class LiteRegisters(wiring.Component):
@@ -115,21 +106,15 @@ class LiteRegisters(wiring.Component):
         status = Cat(busy, done, failed, self.interrupt, self.stuck)  # bits of Status
         counters = self._counters(m)
         held = self._held()
-        state = dict(
-            zip(
-                _READ_ONLY_STATE,
-                (
-                    status,
-                    error.code,
-                    error.command,
-                    error.address[:32],
-                    error.address[32:],
-                    error.port,
-                    self.command_index,
-                ),
-                strict=True,
-            )
-        )
+        state = {
+            "status": status,
+            "error_code": error.code,
+            "error_command": error.command,
+            "error_address_low": error.address[:32],
+            "error_address_high": error.address[32:],
+            "error_port": error.port,
+            "command_index": self.command_index,
+        }
         values = {**self._constants(), **counters, **state, **held, "control": enable << 2}
         registers = register_map(self.config)
         self._read_channel(m, registers, values)

@@ -95,19 +95,19 @@ class RowProbabilities(wiring.Component):
         part = Signal(range(max(2, parts)))
         begins = Signal()
         last_part = Signal()
-        step = Signal()
+        takes = Signal()
         row_done = Signal()
         m.d.comb += [
             begins.eq(part == 0),
             last_part.eq(part == parts - 1),
-            step.eq(current_valid & self.i.valid & (~begins | self.i_credit)),
-            self.o_begun.eq(step & begins),
+            takes.eq(current_valid & self.i.valid & (~begins | self.i_credit)),
+            self.o_begun.eq(takes & begins),
             self.i.ready.eq(current_valid & last_part & (~begins | self.i_credit)),
-            row_done.eq(step & last_part & word.last),
+            row_done.eq(takes & last_part & word.last),
             self.i_row.ready.eq(~current_valid | row_done),
         ]
         visible, after = take_keys(left, units)
-        with m.If(step):
+        with m.If(takes):
             m.d.sync += [part.eq(part + 1), left.eq(after)]
             with m.If(last_part):
                 m.d.sync += part.eq(0)
@@ -132,8 +132,8 @@ class RowProbabilities(wiring.Component):
             ]
             probabilities.append(exponent.o_probability)
 
-        valid = delayed(m, step, self.LATENCY, "valid", reset_less=False)
-        complete = delayed(m, step & last_part, self.LATENCY, "complete", reset_less=False)
+        valid = delayed(m, takes, self.LATENCY, "valid", reset_less=False)
+        complete = delayed(m, takes & last_part, self.LATENCY, "complete", reset_less=False)
         last = delayed(m, row_done, self.LATENCY, "last", reset_less=False)
         whole = Cat(probabilities)
         if parts > 1:

@@ -17,7 +17,8 @@ class ShiftSaturate(wiring.Component):
     the full range.
 
     The rounding half, 2^(shift-1), is added before: where the multiplier's adder does it for
-    nothing.
+    nothing. Requantise has a shifter of its own because its multipliers have no adder left: it
+    would need one of 52 bits in every lane, and a cycle more.
 
     Parameters
     ----------

@@ -18,22 +18,22 @@ class TileWait(wiring.Component):
 
     Members
     -------
-    i_stall: the array waits for a tile (`Array.stall_tile`, one cycle late).
-    i_offered_{p}: a beat of weights or K/V is offered to the decoder of port p in this cycle.
-    i_tile_done_{p}: pulse, port p has completed its part of a tile. i_tile_free: pulse, a tile is
-        used up.
+    i_stall: In, the array waits for a tile (`stall_tile` of its activity, one cycle late).
+    i_offered: In, a bit for each port: a beat of weights or K/V is offered to its decoder in this
+        cycle.
+    i_tile_done: In, a bit for each port, pulse: the port has completed its part of a tile.
+    i_tile_free: In, pulse: a tile is used up.
     o_stall: combinational. While it is 1, more DRAM bandwidth would not have helped; a port that
         works at its peak of one beat per cycle counts so too. A cycle in which the last beats are
         only on their way through a decoder does not.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
-        self._ports = range(config.ports)
         super().__init__(
             {
                 "i_stall": In(1),
-                **{f"i_offered_{port}": In(1) for port in self._ports},
-                **{f"i_tile_done_{port}": In(1) for port in self._ports},
+                "i_offered": In(config.ports),
+                "i_tile_done": In(config.ports),
                 "i_tile_free": In(1),
                 "o_stall": Out(1),
             }
@@ -42,16 +42,14 @@ class TileWait(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         supplied = []
-        for port in self._ports:
-            tiles = Signal(
-                2, name=f"tiles_{port}"
-            )  # complete and not used up, at most the two slots
-            done = getattr(self, f"i_tile_done_{port}")
+        for port, done in enumerate(self.i_tile_done):
+            # Complete and not used up, at most the two slots.
+            tiles = Signal(2, name=f"tiles_{port}")
             with m.If(done & ~self.i_tile_free):
                 m.d.sync += tiles.eq(tiles + 1)
             with m.Elif(self.i_tile_free & ~done):
                 m.d.sync += tiles.eq(tiles - 1)
-            supplied.append((tiles != 0) | getattr(self, f"i_offered_{port}"))
+            supplied.append((tiles != 0) | self.i_offered[port])
         decoders = Signal()
         m.d.sync += decoders.eq(Cat(supplied).all())
         m.d.comb += self.o_stall.eq(self.i_stall & decoders)

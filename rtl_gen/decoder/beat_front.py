@@ -9,14 +9,14 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.tile import FILL_JOB
+from rtl_gen.interfaces.tile import DECODE_JOB
 
 __all__ = ["FRONT_JOB", "BeatFront"]
 
 FRONT_JOB = data.StructLayout(
-    {name: FILL_JOB[name].shape for name in ("cache", "beats", "command")}
+    {name: DECODE_JOB[name].shape for name in ("cache", "beats", "command")}
 )
-"""What the front needs of a FILL_JOB."""
+"""What the front needs of a DECODE_JOB."""
 
 
 class BeatFront(wiring.Component):
@@ -25,13 +25,14 @@ class BeatFront(wiring.Component):
 
     Members
     -------
-    i_job: In stream of FRONT_JOB. i_beat: In stream of 128 bits; o_beat: Out stream of 128 bits,
-        the same beats.
-    exhausted: Out, all beats of the weight stream have passed. release: In pulse, while
-        `exhausted`: go on behind it.
-    checked: Out, the beat at o_beat is transferred and belongs to a weight stream; checked_first,
-        checked_last: Out, with it, the first and the last of the stream. command: Out, index of the
-            job's command.
+    i_job: In stream of FRONT_JOB.
+    i_beat: In stream of 128 bits.
+    o_beat: Out stream of 128 bits, the same beats.
+    exhausted: Out, all beats of the weight stream have passed.
+    release: In pulse, while `exhausted`: go on behind it.
+    checked: Out, the beat at o_beat is transferred and belongs to a weight stream.
+    checked_first, checked_last: Out, with it, the first and the last of the stream.
+    command: Out, index of the job's command.
     drop: In, no job is taken and beats are accepted and not passed on.
 
     Latency: 0, i_beat to o_beat is combinational behind registered gates; a job's first beat passes

@@ -9,19 +9,19 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.streams import WORD_BYTES
-from rtl_gen.interfaces.tile import STEP_BYTES
+from rtl_gen.decoder.weight_block import BLOCK_BYTES
 
-__all__ = ["ANY_BYTE_STEP", "RING_BEATS", "ByteWindow"]
+__all__ = ["ANY_BYTE_BLOCK", "RING_BEATS", "ByteWindow"]
 
 RING_BEATS = 4
-"""A step of STEP_BYTES that begins at any word of a beat just fits."""
-ANY_BYTE_STEP = 36
+"""A block of BLOCK_BYTES that begins at any word of a beat just fits."""
+ANY_BYTE_BLOCK = 36
 """Bytes of `data` that are right at any offset (dictionary); those behind only if the offset is a
 whole word (rice).
 """
 
 _WORD = 8 * WORD_BYTES
-_WORDS = STEP_BYTES // WORD_BYTES
+_WORDS = BLOCK_BYTES // WORD_BYTES
 
 
 def _choose(index: Value, options: list[Value]) -> Value:
@@ -41,11 +41,12 @@ class ByteWindow(wiring.Component):
     Members
     -------
     i_beat: In stream of 128 bits, byte 0 lowest.
-    take: In, bytes that leave in this cycle, at most `available`. A step longer than ANY_BYTE_STEP
-        starts at a word.
-    available: Out, unsigned 0..64, bytes held. offset: Out(4), place of the head in its beat.
+    take: In, bytes that leave in this cycle, at most `available`. A block longer than
+        ANY_BYTE_BLOCK starts at a word.
+    available: Out, unsigned 0..64, bytes held.
+    offset: Out(4), place of the head in its beat.
     head: Out(128), the beat of the head as it came, right while available > 0.
-    data: Out(8*STEP_BYTES): the bytes at the head `latency` cycles ago, first lowest; those that
+    data: Out(8*BLOCK_BYTES): the bytes at the head `latency` cycles ago, first lowest; those that
         were not available then are arbitrary.
 
     Latency: a beat is available in the cycle after its transfer; `latency` cycles from take to
@@ -59,11 +60,11 @@ class ByteWindow(wiring.Component):
         super().__init__(
             {
                 "i_beat": In(stream.Signature(8 * BEAT_BYTES)),
-                "take": In(range(STEP_BYTES + 1)),
+                "take": In(range(BLOCK_BYTES + 1)),
                 "available": Out(range(BEAT_BYTES * RING_BEATS + 1)),
                 "offset": Out(4),
                 "head": Out(8 * BEAT_BYTES),
-                "data": Out(8 * STEP_BYTES),
+                "data": Out(8 * BLOCK_BYTES),
             }
         )
 
@@ -101,7 +102,7 @@ class ByteWindow(wiring.Component):
         offset = Signal(4)
         m.d.comb += [beats.eq(_choose(first, turns)), self.head.eq(beats[: 8 * BEAT_BYTES])]
         m.d.sync += [aligned.eq(beats), offset.eq(self.offset)]
-        words = Signal(8 * STEP_BYTES)
+        words = Signal(8 * BLOCK_BYTES)
         m.d.comb += words.eq(
             _choose(
                 offset[2:],
@@ -111,6 +112,6 @@ class ByteWindow(wiring.Component):
                 ],
             )
         )
-        from_byte = [words[8 * i : 8 * (i + ANY_BYTE_STEP)] for i in range(WORD_BYTES)]
-        m.d.sync += self.data.eq(Cat(_choose(offset[:2], from_byte), words[8 * ANY_BYTE_STEP :]))
+        from_byte = [words[8 * i : 8 * (i + ANY_BYTE_BLOCK)] for i in range(WORD_BYTES)]
+        m.d.sync += self.data.eq(Cat(_choose(offset[:2], from_byte), words[8 * ANY_BYTE_BLOCK :]))
         return m

@@ -14,15 +14,18 @@ __all__ = ["StreamChecksum"]
 
 
 class StreamChecksum(wiring.Component):
-    """Compares the CRC-32 (zlib) of a run of beats with the expected value.
+    """Compares the CRC-32 (zlib) of the beats of a stream with the expected value.
 
     state' = A*(state + data[0:32]) + B*data[32:128] over GF(2), a two-stage XOR network generated
     from the polynomial.
 
     Members
     -------
-    valid, data: In, the next beat (128 bits, byte 0 lowest). first: In, with it, starts a run: the
-    last four bytes of this beat are the expected value and count as 0. last: In, ends the run.
+    valid: In, there is a beat.
+    data: In, the beat (128 bits, byte 0 lowest).
+    first: In, with a beat: it is the first one of a stream, whose last four bytes are the expected
+        value and count as 0.
+    last: In, with a beat: it is the last one.
     mismatch: Out pulse.
 
     Latency: `latency` cycles from the last beat to `mismatch`. Throughput: one beat per cycle, no

@@ -34,7 +34,8 @@ class Codewords(wiring.Component):
 
     Members
     -------
-    run: In RUN. quotients: Out(QUOTIENTS), unspecified for a run without RUN_WEIGHTS ones.
+    run: In RUN.
+    quotients: Out(QUOTIENTS), unspecified for a run without RUN_WEIGHTS ones.
 
     Latency: `latency` cycles. Throughput: a run per cycle, no back-pressure.
     """

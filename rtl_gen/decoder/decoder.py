@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from operator import and_, or_
+from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
@@ -16,16 +16,22 @@ from meadow.spec.streams import Codec
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.decoder.beat_front import FRONT_JOB, BeatFront
+from rtl_gen.decoder.block_issue import BlockIssue
 from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.checksum import StreamChecksum
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
 from rtl_gen.decoder.reader import StreamReader
 from rtl_gen.decoder.rice import RiceUnpacker
-from rtl_gen.decoder.step_issue import StepIssue
 from rtl_gen.decoder.tile_writer import TileWriter
 from rtl_gen.decoder.unpacker import Unpacker
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.tile import FILL_JOB, PART, parameter_write_layout, tile_write_layout
+from rtl_gen.interfaces.tile import (
+    DECODE_JOB,
+    PART,
+    FillSignature,
+    parameter_write_layout,
+    tile_write_layout,
+)
 
 __all__ = ["UNPACKERS", "Decoder"]
 
@@ -33,7 +39,7 @@ UNPACKERS: Mapping[Codec, type[Unpacker]] = {
     Codec.DICTIONARY: DictionaryUnpacker,
     Codec.RICE: RiceUnpacker,
 }
-"""Unpackers of the codecs that have steps, which are all but RAW."""
+"""Unpackers of the codecs that have blocks, which are all but RAW."""
 
 _JOBS = 8
 _PARTS = 32
@@ -45,29 +51,27 @@ them.
 
 def _latencies() -> dict[Codec, int]:
     behind = Queue.latency + TileWriter.latency
-    steps = StepIssue.start_latency + StepIssue.latency + behind
+    blocks = BlockIssue.start_latency + BlockIssue.latency + behind
     return {Codec.RAW: 1 + behind} | {
-        codec: steps + unit.latency for codec, unit in UNPACKERS.items()
+        codec: blocks + unit.latency for codec, unit in UNPACKERS.items()
     }
 
 
 class Decoder(wiring.Component):
-    """Turns a port's WEIGHTS and KV beats into writes, as the fill jobs say. Formats:
+    """Turns a port's WEIGHTS and KV beats into writes, as the decode jobs say. Formats:
     meadow.spec.streams.
 
     BeatFront counts the beats of each job, StreamChecksum checks those of a weight stream,
-    ByteWindow aligns bytes, StreamReader parses what is in whole beats, StepIssue cuts packed
-    payload into steps of 32 weights, the codec's unpacker (UNPACKERS) unpacks them, TileWriter
+    ByteWindow aligns bytes, StreamReader parses what is in whole beats, BlockIssue cuts packed
+    payload into blocks of 32 weights, the codec's unpacker (UNPACKERS) unpacks them, TileWriter
     places them.
 
-    Parameter: config. Members
+    Members
     -------
-    i_fill: In stream of FILL_JOB. i_beat: In stream of 128 bits, the beats of the jobs in order.
-    o_tile: Out {valid, payload: tile_write_layout}. o_tile_done: Out pulse, this port's part of a
-        tile is complete (with its last write). i_tile_free: In pulse, adds a credit to the two
-        there are at first; a tile takes one with its first write, a cache tile without rows with
-        its done.
-    o_parameter, o_parameter_done, i_parameter_free: the same for slice headers, beat by beat.
+    i_job: In stream of DECODE_JOB.
+    i_beat: In stream of 128 bits, the beats of the jobs in order.
+    o_tile: Out(FillSignature(tile_write_layout)), see TileWriter.
+    o_parameter: Out(FillSignature(parameter_write_layout)), slice headers, see StreamReader.
     o_tile_command, o_parameter_command: Out(INDEX_BITS), with a write, index of its command.
     error: Out pulse, registers.ErrorCode.STREAM: a bad preamble (see PreambleCheck), an index not
         below `entries`, 8 codewords of a sub-stream that do not end within 32 bits, a stream that
@@ -78,8 +82,8 @@ class Decoder(wiring.Component):
     busy: Out, a job is queued or not completely written; stays 1 after an error.
 
     Latency: `latencies[codec]` cycles from a raw or K/V beat to its write, or, of another codec,
-    from the beat that completes the first step of a slice. Throughput: a beat or a
-    step of 32 weights per cycle, whatever is less, and what TileWriter writes. Back-pressure:
+    from the beat that completes the first block of a slice. Throughput: a beat or a
+    block of 32 weights per cycle, whatever is less, and what TileWriter writes. Back-pressure:
     i_beat waits for credits once the queue of parts is full, and at the end of a weight stream
     until that is read.
     """
@@ -90,20 +94,12 @@ class Decoder(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "i_fill": In(stream.Signature(FILL_JOB)),
+                "i_job": In(stream.Signature(DECODE_JOB)),
                 "i_beat": In(stream.Signature(8 * BEAT_BYTES)),
-                "o_tile": Out(
-                    data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
-                ),
-                "o_tile_done": Out(1),
-                "i_tile_free": In(1),
-                "o_parameter": Out(
-                    data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
-                ),
-                "o_parameter_done": Out(1),
+                "o_tile": Out(FillSignature(tile_write_layout(config))),
+                "o_parameter": Out(FillSignature(parameter_write_layout(config))),
                 "o_tile_command": Out(INDEX_BITS),
                 "o_parameter_command": Out(INDEX_BITS),
-                "i_parameter_free": In(1),
                 "error": Out(1),
                 "error_command": Out(INDEX_BITS),
                 "busy": Out(1),
@@ -117,23 +113,25 @@ class Decoder(wiring.Component):
         m.submodules.checksum = checksum = StreamChecksum()
         m.submodules.window = window = ByteWindow()
         m.submodules.reader = reader = StreamReader(config=config)
-        m.submodules.steps = steps = StepIssue(config=config)
-        unpackers = self._unpackers(m, reader, steps)
+        m.submodules.blocks = blocks = BlockIssue(config=config)
+        unpackers = self._unpackers(m, reader, blocks)
         m.submodules.parts = parts = Queue(shape=PART, depth=_PARTS)
         m.submodules.writer = writer = TileWriter(config=config)
         wiring.connect(m, wiring.flipped(self.i_beat), front.i_beat)
         wiring.connect(m, front.o_beat, window.i_beat)
         wiring.connect(m, parts.o, writer.i_part)
+        wiring.connect(m, writer.o_tile, wiring.flipped(self.o_tile))
+        wiring.connect(m, reader.o_parameter, wiring.flipped(self.o_parameter))
         levels = self._jobs(m, front, reader, writer)
         failed = Signal()
         wrong = Signal()
         broken = Signal()
         m.d.comb += [
-            broken.eq(reader.error | steps.underrun | _any(unit.bad for unit in unpackers)),
+            broken.eq(reader.error | blocks.underrun | Cat(unit.bad for unit in unpackers).any()),
             wrong.eq(broken | checksum.mismatch),
             front.drop.eq(failed),
             reader.stop.eq(failed),
-            steps.stop.eq(failed),
+            blocks.stop.eq(failed),
         ]
         m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
         # Unpackers are idle before the reader begins the next stream, but a checksum has its own
@@ -150,39 +148,29 @@ class Decoder(wiring.Component):
             checksum.last.eq(front.checked_last),
             front.release.eq(reader.release),
             reader.exhausted.eq(front.exhausted),
-            steps.exhausted.eq(front.exhausted),
-            window.take.eq(reader.take | steps.take),  # one of them is 0
+            blocks.exhausted.eq(front.exhausted),
+            window.take.eq(reader.take | blocks.take),  # one of them is 0
             reader.head.eq(window.head),
             reader.available.eq(window.available),
             reader.offset.eq(window.offset),
-            steps.head.eq(window.head),
-            steps.available.eq(window.available),
-            steps.data.eq(window.data),
-            steps.start.eq(reader.start),
-            steps.steps.eq(reader.steps),
-            steps.rice.eq(reader.rice),
-            steps.chunk2.eq(reader.chunk2),
-            steps.fixed.eq(reader.fixed),
-            steps.widths.eq(reader.widths),
-            steps.need.eq(_any(unit.need for unit in unpackers)),
-            reader.steps_done.eq(steps.done),
+            blocks.head.eq(window.head),
+            blocks.available.eq(window.available),
+            blocks.data.eq(window.data),
+            blocks.start.eq(reader.start),
+            blocks.blocks.eq(reader.blocks),
+            blocks.rice.eq(reader.rice),
+            blocks.chunk2.eq(reader.chunk2),
+            blocks.fixed.eq(reader.fixed),
+            blocks.widths.eq(reader.widths),
+            blocks.need.eq(reduce(or_, (unit.need for unit in unpackers))),
+            reader.blocks_done.eq(blocks.done),
         ]
-        reserved = self._parts(m, reader, steps, unpackers, parts)
+        reserved = self._parts(m, reader, blocks, unpackers, parts)
         m.d.comb += [
-            self.o_tile.eq(writer.o_tile),
-            self.o_tile_done.eq(writer.o_tile_done),
             self.o_tile_command.eq(writer.o_tile_command),
             self.o_parameter_command.eq(reader.command),
-            writer.i_tile_free.eq(self.i_tile_free),
-            self.o_parameter.eq(reader.o_parameter),
-            self.o_parameter_done.eq(reader.o_parameter_done),
-            reader.i_parameter_free.eq(self.i_parameter_free),
             self.busy.eq(
-                failed
-                | reader.busy
-                | (reserved != 0)
-                | self.o_tile_done
-                | _any(level != 0 for level in levels)
+                failed | reader.busy | (reserved != 0) | self.o_tile.done | Cat(levels).any()
             ),
         ]
         return m
@@ -190,78 +178,70 @@ class Decoder(wiring.Component):
     def _jobs(self, m: Module, front: BeatFront, reader: StreamReader, writer: TileWriter):
         """A queue of jobs for each unit that follows them; levels of the queues."""
         m.submodules.front_jobs = front_jobs = Queue(shape=FRONT_JOB, depth=_JOBS)
-        m.submodules.reader_jobs = reader_jobs = Queue(shape=FILL_JOB, depth=_JOBS)
-        m.submodules.writer_jobs = writer_jobs = Queue(shape=FILL_JOB, depth=_JOBS)
+        m.submodules.reader_jobs = reader_jobs = Queue(shape=DECODE_JOB, depth=_JOBS)
+        m.submodules.writer_jobs = writer_jobs = Queue(shape=DECODE_JOB, depth=_JOBS)
         queues = (front_jobs, reader_jobs, writer_jobs)
-        fill = self.i_fill
-        ready = _all(queue.i.ready for queue in queues)
+        job = self.i_job
+        ready = Cat(queue.i.ready for queue in queues).all()
         m.d.comb += [
-            fill.ready.eq(ready),
-            front_jobs.i.payload.cache.eq(fill.payload.cache),
-            front_jobs.i.payload.beats.eq(fill.payload.beats),
-            front_jobs.i.payload.command.eq(fill.payload.command),
-            reader_jobs.i.payload.eq(fill.payload),
-            writer_jobs.i.payload.eq(fill.payload),
+            job.ready.eq(ready),
+            front_jobs.i.payload.cache.eq(job.payload.cache),
+            front_jobs.i.payload.beats.eq(job.payload.beats),
+            front_jobs.i.payload.command.eq(job.payload.command),
+            reader_jobs.i.payload.eq(job.payload),
+            writer_jobs.i.payload.eq(job.payload),
         ]
         for queue in queues:
-            m.d.comb += queue.i.valid.eq(fill.valid & ready)
+            m.d.comb += queue.i.valid.eq(job.valid & ready)
         wiring.connect(m, front_jobs.o, front.i_job)
         wiring.connect(m, reader_jobs.o, reader.i_job)
         wiring.connect(m, writer_jobs.o, writer.i_job)
         return [queue.level for queue in queues]
 
-    def _unpackers(self, m: Module, reader: StreamReader, steps: StepIssue) -> list[Unpacker]:
-        """One for each codec that has steps; each gets those of its codec only."""
-        unpackers = []
+    def _unpackers(self, m: Module, reader: StreamReader, blocks: BlockIssue) -> list[Unpacker]:
+        """One for each codec that has blocks; each gets those of its codec only."""
+        unpackers: list[Unpacker] = []
         for codec, unit in UNPACKERS.items():
             m.submodules[codec.name.lower()] = unpacker = unit(config=self.config)
             chosen = reader.codec == codec.value
             m.d.comb += [
                 unpacker.chunk2.eq(reader.chunk2),
                 unpacker.entries.eq(reader.entries),
-                unpacker.table.eq(reader.table),
-                unpacker.prime.eq(reader.prime),
-                unpacker.issue.eq(steps.issue),
-                unpacker.issue.valid.eq(steps.issue.valid & chosen),
-                unpacker.step.eq(steps.step),
-                unpacker.step.valid.eq(steps.step.valid & chosen),
+                unpacker.issue.payload.eq(blocks.issue.payload),
+                unpacker.issue.valid.eq(blocks.issue.valid & chosen),
+                unpacker.block.payload.eq(blocks.block.payload),
+                unpacker.block.valid.eq(blocks.block.valid & chosen),
             ]
+            wiring.connect(m, reader.table, unpacker.table)
+            wiring.connect(m, reader.prime, unpacker.prime)
             unpackers.append(unpacker)
         return unpackers
 
     def _parts(
-        self, m: Module, reader: StreamReader, steps: StepIssue, unpackers: list, parts: Queue
+        self, m: Module, reader: StreamReader, blocks: BlockIssue, unpackers: list, parts: Queue
     ) -> Signal:
-        """Places in the queue of parts are reserved when a step is issued, because nothing behind
+        """Places in the queue of parts are reserved when a block is issued, because nothing behind
         it can wait.
         """
         reserved = Signal(range(_PARTS))
-        flying = Signal(range(_PARTS))
+        in_flight = Signal(range(_PARTS))
         unpacked = Signal()
-        elements = reader.part.data
+        sent = Signal()
+        elements: Value = reader.part.payload
         for unpacker in unpackers:
-            elements = Mux(unpacker.part.valid, unpacker.part.data, elements)
+            elements = Mux(unpacker.part.valid, unpacker.part.payload, elements)
         m.d.comb += [
-            unpacked.eq(_any(unpacker.part.valid for unpacker in unpackers)),
+            sent.eq(reader.part.valid | blocks.issue.valid),
+            unpacked.eq(Cat(unpacker.part.valid for unpacker in unpackers).any()),
             parts.i.valid.eq(unpacked | reader.part.valid),
             parts.i.payload.wide.eq(unpacked),
             parts.i.payload.data.eq(elements),
-            reader.room.eq(reserved < _RESERVED),
-            steps.room.eq(reserved < _RESERVED),
-            reader.idle.eq(flying == 0),
+            reader.credit.eq(reserved < _RESERVED),
+            blocks.credit.eq(reserved < _RESERVED),
+            reader.idle.eq(in_flight == 0),
         ]
         m.d.sync += [
-            reserved.eq(
-                reserved + (reader.part.valid | steps.issue.valid) - (parts.o.valid & parts.o.ready)
-            ),
-            flying.eq(flying + steps.issue.valid - unpacked),
+            reserved.eq(reserved + sent - (parts.o.valid & parts.o.ready)),
+            in_flight.eq(in_flight + blocks.issue.valid - unpacked),
         ]
         return reserved
-
-
-def _any(conditions):
-    return reduce(or_, conditions)
-
-
-def _all(conditions):
-    return reduce(and_, conditions)

@@ -4,23 +4,24 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
 from meadow.spec.streams import PACKET_IDS, STEP_WEIGHTS, WORD_BYTES
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.decoder.unpacker import INDEX_BITS, ROW_ENTRIES, Unpacker
-from rtl_gen.interfaces.tile import WIDTHS
+from rtl_gen.decoder.unpacker import Unpacker
+from rtl_gen.decoder.weight_block import INDEX_BITS, ROW_ENTRIES, WIDTHS
 
 __all__ = ["DictionaryUnpacker"]
 
 _BYTE_INDEX_BITS = 8
 _PAIRS = STEP_WEIGHTS // 2
-"""Indices of a step of chunk 2, in WIDTHS / 2 packets."""
+"""Indices of a block of chunk 2, in WIDTHS / 2 packets."""
 
 
 class DictionaryUnpacker(Unpacker):
-    """Looks up the indices of a step: weights[chunk*i + j] = table[index i][j], index i of packet i
-    div PACKET_IDS.
+    """Looks up the indices of a block: weights[chunk*i + j] = table[index i][j], index i of
+    packet i div PACKET_IDS.
 
     Packets follow the mode word, if there is one, without gaps; PACKET_IDS indices of n bits are n
     bytes, so they begin at bytes. Of chunk 1 there are WIDTHS packets of indices of 8 bits at most,
@@ -28,18 +29,20 @@ class DictionaryUnpacker(Unpacker):
     indices are looked up in 8 copies of a true dual-port block RAM: 16 of dictionary_entries * 16
     bits, for 4096 entries 2 RAMB36 a copy, 16 in all. Both tables are always written.
 
-    Parameter: config. Members (UnpackerSignature)
+    Members (UnpackerSignature)
     -------
-    step: In STEP, widths: index bits of its packets. chunk2: In, 2 weights per index instead of 1;
-        entries: In(13), 1..min(dictionary_entries, 256**chunk); both stable from the first step of
-            a stream to its last part.
-    table: In, the last write before the first step, and not before the last part of the stream
+    block: In, widths: index bits of its packets.
+    chunk2: In, 2 weights per index instead of 1. It and `entries` are stable from the first block
+        of a stream to its last part.
+    entries: In(13), 1..min(dictionary_entries, 256**chunk).
+    table: In, the last write before the first block, and not before the last part of the stream
         before.
-    part: Out UNPACKED, `latency` cycles after its step. bad: Out pulse, `bad_latency` cycles after
-        the step: an index is not below `entries`; its weights are unspecified.
+    part: Out, `latency` cycles after its block.
+    bad: Out pulse, `bad_latency` cycles after the block: an index is not below `entries`; its
+        weights are unspecified.
     prime, issue: not used; need is 0.
 
-    Throughput: a step per cycle, no back-pressure.
+    Throughput: a block per cycle, no back-pressure.
     """
 
     latency = 6
@@ -47,29 +50,30 @@ class DictionaryUnpacker(Unpacker):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._table = table = Signal(self.table.shape())
-        m.d.sync += table.eq(self.table)
+        table = Signal(self.table.payload.shape())
+        filling = Signal()
+        m.d.sync += [table.eq(self.table.payload), filling.eq(self.table.valid)]
         indices = self._indices(m)
         self._check(m, indices)
         # Cycle 3 on: table memories; cycle 5: weights.
-        pairs = self._pairs(m, indices[:_PAIRS])
-        singles = self._singles(m, indices)
+        pairs = self._pairs(m, indices[:_PAIRS], table, filling)
+        singles = self._singles(m, indices, table, filling)
         m.d.sync += [
             self.part.valid.eq(
-                delayed(m, self.step.valid, self.latency - 1, "valid", reset_less=False)
+                delayed(m, self.block.valid, self.latency - 1, "valid", reset_less=False)
             ),
-            self.part.data.eq(Mux(self.chunk2, pairs, singles)),
+            self.part.payload.eq(Mux(self.chunk2, pairs, singles)),
         ]
         return m
 
     def _indices(self, m: Module) -> list[Signal]:
-        """Index i of packet p at PACKET_IDS*p + i, from registers 3 cycles after the step."""
-        step = self.step
+        """Index i of packet p at PACKET_IDS*p + i, from registers 3 cycles after the block."""
+        block = self.block.payload
         half = WIDTHS // 2
         # Cycle 0: where packets begin. Those behind the first half are of chunk 1 and so have
         # narrow indices.
         content = Signal(8 * STEP_WEIGHTS, reset_less=True)
-        m.d.sync += content.eq(Mux(step.mode_word, step.data[8 * WORD_BYTES :], step.data))
+        m.d.sync += content.eq(Mux(block.mode_word, block.data[8 * WORD_BYTES :], block.data))
         start: Value = Const(0, 1)
         packets = []
         for packet in range(WIDTHS):
@@ -81,12 +85,12 @@ class DictionaryUnpacker(Unpacker):
                 m.d.sync += [begin.eq(start), bits.eq(content >> (begin << 3))]
             else:
                 m.d.sync += bits.eq(content)
-            start = step.widths[packet] + start if packet else step.widths[0]
+            start = block.widths[packet] + start if packet else block.widths[0]
             packets.append(bits)
         # Cycle 2: indices.
         indices = []
         for packet, bits in enumerate(packets):
-            width = delayed(m, step.widths[packet], 2, f"width{packet}")
+            width = delayed(m, block.widths[packet], 2, f"width{packet}")
             index_bits = len(bits) // PACKET_IDS
             own = [
                 Signal(index_bits, name=f"index{packet}_{i}", reset_less=True)
@@ -107,11 +111,13 @@ class DictionaryUnpacker(Unpacker):
             outside.eq(Cat(index >= self.entries for index in indices)),
             self.bad.eq(
                 (outside[:_PAIRS].any() | (outside[_PAIRS:].any() & ~self.chunk2))
-                & delayed(m, self.step.valid, self.bad_latency - 1, "check", reset_less=False)
+                & delayed(m, self.block.valid, self.bad_latency - 1, "check", reset_less=False)
             ),
         ]
 
-    def _singles(self, m: Module, indices: list[Signal]) -> Value:
+    def _singles(
+        self, m: Module, indices: list[Signal], table: data.View, filling: Signal
+    ) -> Value:
         """Weights of all indices, in a table each, 2 cycles after the indices."""
         depth = (1 << _BYTE_INDEX_BITS) // ROW_ENTRIES
         weights = Signal(8 * STEP_WEIGHTS, reset_less=True)
@@ -122,17 +128,17 @@ class DictionaryUnpacker(Unpacker):
             m.submodules[f"bytes{number}"] = memory
             write = memory.write_port()
             read = memory.read_port(domain="comb")
-            entries = [self._table.data.word_select(entry, 16)[:8] for entry in range(ROW_ENTRIES)]
+            entries = [table.data.word_select(entry, 16)[:8] for entry in range(ROW_ENTRIES)]
             m.d.comb += [
-                write.addr.eq(self._table.row),
+                write.addr.eq(table.row),
                 write.data.eq(Cat(entries)),
-                write.en.eq(self._table.valid),
+                write.en.eq(filling),
                 read.addr.eq(index[2:_BYTE_INDEX_BITS]),
             ]
             m.d.sync += weights[8 * number :][:8].eq(read.data.word_select(index[:2], 8))
         return delayed(m, weights, 1, "weights")
 
-    def _pairs(self, m: Module, indices: list[Signal]) -> Value:
+    def _pairs(self, m: Module, indices: list[Signal], table: data.View, filling: Signal) -> Value:
         """Entries of the indices, 2 cycles after them; two indices share a memory."""
         depth = self.config.dictionary_entries // ROW_ENTRIES
         entries = []
@@ -146,10 +152,10 @@ class DictionaryUnpacker(Unpacker):
             address_a = Signal(range(depth), name=f"address_a{copy}")
             index_a, index_b = indices[2 * copy : 2 * copy + 2]
             m.d.comb += [
-                address_a.eq(Mux(self._table.valid, self._table.row, index_a[2:])),
+                address_a.eq(Mux(filling, table.row, index_a[2:])),
                 write.addr.eq(address_a),
-                write.data.eq(self._table.data),
-                write.en.eq(self._table.valid),
+                write.data.eq(table.data),
+                write.en.eq(filling),
                 read_a.addr.eq(address_a),
                 read_b.addr.eq(index_b[2:]),
             ]

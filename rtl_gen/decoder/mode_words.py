@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mode words of a slice: which width the groups of the next step have."""
+"""The mode words of a slice: which width the groups of the next block have."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.streams import GROUP_WEIGHTS, MODE_BITS, MODES_PER_WORD, PACKET_IDS, STEP_WEIGHTS
-from rtl_gen.interfaces.tile import WIDTHS
+from rtl_gen.decoder.weight_block import WIDTHS
 
-__all__ = ["ModeWords", "steps_bits"]
+__all__ = ["ModeWords", "blocks_bits"]
 
 _WORD = MODE_BITS * MODES_PER_WORD
 _GROUP_LOG2 = {  # weights of a group
@@ -19,49 +19,52 @@ _GROUP_LOG2 = {  # weights of a group
     "chunk1": PACKET_IDS.bit_length() - 1,
     "chunk2": (2 * PACKET_IDS).bit_length() - 1,
 }
-_STEPS_LOG2 = {  # steps of a mode word
+_BLOCKS_LOG2 = {  # blocks of a mode word
     name: (MODES_PER_WORD.bit_length() - 1) + group - (STEP_WEIGHTS.bit_length() - 1)
     for name, group in _GROUP_LOG2.items()
 }
 
 
-def steps_bits(config: AcceleratorConfig) -> int:
-    """Bits of the number of steps of a slice, 0 .. (2**12 - 1) tiles of W/P * W weights."""
+def blocks_bits(config: AcceleratorConfig) -> int:
+    """Bits of the number of blocks of a slice, 0 .. (2**12 - 1) tiles of W/P * W weights."""
     return 12 + (config.port_rows * config.width // STEP_WEIGHTS).bit_length() - 1
 
 
 class ModeWords(wiring.Component):
-    """Shifts the modes out of a word, step by step, and says which steps bring the next word.
+    """Shifts the modes out of a word, block by block, and says which blocks bring the next word.
 
-    A step has 4 groups (dictionary, chunk 1), 2 (chunk 2) or half a group (rice). A word is asked
-    for in the first step of the word before, if the slice has more steps than that word's; at most
-    one is on its way or waiting.
+    A block has 4 groups (dictionary, chunk 1), 2 (chunk 2) or half a group (rice). A word is asked
+    for in the first block of the word before, if the slice has more blocks than that word's; at
+    most one is on its way or waiting.
 
-    Parameter: config. Members
+    Members
     -------
-    open: In pulse, a slice of `steps`: In(steps_bits(config)), >= 1, begins with the modes `first`:
-        In(32).
-    rice, chunk2, fixed: In, stable from `open` to the last step. fixed: every mode is 0 and no word
-        is asked for.
-    valid: Out, the members that follow are right. modes: Out(8), mode i of the step's groups at bit
-        2*i. half: Out, rice: second step of its group. last: Out, last step of the slice. due: Out,
-        the step brings a mode word.
-    next: In pulse, only while `valid`: go on to the next step.
-    word: In {valid, data 32}: the word that a step brought.
+    open: In pulse, a slice begins.
+    blocks: In(blocks_bits(config)), with `open`: its blocks, >= 1.
+    first: In(32), with `open`: its first modes.
+    rice, chunk2, fixed: In, stable from `open` to the last block. fixed: every mode is 0 and no
+        word is asked for.
+    valid: Out, the members that follow are right.
+    modes: Out(8), mode i of the block's groups at bit 2*i.
+    half: Out, rice: second block of its group.
+    last: Out, last block of the slice.
+    due: Out, the block brings a mode word.
+    next: In pulse, only while `valid`: go on to the next block.
+    word: In stream of 32 bits, always ready: the word that a block brought.
     clear: In, forget the slice.
 
-    Latency: `latency` cycle from open, next or word to the outputs. Throughput: a step per cycle,
-    if a word comes within the steps of the word before it.
+    Latency: `latency` cycle from open, next or word to the outputs. Throughput: a block per cycle,
+    if a word comes within the blocks of the word before it.
     """
 
     latency = 1
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
-        self._bits = steps_bits(config)
+        self._bits = blocks_bits(config)
         super().__init__(
             {
                 "open": In(1),
-                "steps": In(self._bits),
+                "blocks": In(self._bits),
                 "first": In(_WORD),
                 "rice": In(1),
                 "chunk2": In(1),
@@ -72,16 +75,16 @@ class ModeWords(wiring.Component):
                 "last": Out(1),
                 "due": Out(1),
                 "next": In(1),
-                "word": In(data.StructLayout({"valid": 1, "data": _WORD})),
+                "word": In(stream.Signature(_WORD, always_ready=True)),
                 "clear": In(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left = Signal(self._bits)  # steps
+        left = Signal(self._bits)  # blocks
         due = Signal(self._bits)  # words
-        position = Signal(max(_STEPS_LOG2.values()))
+        position = Signal(max(_BLOCKS_LOG2.values()))
         held = Signal()
         spare_held = Signal()
         modes = Signal(_WORD)
@@ -91,7 +94,7 @@ class ModeWords(wiring.Component):
         after = Signal.like(modes)
         ends = Signal()
         vacant = Signal()
-        before = self.steps - 1
+        before = self.blocks - 1
         m.d.comb += [
             per_word.eq(self._choose(*((1 << log2) - 1 for log2 in self._logs))),
             words.eq(self._choose(*(before >> log2 for log2 in self._logs))),
@@ -119,15 +122,15 @@ class ModeWords(wiring.Component):
             ]
         with m.If(vacant):
             m.d.sync += [
-                modes.eq(Mux(spare_held, spare, self.word.data)),
+                modes.eq(Mux(spare_held, spare, self.word.payload)),
                 held.eq(spare_held | self.word.valid),
                 spare_held.eq(0),
             ]
         with m.Elif(self.word.valid):
-            m.d.sync += [spare.eq(self.word.data), spare_held.eq(1)]
+            m.d.sync += [spare.eq(self.word.payload), spare_held.eq(1)]
         with m.If(self.open):
             m.d.sync += [
-                left.eq(self.steps),
+                left.eq(self.blocks),
                 due.eq(Mux(self.fixed, 0, words)),
                 position.eq(0),
                 modes.eq(Mux(self.fixed, 0, self.first)),
@@ -138,7 +141,7 @@ class ModeWords(wiring.Component):
             m.d.sync += [left.eq(0), held.eq(0), spare_held.eq(0)]
         return m
 
-    _logs = (_STEPS_LOG2["rice"], _STEPS_LOG2["chunk1"], _STEPS_LOG2["chunk2"])
+    _logs = (_BLOCKS_LOG2["rice"], _BLOCKS_LOG2["chunk1"], _BLOCKS_LOG2["chunk2"])
 
     def _choose(self, rice, chunk1, chunk2):
         return Mux(self.rice, rice, Mux(self.chunk2, chunk2, chunk1))

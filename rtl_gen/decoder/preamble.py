@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,9 +28,10 @@ _BYTE_INDEX = 8
 class PreambleCheck(wiring.Component):
     """Says whether the decoder can read a stream with this preamble.
 
-    Parameter: config. Members
+    Members
     -------
-    preamble: In PREAMBLE. wrong: Out, `latency` cycles later: unknown codec, reserved bits;
+    preamble: In PREAMBLE.
+    wrong: Out, `latency` cycles later: unknown codec, reserved bits;
         dictionary: chunk other than 1 or 2, no entries or more than the table or the chunk has, a
         width above 12, or above 8 with chunk 1; rice: `fixed`, or a width that is neither 0..6 nor
         8. `weights` and the checksum are not looked at here.
@@ -58,10 +59,12 @@ class PreambleCheck(wiring.Component):
             dictionary[0].eq((preamble.chunk == 0) | (preamble.chunk > 2)),
             dictionary[1].eq((preamble.entries == 0) | (preamble.entries > most)),
             dictionary[2].eq(
-                _any(width > Mux(bytewise, _BYTE_INDEX, MAX_WIDTH) for width in widths)
+                Cat(width > Mux(bytewise, _BYTE_INDEX, MAX_WIDTH) for width in widths).any()
             ),
             rice[0].eq(preamble.fixed),
-            rice[1].eq(_any((width > MAX_QUOTIENT_BITS) & (width != LITERAL) for width in widths)),
+            rice[1].eq(
+                Cat((width > MAX_QUOTIENT_BITS) & (width != LITERAL) for width in widths).any()
+            ),
             self.wrong.eq(
                 other.any()
                 | ((codec == Codec.DICTIONARY.value) & dictionary.any())
@@ -69,10 +72,3 @@ class PreambleCheck(wiring.Component):
             ),
         ]
         return m
-
-
-def _any(conditions):
-    result = 0
-    for condition in conditions:
-        result = result | condition
-    return result

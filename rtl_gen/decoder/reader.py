@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a port's jobs: what is in whole beats itself, the packed payload of a slice through
-StepIssue.
+BlockIssue.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MODE_BITS, SUBSTREAMS, Codec
 from rtl_gen.decoder.byte_window import RING_BEATS
-from rtl_gen.decoder.mode_words import steps_bits
+from rtl_gen.decoder.mode_words import blocks_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
-from rtl_gen.decoder.tile_writer import SLOTS
-from rtl_gen.decoder.unpacker import INDEX_BITS, ROW_ENTRIES, table_write_layout
-from rtl_gen.interfaces.tile import FILL_JOB, PRIME, parameter_write_layout
+from rtl_gen.decoder.weight_block import INDEX_BITS, PRIME, ROW_ENTRIES, table_write_layout
+from rtl_gen.interfaces.tile import DECODE_JOB, SLOTS, FillSignature, parameter_write_layout
 
 __all__ = ["StreamReader"]
 
@@ -26,26 +25,51 @@ CACHE_BEATS_BITS = 14
 _BITS = 8 * BEAT_BYTES
 
 
+class _Place:
+    """Where the reader is: what its states share.
+
+    beat: a whole beat may be read at the head of the window.
+    pop: it is read.
+    skip: the head is not at the beginning of a beat.
+    dry: a weight stream has no more bytes.
+    slice, last_slice: number of the slice, and whether it is the last one.
+    cache_beat: number of the beat of a K/V job.
+    """
+
+    def __init__(self) -> None:
+        self.beat = Signal(name="beat")
+        self.pop = Signal(name="pop")
+        self.skip = Signal(name="skip")
+        self.dry = Signal(name="dry")
+        self.slice = Signal(16, name="slice")
+        self.last_slice = Signal(name="last_slice")
+        self.cache_beat = Signal(CACHE_BEATS_BITS, name="cache_beat")
+
+
 class StreamReader(wiring.Component):
     """Parses beats as meadow.spec.streams says, one job after the other.
 
     Preamble, table, primer, headers, raw payload and K/V rows are read beat by beat at the head of
-    the byte window; of other payload StepIssue takes the steps. What is left of the last beat of a
-    slice is skipped.
+    the byte window; of other payload BlockIssue takes the blocks. What is left of the last beat of
+    a slice is skipped.
 
-    Parameter: config. Members
+    Members
     -------
-    i_job: In stream of FILL_JOB.
-    head, available, offset: In, take: Out, of the byte window. exhausted: In, release: Out pulse,
-        of the beat front.
-    room: In, a part more may leave. idle: In, no step is on its way through an unpacker; jobs start
-        only then.
+    i_job: In stream of DECODE_JOB.
+    head, available, offset: In, of the byte window.
+    take: Out, of the byte window.
+    exhausted: In, of the beat front.
+    release: Out pulse, of the beat front.
+    credit: In, a part more may leave.
+    idle: In, no block is on its way through an unpacker; jobs start only then.
     stop: In, an error: nothing more is read until reset.
-    part: Out {valid, data 128}, a plain beat. table: Out table_write_layout; prime: Out PRIME.
+    part: Out stream of 128 bits, always ready, a plain beat.
+    table: Out stream of table_write_layout, always ready.
+    prime: Out stream of PRIME, always ready.
     codec, chunk2, rice, fixed, widths, entries: Out, of the preamble, stable until the next.
-    start: Out pulse, steps: Out, steps_done: In pulse: see StepIssue.
-    o_parameter: Out {valid, payload: parameter_write_layout}; o_parameter_done: Out pulse with a
-        header's last beat; i_parameter_free: In pulse; SLOTS headers may be written at first.
+    start: Out pulse, blocks: Out, blocks_done: In pulse: see BlockIssue.
+    o_parameter: Out(FillSignature(parameter_write_layout)), a slot for each slice header, beat by
+        beat; `done` comes with the last one.
     error: Out, while there is a wrong preamble (see PreambleCheck), a beat less than the job needs,
         or bytes behind its end.
     command: Out, from the cycle after a stream's first beat, or an error instead of it, until that
@@ -54,28 +78,26 @@ class StreamReader(wiring.Component):
 
     Throughput: a plain beat per cycle; a table beat of chunk 2 takes 2 cycles, of chunk 1 4 cycles;
     K/V jobs follow each other without a gap, 3 cycles are lost behind a preamble. Back-pressure
-    through `room` and i_parameter_free.
+    through `credit` and o_parameter.free.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        plain = data.StructLayout({"valid": 1, "data": _BITS})
-        parameter = data.StructLayout({"valid": 1, "payload": parameter_write_layout(config)})
         super().__init__(
             {
-                "i_job": In(stream.Signature(FILL_JOB)),
+                "i_job": In(stream.Signature(DECODE_JOB)),
                 "head": In(_BITS),
                 "available": In(range(BEAT_BYTES * RING_BEATS + 1)),
                 "offset": In(4),
                 "take": Out(range(BEAT_BYTES + 1)),
                 "exhausted": In(1),
                 "release": Out(1),
-                "room": In(1),
+                "credit": In(1),
                 "idle": In(1),
                 "stop": In(1),
-                "part": Out(plain),
-                "table": Out(table_write_layout(config)),
-                "prime": Out(PRIME),
+                "part": Out(stream.Signature(_BITS, always_ready=True)),
+                "table": Out(stream.Signature(table_write_layout(config), always_ready=True)),
+                "prime": Out(stream.Signature(PRIME, always_ready=True)),
                 "codec": Out(range(max(Codec) + 1)),
                 "chunk2": Out(1),
                 "rice": Out(1),
@@ -83,13 +105,11 @@ class StreamReader(wiring.Component):
                 "widths": Out(data.ArrayLayout(4, 1 << MODE_BITS)),
                 "entries": Out(INDEX_BITS + 1),
                 "start": Out(1),
-                "steps": Out(steps_bits(config)),
-                "steps_done": In(1),
-                "o_parameter": Out(parameter),
-                "o_parameter_done": Out(1),
-                "i_parameter_free": In(1),
+                "blocks": Out(blocks_bits(config)),
+                "blocks_done": In(1),
+                "o_parameter": Out(FillSignature(parameter_write_layout(config))),
                 "error": Out(1),
-                "command": Out(FILL_JOB["command"].shape),
+                "command": Out(DECODE_JOB["command"].shape),
                 "busy": Out(1),
             }
         )
@@ -99,14 +119,8 @@ class StreamReader(wiring.Component):
         config, job = self.config, self.i_job.payload
         m.submodules.check = check = PreambleCheck(config=config)
         preamble = Signal(PREAMBLE)
-        beat = Signal()
-        pop = Signal()
-        skip = Signal()
-        dry = Signal()  # a weight stream has no more bytes
-        self._beat, self._pop, self._dry = beat, pop, dry
-        self._last_slice = Signal()
-        self._slice = Signal(16)
-        self._cache_beat = Signal(CACHE_BEATS_BITS)
+        at = _Place()
+        beat, pop, skip, dry = at.beat, at.pop, at.skip, at.dry
         count = Signal(range((1 << 12) * config.port_rows * config.word_beats))
         tile_beats = (config.port_rows * config.word_beats).bit_length() - 1
         raw = Signal()
@@ -115,9 +129,9 @@ class StreamReader(wiring.Component):
             beat.eq((self.available != 0) & ~skip & ~self.stop),
             skip.eq(self.offset != 0),
             dry.eq(self.exhausted & (self.available == 0)),
-            self._last_slice.eq(self._slice + 1 == job.slices),
-            self.part.data.eq(self.head),
-            self.steps.eq(job.tiles << (tile_beats - 1)),
+            at.last_slice.eq(at.slice + 1 == job.slices),
+            self.part.payload.eq(self.head),
+            self.blocks.eq(job.tiles << (tile_beats - 1)),
             self.codec.eq(preamble.codec),
             self.chunk2.eq(preamble.chunk == 2),
             self.fixed.eq(preamble.fixed),
@@ -137,10 +151,10 @@ class StreamReader(wiring.Component):
         with m.FSM() as fsm:
             with m.State("START"), m.If(self.i_job.valid & self.idle & ~self.stop):
                 with m.If(job.cache):
-                    self._cache(m)
+                    self._cache(m, at)
                 with m.Else():
                     m.d.comb += [pop.eq(beat), self.error.eq(dry)]
-                    m.d.sync += [preamble.eq(self.head), self._slice.eq(0)]
+                    m.d.sync += [preamble.eq(self.head), at.slice.eq(0)]
                     with m.If(beat | dry):
                         m.d.sync += self.command.eq(job.command)
                     with m.If(beat):
@@ -160,22 +174,22 @@ class StreamReader(wiring.Component):
                         m.next = "HEADER"
             with m.State("TABLE"):
                 m.d.comb += self.error.eq(dry)
-                self._table(m)
+                self._table(m, at)
             with m.State("PRIMER"):
                 m.d.comb += self.error.eq(dry)
-                self._primer(m)
-            self._header(m, skip, raw)
+                self._primer(m, at)
+            self._header(m, at, raw)
             with m.State("RAW"):
                 m.d.comb += [
-                    pop.eq(beat & self.room),
+                    pop.eq(beat & self.credit),
                     self.part.valid.eq(pop),
                     self.error.eq(dry),
                 ]
                 m.d.sync += count.eq(count - pop)
                 with m.If(pop & (count == 1)):
-                    self._end_slice(m)
-            with m.State("STEPS"), m.If(self.steps_done):
-                self._end_slice(m)
+                    self._end_slice(m, at)
+            with m.State("BLOCKS"), m.If(self.blocks_done):
+                self._end_slice(m, at)
             with m.State("END"), m.If(~self.stop):
                 with m.If(skip):
                     m.d.comb += self.take.eq((-self.offset)[:4])
@@ -189,89 +203,90 @@ class StreamReader(wiring.Component):
         m.d.comb += self.busy.eq(self.i_job.valid | ~fsm.ongoing("START"))
         return m
 
-    def _end_slice(self, m: Module) -> None:
+    def _end_slice(self, m: Module, at: _Place) -> None:
         """With what takes the last bytes of a slice."""
-        m.d.sync += self._slice.eq(self._slice + 1)
+        m.d.sync += at.slice.eq(at.slice + 1)
         m.next = "HEADER"
-        with m.If(self._last_slice):
+        with m.If(at.last_slice):
             m.next = "END"
 
-    def _cache(self, m: Module) -> None:
+    def _cache(self, m: Module, at: _Place) -> None:
         job = self.i_job.payload
         with m.If(job.rows == 0):
             m.d.comb += self.i_job.ready.eq(1)
-        with m.Elif(self._beat & self.room):
-            m.d.comb += [self.part.valid.eq(1), self._pop.eq(1)]
-            m.d.sync += self._cache_beat.eq(self._cache_beat + 1)
-            with m.If(self._cache_beat + 1 == job.beats[:CACHE_BEATS_BITS]):
+        with m.Elif(at.beat & self.credit):
+            m.d.comb += [self.part.valid.eq(1), at.pop.eq(1)]
+            m.d.sync += at.cache_beat.eq(at.cache_beat + 1)
+            with m.If(at.cache_beat + 1 == job.beats[:CACHE_BEATS_BITS]):
                 m.d.comb += self.i_job.ready.eq(1)
-                m.d.sync += self._cache_beat.eq(0)
+                m.d.sync += at.cache_beat.eq(0)
 
-    def _table(self, m: Module) -> None:
+    def _table(self, m: Module, at: _Place) -> None:
         """ROW_ENTRIES entries per cycle."""
-        step = Signal(2)
+        quarter = Signal(2)
         entry = Signal(INDEX_BITS + 1)  # first one of the next table row
-        byte_row = self.head.word_select(step, 8 * ROW_ENTRIES)
-        entry_row = self.head.word_select(step[0], 16 * ROW_ENTRIES)
+        byte_row = self.head.word_select(quarter, 8 * ROW_ENTRIES)
+        entry_row = self.head.word_select(quarter[0], 16 * ROW_ENTRIES)
         bytes_wide = Cat(
             Cat(byte_row.word_select(index, 8), Const(0, 8)) for index in range(ROW_ENTRIES)
         )
-        with m.If(self._beat):
+        with m.If(at.beat):
             m.d.sync += [
                 self.table.valid.eq(1),
-                self.table.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
-                self.table.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
+                self.table.payload.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
+                self.table.payload.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
                 entry.eq(entry + ROW_ENTRIES),
-                step.eq(step + 1),
+                quarter.eq(quarter + 1),
             ]
-            with m.If((step[0] & self.chunk2) | (step == 3)):
-                m.d.sync += step.eq(0)
-                m.d.comb += self._pop.eq(1)
+            with m.If((quarter[0] & self.chunk2) | (quarter == 3)):
+                m.d.sync += quarter.eq(0)
+                m.d.comb += at.pop.eq(1)
                 with m.If(entry + ROW_ENTRIES >= self.entries):
                     m.d.sync += entry.eq(0)
                     m.next = "HEADER"
 
-    def _primer(self, m: Module) -> None:
+    def _primer(self, m: Module, at: _Place) -> None:
         substream = Signal(range(SUBSTREAMS))
-        with m.If(self._beat):
-            m.d.comb += self._pop.eq(1)
+        with m.If(at.beat):
+            m.d.comb += at.pop.eq(1)
             m.d.sync += [
                 self.prime.valid.eq(1),
-                self.prime.substream.eq(substream),
-                self.prime.data.eq(self.head),
+                self.prime.payload.substream.eq(substream),
+                self.prime.payload.data.eq(self.head),
                 substream.eq(substream + 1),
             ]
             with m.If(substream == SUBSTREAMS - 1):
                 m.next = "HEADER"
 
-    def _header(self, m: Module, skip: Signal, raw: Signal) -> None:
+    def _header(self, m: Module, at: _Place, raw: Signal) -> None:
         """Header beats to the parameter buffer, behind what is left of the beat before."""
-        config, payload = self.config, self.o_parameter.payload
+        config, header = self.config, self.o_parameter
+        payload = header.write.payload
         credits = Signal(range(SLOTS + 1), init=SLOTS)
         slot = Signal()
         started = Signal()
         take = Signal()
         beat = Signal(range(max(2, config.header_beats)))
         m.d.sync += [
-            credits.eq(credits + self.i_parameter_free - (take & ~started)),
-            self.o_parameter.valid.eq(take),
-            self.o_parameter_done.eq(0),
+            credits.eq(credits + header.free - (take & ~started)),
+            header.write.valid.eq(take),
+            header.done.eq(0),
             payload.slot.eq(slot),
             payload.beat.eq(beat),
             payload.data.eq(self.head),
         ]
         with m.State("HEADER"):
-            m.d.comb += self.error.eq(self._dry)
-            with m.If(skip & ~self.stop):
+            m.d.comb += self.error.eq(at.dry)
+            with m.If(at.skip & ~self.stop):
                 m.d.comb += self.take.eq((-self.offset)[:4])
-            m.d.comb += take.eq(self._beat & (started | (credits != 0)))
+            m.d.comb += take.eq(at.beat & (started | (credits != 0)))
             with m.If(take):
-                m.d.comb += self._pop.eq(1)
+                m.d.comb += at.pop.eq(1)
                 m.d.sync += [started.eq(1), beat.eq(beat + 1)]
                 with m.If(beat == config.header_beats - 1):
                     m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot)]
-                    m.d.sync += self.o_parameter_done.eq(1)
+                    m.d.sync += header.done.eq(1)
                     m.d.comb += self.start.eq(~raw)
-                    m.next = "STEPS"
+                    m.next = "BLOCKS"
                     with m.If(raw):
                         m.next = "RAW"

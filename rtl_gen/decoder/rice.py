@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rice codec: steps of refill words and low bits to weights."""
+"""Rice codec: blocks of refill words and low bits to weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtl_gen.decoder.codewords import Codewords
 from rtl_gen.decoder.ranks import count_ones
 from rtl_gen.decoder.substreams import SubStreamPair
 from rtl_gen.decoder.unpacker import Unpacker
-from rtl_gen.interfaces.tile import REFILLS
+from rtl_gen.decoder.weight_block import REFILLS
 
 __all__ = ["RiceUnpacker"]
 
@@ -31,49 +31,51 @@ class RiceUnpacker(Unpacker):
     8 low bits.
 
     A quotient comes from a sub-stream (SubStreamPair, Codewords), at its issue already; the low
-    bits from the step.
+    bits from the block.
 
-    Parameter: config. Members (UnpackerSignature)
+    Members (UnpackerSignature)
     -------
-    prime: In PRIME, at most a beat per cycle, in the order of the sub-streams: beat c + 4 comes 4
-        cycles after beat c or later. Not while steps are on their way. The first step is issued 2
-        cycles after the last beat or later.
-    issue: In ISSUE. The halves alternate; two steps of one half are issued 2 cycles apart or more.
+    prime: In, at most a beat per cycle, in the order of the sub-streams: beat c + 4 comes 4 cycles
+        after beat c or later. Not while blocks are on their way. The first block is issued 2 cycles
+        after the last beat or later.
+    issue: In. The halves alternate; two blocks of one half are issued 2 cycles apart or more.
     need: Out(8), registers, bit 4*h + i: sub-stream i of half h has finished a word since its last
-        step: it is right `need_latency` cycles after the issue of that step, and its word is to be
-            in the half's next step.
-    step: In STEP of an issue, `step_delay` cycles after it. widths[0]: k, 0..MAX_QUOTIENT_BITS or
-        LITERAL.
-    part: Out UNPACKED, `latency` cycles after the step.
+        block: it is right `need_latency` cycles after the issue of that block, and its word is to
+        be in the half's next block.
+    block: In, `block_delay` cycles after its issue. widths[0]: k, 0..MAX_QUOTIENT_BITS or LITERAL.
+    part: Out, `latency` cycles after the block.
     bad: Out pulse, `bad_latency` cycles after the issue: no run ends within RUN_BITS bits of a
         sub-stream. What comes after it is unspecified until all sub-streams are primed.
     chunk2, entries, table: not used.
 
-    Throughput: a step per cycle, constant latency, no back-pressure. Sub-streams keep their place
+    Throughput: a block per cycle, constant latency, no back-pressure. Sub-streams keep their place
         from slice to slice.
     """
 
-    step_delay = 2
+    block_delay = 2
     need_latency = SubStreamPair.need_latency
-    latency = SubStreamPair.latency + Codewords.latency + 1 - step_delay
+    latency = SubStreamPair.latency + Codewords.latency + 1 - block_delay
     bad_latency = SubStreamPair.latency + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        step, prime = self.step, self.prime
+        block, prime = self.block.payload, self.prime.payload
         pairs, quotients = [], []
         for index in range(REFILLS):
             m.submodules[f"pair{index}"] = pair = SubStreamPair()
             m.submodules[f"codewords{index}"] = codewords = Codewords()
-            words = Cat(step.data[_WORD_BITS * i :][:_WORD_BITS] for i in range(index + 1))
+            words = Cat(block.data[_WORD_BITS * i :][:_WORD_BITS] for i in range(index + 1))
             m.d.comb += [
-                pair.issue.eq(self.issue),
-                pair.prime.valid.eq(prime.valid & (prime.substream % REFILLS == index)),
-                pair.prime.half.eq(prime.substream[-1]),
-                pair.prime.data.eq(prime.data),
-                pair.refill.valid.eq(step.valid & step.refill[index]),
-                pair.refill.half.eq(step.half),
-                pair.refill.data.eq(words.word_select(count_ones(step.refill[:index]), _WORD_BITS)),
+                pair.issue.valid.eq(self.issue.valid),
+                pair.issue.payload.eq(self.issue.payload),
+                pair.prime.valid.eq(self.prime.valid & (prime.substream % REFILLS == index)),
+                pair.prime.payload.half.eq(prime.substream[-1]),
+                pair.prime.payload.data.eq(prime.data),
+                pair.refill.valid.eq(self.block.valid & block.refill[index]),
+                pair.refill.payload.half.eq(block.half),
+                pair.refill.payload.data.eq(
+                    words.word_select(count_ones(block.refill[:index]), _WORD_BITS)
+                ),
                 codewords.run.eq(pair.run),
             ]
             for half in range(2):
@@ -87,16 +89,16 @@ class RiceUnpacker(Unpacker):
 
     def _raw(self, m: Module) -> tuple[Value, Value]:
         """Code of k and the raw words, when the quotients are there."""
-        step = self.step
+        block = self.block.payload
         skip = Signal(range(REFILLS + 2))
-        content = Signal(len(step.data), reset_less=True)
+        content = Signal(len(block.data), reset_less=True)
         raw = Signal(8 * STEP_WEIGHTS, reset_less=True)
         code = Signal(range(_LITERAL_CODE + 1))
         m.d.sync += [
-            skip.eq(count_ones(Cat(step.refill, step.mode_word))),
-            content.eq(step.data),
+            skip.eq(count_ones(Cat(block.refill, block.mode_word))),
+            content.eq(block.data),
             raw.eq(content >> (skip << (_WORD_BITS.bit_length() - 1))),
-            code.eq(Mux(step.widths[0] == LITERAL, _LITERAL_CODE, step.widths[0])),
+            code.eq(Mux(block.widths[0] == LITERAL, _LITERAL_CODE, block.widths[0])),
         ]
         return (
             delayed(m, code, self.latency - 2, "code"),
@@ -114,6 +116,6 @@ class RiceUnpacker(Unpacker):
                     ]
             with m.Default():
                 m.d.comb += Cat(numbers).eq(raw)
-        valid = delayed(m, self.step.valid, self.latency - 1, "valid", reset_less=False)
+        valid = delayed(m, self.block.valid, self.latency - 1, "valid", reset_less=False)
         m.d.sync += self.part.valid.eq(valid)
-        m.d.sync += self.part.data.eq(Cat(Cat(n[1:] ^ n[0].replicate(7), n[0]) for n in numbers))
+        m.d.sync += self.part.payload.eq(Cat(Cat(n[1:] ^ n[0].replicate(7), n[0]) for n in numbers))

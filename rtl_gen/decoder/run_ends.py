@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.streams import WORD_BYTES
@@ -22,7 +22,7 @@ __all__ = ["END", "MARKED_WORD", "STREAM_WORD", "RunEnds"]
 
 _WORD_BITS = 8 * WORD_BYTES
 
-STREAM_WORD = data.StructLayout({"valid": 1, "half": 1, "first": 1, "data": _WORD_BITS})
+STREAM_WORD = data.StructLayout({"half": 1, "first": 1, "data": _WORD_BITS})
 """The next word of one of two sub-streams; `first`: its first one."""
 
 END = data.StructLayout({"any": 1, "place": RANK_BITS})
@@ -32,7 +32,6 @@ bit.
 
 MARKED_WORD = data.StructLayout(
     {
-        "valid": 1,
         "half": 1,
         "first": 1,
         "data": _WORD_BITS,
@@ -44,13 +43,13 @@ MARKED_WORD = data.StructLayout(
 class RunEnds(wiring.Component):
     """Marks every RUN_WEIGHTS-th one of two sub-streams, as their words arrive.
 
-    Where runs end does not depend on the steps that consume them, so that a step only has to look
+    Where runs end does not depend on the blocks that consume them, so that a block only has to look
     for the next mark.
 
     Members
     -------
-    word: In STREAM_WORD, in any order of the two. marked: Out MARKED_WORD, from registers through
-        about 5 levels of logic.
+    word: In stream of STREAM_WORD, always ready, in any order of the two.
+    marked: Out stream of MARKED_WORD, always ready, from registers through about 5 levels of logic.
 
     Latency: `latency` cycle. Throughput: one word per cycle, no back-pressure.
     """
@@ -58,22 +57,28 @@ class RunEnds(wiring.Component):
     latency = 1
 
     def __init__(self) -> None:
-        super().__init__({"word": In(STREAM_WORD), "marked": Out(MARKED_WORD)})
+        super().__init__(
+            {
+                "word": In(stream.Signature(STREAM_WORD, always_ready=True)),
+                "marked": Out(stream.Signature(MARKED_WORD, always_ready=True)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        marked = self.marked
+        marked, following = self.marked.payload, self.word.payload
         word = Signal(STREAM_WORD)
+        valid = Signal()
         counts = [Signal(range(NIBBLE_BITS + 1), name=f"count{i}") for i in range(2 * WORD_BYTES)]
-        m.d.sync += word.valid.eq(self.word.valid)
+        m.d.sync += valid.eq(self.word.valid)
         with m.If(self.word.valid):
-            m.d.sync += [word.half.eq(self.word.half), word.first.eq(self.word.first)]
-        m.d.sync += word.data.eq(self.word.data)
-        for count, part in zip(counts, nibbles(self.word.data), strict=True):
+            m.d.sync += [word.half.eq(following.half), word.first.eq(following.first)]
+        m.d.sync += word.data.eq(following.data)
+        for count, part in zip(counts, nibbles(following.data), strict=True):
             m.d.sync += count.eq(count_ones(part))
-        before = self._before(m, word, counts)
+        before = self._before(m, word, valid, counts)
         m.d.comb += [
-            marked.valid.eq(word.valid),
+            self.marked.valid.eq(valid),
             marked.half.eq(word.half),
             marked.first.eq(word.first),
             marked.data.eq(word.data),
@@ -94,18 +99,20 @@ class RunEnds(wiring.Component):
             ]
         return m
 
-    def _before(self, m: Module, word: data.View, counts: list[Signal]) -> list[Value]:
+    def _before(
+        self, m: Module, word: data.View, valid: Signal, counts: list[Signal]
+    ) -> list[Value]:
         """Rank of each nibble's first bit in `word`."""
-        following = self.word
+        following = self.word.payload
         # `rank` is at the beginning of the present word, `other` at the end of what the other
         # sub-stream has.
         rank = Signal(RANK_BITS)
         other = Signal(RANK_BITS)
         after = Signal(RANK_BITS)
         total = prefix_ranks(m, counts, "total")[-1]
-        m.d.comb += after.eq(add_narrow(rank, Mux(word.valid, total, 0)))
+        m.d.comb += after.eq(add_narrow(rank, Mux(valid, total, 0)))
         m.d.sync += rank.eq(after)
-        with m.If(following.valid):
+        with m.If(self.word.valid):
             with m.If(following.half != word.half):
                 m.d.sync += [rank.eq(other), other.eq(after)]
             with m.If(following.first):

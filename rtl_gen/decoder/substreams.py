@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two rice sub-streams: their words, how far they are read, and the run that a step takes."""
+"""Two rice sub-streams: their words, how far they are read, and the run that a block takes."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from meadow.spec.config import BEAT_BYTES
 from meadow.spec.streams import PRIMER_WORDS, RUN_BITS, WORD_BYTES
 from rtl_gen.decoder.ranks import lookup
 from rtl_gen.decoder.run_ends import END, RunEnds
-from rtl_gen.decoder.step_issue import ISSUE
+from rtl_gen.decoder.weight_block import ISSUE
 
 __all__ = ["HALF_PRIME", "HALF_REFILL", "RUN", "SubStreamPair"]
 
@@ -20,8 +20,10 @@ _WORD_BITS = 8 * WORD_BYTES
 _PLACE_BITS = _WORD_BITS.bit_length() - 1
 _BANKED_WORD = data.StructLayout({"data": _WORD_BITS, "ends": data.ArrayLayout(END, WORD_BYTES)})
 
-HALF_PRIME = data.StructLayout({"valid": 1, "half": 1, "data": 8 * BEAT_BYTES})
-HALF_REFILL = data.StructLayout({"valid": 1, "half": 1, "data": _WORD_BITS})
+HALF_PRIME = data.StructLayout({"half": 1, "data": 8 * BEAT_BYTES})
+"""The first words of the sub-stream of a half."""
+HALF_REFILL = data.StructLayout({"half": 1, "data": _WORD_BITS})
+"""The next word of the sub-stream of a half."""
 
 RUN = data.StructLayout({"bits": RUN_BITS, "last": _PLACE_BITS})
 """The bits of a run, first lowest, and the place of its last one; bits above `last` are of later
@@ -33,7 +35,7 @@ class SubStreamPair(wiring.Component):
     """Sub-stream i of the first half of the groups and sub-stream i of the second.
 
     Each has a ring of PRIMER_WORDS words with the marks of RunEnds, in a LUT RAM of even and one of
-    odd words, and `last`, the place of the last bit that was consumed. A step of half h:
+    odd words, and `last`, the place of the last bit that was consumed. A block of half h:
 
         cycle 0: read the word of `last` and the next one; drop the marks up to `last`
         cycle 1: last' = the first mark that is left: right in cycle 2, as is need[h] = a word is
@@ -42,18 +44,20 @@ class SubStreamPair(wiring.Component):
 
     Members
     -------
-    prime: In HALF_PRIME, the first PRIMER_WORDS words of a sub-stream; it starts again. A beat
-        every PRIMER_WORDS cycles; the first step is PRIMER_WORDS - 2 cycles later or more.
-    issue: In ISSUE, a step; one of the same half 2 cycles later or more. literal: the step takes no
-        run.
-    refill: In HALF_REFILL, the word behind those of the ring; a step may need it `refill_latency`
-        cycles later.
-    need: Out(2), registers, bit h: the last step of half h has finished a word, which is to be
+    prime: In stream of HALF_PRIME, always ready, the first PRIMER_WORDS words of a sub-stream; it
+        starts again. A beat every PRIMER_WORDS cycles; the first block is PRIMER_WORDS - 2 cycles
+        later or more.
+    issue: In stream of ISSUE, always ready, a block; one of the same half 2 cycles later or more.
+        literal: the block takes no run.
+    refill: In stream of HALF_REFILL, always ready, the word behind those of the ring; a block may
+        need it `refill_latency` cycles later.
+    need: Out(2), registers, bit h: the last block of half h has finished a word, which is to be
         refilled.
-    run: Out RUN, `latency` cycles after the issue. bad: Out pulse with it: no run ends in its
-        RUN_BITS bits; from then on the sub-stream is unspecified until it is primed.
+    run: Out RUN, `latency` cycles after the issue.
+    bad: Out pulse with it: no run ends in its RUN_BITS bits; from then on the sub-stream is
+        unspecified until it is primed.
 
-    Throughput: a step per cycle, the halves alternating; no back-pressure.
+    Throughput: a block per cycle, the halves alternating; no back-pressure.
     """
 
     latency = 3
@@ -63,9 +67,9 @@ class SubStreamPair(wiring.Component):
     def __init__(self) -> None:
         super().__init__(
             {
-                "prime": In(HALF_PRIME),
-                "issue": In(ISSUE),
-                "refill": In(HALF_REFILL),
+                "prime": In(stream.Signature(HALF_PRIME, always_ready=True)),
+                "issue": In(stream.Signature(ISSUE, always_ready=True)),
+                "refill": In(stream.Signature(HALF_REFILL, always_ready=True)),
                 "need": Out(2),
                 "run": Out(RUN),
                 "bad": Out(1),
@@ -74,7 +78,7 @@ class SubStreamPair(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        half = self.issue.half
+        half = self.issue.payload.half
         # `last` of each half: word of the ring, bit of the word. At first it is the bit before the
         # first one.
         words = [Signal(2, init=PRIMER_WORDS - 1, name=f"word{h}") for h in range(2)]
@@ -95,8 +99,9 @@ class SubStreamPair(wiring.Component):
         both = Signal(2 * _WORD_BITS, reset_less=True)
         turn = Signal(1 + _PLACE_BITS)
         issued = Signal(ISSUE)
+        issued_valid = Signal()
         m.d.sync += [both.eq(Cat(even.data, odd.data)), turn.eq(Cat(place, word[0]))]
-        m.d.sync += issued.eq(self.issue)
+        m.d.sync += [issued.eq(self.issue.payload), issued_valid.eq(self.issue.valid)]
 
         # Cycle 1.
         found = Signal()
@@ -106,26 +111,26 @@ class SubStreamPair(wiring.Component):
             end[_PLACE_BITS] & (turn[:_PLACE_BITS] != _WORD_BITS - 1)
         )
         for h in range(2):
-            with m.If(issued.valid & (issued.half == h)):
+            with m.If(issued_valid & (issued.half == h)):
                 m.d.sync += self.need[h].eq(finished & ~issued.literal)
                 with m.If(~issued.literal):
                     m.d.sync += [
                         words[h].eq(words[h] + end[_PLACE_BITS]),
                         places[h].eq(end[:_PLACE_BITS]),
                     ]
-            with m.If(self.prime.valid & (self.prime.half == h)):
+            with m.If(self.prime.valid & (self.prime.payload.half == h)):
                 m.d.sync += [
                     self.need[h].eq(0),
                     words[h].eq(PRIMER_WORDS - 1),
                     places[h].eq(_WORD_BITS - 1),
                 ]
-        self._run(m, issued, both, turn, found, end)
+        self._run(m, issued_valid & ~issued.literal, both, turn, found, end)
         return m
 
     def _run(
-        self, m: Module, issued: data.View, both: Signal, turn: Signal, found: Signal, end: Signal
+        self, m: Module, takes: Value, both: Signal, turn: Signal, found: Signal, end: Signal
     ) -> None:
-        """Bits 1..RUN_BITS of `both`, rotated by `turn`."""
+        """Bits 1..RUN_BITS of `both`, rotated by `turn`; `takes`: a block takes a run."""
         bits = both
         for bit in (5, 4):
             bits = Mux(turn[bit], bits.rotate_right(1 << bit), bits)
@@ -142,7 +147,7 @@ class SubStreamPair(wiring.Component):
             start.eq(turn[:_PLACE_BITS]),
             stop.eq(end),
             none.eq(~found),
-            taken.eq(issued.valid & ~issued.literal),
+            taken.eq(takes),
         ]
         # Cycle 2.
         length = Signal(1 + _PLACE_BITS)
@@ -157,12 +162,12 @@ class SubStreamPair(wiring.Component):
         """The banks' entries for the ring's word `word` and the one behind it."""
         m.submodules.run_ends = run_ends = RunEnds()
         self._arrivals(m, run_ends.word)
-        marked, half = run_ends.marked, self.issue.half
+        marked, half = run_ends.marked.payload, self.issue.payload.half
         heads = [Signal(2, name=f"head{h}") for h in range(2)]
         head = Signal(2)
         m.d.comb += head.eq(Mux(marked.first, 0, Mux(marked.half, heads[1], heads[0])))
         for h in range(2):
-            with m.If(marked.valid & (marked.half == h)):
+            with m.If(run_ends.marked.valid & (marked.half == h)):
                 m.d.sync += heads[h].eq(head + 1)
         entries = []
         for bank, row in enumerate((word[1] ^ word[0], word[1])):
@@ -176,13 +181,13 @@ class SubStreamPair(wiring.Component):
                 write.addr.eq(Cat(head[1], marked.half)),
                 write.data.data.eq(marked.data),
                 write.data.ends.eq(marked.ends),
-                write.en.eq(marked.valid & (head[0] == bank)),
+                write.en.eq(run_ends.marked.valid & (head[0] == bank)),
                 read.addr.eq(Cat(row, half)),
             ]
             entries.append(read.data)
         return entries[0], entries[1]
 
-    def _arrivals(self, m: Module, word: data.View) -> None:
+    def _arrivals(self, m: Module, word: stream.Interface) -> None:
         """Refills, and primer beats word by word."""
         left = Signal(range(PRIMER_WORDS + 1))
         half = Signal()
@@ -190,8 +195,8 @@ class SubStreamPair(wiring.Component):
         beat = Signal(8 * BEAT_BYTES, reset_less=True)
         with m.If(self.prime.valid):
             m.d.sync += [
-                beat.eq(self.prime.data),
-                half.eq(self.prime.half),
+                beat.eq(self.prime.payload.data),
+                half.eq(self.prime.payload.half),
                 left.eq(PRIMER_WORDS),
                 first.eq(1),
             ]
@@ -200,9 +205,9 @@ class SubStreamPair(wiring.Component):
         priming = left != 0
         m.d.comb += [
             word.valid.eq(priming | self.refill.valid),
-            word.half.eq(Mux(priming, half, self.refill.half)),
-            word.first.eq(priming & first),
-            word.data.eq(Mux(priming, beat[:_WORD_BITS], self.refill.data)),
+            word.payload.half.eq(Mux(priming, half, self.refill.payload.half)),
+            word.payload.first.eq(priming & first),
+            word.payload.data.eq(Mux(priming, beat[:_WORD_BITS], self.refill.payload.data)),
         ]
 
 

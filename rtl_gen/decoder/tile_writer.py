@@ -4,20 +4,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import STEP_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.tile import FILL_JOB, PART, tile_write_layout
+from rtl_gen.interfaces.tile import DECODE_JOB, PART, SLOTS, FillSignature, tile_write_layout
 
-__all__ = ["SLOTS", "TileWriter"]
-
-SLOTS = 2
-"""Slots of the tile buffer and of the parameter buffer: a producer starts with this many
-credits.
-"""
+__all__ = ["TileWriter"]
 
 _BEAT_BITS = 8 * BEAT_BYTES
 
@@ -26,17 +21,16 @@ class TileWriter(wiring.Component):
     """Addresses the parts of a job: weights fill whole tiles row by row, cache tiles `rows` rows
     from column_beats on.
 
-    Parameter: config. Members
+    Members
     -------
-    i_job: In stream of FILL_JOB. i_part: In stream of PART, the elements of the jobs in order. Wide
-        parts are for weights only and follow one another from the beginning of a tile.
-    o_tile: Out {valid, payload: tile_write_layout}, slot starts at 0 and alternates. A wide part is
-        one write of mask 0b11 if `whole` (decoder_elements and width are at least STEP_WEIGHTS),
-        else two of mask 1; others are one of mask 1.
+    i_job: In stream of DECODE_JOB.
+    i_part: In stream of PART, the elements of the jobs in order. Wide parts are for weights only
+        and follow one another from the beginning of a tile.
+    o_tile: Out(FillSignature(tile_write_layout)). A wide part is one write of mask 0b11 if `whole`
+        (decoder_elements and width are at least STEP_WEIGHTS), else two of mask 1; others are one
+        of mask 1. A tile takes a slot with its first write, a cache tile without rows with its
+        `done`, which comes alone.
     o_tile_command: Out(INDEX_BITS), with a write, index of its command.
-    o_tile_done: Out pulse, with the last write of a tile, or alone for a cache tile without rows.
-    i_tile_free: In pulse, a slot may be filled again. SLOTS are free at first; a tile takes one
-        with its first write.
 
     Latency: `latency` cycle from a part to its first write. Throughput: one part per cycle across
     tiles and jobs, a wide one that is split every second cycle. Back-pressure: parts wait for a job
@@ -50,21 +44,18 @@ class TileWriter(wiring.Component):
         self.whole = min(config.decoder_elements, config.width) >= STEP_WEIGHTS
         super().__init__(
             {
-                "i_job": In(stream.Signature(FILL_JOB)),
+                "i_job": In(stream.Signature(DECODE_JOB)),
                 "i_part": In(stream.Signature(PART)),
-                "o_tile": Out(
-                    data.StructLayout({"valid": 1, "payload": tile_write_layout(config)})
-                ),
-                "o_tile_done": Out(1),
+                "o_tile": Out(FillSignature(tile_write_layout(config))),
                 "o_tile_command": Out(INDEX_BITS),
-                "i_tile_free": In(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        job, part, write = self.i_job.payload, self.i_part, self.o_tile.payload
+        job, part, tile_slot = self.i_job.payload, self.i_part, self.o_tile
+        write = tile_slot.write.payload
         credits = Signal(range(SLOTS + 1), init=SLOTS)
         slot = Signal()
         active = Signal()
@@ -94,15 +85,15 @@ class TileWriter(wiring.Component):
             self.i_job.ready.eq(finished & (job.cache | (last_tile & last_slice))),
         ]
         m.d.sync += [
-            credits.eq(credits + self.i_tile_free - ((taken | (allowed & empty)) & ~active)),
-            self.o_tile.valid.eq(taken),
+            credits.eq(credits + tile_slot.free - ((taken | (allowed & empty)) & ~active)),
+            tile_slot.write.valid.eq(taken),
             self.o_tile_command.eq(job.command),
             write.slot.eq(slot),
             write.row.eq(row),
             write.column_beats.eq(column + Mux(job.cache, job.column_beats, 0)),
             write.mask.eq(Mux(beats == 2, 0b11, 0b01)),
             write.data.eq(elements),
-            self.o_tile_done.eq(finished),
+            tile_slot.done.eq(finished),
         ]
         with m.If(taken):
             m.d.sync += [active.eq(1), column.eq(column + beats)]

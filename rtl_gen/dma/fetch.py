@@ -11,7 +11,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.dma.port_fetch import PortFetch
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, command_index, step_layout
 from rtl_gen.interfaces.dma import READ_DESCRIPTOR
-from rtl_gen.interfaces.tile import FILL_JOB
+from rtl_gen.interfaces.tile import DECODE_JOB
 
 __all__ = ["FetchUnit"]
 
@@ -30,7 +30,7 @@ class FetchUnit(wiring.Component):
         and do nothing).
     step: In(step_layout), stable while the device runs.
     o_read: P Out streams of READ_DESCRIPTOR, in the order of the port's data.
-    o_fill: P Out streams of FILL_JOB, likewise.
+    o_decode: P Out streams of DECODE_JOB, likewise.
     busy: Out, from the cycle after a command is accepted until all of it is in the ports' queues.
     busy_command: Out(INDEX_BITS), with `busy`, index of the command.
 
@@ -48,7 +48,7 @@ class FetchUnit(wiring.Component):
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
                 "o_read": Out(stream.Signature(READ_DESCRIPTOR)).array(config.ports),
-                "o_fill": Out(stream.Signature(FILL_JOB)).array(config.ports),
+                "o_decode": Out(stream.Signature(DECODE_JOB)).array(config.ports),
                 "busy": Out(1),
                 "busy_command": Out(INDEX_BITS),
             }
@@ -65,7 +65,7 @@ class FetchUnit(wiring.Component):
             m.submodules[f"port{index}"] = port
             m.d.comb += [port.start.eq(start), port.command.eq(command), port.step.eq(self.step)]
             wiring.connect(m, port.o_read, wiring.flipped(self.o_read[index]))
-            wiring.connect(m, port.o_fill, wiring.flipped(self.o_fill[index]))
+            wiring.connect(m, port.o_decode, wiring.flipped(self.o_decode[index]))
             with m.If(port.busy):
                 m.d.comb += working.eq(1)
         m.d.comb += [

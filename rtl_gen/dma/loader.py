@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
+from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.dma import BEAT_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryWriteSignature
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
@@ -42,7 +44,7 @@ class _PortAssembler(wiring.Component):
                 "stride": In(STRIDE_BITS),
                 "row_words": In(ROW_BITS),
                 "rows": In(ROW_BITS),
-                "i": In(stream.Signature(8 * BEAT_BYTES)),
+                "i": In(stream.Signature(BEAT_BITS)),
                 "o": Out(stream.Signature(_word_layout(config))),
                 "idle": Out(1),
             }
@@ -67,7 +69,7 @@ class _PortAssembler(wiring.Component):
             earlier = Signal(8 * (config.width - BEAT_BYTES))
             whole = Cat(earlier, whole)
             with m.If(taken):
-                m.d.sync += earlier.eq(whole[8 * BEAT_BYTES :])
+                m.d.sync += earlier.eq(whole[BEAT_BITS:])
         m.d.comb += [
             # A beat that completes a word needs the output register, the others do not.
             self.i.ready.eq(active & (~completes | ~self.o.valid | self.o.ready)),
@@ -147,7 +149,7 @@ class Loader(wiring.Component):
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
-                "i_beats": In(stream.Signature(8 * BEAT_BYTES)).array(config.ports),
+                "i_beats": In(stream.Signature(BEAT_BITS)).array(config.ports),
                 "o_write": Out(MemoryWriteSignature(config)),
                 "o_norm": Out(stream.Signature(norm_write_layout(config), always_ready=True)),
                 "o_table": Out(stream.Signature(_word_layout(config))),
@@ -204,22 +206,11 @@ class Loader(wiring.Component):
             self.busy.eq(runner.o_busy),
             self.busy_command.eq(runner.o_busy_command),
         ]
-        turn = Signal(range(max(2, config.ports)))
         free = ~valid | taken
+        transfers = take_turns(m, [assembler.o for assembler in assemblers], free)
         with m.If(free):
-            m.d.sync += valid.eq(Cat(*(assembler.o.valid for assembler in assemblers)).any())
-        with m.Switch(turn):
-            for first in range(config.ports):
-                with m.Case(first):
-                    higher: Value = Const(0, 1)
-                    for number in range(config.ports):
-                        port = (first + number) % config.ports
-                        source = assemblers[port].o
-                        m.d.comb += source.ready.eq(free & ~higher)
-                        with m.If(free & source.valid & ~higher):
-                            m.d.sync += [
-                                word.eq(source.payload),
-                                turn.eq((port + 1) % config.ports),
-                            ]
-                        higher = higher | source.valid
+            m.d.sync += valid.eq(transfers.any())
+        for transfer, assembler in zip(transfers, assemblers, strict=True):
+            with m.If(transfer):
+                m.d.sync += word.eq(assembler.o.payload)
         return m

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and fill
+"""Fetch of one port: its share of LOAD, MATMUL and ATTEND commands as read descriptors and decode
 jobs.
 """
 
@@ -16,7 +16,7 @@ from rtl_gen.dma.port_rows import first_row, share
 from rtl_gen.interfaces.command import COMMAND_BITS, command_index, command_layout, step_layout
 from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS, READ_DESCRIPTOR, Route
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
-from rtl_gen.interfaces.tile import FILL_JOB
+from rtl_gen.interfaces.tile import DECODE_JOB
 
 __all__ = ["PortFetch"]
 
@@ -56,7 +56,7 @@ class PortFetch(wiring.Component):
     command: In(COMMAND_BITS), stable from `start` on while `busy`.
     step: In(step_layout).
     o_read: Out stream of READ_DESCRIPTOR, with a queue that `busy` does not cover.
-    o_fill: Out stream of FILL_JOB, likewise.
+    o_decode: Out stream of DECODE_JOB, likewise.
     busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
 
     Throughput: an ATTEND tile of one block every TILE_CYCLES, 2 cycles per block of larger tiles,
@@ -77,7 +77,7 @@ class PortFetch(wiring.Component):
                 "command": In(COMMAND_BITS),
                 "step": In(step_layout(config)),
                 "o_read": Out(stream.Signature(READ_DESCRIPTOR)),
-                "o_fill": Out(stream.Signature(FILL_JOB)),
+                "o_decode": Out(stream.Signature(DECODE_JOB)),
                 "busy": Out(1),
             }
         )
@@ -85,11 +85,11 @@ class PortFetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.reads = reads = Queue(shape=READ_DESCRIPTOR, depth=_DESCRIPTORS)
-        m.submodules.fills = fills = Queue(shape=FILL_JOB, depth=_JOBS)
+        m.submodules.fills = fills = Queue(shape=DECODE_JOB, depth=_JOBS)
         wiring.connect(m, reads.o, wiring.flipped(self.o_read))
-        wiring.connect(m, fills.o, wiring.flipped(self.o_fill))
+        wiring.connect(m, fills.o, wiring.flipped(self.o_decode))
         self._descriptor = Signal(READ_DESCRIPTOR)
-        self._job = Signal(FILL_JOB)
+        self._job = Signal(DECODE_JOB)
         self._read_pending = Signal()
         self._fill_pending = Signal()
         self._free = Signal()

@@ -8,9 +8,10 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.config import AcceleratorConfig
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.dma import BEAT_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryReadSignature
 from rtl_gen.interfaces.row_set import ROW_BITS
 
@@ -52,7 +53,7 @@ class StoreReader(wiring.Component):
                 "share": In(SHARE),
                 "start": In(1),
                 "o_read": Out(MemoryReadSignature(config)),
-                "o": Out(stream.Signature(8 * BEAT_BYTES)),
+                "o": Out(stream.Signature(BEAT_BITS)),
                 "idle": Out(1),
             }
         )
@@ -92,9 +93,7 @@ class StoreReader(wiring.Component):
             places.r_en.eq(finished),
             self.idle.eq(~active & ~pending & (credits == _WORDS) & ~self.o.valid),
         ]
-        choice = Array(
-            words.r_data.word_select(i, 8 * BEAT_BYTES) for i in range(config.word_beats)
-        )
+        choice = Array(words.r_data.word_select(i, BEAT_BITS) for i in range(config.word_beats))
         with m.If(free):
             m.d.sync += self.o.valid.eq(words.r_rdy)
             with m.If(words.r_rdy):
@@ -125,7 +124,7 @@ class StoreReader(wiring.Component):
             len(command.segment_beats) + len(share.segments)
         )  # of a row before the segment
         words = command.segment_beats >> word_log2
-        step = Mux(
+        advance = Mux(
             share.by_segment, command.segment_beats * self._config.ports, command.segment_beats
         )
 
@@ -154,7 +153,7 @@ class StoreReader(wiring.Component):
                         m.d.sync += [
                             rows_left.eq(share.rows),
                             row_address.eq(share.source),
-                            beats.eq(beats + step),
+                            beats.eq(beats + advance),
                             segments_left.eq(segments_left - 1),
                             active.eq(segments_left != 1),
                         ]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.store_reader import StoreReader
 from rtl_gen.dma.store_share import StoreShare
@@ -113,27 +114,16 @@ class Storer(wiring.Component):
         ports = len(readers)
         pending = Signal(ports)
         address = Signal(ADDRESS_BITS, reset_less=True)
-        turn = Signal(range(max(2, ports)))
         asks = self.o_read.address
         free = ~pending.any() | asks.ready
         m.d.comb += [asks.valid.eq(pending.any()), asks.payload.eq(address)]
+        sources = [reader.o_read.address for reader in readers]
+        transfers = take_turns(m, sources, free)
         with m.If(free):
-            m.d.sync += pending.eq(0)
-        with m.Switch(turn):
-            for first in range(ports):
-                with m.Case(first):
-                    higher: Value = Const(0, 1)
-                    for number in range(ports):
-                        port = (first + number) % ports
-                        source = readers[port].o_read.address
-                        m.d.comb += source.ready.eq(free & ~higher)
-                        with m.If(free & source.valid & ~higher):
-                            m.d.sync += [
-                                pending.eq(1 << port),
-                                address.eq(source.payload),
-                                turn.eq((port + 1) % ports),
-                            ]
-                        higher = higher | source.valid
+            m.d.sync += pending.eq(transfers)
+        for transfer, source in zip(transfers, sources, strict=True):
+            with m.If(transfer):
+                m.d.sync += address.eq(source.payload)
         asked = Signal(ports)
         m.d.comb += asked.eq(pending & asks.ready.replicate(ports))
         owner = delayed(m, asked, ActivationMemory.LATENCY, "owner", reset_less=False)

@@ -1,31 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """Micro-operations that travel from lane to lane, one register per hop, and what comes back.
 
-All bundles are delayed by exactly one cycle per lane, so a timing relation that holds at lane 0
-holds in every lane: lane t is the machine of lane 0, t cycles later. Nothing stalls inside the
-lanes; the array control only issues what tile buffer, operands, accumulators and the writer can
+All micro-operations are delayed by exactly one cycle per lane, so a timing relation that holds at
+lane 0 holds in every lane: lane t is the machine of lane 0, t cycles later. Nothing stalls inside
+the lanes; the array control only issues what tile buffer, operands, accumulators and the writer can
 take.
 """
 
 from __future__ import annotations
 
 from amaranth.hdl import signed
-from amaranth.lib import data, enum
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import Out
 
 from meadow.spec.config import AcceleratorConfig
 
 __all__ = [
+    "PARAMETER",
+    "SCALE",
     "DrainMode",
+    "LaneControlSignature",
+    "LaneSignature",
     "Target",
     "WordKind",
+    "accumulation_layout",
     "accumulator_depth",
     "drain_layout",
+    "drain_task_layout",
     "fetch_layout",
     "finish_layout",
-    "issue_layout",
     "lane_range",
     "output_depth",
     "result_layout",
+    "rows_layout",
     "word_layout",
 ]
 
@@ -86,25 +93,38 @@ def lane_range(config: AcceleratorConfig) -> range:
     return range(config.lanes + 1)
 
 
-def issue_layout(config: AcceleratorConfig) -> data.StructLayout:
+SCALE = data.StructLayout({"multiplier": 16, "shift": signed(7)})
+"""Multiplier and shift of a requantisation that a command gives."""
+
+PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
+"""What the drain needs of a channel."""
+
+
+def rows_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """R rows of W signed elements: the part of a tile that is broadcast in a cycle."""
+    return data.ArrayLayout(data.ArrayLayout(signed(8), config.width), config.rows)
+
+
+def accumulation_layout(config: AcceleratorConfig) -> data.StructLayout:
     """One cycle of array work: acc[target][address][r] = (first ? 0 : rescaled acc) + dot(x,
     rows[r]), r < R.
 
-    swap: the shadow operand becomes the active one, used from this very cycle on. rescale: the
-    stored accumulator is shifted right (rounded) by the lane's rescale shift of (bank, group)
-    first. swap is honoured without valid too.
+    Fields
+    ------
+    target, address: the accumulators.
+    first: their old value counts as 0.
+    rescale: the stored accumulator is shifted right (rounded) by the lane's rescale shift of
+        (bank, group) first.
+    bank, group: of the probabilities that are the operand; `group` also of scores and of rows.
     """
     return data.StructLayout(
         {
-            "valid": 1,
-            "swap": 1,
             "target": Target,
             "address": _address_bits(config),
             "first": 1,
             "rescale": 1,
             "bank": 1,
             "group": range(max(2, config.groups)),
-            "rows": data.ArrayLayout(data.ArrayLayout(signed(8), config.width), config.rows),
         }
     )
 
@@ -113,7 +133,6 @@ def word_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A word for the shadow register (or the total) of lane `lane`; element 0 in the low byte."""
     return data.StructLayout(
         {
-            "valid": 1,
             "lane": range(max(2, config.lanes)),
             "kind": WordKind,
             "group": range(max(2, config.groups)),
@@ -128,7 +147,6 @@ def fetch_layout(config: AcceleratorConfig) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "valid": 1,
             "bank": 1,
             "group": range(max(2, config.groups)),
             "index": range(config.step_cycles),
@@ -136,60 +154,129 @@ def fetch_layout(config: AcceleratorConfig) -> data.StructLayout:
     )
 
 
+def drain_task_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """What is drained and why: the same from the drain job to every cycle of a pass.
+
+    Fields
+    ------
+    mode: what is made of the accumulators.
+    target: where they are.
+    group: token group; SCORE puts probabilities and rescale shift to (bank, group).
+    bank: see `group`.
+    reset: SCORE, on every cycle of a row's first key block: forget the row's softmax state.
+    causal, limit: SCORE and SCORE16: lane t sees limit + (causal ? t div heads : 0) keys of this
+        block, clamped to 0..W; keys from there on are masked.
+    """
+    return data.StructLayout(
+        {
+            "mode": DrainMode,
+            "target": Target,
+            "group": range(max(2, config.groups)),
+            "bank": 1,
+            "reset": 1,
+            "causal": 1,
+            "limit": signed(24),
+        }
+    )
+
+
 def drain_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Read R accumulators of every lane and requantise them.
 
-    position: index of these R channels in the word or block (channel = position*R + r).
-    INT8/RELU8/OUTPUT put them at bytes position*R.. of the result word; INT16 at 16-bit elements
-    (position*R mod W/2)... emit: this completes a word, which leaves as a result. Lanes outside
-    lanes_low <= t < lanes_high emit nothing.
-
-    SCORE: positions 0..W/R-1 of a group come in W/R consecutive cycles, `start` on the first. Lane
-    t sees limit + (causal ? t div heads : 0) keys of this block, clamped to 0..W, and 0 if outside
-    lanes_low..lanes_high; keys from there on are masked (SCORE16 alike). heads >= 1 is the same on
-    all cycles of a group. `reset` (on every cycle of a row's first block) forgets the row's softmax
-    state. Probabilities go to (bank, group), with the rescale shift. OUTPUT: `start` on the first
-    cycle of a group takes over m and s.
+    Fields
+    ------
+    task: what is drained and why.
+    address: of the accumulators in the target.
+    parameters: of these R channels.
+    position: index of these R channels in the word or block (channel = position*R + r). INT8, RELU8
+        and OUTPUT put them at bytes position*R.. of the result word, INT16 and SCORE16 at 16-bit
+        elements (position*R mod W/2)... SCORE: positions 0..W/R-1 of a group come in W/R
+        consecutive cycles.
+    start: SCORE: position 0. OUTPUT: first cycle of a group, which takes over m and s.
+    emit: this completes a word, which leaves as a result.
+    lanes_low, lanes_high: other lanes than lanes_low <= t < lanes_high emit nothing and see no key.
+    heads: lanes of a token, at least 1, the same on all cycles of a group.
     """
-    parameter = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
     return data.StructLayout(
         {
-            "valid": 1,
-            "mode": DrainMode,
-            "target": Target,
+            "task": drain_task_layout(config),
             "address": _address_bits(config),
-            "parameters": data.ArrayLayout(parameter, config.rows),
+            "parameters": data.ArrayLayout(PARAMETER, config.rows),
             "position": range(config.step_cycles),
             "start": 1,
             "emit": 1,
             "lanes_low": lane_range(config),
             "lanes_high": lane_range(config),
-            "group": range(max(2, config.groups)),
-            "bank": 1,
-            "limit": signed(24),
-            "causal": 1,
             "heads": lane_range(config),
-            "reset": 1,
         }
     )
 
 
 def finish_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Compute m and s of the attention output of `group` from every lane's running sum
+    """Compute m and s of the attention output of `group` from every lane's running sum and `scale`
     (numerics.output_scale).
     """
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "group": range(max(2, config.groups)),
-            "multiplier": 16,
-            "shift": signed(7),
-        }
-    )
+    return data.StructLayout({"group": range(max(2, config.groups)), "scale": SCALE})
 
 
 def result_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A W-byte word of lane `lane`."""
-    return data.StructLayout(
-        {"valid": 1, "lane": range(max(2, config.lanes)), "data": 8 * config.width}
-    )
+    return data.StructLayout({"lane": range(max(2, config.lanes)), "data": 8 * config.width})
+
+
+class LaneControlSignature(wiring.Signature):
+    """Micro-operations on their way to a lane, seen from who sends them; all streams are always
+    ready.
+
+    Members
+    -------
+    swap: Out, the shadow operand becomes the active one, used from this very cycle on. It counts in
+        cycles without an issue too.
+    issue: Out stream of accumulation_layout.
+    word: Out stream of word_layout.
+    fetch: Out stream of fetch_layout.
+    drain: Out stream of drain_layout.
+    finish: Out stream of finish_layout.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+
+        def pushed(layout: data.StructLayout) -> wiring.Member:
+            return Out(stream.Signature(layout, always_ready=True))
+
+        super().__init__(
+            {
+                "swap": Out(1),
+                "issue": pushed(accumulation_layout(config)),
+                "word": pushed(word_layout(config)),
+                "fetch": pushed(fetch_layout(config)),
+                "drain": pushed(drain_layout(config)),
+                "finish": pushed(finish_layout(config)),
+            }
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LaneControlSignature) and other.config == self.config
+
+
+class LaneSignature(wiring.Signature):
+    """All that a lane is told, and passes on.
+
+    Members
+    -------
+    control: Out(LaneControlSignature).
+    rows: Out(rows_layout), with `control.issue`.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "control": Out(LaneControlSignature(config)),
+                "rows": Out(rows_layout(config)),
+            }
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LaneSignature) and other.config == self.config

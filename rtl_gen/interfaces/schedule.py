@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the schedules say to the issuing and the draining half of the array control.
 
-A *phase* is a run of steps that accumulate into one target and are then drained together: a slice
-of a MATMUL, the scores of one key block, or all value blocks of a sequence. Phases, their jobs and
-their steps keep one order. All carry the index of their command, for errors of what they read and
-write.
+A *tile operation* is one tile, or some of its rows or columns, against one token group. A *phase*
+is
+a run of tile operations that accumulate into one target and are then drained together: a slice of a
+MATMUL, the scores of one key block, or all value blocks of a sequence. Phases, their jobs and their
+tile operations keep one order. All carry the index of their command, for errors of what they read
+and write.
 """
 
 from __future__ import annotations
@@ -14,25 +16,79 @@ from amaranth.lib import data
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.interfaces.command import INDEX_BITS
-from rtl_gen.interfaces.lane import DrainMode, Target, issue_layout, lane_range
+from rtl_gen.interfaces.lane import SCALE, accumulation_layout, drain_task_layout, lane_range
 from rtl_gen.interfaces.result import RESULT_MODE
 
-__all__ = ["array_step_layout", "drain_job_layout", "drain_pass_layout", "result_context_layout"]
+__all__ = [
+    "drain_job_layout",
+    "drain_pass_layout",
+    "operand_layout",
+    "result_context_layout",
+    "row_walk_layout",
+    "tile_op_layout",
+]
 
 
-def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A tile (part) against one token group: `cycles` issues, from tile index and accumulator
-    `address` on.
+def row_walk_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Words of the lanes of a token group: lane t has the word base + (t div heads) * stride + (t
+    mod heads) * head_stride.
 
-    Operand: `fetch` = 0: for lanes 0, 1, ..., words-1, only the 16-byte parts of `mask`, the others
-    0: lane t takes the word source + (t div heads) * stride + (t mod heads) * head_stride. With
-    `wide` (heads = 1) each lane takes its two words source + t*stride and + 1 more as LOW and HIGH;
-    with `totals` too, the words total_source + t*stride go first to the totals of `group`. `fetch`
-    = 1: the probabilities of (bank, group), whose score pass is awaited when `fetch_first`.
-    tile_last is the last step of its tile. phase_first waits until the target is drained,
-    phase_last lets its drain job start.
+    Fields
+    ------
+    base: word of lane 0.
+    stride: words from token to token.
+    heads: lanes of a token, 1..T; T div heads tokens are a group.
+    head_stride: words from lane to lane of a token.
     """
-    issue = issue_layout(config).members
+    return data.StructLayout(
+        {"base": 20, "stride": 12, "heads": lane_range(config), "head_stride": 6}
+    )
+
+
+def operand_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Where the operand of a tile operation comes from.
+
+    Fields
+    ------
+    fetch: 0: words of the activation memory. 1: the probabilities of (bank, group); then only
+        `fetch_first` counts.
+    fetch_first: their score pass is awaited.
+    words: lanes 0, 1, ..., words-1 take an operand.
+    walk: the words they take.
+    mask: only these 16-byte parts of the words count, the others are 0.
+    wide: each lane takes two words, its own and the next one, as LOW and HIGH (heads = 1).
+    totals: with `wide`, the words total_source + t*stride go first to the totals of `group`.
+    total_source: see `totals`.
+    """
+    return data.StructLayout(
+        {
+            "fetch": 1,
+            "fetch_first": 1,
+            "words": lane_range(config),
+            "walk": row_walk_layout(config),
+            "mask": config.width // BEAT_BYTES,
+            "wide": 1,
+            "totals": 1,
+            "total_source": 20,
+        }
+    )
+
+
+def tile_op_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A tile operation.
+
+    Fields
+    ------
+    tile_last: the last one of its tile.
+    phase_first: waits until the target is drained.
+    phase_last: lets the drain job of its phase start.
+    by_column: columns of the tile are read instead of rows.
+    index: first R rows or columns that are read.
+    cycles: how many times R of them are read; 0 is allowed.
+    work: of the first cycle; `work.address` counts up with `index`.
+    operand: what stays in the lanes meanwhile.
+    command: index of the command.
+    """
     return data.StructLayout(
         {
             "tile_last": 1,
@@ -41,95 +97,94 @@ def array_step_layout(config: AcceleratorConfig) -> data.StructLayout:
             "by_column": 1,
             "index": range(config.step_cycles),
             "cycles": range(config.step_cycles + 1),
-            "target": Target,
-            "address": issue["address"],
-            "first": 1,
-            "rescale": 1,
-            "bank": 1,
-            "group": issue["group"],
-            "fetch": 1,
-            "fetch_first": 1,
-            "words": lane_range(config),
-            "source": 20,
-            "stride": 12,
-            "mask": config.width // BEAT_BYTES,
-            "heads": lane_range(config),
-            "head_stride": 6,
-            "wide": 1,
-            "totals": 1,
-            "total_source": 20,
+            "work": accumulation_layout(config),
+            "operand": operand_layout(config),
             "command": INDEX_BITS,
         }
     )
+
+
+def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Where and how result words are written: the same from the drain job to the context of a
+    result.
+
+    Fields
+    ------
+    result: what the writer does with them.
+    walk: words of the lanes.
+    row: of lane 0, counted up by tokens (heads = 1 wherever rows matter).
+    rotary: ROTATE8, rotary word of lane 0's token.
+    rotary_stride: its words from token to token.
+    post_shift: ROTATE8, GATE8.
+    mask: 16-byte parts that are written.
+    channel: arg-max index of the first channel.
+    restart: the arg-max starts again.
+    command: index of the command.
+    """
+    return data.StructLayout(
+        {
+            "result": RESULT_MODE,
+            "walk": row_walk_layout(config),
+            "row": 16,
+            "rotary": 20,
+            "rotary_stride": 12,
+            "post_shift": 6,
+            "mask": config.width // BEAT_BYTES,
+            "channel": 20,
+            "restart": 1,
+            "command": INDEX_BITS,
+        }
+    )
+
+
+def _drain_fields(config: AcceleratorConfig) -> dict[str, object]:
+    return {
+        "task": drain_task_layout(config),
+        "destination": _destination_layout(config),
+        "rotary_second": 1,
+        "remaining": signed(22),
+        "scale": SCALE,
+    }
 
 
 def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Drain of a phase: `tokens` tokens of `heads` lanes each, from group `group` on, `blocks`
-    W-channel blocks each.
+    """Drain of a phase: `tokens` tokens, from group `task.group` on, `blocks` blocks of W channels.
 
     A group has T div heads tokens; lane t is token t div heads, head t mod heads of it. Of a group
-    with n <= T div heads tokens left, the lanes below n*heads emit. address: word of lane 0 of
-    group `group`; lane t of the next groups has address + (tokens before + t div heads) * stride +
-    (t mod heads) * head_stride, and each block one word more. row: of lane 0 of group `group`,
-    counted up by tokens (heads = 1 wherever rows matter).
-    channel, remaining: arg-max index of the first channel, and how many channels there are from it
-    on. limit: keys that lane 0 of that group sees. multiplier, shift: of SCORE, SCORE16 and OUTPUT.
-    rotary, rotary_stride: ROTATE8, rotary word of row 0's first half word of this phase, words from
-    row to row; second: distance to the word of the second half (0 or 1). post_shift: ROTATE8,
-    GATE8.
+    with n <= T div heads tokens left, the lanes below n*heads emit.
+
+    Fields
+    ------
+    task: what is drained and why; `limit` is that of lane 0 of the first group.
+    destination: of the first group. The next groups go on where the tokens before end; each block
+        lies one word further.
+    rotary_second: ROTATE8, distance to the rotary word of the second half (0 or 1).
+    remaining: channels for the arg-max, from `destination.channel` on.
+    scale: of SCORE, SCORE16 and OUTPUT.
+    tokens: of the phase.
+    blocks: of W channels.
     """
-    return data.StructLayout(
-        {
-            "mode": DrainMode,
-            "target": Target,
-            "result": RESULT_MODE,
-            "group": issue_layout(config).members["group"],
-            "row": 16,
-            "tokens": 16,
-            "heads": lane_range(config),
-            "head_stride": 6,
-            "address": 20,
-            "stride": 12,
-            "rotary": 20,
-            "rotary_stride": 12,
-            "rotary_second": 1,
-            "post_shift": 6,
-            "blocks": 6,
-            "mask": config.width // BEAT_BYTES,
-            "channel": 20,
-            "remaining": signed(22),
-            "restart": 1,
-            "bank": 1,
-            "reset": 1,
-            "causal": 1,
-            "limit": signed(24),
-            "multiplier": 16,
-            "shift": signed(7),
-            "command": INDEX_BITS,
-        }
-    )
+    return data.StructLayout({**_drain_fields(config), "tokens": 16, "blocks": 6})
 
 
 def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """W/R drain cycles of one group and block. Fields as in the job; `address`, `row`, `rotary` of
-    lane 0 of this group.
+    """W/R drain cycles of one group and block.
 
-    accumulator: address of its first accumulators. credits: result words it emits. slot: parameter
-    slot. last: of its job. start: first block of the group.
+    Fields
+    ------
+    task, destination, rotary_second, remaining, scale: as in the job, for this group and block.
+    accumulator: address of its first accumulators.
+    lanes: lanes below this one emit.
+    credits: result words it emits.
+    slot: of the parameter buffer.
+    start: first block of the group.
+    last: last pass of its job.
     """
-    job = drain_job_layout(config).members
-    issue = issue_layout(config).members
-    shared = (
-        "mode target result group row heads head_stride address stride rotary rotary_stride "
-        "rotary_second "
-        "post_shift mask channel remaining restart bank reset causal limit multiplier shift command"
-    )
     return data.StructLayout(
         {
-            **{name: job[name] for name in shared.split()},
-            "accumulator": issue["address"],
-            "lanes_low": lane_range(config),
-            "lanes_high": lane_range(config),
+            **_drain_fields(config),
+            "accumulator": accumulation_layout(config).members["address"],
+            "lanes": lane_range(config),
             "credits": range(2 * config.lanes + 1),
             "slot": 1,
             "start": 1,
@@ -139,29 +194,21 @@ def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def result_context_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """What the results of one `emit` have in common; `address`, `row`, `rotary` of lane 0,
-    lanes_high - 1 comes last.
+    """What the results of one `emit` have in common.
 
+    Fields
+    ------
+    destination: of lane 0.
     half: which half of the W-element word the W/2 elements belong to (modes TABLE8, ROTATE8,
         GATE8).
+    elements: how many of them count for the arg-max.
+    lanes: words of lanes 0, 1, ..., lanes-1 come.
     """
     return data.StructLayout(
         {
-            "address": 20,
-            "stride": 12,
-            "heads": lane_range(config),
-            "head_stride": 6,
-            "rotary": 20,
-            "rotary_stride": 12,
-            "post_shift": 6,
+            "destination": _destination_layout(config),
             "half": 1,
-            "row": 16,
-            "mask": config.width // BEAT_BYTES,
-            "mode": RESULT_MODE,
-            "channel": 20,
             "elements": range(config.width // 2 + 1),
-            "restart": 1,
-            "lanes_high": lane_range(config),
-            "command": INDEX_BITS,
+            "lanes": lane_range(config),
         }
     )

@@ -1,37 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layouts between fetch, a port's decoder and the tile buffer, and inside the decoder."""
+"""Between fetch, a port's decoder and the buffers that it fills."""
 
 from __future__ import annotations
 
-from amaranth.lib import data
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.streams import LITERAL, STEP_WEIGHTS, SUBSTREAMS, WORD_BYTES
+from meadow.spec.streams import STEP_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = [
-    "FILL_JOB",
+    "DECODE_JOB",
     "PART",
-    "PRIME",
-    "REFILLS",
-    "STEP",
-    "STEP_BYTES",
-    "UNPACKED",
-    "WIDTHS",
+    "SLOTS",
+    "FillSignature",
     "parameter_write_layout",
     "tile_write_layout",
 ]
 
-REFILLS = SUBSTREAMS // 2
-"""Sub-streams of one half of a rice group: the most refill words of a step."""
-WIDTHS = 4
-"""Most packets of a dictionary step; a mode each."""
-STEP_BYTES = WORD_BYTES * (REFILLS + 1 + LITERAL)
-"""Longest step: rice with all refill words, a mode word and literals. A dictionary step has at most
-36 bytes.
+SLOTS = 2
+"""Slots of the tile buffer and of the parameter buffer: who fills them starts with this many
+credits.
 """
 
-FILL_JOB = data.StructLayout(
+
+class FillSignature(wiring.Signature):
+    """How one port fills a double buffer of SLOTS slots, seen from its decoder.
+
+    Parameters
+    ----------
+    payload: shape of a write, for example `tile_write_layout(config)`.
+
+    Members
+    -------
+    write: Out stream of `payload`, always ready.
+    done: Out, pulse: this port's part of the slot is complete. It comes with the last write, or
+        later. Slots take turns, from slot 0 on.
+    free: In, pulse: the slot that was filled first may be filled again.
+    """
+
+    def __init__(self, payload: ShapeLike) -> None:
+        self.payload = payload
+        super().__init__(
+            {
+                "write": Out(stream.Signature(payload, always_ready=True)),
+                "done": Out(1),
+                "free": In(1),
+            }
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FillSignature) and other.payload == self.payload
+
+
+DECODE_JOB = data.StructLayout(
     {
         # 0: one weight stream (codec in its preamble), 1: this port's part of one K/V tile
         "cache": 1,
@@ -49,27 +73,6 @@ FILL_JOB = data.StructLayout(
 """What a decoder does next with its port's WEIGHTS or KV beats, in the order of the port's read
 descriptors.
 """
-
-STEP = data.StructLayout(
-    {
-        "valid": 1,
-        "half": 1,  # rice: 0 the first, 1 the second step of a group
-        # rice, bit i: the data begin with a word for sub-stream REFILLS*half + i
-        "refill": REFILLS,
-        "mode_word": 1,  # a mode word follows the refill words
-        "widths": data.ArrayLayout(
-            4, WIDTHS
-        ),  # dictionary: index bits of packet i; rice: widths[0] is k
-        "data": 8 * STEP_BYTES,  # first byte lowest; what follows the step's own bytes is arbitrary
-    }
-)
-"""One step of 32 weights, cut out of the payload; no back-pressure."""
-
-PRIME = data.StructLayout({"valid": 1, "substream": range(SUBSTREAMS), "data": 8 * BEAT_BYTES})
-"""A beat of the primer: the first words of one sub-stream."""
-
-UNPACKED = data.StructLayout({"valid": 1, "data": 8 * STEP_WEIGHTS})
-"""The weights of one step in order, first lowest; no back-pressure."""
 
 PART = data.StructLayout({"data": 8 * STEP_WEIGHTS, "wide": 1})
 """Elements in tile order: STEP_WEIGHTS if `wide`, else the BEAT_BYTES of the low half."""

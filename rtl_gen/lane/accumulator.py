@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.requantise import VALUE_BITS
-from rtl_gen.interfaces.lane import Target, accumulator_depth, issue_layout, output_depth
+from rtl_gen.interfaces.lane import Target, accumulation_layout, accumulator_depth, output_depth
 from rtl_gen.lane.dot_product import DotProduct
 
 __all__ = ["BUFFER_BITS", "Accumulator"]
@@ -23,15 +23,16 @@ _BITS = {Target.BUFFER0: BUFFER_BITS, Target.BUFFER1: BUFFER_BITS, Target.OUTPUT
 class Accumulator(wiring.Component):
     """acc[target][address][r] = (first ? 0 : rounding_shift(acc, rescale shift)) + i_sum[r].
 
-    Members (S = `LATENCY`: cycles from an issue bundle at the lane's input to its sums)
+    Members (S = `LATENCY`: cycles from an issue at the lane's input to its sums)
     -------
-    i_issue: valid, target, address, first, in cycle 1 after the lane's input. i_shift: unsigned 6,
-        the rescale shift, in cycle S - 2 (0 unless the issue rescales; only OUTPUT is ever
-        shifted). i_sum: R sums in cycle S.
-    i_drain, i_drain_target, i_drain_address: one read, in cycle d + 1 -> o_values: R values, signed
-        36, in cycle d + 5.
-    o_conflict: array and drain asked for the same memory in the same cycle, which the array control
-        must never do.
+    i_issue: In stream of accumulation_layout, always ready, in cycle 1 after the lane's input.
+    i_shift: In, unsigned 6, the rescale shift, in cycle S - 2 (0 unless the issue rescales; only
+        OUTPUT is ever shifted).
+    i_sum: In, R sums in cycle S.
+    i_drain: In stream of {target, address}, always ready: one read, in cycle d + 1.
+    o_values: Out, R values, signed 36, in cycle d + 5.
+    o_conflict: Out, array and drain asked for the same memory in the same cycle, which the array
+        control must never do.
 
     BUFFER0 and BUFFER1: 32 bits, depth `accumulator_depth`; OUTPUT: 36 bits, depth `output_depth`;
     one read and one write port each. A sum is readable by a drain that enters S cycles after its
@@ -46,16 +47,14 @@ class Accumulator(wiring.Component):
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
         self.LATENCY = DotProduct.latency(config) + 1
-        address = issue_layout(config)["address"].shape
-        control = data.StructLayout({"valid": 1, "target": Target, "address": address, "first": 1})
+        address = accumulation_layout(config)["address"].shape
+        place = data.StructLayout({"target": Target, "address": address})
         super().__init__(
             {
-                "i_issue": In(control),
+                "i_issue": In(stream.Signature(accumulation_layout(config), always_ready=True)),
                 "i_shift": In(unsigned(6)),
                 "i_sum": In(data.ArrayLayout(signed(DotProduct.sum_bits(config)), config.rows)),
-                "i_drain": In(1),
-                "i_drain_target": In(Target),
-                "i_drain_address": In(address),
+                "i_drain": In(stream.Signature(place, always_ready=True)),
                 "o_values": Out(data.ArrayLayout(signed(VALUE_BITS), config.rows)),
                 "o_conflict": Out(1),
             }
@@ -64,9 +63,21 @@ class Accumulator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = self.config.rows
-        stages = [None, self.i_issue]  # stages[k]: the issue bundle k cycles after the lane's input
+        issue, drain = self.i_issue.payload, self.i_drain.payload
+        entering = Signal(
+            data.StructLayout(
+                {"valid": 1, "target": Target, "address": issue.address.shape(), "first": 1}
+            )
+        )
+        m.d.comb += [
+            entering.valid.eq(self.i_issue.valid),
+            entering.target.eq(issue.target),
+            entering.address.eq(issue.address),
+            entering.first.eq(issue.first),
+        ]
+        stages = [None, entering]  # stages[k]: the issue k cycles after the lane's input
         for stage in range(2, self.LATENCY + 2):
-            following = Signal(self.i_issue.shape(), name=f"issue_{stage}")
+            following = Signal(entering.shape(), name=f"issue_{stage}")
             m.d.sync += following.eq(stages[-1])
             stages.append(following)
 
@@ -86,7 +97,7 @@ class Accumulator(wiring.Component):
             drain_read = Signal(name=f"drain_read_{target.name}")
             m.d.comb += [
                 array_read.eq(early.valid & (early.target == target) & ~early.first),
-                drain_read.eq(self.i_drain & (self.i_drain_target == target)),
+                drain_read.eq(self.i_drain.valid & (drain.target == target)),
             ]
             conflicts.append(array_read & drain_read)
             read = memory.read_port()
@@ -94,7 +105,7 @@ class Accumulator(wiring.Component):
             enable = Signal(name=f"enable_{target.name}")
             value = Signal(rows * bits, name=f"value_{target.name}", reset_less=True)
             m.d.sync += [
-                address.eq(Mux(array_read, early.address, self.i_drain_address)),
+                address.eq(Mux(array_read, early.address, drain.address)),
                 enable.eq(array_read | drain_read),
                 value.eq(read.data),
             ]
@@ -135,7 +146,7 @@ class Accumulator(wiring.Component):
         return m
 
     def _drain(self, m: Module, old: dict[Target, list]) -> None:
-        target = delayed(m, self.i_drain_target, self.DRAIN_LATENCY - 1, "drain_target")
+        target = delayed(m, self.i_drain.payload.target, self.DRAIN_LATENCY - 1, "drain_target")
         for row in range(self.config.rows):
             value = Signal(signed(VALUE_BITS), name=f"drained_{row}", reset_less=True)
             with m.Switch(target):

@@ -23,9 +23,10 @@ class DotProduct(wiring.Component):
 
     Members
     -------
-    i_row: W elements, signed 8. i_operand: W elements, signed `operand_bits(config)`; belongs to
-        the row of the cycle *before* (it is a register that a row's own `swap` loads). o_sum:
-        signed, exact.
+    i_row: In, W elements, signed 8.
+    i_operand: In, W elements, signed `operand_bits(config)`; belongs to the row of the cycle
+        *before* (it is a register that a row's own `swap` loads).
+    o_sum: Out, signed, exact.
 
     Latency: `LATENCY` = log2(W) + 3 cycles from i_row. Throughput: one row per cycle. No
     back-pressure, no rounding.

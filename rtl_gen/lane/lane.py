@@ -1,25 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One token lane: R dot products, accumulators, drain, softmax; it passes bundles on."""
+"""One token lane: R dot products, accumulators, drain, softmax; it passes on what it is told."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.requantise import Requantise
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
-from rtl_gen.interfaces.lane import (
-    DrainMode,
-    WordKind,
-    drain_layout,
-    fetch_layout,
-    finish_layout,
-    issue_layout,
-    word_layout,
-)
+from rtl_gen.interfaces.lane import DrainMode, LaneSignature, WordKind
 from rtl_gen.lane.accumulator import Accumulator
 from rtl_gen.lane.dot_product import DotProduct
 from rtl_gen.lane.lane_tokens import divided_by_heads
@@ -28,16 +20,7 @@ from rtl_gen.lane.result_corner import ResultCorner
 from rtl_gen.softmax.online import Softmax
 from rtl_gen.softmax.reciprocal import Reciprocal
 
-__all__ = ["BUNDLES", "Lane"]
-
-BUNDLES = {
-    "issue": issue_layout,
-    "word": word_layout,
-    "fetch": fetch_layout,
-    "drain": drain_layout,
-    "finish": finish_layout,
-}
-"""The micro-operations that travel from lane to lane, by name, and their layouts."""
+__all__ = ["Lane"]
 
 _MASKED_SCORE = -(1 << 15)
 _VALUE_STAGE = 1 + Accumulator.DRAIN_LATENCY
@@ -45,19 +28,20 @@ _RESULT_STAGE = _VALUE_STAGE + Requantise.LATENCY
 
 
 class Lane(wiring.Component):
-    """The machine of one token: executes bundles and passes them on, one cycle later.
+    """The machine of one token: executes micro-operations and passes them on, one cycle later.
 
     Members
     -------
-    index: this lane's number t, constant. i_X, o_X for X of `BUNDLES`: o_X is i_X one cycle later;
-        the lane itself works from that register too.
-    o_valid, o_data: a result word, `RESULT_LATENCY` cycles after the drain bundle with `emit` was
-        at the input.
+    index: In, this lane's number t, constant.
+    i: In(LaneSignature).
+    o: Out(LaneSignature), `i` one cycle later; the lane itself works from that register too.
+    o_result: Out stream of W bytes, always ready: a result word, `RESULT_LATENCY` cycles after the
+        drain with `emit` was at the input.
 
-    Latencies as `LaneLatency` states them; throughput one bundle of each kind per cycle; no
-    back-pressure. Rounding and saturation are those of `Requantise`. `conflict` (an attribute, for
-    simulation) is 1 when array and drain use one accumulator memory, or scores and a TOTAL word one
-    running sum memory, in the same cycle, which is an error of the array control.
+    Latencies as `LaneLatency` states them; throughput one micro-operation of each kind per cycle;
+    no back-pressure. Rounding and saturation are those of `Requantise`. `conflict` (an attribute,
+    for simulation) is 1 when array and drain use one accumulator memory, or scores and a TOTAL word
+    one running sum memory, in the same cycle, which is an error of the array control.
     """
 
     RESULT_LATENCY = _RESULT_STAGE + ResultCorner.LATENCY
@@ -65,17 +49,18 @@ class Lane(wiring.Component):
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
         self.conflict = Signal()
-        members = {"index": In(range(max(2, config.lanes)))}
-        for name, layout in BUNDLES.items():
-            members[f"i_{name}"] = In(layout(config))
-            members[f"o_{name}"] = Out(layout(config))
-        members.update(o_valid=Out(1), o_data=Out(8 * config.width))
-        super().__init__(members)
+        super().__init__(
+            {
+                "index": In(range(max(2, config.lanes))),
+                "i": In(LaneSignature(config)),
+                "o": Out(LaneSignature(config)),
+                "o_result": Out(stream.Signature(8 * config.width, always_ready=True)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for name in BUNDLES:
-            m.d.sync += getattr(self, f"o_{name}").eq(getattr(self, f"i_{name}"))
+        self._pass_on(m)
         m.submodules.softmax = softmax = Softmax(config=self.config)
         m.submodules.accumulator = accumulator = Accumulator(config=self.config)
         m.d.comb += self.conflict.eq(accumulator.o_conflict | softmax.o_conflict)
@@ -84,91 +69,107 @@ class Lane(wiring.Component):
         self._drain(m, accumulator, softmax, scale)
         return m
 
+    def _pass_on(self, m: Module) -> None:
+        """A register for each signal of `o`."""
+        members = self.o.signature.flatten
+        for (_, member, output), (_, _, source) in zip(
+            members(self.o), members(self.i), strict=True
+        ):
+            if member.flow == Out:
+                m.d.sync += output.eq(source)
+
     def _array(self, m: Module, accumulator: Accumulator, softmax: Softmax) -> None:
-        """Operand, dot products, accumulation: issue, word and fetch bundles."""
-        issue, word, fetch = self.o_issue, self.o_word, self.o_fetch
+        """Operand, dot products, accumulation: issues, words and fetches."""
+        control = self.o.control
+        issue, word, fetch = control.issue.payload, control.word.payload, control.fetch.payload
         m.submodules.operand = operand = Operand(config=self.config)
-        mine = self.i_word.valid & (self.i_word.lane == self.index)
+        entering = self.i.control.word
+        mine = entering.valid & (entering.payload.lane == self.index)
         for kind, strobe in (
             (WordKind.INT8, operand.i_int8),
             (WordKind.LOW, operand.i_low),
             (WordKind.HIGH, operand.i_high),
-            (WordKind.TOTAL, softmax.i_set_total),
+            (WordKind.TOTAL, softmax.i_total.valid),
         ):
             hit = Signal(name=f"hit_{kind.name.lower()}")
-            m.d.sync += hit.eq(mine & (self.i_word.kind == kind))
+            m.d.sync += hit.eq(mine & (entering.payload.kind == kind))
             m.d.comb += strobe.eq(hit)
         m.d.comb += [
             operand.i_word.eq(word.data),
-            softmax.i_set_group.eq(word.group),
-            softmax.i_set_value.eq(word.data),
-            operand.i_swap.eq(issue.swap),
-            softmax.i_fetch_bank.eq(fetch.bank),
-            softmax.i_fetch_group.eq(fetch.group),
-            softmax.i_fetch_index.eq(fetch.index),
-            operand.i_fetch.eq(delayed(m, fetch.valid, 2, "fetch_valid", reset_less=False)),
+            softmax.i_total.payload.group.eq(word.group),
+            softmax.i_total.payload.value.eq(word.data),
+            operand.i_swap.eq(control.swap),
+            softmax.i_fetch.eq(fetch),
+            operand.i_fetch.eq(delayed(m, control.fetch.valid, 2, "fetch_valid", reset_less=False)),
             operand.i_index.eq(delayed(m, fetch.index, 2, "fetch_index")),
             operand.i_probabilities.eq(softmax.o_probabilities),
         ]
         for row in range(self.config.rows):
             m.submodules[f"dot_product_{row}"] = dot = DotProduct(config=self.config)
             m.d.comb += [
-                dot.i_row.eq(issue.rows[row]),
+                dot.i_row.eq(self.o.rows[row]),
                 dot.i_operand.eq(operand.o_active),
                 accumulator.i_sum[row].eq(dot.o_sum),
             ]
-        control = accumulator.i_issue
-        m.d.comb += [
-            getattr(control, name).eq(getattr(issue, name))
-            for name in ("valid", "target", "address", "first")
-        ]
         shift_stage = accumulator.LATENCY - 2
         m.d.comb += [
-            softmax.i_rescale_bank.eq(delayed(m, issue.bank, shift_stage - 2, "rescale_bank")),
-            softmax.i_rescale_group.eq(delayed(m, issue.group, shift_stage - 2, "rescale_group")),
+            accumulator.i_issue.valid.eq(control.issue.valid),
+            accumulator.i_issue.payload.eq(issue),
+            softmax.i_rescale.bank.eq(delayed(m, issue.bank, shift_stage - 2, "rescale_bank")),
+            softmax.i_rescale.group.eq(delayed(m, issue.group, shift_stage - 2, "rescale_group")),
         ]
         rescale = delayed(m, issue.rescale, shift_stage - 1, "rescale")
         m.d.comb += accumulator.i_shift.eq(Mux(rescale, softmax.o_rescale, 0))
 
     def _finish(self, m: Module, softmax: Softmax) -> Reciprocal:
-        """Multiplier and shift of the attention output: finish bundles."""
+        """Multiplier and shift of the attention output: finishes."""
         m.submodules.reciprocal = reciprocal = Reciprocal(config=self.config)
-        finish = self.o_finish
+        finish, valid = self.o.control.finish.payload, self.o.control.finish.valid
         m.d.comb += [
             softmax.i_total_group.eq(finish.group),
             reciprocal.i_total.eq(softmax.o_total),
-            reciprocal.i_valid.eq(delayed(m, finish.valid, 1, "finish_valid", reset_less=False)),
-            reciprocal.i_multiplier.eq(delayed(m, finish.multiplier, 1, "finish_multiplier")),
-            reciprocal.i_shift.eq(delayed(m, finish.shift, 1, "finish_shift")),
+            reciprocal.i_valid.eq(delayed(m, valid, 1, "finish_valid", reset_less=False)),
+            reciprocal.i_multiplier.eq(delayed(m, finish.scale.multiplier, 1, "finish_multiplier")),
+            reciprocal.i_shift.eq(delayed(m, finish.scale.shift, 1, "finish_shift")),
         ]
         return reciprocal
 
     def _drain(
         self, m: Module, accumulator: Accumulator, softmax: Softmax, scale: Reciprocal
     ) -> None:
-        """Drain bundles: bias, requantise, corner or softmax. Stage k: k cycles after the input."""
+        """Drains: bias, requantise, corner or softmax. Stage k: k cycles after the input."""
         config = self.config
-        drain = self.o_drain
+        drain, task = self.o.control.drain.payload, self.o.control.drain.payload.task
         m.d.comb += [
-            accumulator.i_drain.eq(drain.valid),
-            accumulator.i_drain_target.eq(drain.target),
-            accumulator.i_drain_address.eq(drain.address),
+            accumulator.i_drain.valid.eq(self.o.control.drain.valid),
+            accumulator.i_drain.payload.target.eq(task.target),
+            accumulator.i_drain.payload.address.eq(drain.address),
         ]
 
-        control = data.StructLayout(
-            {
-                "valid": 1,
-                "mode": DrainMode,
-                "start": 1,
-                "emit": 1,
-                "position": drain.position.shape(),
-                "group": drain.group.shape(),
-                "bank": 1,
-                "reset": 1,
-            }
+        stage_1 = Signal(
+            data.StructLayout(
+                {
+                    "valid": 1,
+                    "mode": DrainMode,
+                    "start": 1,
+                    "emit": 1,
+                    "position": drain.position.shape(),
+                    "group": task.group.shape(),
+                    "bank": 1,
+                    "reset": 1,
+                }
+            )
         )
-        stage_1 = Signal(control)
-        m.d.comb += [getattr(stage_1, name).eq(getattr(drain, name)) for name in control.members]
+        m.d.comb += [
+            stage_1.valid.eq(self.o.control.drain.valid),
+            stage_1.mode.eq(task.mode),
+            stage_1.start.eq(drain.start),
+            stage_1.emit.eq(drain.emit),
+            stage_1.position.eq(drain.position),
+            stage_1.group.eq(task.group),
+            stage_1.bank.eq(task.bank),
+            stage_1.reset.eq(task.reset),
+        ]
         before = delayed(m, stage_1, _VALUE_STAGE - 2, "before", reset_less=False)
         value = delayed(m, before, 1, "value", reset_less=False)
         requantised = delayed(m, value, Requantise.LATENCY - 1, "requantised", reset_less=False)
@@ -213,9 +214,10 @@ class Lane(wiring.Component):
                     is_one_of(value.mode, drain_modes_with(lambda drain: drain.relu))
                 ),
                 corner.i_values[row].eq(Mux(hidden[row], _MASKED_SCORE, requantise.o_value)),
-                softmax.i.scores[row].eq(requantise.o_value),
-                softmax.i.visible[row].eq(visible[row]),
+                softmax.i.payload.scores[row].eq(requantise.o_value),
+                softmax.i.payload.visible[row].eq(visible[row]),
             ]
+        wiring.connect(m, corner.o_result, wiring.flipped(self.o_result))
         scores = result.mode == DrainMode.SCORE
         m.d.comb += [
             corner.i_valid.eq(result.valid & ~scores),
@@ -223,15 +225,13 @@ class Lane(wiring.Component):
             corner.i_position.eq(result.position),
             corner.i_emit.eq(result.emit),
             corner.i_keep.eq(keep),
-            self.o_valid.eq(corner.o_valid),
-            self.o_data.eq(corner.o_data),
             softmax.i.valid.eq(result.valid & scores),
-            softmax.i.first.eq(result.start),
-            softmax.i.last.eq(result.position == config.step_cycles - 1),
-            softmax.i.index.eq(result.position),
-            softmax.i.group.eq(result.group),
-            softmax.i.bank.eq(result.bank),
-            softmax.i.reset.eq(result.reset),
+            softmax.i.payload.first.eq(result.start),
+            softmax.i.payload.last.eq(result.position == config.step_cycles - 1),
+            softmax.i.payload.index.eq(result.position),
+            softmax.i.payload.group.eq(result.group),
+            softmax.i.payload.bank.eq(result.bank),
+            softmax.i.payload.reset.eq(result.reset),
         ]
 
     def _visible(self, m: Module) -> tuple[Signal, Signal]:
@@ -239,16 +239,16 @@ class Lane(wiring.Component):
         earlier.
         """
         config = self.config
-        drain = self.o_drain
+        drain, entering = self.o.control.drain.payload, self.i.control.drain.payload
         # Tokens before this lane's one; in step with `drain`, but without its register.
-        token = divided_by_heads(m, self.index, self.i_drain.heads, config=config, name="token")
+        token = divided_by_heads(m, self.index, entering.heads, config=config, name="token")
         ahead = Signal(token.shape(), reset_less=True)
         member = Signal(reset_less=True)
         limit = Signal(signed(25), reset_less=True)
         m.d.sync += [
-            ahead.eq(Mux(self.i_drain.causal, token, 0)),
+            ahead.eq(Mux(entering.task.causal, token, 0)),
             member.eq((self.index >= drain.lanes_low) & (self.index < drain.lanes_high)),
-            limit.eq(drain.limit + ahead),
+            limit.eq(drain.task.limit + ahead),
         ]
         count = Signal(range(config.width + 1), reset_less=True)
         with m.If(~member | limit[-1]):

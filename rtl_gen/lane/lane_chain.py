@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.verilog import convert_component
-from rtl_gen.interfaces.lane import result_layout
-from rtl_gen.lane.lane import BUNDLES, Lane
+from rtl_gen.interfaces.lane import LaneSignature, result_layout
+from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_clock import LaneClock
 
 __all__ = ["LANE_MODULE", "LaneChain", "lane_verilog"]
@@ -29,7 +29,7 @@ def lane_verilog(config: AcceleratorConfig) -> str:
 
 
 class LaneChain(wiring.Component):
-    """Lanes 0..T-1; lane t sees every bundle t cycles after lane 0.
+    """Lanes 0..T-1; lane t sees every micro-operation t cycles after lane 0.
 
     Parameters
     ----------
@@ -40,85 +40,76 @@ class LaneChain(wiring.Component):
 
     Members
     -------
-    i_issue, i_word, i_fetch, i_drain, i_finish: see `rtl_gen.interfaces.lane`. o_result: the words
-        of all lanes.
+    i: In(LaneSignature).
+    o_result: Out stream of result_layout, always ready: the words of all lanes.
 
     Latency: `LaneLatency` of the configuration; o_result adds a tree of 4-input ORs, one register
     per level.
-    Throughput: one bundle of each kind per cycle, one word per cycle. No back-pressure: words of
-    different lanes never meet, because a lane completes a word every W/2R >= T cycles at most and
-    lane t is t cycles behind lane 0.
+    Throughput: one micro-operation of each kind per cycle, one word per cycle. No back-pressure:
+        words of different lanes never meet, because a lane completes a word every W/2R >= T cycles
+        at most and lane t is t cycles behind lane 0.
     """
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
         self.config = config
         self.black_box = black_box
         self.lanes: list[Lane] = []
-        members = {f"i_{name}": In(layout(config)) for name, layout in BUNDLES.items()}
-        super().__init__({**members, "o_result": Out(result_layout(config))})
+        result = stream.Signature(result_layout(config), always_ready=True)
+        super().__init__({"i": In(LaneSignature(config)), "o_result": Out(result)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bundles = {name: getattr(self, f"i_{name}") for name in BUNDLES}
         if self.black_box:
+            control = self.i.control
             m.submodules.clock = self._clock = LaneClock(config=self.config)
             entering = (
-                self.i_issue.valid,
-                self.i_issue.swap,
-                self.i_word.valid,
-                self.i_fetch.valid,
+                control.issue.valid,
+                control.swap,
+                control.word.valid,
+                control.fetch.valid,
             )
             m.d.comb += [
                 self._clock.array.eq(Cat(entering).any()),
-                self._clock.drain.eq(self.i_drain.valid | self.i_finish.valid),
+                self._clock.drain.eq(control.drain.valid | control.finish.valid),
             ]
+        arriving = data.StructLayout({"valid": 1, "result": result_layout(self.config)})
         nodes = []
+        source = wiring.flipped(self.i)
         for index in range(self.config.lanes):
-            add = self._instance if self.black_box else self._submodule
-            bundles, valid, word = add(m, index, bundles)
-            node = Signal(result_layout(self.config), name=f"lane_{index}_result")
-            m.d.comb += node.valid.eq(valid)
-            with m.If(valid):
-                m.d.comb += [node.lane.eq(index), node.data.eq(word)]
+            lane = Lane(config=self.config)
+            m.submodules[f"lane_{index}"] = self._boxed(lane) if self.black_box else lane
+            self.lanes.append(lane)
+            wiring.connect(m, source, lane.i)
+            source = lane.o
+            node = Signal(arriving, name=f"lane_{index}_result")
+            m.d.comb += [lane.index.eq(index), node.valid.eq(lane.o_result.valid)]
+            with m.If(lane.o_result.valid):
+                m.d.comb += [node.result.lane.eq(index), node.result.data.eq(lane.o_result.payload)]
             nodes.append(node)
         level = 0
         while len(nodes) > 1 or level == 0:
             level += 1
             parents = []
             for first in range(0, len(nodes), _MERGE):
-                parent = Signal(result_layout(self.config), name=f"merge_{level}_{first // _MERGE}")
+                parent = Signal(nodes[0].shape(), name=f"merge_{level}_{first // _MERGE}")
                 merged = Const(0, 1)
                 for node in nodes[first : first + _MERGE]:
                     merged = merged | Value.cast(node)
                 m.d.sync += Value.cast(parent).eq(merged)
                 parents.append(parent)
             nodes = parents
-        m.d.comb += self.o_result.eq(nodes[0])
+        m.d.comb += [
+            self.o_result.valid.eq(nodes[0].valid),
+            self.o_result.payload.eq(nodes[0].result),
+        ]
         return m
 
-    def _submodule(self, m: Module, index: int, bundles: dict[str, Any]) -> tuple[Any, Any, Any]:
-        m.submodules[f"lane_{index}"] = lane = Lane(config=self.config)
-        self.lanes.append(lane)
-        m.d.comb += lane.index.eq(index)
-        m.d.comb += [getattr(lane, f"i_{name}").eq(value) for name, value in bundles.items()]
-        outputs = {name: getattr(lane, f"o_{name}") for name in BUNDLES}
-        return outputs, lane.o_valid, lane.o_data
-
-    def _instance(self, m: Module, index: int, bundles: dict[str, Any]) -> tuple[Any, Any, Any]:
-        outputs = {
-            name: Signal(layout(self.config), name=f"lane_{index}_{name}")
-            for name, layout in BUNDLES.items()
-        }
-        valid = Signal(name=f"lane_{index}_valid")
-        word = Signal(8 * self.config.width, name=f"lane_{index}_data")
-        ports: dict[str, Any] = {
-            "i_clk": self._clock.o_clock,
-            "i_rst": self._clock.o_reset,
-            "i_index": Const(index, range(max(2, self.config.lanes))),
-            "o_o_valid": valid,
-            "o_o_data": word,
-        }
-        ports.update({f"i_i_{name}": value for name, value in bundles.items()})
-        ports.update({f"o_o_{name}": value for name, value in outputs.items()})
-        m.submodules[f"lane_{index}"] = Instance(LANE_MODULE, **ports)
-        return outputs, valid, word
+    def _boxed(self, lane: Lane) -> Instance:
+        """The separately converted module at the ports of `lane`, which itself is left out."""
+        lane._MustUse__silence = True
+        ports: dict[str, Any] = {"i_clk": self._clock.o_clock, "i_rst": self._clock.o_reset}
+        for path, member, value in lane.signature.flatten(lane):
+            if not isinstance(value, Const):  # `ready`
+                flow = "i" if member.flow == In else "o"
+                ports[f"{flow}_{'__'.join(map(str, path))}"] = value
+        return Instance(LANE_MODULE, **ports)

@@ -52,15 +52,17 @@ def gate_verilog() -> str:
 
 
 class LaneActivity(wiring.Component):
-    """o_enable = a bundle is at lane 0, or something that entered less than its settling time ago
-    may still move.
+    """o_enable = a micro-operation is at lane 0, or something that entered less than its settling
+    time ago may still move.
 
-    Members: array, drain: a bundle is at the input of lane 0 in this cycle: issue (or its swap),
-    word or fetch; drain or finish. o_enable: the lanes need the clock edge that ends this cycle;
-    combinational.
+    Members
+    -------
+    array: In, an issue (or its swap), a word or a fetch is at the input of lane 0 in this cycle.
+    drain: In, a drain or a finish is.
+    o_enable: Out, the lanes need the clock edge that ends this cycle; combinational.
 
     `ARRAY` and `DRAIN` are the settling times in cycles, an upper bound of every path from the
-    bundle at the input of lane 0 to the last register of lane T-1 that it changes: T - 1 hops, the
+    input of lane 0 to the last register of lane T-1 that it changes: T - 1 hops, the
     longest chain of latencies in a lane, and one cycle in which strobes return to 0. A reset opens
     the gate for the longer one.
     """
@@ -101,8 +103,11 @@ class LaneClock(wiring.Component):
     """Clock and reset of the lanes: those of the sync domain, without the edges that change
     nothing.
 
-    Members: array, drain: see `LaneActivity`. o_clock: the gated clock. o_reset: the reset,
-        registered by that clock.
+    Members
+    -------
+    array, drain: In, see `LaneActivity`.
+    o_clock: Out, the gated clock.
+    o_reset: Out, the reset, registered by that clock.
 
     Everything else keeps the clock of the sync domain. The two are one clock to every register: an
     edge of `o_clock` is an edge of the sync clock, and signals cross in both directions without

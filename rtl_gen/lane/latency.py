@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycle distances the array control keeps between bundles; the lanes have no back-pressure."""
+"""Cycle distances the array control keeps between micro-operations; the lanes have no
+back-pressure.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ from rtl_gen.softmax.exponent import Exponent
 __all__ = ["LaneLatency"]
 
 _REQUANTISE_INPUT = 5
-"""Drain bundle at lane input -> accumulator plus bias at the input of the requantise units."""
+"""Drain at lane input -> accumulator plus bias at the input of the requantise units."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaneLatency:
-    """Distances in cycles between bundles at the input of lane 0, and so of every lane.
+    """Distances in cycles between micro-operations at the input of lane 0, and so of every lane.
 
     "b from a + n on" allows b in cycle a + n and every later one.
 
@@ -29,24 +31,24 @@ class LaneLatency:
     port: an issue to a target from drain + port on, the drain being the last of that target. (Array
         and drain share the one read port of a target; `accumulate` covers the other order.)
     revisit: two issues to the same (target, address) are at least this far apart.
-    operand: an issue with `swap` from i_word + operand on.
-    fetch: an issue with `swap` from the last i_fetch + fetch on.
-    operand_reuse: the next i_word from swap + operand_reuse on.
-    fetch_reuse: the next i_fetch from swap + fetch_reuse on (negative: it may even come before the
+    operand: a swap from the last word + operand on.
+    fetch: a swap from the last fetch + fetch on.
+    operand_reuse: the next word from swap + operand_reuse on.
+    fetch_reuse: the next fetch from swap + fetch_reuse on (negative: it may even come before the
         swap).
     result: drain with `emit` in cycle c -> word of lane t on o_result exactly in cycle c + result +
         t, every mode.
-    score: last SCORE position of a (bank, group) in cycle c -> i_fetch of index j from c + score +
+    score: last SCORE position of a (bank, group) in cycle c -> fetch of index j from c + score +
         j on (so indices 0, 1, ... one per cycle from c + score on), and issues with `rescale` of it
         from c + score on.
     score_revisit: first SCORE position of the same group again (any bank) from the last one +
         score_revisit on.
-    score_sum: i_finish of a group from its last SCORE position + score_sum on.
-    total: i_finish of a group from its i_word of kind TOTAL + total on.
-    finish: OUTPUT drain with `start` from i_finish + finish on.
-    finish_reuse: the next i_finish from that `start` + finish_reuse on.
+    score_sum: finish of a group from its last SCORE position + score_sum on.
+    total: finish of a group from its word of kind TOTAL + total on.
+    finish: OUTPUT drain with `start` from the finish + finish on.
+    finish_reuse: the next finish from that `start` + finish_reuse on.
 
-    Beyond these: a SCORE into (bank, group) comes after every i_fetch and rescale issue that read
+    Beyond these: a SCORE into (bank, group) comes after every fetch and rescale issue that read
     its earlier contents. A TOTAL word comes after every finish that reads an earlier total, and
     from the last SCORE + score_sum on.
     """

@@ -18,13 +18,16 @@ class Operand(wiring.Component):
 
     Members
     -------
-    i_int8, i_low, i_high (one of them at most), i_word: the word goes to the shadow. i_int8: W
-        bytes, sign-extended, element 0 in the low byte. i_low, i_high: W/2 elements of 16 bits, of
-        which the low probability_bits + 1 are taken, unsigned, to shadow elements 0 .. W/2-1 or W/2
-        .. W-1.
-    i_fetch, i_index, i_probabilities: R unsigned probabilities go to shadow elements i_index*R.. .
-    i_swap: the shadow's contents *before* this cycle's fill become active.
-    o_active: W elements, signed `operand_bits(config)`, from the cycle after i_swap on.
+    i_word: In, a word for the shadow; one of the next three at most says that there is one.
+    i_int8: In, it has W bytes, sign-extended, element 0 in the low byte.
+    i_low: In, it has W/2 elements of 16 bits, of which the low probability_bits + 1 are taken,
+        unsigned, for shadow elements 0 .. W/2-1.
+    i_high: In, the same for shadow elements W/2 .. W-1.
+    i_fetch: In, R probabilities go to the shadow.
+    i_probabilities: In, the R probabilities, unsigned.
+    i_index: In, they are shadow elements i_index*R.. .
+    i_swap: In, the shadow's contents *before* this cycle's fill become active.
+    o_active: Out, W elements, signed `operand_bits(config)`, from the cycle after i_swap on.
 
     Latency 1 cycle, one fill and one swap per cycle, no back-pressure. A word wins over a fetch of
     the same cycle, element by element.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
@@ -17,13 +17,15 @@ class ResultCorner(wiring.Component):
 
     Members
     -------
-    i_valid, i_wide, i_position, i_values (R, signed 16): i_wide = 0 writes the low bytes to bytes
-        i_position*R.. of the word; i_wide = 1 writes 16-bit little-endian elements (i_position*R
-        mod W/2).. .
-    i_emit (with i_valid): the word is complete. i_keep: this lane's words are wanted; else nothing
-        leaves.
-    o_valid, o_data: the word, `LATENCY` = 1 cycle after its i_emit. Bytes not written since the
-        last i_emit are 0.
+    i_valid: In, R values come.
+    i_values: In, the R values, signed 16.
+    i_wide: In, 0: their low bytes are bytes i_position*R.. of the word. 1: they are 16-bit
+        little-endian elements (i_position*R mod W/2).. .
+    i_position: In, see i_wide.
+    i_emit: In, with i_valid: the word is complete.
+    i_keep: In, this lane's words are wanted; else nothing leaves.
+    o_result: Out stream of W bytes, always ready: the word, `LATENCY` = 1 cycle after its i_emit.
+        Bytes not written since the last i_emit are 0.
 
     Throughput: R values per cycle, also in the cycle after i_emit. No back-pressure.
     """
@@ -40,8 +42,7 @@ class ResultCorner(wiring.Component):
                 "i_values": In(data.ArrayLayout(signed(16), config.rows)),
                 "i_emit": In(1),
                 "i_keep": In(1),
-                "o_valid": Out(1),
-                "o_data": Out(8 * config.width),
+                "o_result": Out(stream.Signature(8 * config.width, always_ready=True)),
             }
         )
 
@@ -52,7 +53,7 @@ class ResultCorner(wiring.Component):
         emitted = Signal()
         m.d.sync += [
             emitted.eq(self.i_valid & self.i_emit),
-            self.o_valid.eq(self.i_valid & self.i_emit & self.i_keep),
+            self.o_result.valid.eq(self.i_valid & self.i_emit & self.i_keep),
         ]
         # Byte b takes row b mod R (narrow) or row b/2 mod R (wide): 2R distinct sources.
         sources = []
@@ -83,5 +84,5 @@ class ResultCorner(wiring.Component):
                 with m.Elif(emitted):
                     m.d.sync += register.eq(0)
                 word.append(register)
-        m.d.comb += self.o_data.eq(Cat(word))
+        m.d.comb += self.o_result.payload.eq(Cat(word))
         return m

@@ -11,9 +11,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Unit
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.dma import BEAT_BITS
 from rtl_gen.interfaces.members import members
 from rtl_gen.interfaces.memory import (
     READ_CLIENTS,
@@ -99,7 +100,7 @@ class ActivationMemory(wiring.Component):
         # One memory per 16 bytes instead of one with byte enables: each has a single write enable.
         self.banks: list[Memory] = []
         for _ in range(0 if black_box else config.word_beats):
-            bank = Memory(shape=8 * BEAT_BYTES, depth=config.activation_words, init=[])
+            bank = Memory(shape=BEAT_BITS, depth=config.activation_words, init=[])
             self.banks.append(bank)
         super().__init__(
             {
@@ -137,14 +138,14 @@ class ActivationMemory(wiring.Component):
 
         parts = []
         for index in range(self._config.word_beats):
-            read_data = Signal(8 * BEAT_BYTES, name=f"read_data{index}")
+            read_data = Signal(BEAT_BITS, name=f"read_data{index}")
             ports = {
                 "i_read_enable": read_valid.any(),
                 "i_read_address": read_address,
                 "o_read_data": read_data,
                 "i_write_enable": write_valid & write.mask[index],
                 "i_write_address": write.address[:address_bits],
-                "i_write_data": write.data.word_select(index, 8 * BEAT_BYTES),
+                "i_write_data": write.data.word_select(index, BEAT_BITS),
             }
             if self._black_box:
                 clock = ClockSignal("sync")

@@ -43,13 +43,13 @@ class ReciprocalSquareRoot(wiring.Component):
         # Shift left by pairs of bits until the top pair is not zero; the top 32 bits are then v.
         value: Value = self.value
         pairs: Value = Const(VALUE_BITS // 2, 5)
-        for step in (16, 8, 4, 2, 1):
-            empty = ~value[VALUE_BITS - 2 * step :].any()
-            shifted = Signal(VALUE_BITS, name=f"shifted{step}", reset_less=True)
-            left = Signal(5, name=f"pairs{step}", reset_less=True)
+        for count in (16, 8, 4, 2, 1):
+            empty = ~value[VALUE_BITS - 2 * count :].any()
+            shifted = Signal(VALUE_BITS, name=f"shifted{count}", reset_less=True)
+            left = Signal(5, name=f"pairs{count}", reset_less=True)
             m.d.sync += [
-                shifted.eq(Mux(empty, value << (2 * step), value)),
-                left.eq(pairs - Mux(empty, step, 0)),
+                shifted.eq(Mux(empty, value << (2 * count), value)),
+                left.eq(pairs - Mux(empty, count, 0)),
             ]
             value, pairs = shifted, left
         aligned = value[VALUE_BITS - _ALIGNED_BITS :]

@@ -24,9 +24,10 @@ class Exponent(wiring.Component):
 
     Members
     -------
-    i_score: signed 16, 8 fraction bits. i_maximum: signed 9, integer; i_score <= 256 * i_maximum if
-        visible.
-    i_visible: 0 masks. o_probability: unsigned b = probability_bits.
+    i_score: In, signed 16, 8 fraction bits.
+    i_maximum: In, signed 9, integer; i_score <= 256 * i_maximum if visible.
+    i_visible: In, 0 masks.
+    o_probability: Out, unsigned b = probability_bits.
 
     Latency: `LATENCY` cycles. Throughput: one per cycle. No back-pressure.
     Rounding: half up of EXP2_TABLE[fraction] * 2^-shift, bit-exact to `numerics.probability`.

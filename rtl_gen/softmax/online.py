@@ -3,39 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import RESCALE_LIMIT, SCORE_FRACTION_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.lane import fetch_layout
 from rtl_gen.interfaces.probability import sum_bits
+from rtl_gen.softmax.block_maximum import BlockMaximum
 from rtl_gen.softmax.exponent import MAXIMUM_BITS, Exponent
+from rtl_gen.softmax.running_sum import RunningSum, total_layout
+from rtl_gen.softmax.score import SCORE_BITS, score_layout
 
-__all__ = ["Softmax", "score_layout"]
-
-_SCORE_BITS = 16
-
-
-def score_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """R scores of a key block; visible[r] = 0 masks a key. first, last: cycles of the block."""
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "first": 1,
-            "last": 1,
-            "index": range(config.step_cycles),
-            "group": range(max(2, config.groups)),
-            "bank": 1,
-            "reset": 1,
-            "scores": data.ArrayLayout(signed(_SCORE_BITS), config.rows),
-            "visible": data.ArrayLayout(1, config.rows),
-        }
-    )
+__all__ = ["Softmax"]
 
 
 class Softmax(wiring.Component):
@@ -50,18 +33,17 @@ class Softmax(wiring.Component):
 
     Members (a = ceil(log2 R), N = W/R)
     -------
-    i: `score_layout`; the N cycles of a block follow each other, last on the Nth. No back-pressure.
-    i_fetch_bank, i_fetch_group, i_fetch_index -> o_probabilities (R, unsigned) two cycles later.
-        Index j of a block whose last scores came in cycle c is readable from c + `PROBABILITY` + j
-        on.
-    i_rescale_bank, i_rescale_group -> o_rescale (unsigned 6) one cycle later, readable from c +
-        `RESCALE` on.
-    i_set_total, i_set_group, i_set_value (unsigned `sum_bits`): the running sum of the group
-        becomes the value; for a read of o_total from the next cycle on. It shares the write port of
-        the running sum: no score block may be in its two passes then (see `LaneLatency`).
-            o_conflict: one was.
-    i_total_group -> o_total (running sum, unsigned `sum_bits`) one cycle later, readable from c +
-        `TOTAL` on.
+    i: In stream of score_layout, always ready; the N cycles of a block follow each other.
+    i_fetch: In(fetch_layout), which probabilities are read.
+    o_probabilities: Out, R probabilities, unsigned, two cycles after i_fetch. Index j of a block
+        whose last scores came in cycle c is readable from c + `PROBABILITY` + j on.
+    i_rescale: In({bank, group}), which rescale shift is read.
+    o_rescale: Out, unsigned 6, one cycle after i_rescale; readable from c + `RESCALE` on.
+    i_total: In stream of total_layout, always ready: the running sum of the group becomes the
+        value. No score block may be in its two passes then (see `LaneLatency`).
+    o_conflict: Out, one was.
+    i_total_group: In, which running sum is read.
+    o_total: Out, unsigned `sum_bits`, one cycle after i_total_group; readable from c + `TOTAL` on.
 
     Throughput: R scores per cycle, blocks back to back. Scores of a block wait in a small ring
     while its maximum forms (pass 1), then give probabilities while the next block's scores enter
@@ -78,17 +60,12 @@ class Softmax(wiring.Component):
         group = range(max(2, config.groups))
         super().__init__(
             {
-                "i": In(score_layout(config)),
-                "i_fetch_bank": In(1),
-                "i_fetch_group": In(group),
-                "i_fetch_index": In(range(config.step_cycles)),
+                "i": In(stream.Signature(score_layout(config), always_ready=True)),
+                "i_fetch": In(fetch_layout(config)),
                 "o_probabilities": Out(data.ArrayLayout(config.probability_bits, config.rows)),
-                "i_rescale_bank": In(1),
-                "i_rescale_group": In(group),
+                "i_rescale": In(data.StructLayout({"bank": 1, "group": group})),
                 "o_rescale": Out(unsigned(6)),
-                "i_set_total": In(1),
-                "i_set_group": In(group),
-                "i_set_value": In(unsigned(sum_bits(config))),
+                "i_total": In(stream.Signature(total_layout(config), always_ready=True)),
                 "o_conflict": Out(1),
                 "i_total_group": In(group),
                 "o_total": Out(unsigned(sum_bits(config))),
@@ -97,47 +74,31 @@ class Softmax(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        block_maximum, block_any = self._block_maximum(m)
-        maximum = self._running_maximum(m, block_maximum, block_any)
-        job = self._second_pass(m, maximum)
-        self._running_sum(m, job)
+        m.submodules.block_maximum = block_maximum = BlockMaximum(config=self.config)
+        m.submodules.running_sum = running_sum = RunningSum(config=self.config)
+        wiring.connect(m, wiring.flipped(self.i), block_maximum.i)
+        wiring.connect(m, wiring.flipped(self.i_total), running_sum.i_total)
+        maximum, delta = self._running_maximum(m, block_maximum.o_maximum, block_maximum.o_any)
+        self._second_pass(m, maximum, running_sum)
+        m.d.comb += [
+            running_sum.i_delta.eq(delta),
+            running_sum.i_read.eq(self.i_total_group),
+            self.o_total.eq(running_sum.o_read),
+            self.o_conflict.eq(running_sum.o_conflict),
+        ]
         return m
 
-    def _block_maximum(self, m: Module) -> tuple[Signal, Signal]:
-        """Maximum of the unmasked scores; complete a + 1 cycles after the block's last ones."""
-        nodes: list[tuple[Any, Any]] = [
-            (self.i.scores[row], self.i.visible[row]) for row in range(self.config.rows)
-        ]
-        for level in range(self.levels):
-            parents = []
-            for index in range(0, len(nodes), 2):
-                (left, left_any), (right, right_any) = nodes[index], nodes[index + 1]
-                score = Signal(signed(_SCORE_BITS), name=f"max_{level}_{index}", reset_less=True)
-                seen = Signal(name=f"any_{level}_{index}", reset_less=True)
-                take_left = left_any & (~right_any | (left > right))
-                m.d.sync += [score.eq(Mux(take_left, left, right)), seen.eq(left_any | right_any)]
-                parents.append((score, seen))
-            nodes = parents
-        score, seen = nodes[0]
-        first = delayed(m, self.i.first, self.levels, "first")
-        valid = delayed(m, self.i.valid, self.levels, "valid", reset_less=False)
-        best = Signal(signed(_SCORE_BITS), reset_less=True)
-        best_any = Signal(reset_less=True)
-        with m.If(valid):
-            m.d.sync += best_any.eq(seen | (best_any & ~first))
-            with m.If(first | ~best_any | (seen & (score > best))):
-                m.d.sync += best.eq(score)
-        return best, best_any
-
-    def _running_maximum(self, m: Module, best: Signal, best_any: Signal) -> Signal:
-        """M' of the block, held from a + 3 cycles after its last scores on; stores M', delta."""
-        config = self.config
-        last = self.i.valid & self.i.last
+    def _running_maximum(self, m: Module, best: Signal, best_any: Signal) -> tuple[Signal, Signal]:
+        """M' of the block, held from a + 3 cycles after its last scores on, and delta; stores
+        both.
+        """
+        config, scores = self.config, self.i.payload
+        last = self.i.valid & scores.last
         done = delayed(m, last, self.levels + 1, "done", reset_less=False)
         token = delayed(m, last, self.levels + 2, "token", reset_less=False)
-        group = delayed(m, self.i.group, self.levels + 1, "token_group")
-        bank = delayed(m, self.i.bank, self.levels + 1, "token_bank")
-        reset = delayed(m, self.i.reset, self.levels + 2, "token_reset")
+        group = delayed(m, scores.group, self.levels + 1, "token_group")
+        bank = delayed(m, scores.bank, self.levels + 1, "token_bank")
+        reset = delayed(m, scores.reset, self.levels + 2, "token_reset")
 
         state = data.StructLayout({"maximum": signed(MAXIMUM_BITS), "used": 1})
         m.submodules.maxima = maxima = Memory(shape=state, depth=max(2, config.groups), init=[])
@@ -176,8 +137,8 @@ class Softmax(wiring.Component):
             write.data.used.eq(now_used),
         ]
 
-        self._delta = Signal(6, reset_less=True)
-        m.d.sync += self._delta.eq(Mux(difference > RESCALE_LIMIT, RESCALE_LIMIT, difference))
+        delta = Signal(6, reset_less=True)
+        m.d.sync += delta.eq(Mux(difference > RESCALE_LIMIT, RESCALE_LIMIT, difference))
         m.submodules.rescales = rescales = Memory(
             shape=unsigned(6), depth=2 * config.groups, init=[]
         )
@@ -188,127 +149,98 @@ class Softmax(wiring.Component):
             rescale_write.addr.eq(
                 Cat(delayed(m, bank, 2, "delta_bank"), delayed(m, store_group, 1, "delta_group"))
             ),
-            rescale_write.data.eq(self._delta),
-            rescale_read.addr.eq(Cat(self.i_rescale_bank, self.i_rescale_group)),
+            rescale_write.data.eq(delta),
+            rescale_read.addr.eq(Cat(self.i_rescale.bank, self.i_rescale.group)),
             self.o_rescale.eq(rescale_read.data),
         ]
-        return maximum
+        return maximum, delta
 
-    def _second_pass(self, m: Module, maximum: Signal) -> dict[str, Any]:
+    def _second_pass(self, m: Module, maximum: Signal, running_sum: RunningSum) -> None:
         """Probabilities of a block, in N cycles that begin a + 2 cycles after its last scores."""
-        config = self.config
+        config, scores = self.config, self.i.payload
         cycles = config.step_cycles
         blocks = 2
         while (blocks - 1) * cycles < self.levels + 2:
             blocks *= 2
-        entry = data.ArrayLayout(_SCORE_BITS + 1, config.rows)
+        entry = data.ArrayLayout(SCORE_BITS + 1, config.rows)
         m.submodules.ring = ring = Memory(shape=entry, depth=blocks * cycles, init=[])
         write = ring.write_port()
         read = ring.read_port()
         block = Signal(range(blocks))
-        last = self.i.valid & self.i.last
+        last = self.i.valid & scores.last
         with m.If(last):
             m.d.sync += block.eq(block + 1)
-        m.d.comb += [write.en.eq(self.i.valid), write.addr.eq(Cat(self.i.index, block))]
+        m.d.comb += [write.en.eq(self.i.valid), write.addr.eq(Cat(scores.index, block))]
         for row in range(config.rows):
-            m.d.comb += write.data[row].eq(Cat(self.i.scores[row], self.i.visible[row]))
+            m.d.comb += write.data[row].eq(Cat(scores.scores[row], scores.visible[row]))
 
         begin = delayed(m, last, self.levels + 1, "begin", reset_less=False)
         active = Signal()
-        job = {
-            "index": Signal(range(cycles), name="job_index", reset_less=True),
-            "block": Signal(range(blocks), name="job_block", reset_less=True),
-            "bank": Signal(name="job_bank", reset_less=True),
-            "group": Signal(range(max(2, config.groups)), name="job_group", reset_less=True),
-            "reset": Signal(name="job_reset", reset_less=True),
-        }
-        job_last = active & (job["index"] == cycles - 1)
-        fields = {name: getattr(self.i, name) for name in ("bank", "group", "reset")}
-        fields["block"] = block
-        fields = {
-            name: delayed(m, value, self.levels + 1, f"begin_{name}")
-            for name, value in fields.items()
-        }
+        index = Signal(range(cycles), reset_less=True)
+        held = data.StructLayout(
+            {
+                "block": range(blocks),
+                "bank": 1,
+                "group": scores.group.shape(),
+                "reset": 1,
+            }
+        )
+        ended = Signal(held)
+        current = Signal(held, reset_less=True)
+        m.d.comb += [
+            ended.block.eq(block),
+            ended.bank.eq(scores.bank),
+            ended.group.eq(scores.group),
+            ended.reset.eq(scores.reset),
+        ]
+        begun = delayed(m, ended, self.levels + 1, "begun")
+        ends = active & (index == cycles - 1)
         with m.If(begin):
-            m.d.sync += [active.eq(1), job["index"].eq(0)]
-            m.d.sync += [job[name].eq(value) for name, value in fields.items()]
+            m.d.sync += [active.eq(1), index.eq(0), current.eq(begun)]
         with m.Elif(active):
-            m.d.sync += [active.eq(~job_last), job["index"].eq(job["index"] + 1)]
-        m.d.comb += read.addr.eq(Cat(job["index"], job["block"]))
+            m.d.sync += [active.eq(~ends), index.eq(index + 1)]
+        m.d.comb += [
+            read.addr.eq(Cat(index, current.block)),
+            running_sum.i_pass.active.eq(active),
+            running_sum.i_pass.first.eq(index == 0),
+            running_sum.i_pass.last.eq(ends),
+            running_sum.i_pass.group.eq(current.group),
+            running_sum.i_pass.reset.eq(current.reset),
+        ]
+        probabilities = self._probabilities(m, read.data, maximum)
+        m.d.comb += running_sum.i_probabilities.eq(Cat(probabilities))
+        self._store(m, active, Cat(index, current.bank, current.group), Cat(probabilities))
 
-        stages = Exponent.LATENCY + 1
+    def _probabilities(self, m: Module, entry: data.View, maximum: Signal) -> list[Value]:
+        """Of R scores of the ring, Exponent.LATENCY cycles later."""
         probabilities = []
-        for row in range(config.rows):
-            m.submodules[f"exponent_{row}"] = exponent = Exponent(config=config)
+        for row in range(self.config.rows):
+            m.submodules[f"exponent_{row}"] = exponent = Exponent(config=self.config)
             m.d.comb += [
-                exponent.i_score.eq(read.data[row][:_SCORE_BITS]),
-                exponent.i_visible.eq(read.data[row][_SCORE_BITS]),
+                exponent.i_score.eq(entry[row][:SCORE_BITS]),
+                exponent.i_visible.eq(entry[row][SCORE_BITS]),
                 exponent.i_maximum.eq(maximum),
             ]
             probabilities.append(exponent.o_probability)
+        return probabilities
+
+    def _store(self, m: Module, active: Signal, place: Value, probabilities: Value) -> None:
+        """Writes the probabilities of `place`, Exponent.LATENCY + 1 cycles after it; reads those of
+        i_fetch.
+        """
+        config = self.config
+        stages = Exponent.LATENCY + 1
         m.submodules.probabilities = memory = Memory(
             shape=unsigned(config.rows * config.probability_bits),
-            depth=2 * config.groups * cycles,
+            depth=2 * config.groups * config.step_cycles,
             init=[],
         )
-        probability_write = memory.write_port()
-        probability_read = memory.read_port()
-        location = Cat(job["index"], job["bank"], job["group"])
+        write = memory.write_port()
+        read = memory.read_port()
         m.d.comb += [
-            probability_write.en.eq(delayed(m, active, stages, "stored", reset_less=False)),
-            probability_write.addr.eq(delayed(m, location, stages, "location")),
-            probability_write.data.eq(Cat(probabilities)),
-            probability_read.addr.eq(
-                Cat(self.i_fetch_index, self.i_fetch_bank, self.i_fetch_group)
-            ),
+            write.en.eq(delayed(m, active, stages, "stored", reset_less=False)),
+            write.addr.eq(delayed(m, place, stages, "place")),
+            write.data.eq(probabilities),
+            read.addr.eq(Cat(self.i_fetch.index, self.i_fetch.bank, self.i_fetch.group)),
         ]
-        m.d.sync += self.o_probabilities.eq(probability_read.data)
-        job.update(active=active, last=job_last, probabilities=probabilities)
-        return job
-
-    def _running_sum(self, m: Module, job: dict[str, Any]) -> None:
-        """L' of the block, written a + 8 cycles after the last cycle of its second pass."""
-        config = self.config
-        bits = sum_bits(config)
-        nodes = job["probabilities"]
-        for level in range(self.levels):
-            parents = []
-            for index in range(0, len(nodes), 2):
-                parent = Signal(len(nodes[index]) + 1, name=f"p_{level}_{index}", reset_less=True)
-                m.d.sync += parent.eq(nodes[index] + nodes[index + 1])
-                parents.append(parent)
-            nodes = parents
-        stages = Exponent.LATENCY + 1 + self.levels
-        first = delayed(m, job["active"] & (job["index"] == 0), stages, "sum_first")
-        total = Signal(config.probability_bits + (config.width - 1).bit_length(), reset_less=True)
-        m.d.sync += total.eq(Mux(first, 0, total) + nodes[0])
-
-        m.submodules.sums = sums = Memory(
-            shape=unsigned(bits), depth=max(2, config.groups), init=[]
-        )
-        write = sums.write_port()
-        read = sums.read_port()
-        finish = sums.read_port()
-        group = delayed(m, job["group"], stages - 2, "sum_group")
-        reset = delayed(m, job["reset"], stages - 1, "sum_reset")
-        # _delta is this block's until two cycles after the last cycle of its second pass.
-        delta = delayed(m, self._delta, stages - 3, "sum_delta")
-        coarse = delayed(m, delta[3:], 1, "sum_coarse")
-        fine = Signal(bits + 1, reset_less=True)
-        shifted = Signal(bits + 1, reset_less=True)
-        m.d.comb += [read.addr.eq(group), finish.addr.eq(self.i_total_group)]
-        m.d.comb += self.o_total.eq(finish.data)
-        m.d.sync += [
-            fine.eq(Mux(reset, 0, Cat(Const(0, 1), read.data)) >> delta[:3]),
-            shifted.eq(fine >> Cat(Const(0, 3), coarse)),
-        ]
-        updated = Signal(bits, reset_less=True)
-        m.d.sync += updated.eq((shifted >> 1) + total + shifted[0])
-        done = delayed(m, job["last"], stages + 2, "sum_done", reset_less=False)
-        done_group = delayed(m, group, 4, "sum_write_group")
-        m.d.comb += [
-            write.en.eq(done | self.i_set_total),
-            write.addr.eq(Mux(self.i_set_total, self.i_set_group, done_group)),
-            write.data.eq(Mux(self.i_set_total, self.i_set_value, updated)),
-            self.o_conflict.eq(done & self.i_set_total),
-        ]
+        m.d.sync += self.o_probabilities.eq(read.data)

@@ -22,10 +22,12 @@ class Reciprocal(wiring.Component):
 
     Members
     -------
-    i_valid: strobe that starts a job. i_total: unsigned `sum_bits(config)`. i_multiplier: unsigned
-        16.
-    i_shift: signed 7. o_multiplier: unsigned 16, o_shift: 1..47; both keep their values until the
-        next job is done.
+    i_valid: In, strobe that starts a job.
+    i_total: In, unsigned `sum_bits(config)`.
+    i_multiplier: In, unsigned 16.
+    i_shift: In, signed 7.
+    o_multiplier: Out, unsigned 16.
+    o_shift: Out, 1..47; both keep their values until the next job is done.
 
     Latency: `LATENCY` = 19 + ceil(log2 sum_bits) cycles from i_valid to both outputs. Throughput:
     one job per LATENCY - 1 cycles; a job that starts earlier replaces the one under way. No

@@ -26,10 +26,29 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def _stored(load: Load, named: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Name, text and report of those runs that have one."""
-    for name, text in named.items():
-        report = load(name)
+_TEXTS = {
+    "prefill-opt-125m": "OPT-125M, 512 tokens",
+    "prefill-opt-1.3b": "OPT-1.3B, 512 tokens",
+    "prefill-tinyllama": "TinyLlama, 512 tokens",
+    "prefill-deit-s": "DeiT-S, 197 tokens",
+    "prefill-deit-b": "DeiT-B, 197 tokens",
+    "prefill-minilm": "MiniLM, 128 tokens",
+    "attention-512": "attention alone, OPT-125M, 512 tokens",
+    "attention-2048": "attention alone, OPT-125M, 2048 tokens",
+    "attention-4096": "attention alone, 512 tokens after 3584",
+    "decode-64": "OPT-125M, context 64",
+    "decode-1024": "OPT-125M, context 1024",
+    "decode-tinyllama": "TinyLlama, context 512",
+    "batch-1": "OPT-125M, context 64, 12 Gbit/s",
+    "batch-8": "8 sequences, context 64, 12 Gbit/s",
+}
+"""Runs of the tables of prefill and decode, in their order, and what they are."""
+
+
+def _stored(load: Load, *kinds: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, text and report of those runs whose names begin with one of `kinds`."""
+    for name, text in _TEXTS.items():
+        report = load(name) if name.startswith(kinds) else None
         if report is not None:
             yield name, text, report
 
@@ -44,17 +63,6 @@ def _part(report: Mapping[str, Any]) -> str:
 
 def _prefill(load: Load) -> str:
     """Prefill and attention at full memory rate."""
-    named = {
-        "prefill-opt-125m": "OPT-125M, 512 tokens",
-        "prefill-opt-1.3b": "OPT-1.3B, 512 tokens",
-        "prefill-tinyllama": "TinyLlama, 512 tokens",
-        "prefill-deit-s": "DeiT-S, 197 tokens",
-        "prefill-deit-b": "DeiT-B, 197 tokens",
-        "prefill-minilm": "MiniLM, 128 tokens",
-        "attention-512": "attention alone, OPT-125M, 512 tokens",
-        "attention-2048": "attention alone, OPT-125M, 2048 tokens",
-        "attention-4096": "attention alone, 512 tokens after 3584",
-    }
     rows = [
         [
             text,
@@ -66,7 +74,7 @@ def _prefill(load: Load) -> str:
             f"{report['checked']:,}",
             f"`{name}`",
         ]
-        for name, text, report in _stored(load, named)
+        for name, text, report in _stored(load, "prefill-", "attention-")
     ]
     head = ("", "chunk", "simulated", "cycles of the model", "array, layers", "array, model")
     return markdown((*head, "values checked", "run"), rows)
@@ -78,13 +86,6 @@ def _share(value: float | None) -> str:
 
 def _decode(load: Load) -> str:
     """Decode of one token, and of eight sequences."""
-    named = {
-        "decode-64": "OPT-125M, context 64",
-        "decode-1024": "OPT-125M, context 1024",
-        "decode-tinyllama": "TinyLlama, context 512",
-        "batch-1": "OPT-125M, context 64, 12 Gbit/s",
-        "batch-8": "8 sequences, context 64, 12 Gbit/s",
-    }
     rows = [
         [
             text,
@@ -97,7 +98,7 @@ def _decode(load: Load) -> str:
             f"{report['checked']:,}",
             f"`{name}`",
         ]
-        for name, text, report in _stored(load, named)
+        for name, text, report in _stored(load, "decode-", "batch-")
     ]
     head = ("", "simulated", "cycles", "weight bytes", "K/V bytes read", "bandwidth used")
     return markdown((*head, "weights per cycle", "values checked", "run"), rows)

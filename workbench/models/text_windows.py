@@ -42,7 +42,8 @@ def text_windows(
 
     A window begins where a paragraph does, goes on over the next ones with an empty line between,
     and is cut at its length; the next window begins with the first paragraph that this one has not
-    touched. A first token of text that nothing precedes is not predicted.
+    touched. The first token of text is given, not predicted: what the prefix says is in the image,
+    and no logits belong to it.
 
     tokenizer : of the package `tokenizers`; adds no special tokens. ValueError if the text is too
         short: there are windows of whole length only.
@@ -65,8 +66,6 @@ def text_windows(
             text.append(paragraphs[at])
             at += 1
             ids = tokenizer.encode("\n\n".join(text), add_special_tokens=False).ids
-        windows.append(
-            Window(np.array([*prefix, *ids[:text_tokens]], np.int64), max(len(prefix), 1))
-        )
+        windows.append(Window(np.array([*prefix, *ids[:text_tokens]], np.int64), len(prefix) + 1))
         found += text_tokens
     return windows

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from hw_tests.seeds import salted
 
-__all__ = ["SHAPES", "config_of", "llama_weights", "write_directory", "write_gguf"]
+__all__ = ["SHAPES", "add_value", "config_of", "llama_weights", "write_directory", "write_gguf"]
 
 SHAPES: dict[str, dict[str, int]] = {
     "width72": {"width": 72, "heads": 9, "kv_heads": 3, "head_dim": 8, "hidden": 172, "layers": 2},
@@ -162,7 +162,7 @@ def write_gguf(
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in values.items():
         if value is not ...:
-            _add(writer, key, value)
+            add_value(writer, key, value)
     for name, array in weights.items():
         stored, rows = _GGUF_OUTSIDE.get(name), array
         if stored is None:
@@ -192,7 +192,8 @@ def _permuted(array: np.ndarray, heads: int) -> np.ndarray:
     )
 
 
-def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+def add_value(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+    """A value of the metadata by its type."""
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):

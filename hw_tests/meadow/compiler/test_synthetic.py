@@ -17,7 +17,7 @@ from meadow.spec.model import ModelDescription
 
 
 def small(family: str) -> ModelDescription:
-    sizes = {"kv_heads": 2} if family == "llama" else {}
+    sizes = {"kv_heads": 2} if FAMILIES[family].grouped_keys else {}
     return describe(family, heads=4, head_dim=24, hidden=300, layers=3, vocabulary=90, **sizes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from hw_tests.models import family_description
 from hw_tests.opt_models import opt_description
 from meadow.spec.config import named_config
 from meadow.spec.image import (
@@ -54,6 +55,14 @@ def test_json_is_canonical_and_reversible() -> None:
 def test_step_survives_json() -> None:
     made = replace(MANIFEST, dataflow=("gemm",), step=(3, 8))
     assert Manifest.from_json(made.to_json()) == made
+
+
+def test_divisors_of_rotary_frequencies_stand_only_where_there_are_any() -> None:
+    assert "rotary_divisors" not in MANIFEST.to_json()
+    llama = family_description("llama", rotary_divisors=(1.0, 2.0, 3.0, 4.0))
+    made = replace(MANIFEST, model=llama)
+    assert json.loads(made.to_json())["model"]["rotary_divisors"] == [1.0, 2.0, 3.0, 4.0]
+    assert Manifest.from_json(made.to_json()).model == llama
 
 
 def test_window_grows_with_sequences() -> None:

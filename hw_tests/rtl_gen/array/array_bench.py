@@ -7,12 +7,15 @@ import dataclasses
 import random
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
 from hw_tests.epilogues import finished
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
+from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
+from hw_tests.streams import Rig
 from meadow.spec.commands import Command
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
@@ -21,7 +24,7 @@ from meadow.spec.step import Step
 from rtl_gen.array.array import Array
 from rtl_gen.interfaces.result import writer_depth
 
-__all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "simulate"]
+__all__ = ["SEED", "SHORT_STEPS", "TABLE", "TINY", "WIDE", "Scenario", "run_scenarios"]
 
 SEED = 20
 TINY = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, max_head_dim=32)
@@ -64,7 +67,7 @@ class Scenario:
         return len(self.busy) - self.busy[::-1].index(1) - self.busy.index(1)
 
 
-def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
+def run_scenarios(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
     """Run scenarios one after the other in one simulation, so that each starts in the state the
     last one left.
     """
@@ -75,7 +78,14 @@ def simulate(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
             await bench.run(ctx, scenario)
             scenario.check()
 
-    run(bench.dut, testbench)
+    bench.rig.simulate(testbench)
+
+
+@cache
+def _elaborated(config: AcceleratorConfig) -> tuple[Array, Rig]:
+    """One array for all tests of a configuration."""
+    dut = Array(config=config)
+    return dut, Rig(dut)
 
 
 class _Bench:
@@ -87,7 +97,7 @@ class _Bench:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        self.dut = Array(config=config)
+        self.dut, self.rig = _elaborated(config)
         self.rng = random.Random(salted(SEED))
         self.slots = {"tile": [0] * config.ports, "parameter": [0] * config.ports}
 
@@ -145,28 +155,27 @@ class _Bench:
             for port in ports:
                 self._decode(ctx, port, items, decoders, tile_credits, parameter_credits)
             answer = bool(answers) and self._chance(0.5)
-            ctx.set(dut.i_read.valid, answer)
+            ctx.set(dut.o_read.data.valid, answer)
             if answer:
                 word = scenario.memory[answers.popleft()]
-                ctx.set(dut.i_read.data, int.from_bytes(word.tobytes(), "little"))
+                ctx.set(dut.o_read.data.payload, int.from_bytes(word.tobytes(), "little"))
             ready = self._chance(0.6)
-            ctx.set(dut.o_read.ready, ready)
+            ctx.set(dut.o_read.address.ready, ready)
             retire = unretired > 0 and self._chance(0.15)
             ctx.set(dut.i_result_retired, retire)
             unretired -= retire
 
-            if ctx.get(dut.o_read.valid) and ready:
-                answers.append(ctx.get(dut.o_read.payload))
-            if ctx.get(dut.o_tile_free):
-                tile_credits = [credit + 1 for credit in tile_credits]
-            if ctx.get(dut.o_parameter_free):
-                parameter_credits = [credit + 1 for credit in parameter_credits]
+            if ctx.get(dut.o_read.address.valid) and ready:
+                answers.append(ctx.get(dut.o_read.address.payload))
+            for port in ports:
+                tile_credits[port] += ctx.get(dut.i_tile[port].free)
+                parameter_credits[port] += ctx.get(dut.i_parameter[port].free)
             if ctx.get(dut.o_result.valid):
                 self._write(ctx)
                 unretired += 1
                 assert unretired <= writer_depth(config)
-            scenario.busy.append(ctx.get(dut.busy_cycle))
-            causes = [ctx.get(getattr(dut, f"stall_{name}")) for name in _CAUSES]
+            scenario.busy.append(ctx.get(dut.o_activity.busy_cycle))
+            causes = [ctx.get(getattr(dut.o_activity, f"stall_{name}")) for name in _CAUSES]
             assert sum(causes) + scenario.busy[-1] <= 1
             taken = pending and ctx.get(dut.i_command.ready)
             await ctx.tick()
@@ -188,19 +197,17 @@ class _Bench:
                 credits[port] -= 1
                 item = items[port] = next(decoders[port])
         acts = bool(item) and not item[0].startswith("need") and self._chance(0.5)
-        for kind in ("tile", "parameter"):
+        for kind, fill in (("tile", dut.i_tile[port]), ("parameter", dut.i_parameter[port])):
             mine = acts and item[0] == kind
-            ctx.set(getattr(dut, f"i_{kind}_{port}").valid, mine)
-            ctx.set(getattr(dut, f"i_{kind}_done_{port}"), mine and item[2])
+            ctx.set(fill.write.valid, mine)
+            ctx.set(fill.done, mine and item[2])
             if mine:
-                ctx.set(getattr(dut, f"i_{kind}_{port}").payload, item[1])
+                ctx.set(fill.write.payload, item[1])
         if acts:
             items[port] = next(decoders[port], None)
 
     def _write(self, ctx) -> None:
-        payload = self.dut.o_result.payload
-        names = "address operand half shift mask mode row channel elements restart data".split()
-        word = {name: ctx.get(getattr(payload, name)) for name in names}
+        word = leaves(ctx.get(self.dut.o_result.payload))
         self.scenario.words.append(word)
         data = np.frombuffer(word["data"].to_bytes(self.config.width, "little"), np.uint8)
         memory = self.scenario.memory

@@ -17,7 +17,7 @@ from hw_tests.rtl_gen.array.array_bench import (
     TINY,
     WIDE,
     Scenario,
-    simulate,
+    run_scenarios,
 )
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
@@ -147,13 +147,13 @@ def test_matmul_tiny() -> None:
             repeats = 2 if output == MatmulOutput.GATE8 else 1
             scenario = _matmul(TINY, output, 5, 3, 2, seed=seed, stalls=stalls, repeats=repeats)
             scenarios.append(scenario)
-    simulate(TINY, scenarios)
+    run_scenarios(TINY, scenarios)
 
 
 @pytest.mark.parametrize("config", [slow(WIDE), SHORT_STEPS], ids=["wide", "short_steps"])
 def test_matmul_shapes(config: AcceleratorConfig) -> None:
     shapes = [(9, 2, 2, True), (1, 2, 3, False), (5, 3, 1, True)]
-    simulate(
+    run_scenarios(
         config,
         [
             _matmul(config, MatmulOutput.RESIDUAL16, *shape, seed=12, stalls=stalls)
@@ -172,7 +172,7 @@ def test_matmul_shapes(config: AcceleratorConfig) -> None:
 def test_issue_has_no_gaps(config: AcceleratorConfig, scenarios: list[tuple]) -> None:
     for rows, slices, tiles, output in scenarios:
         scenario = _matmul(config, output, rows, slices, tiles, seed=13, stalls=False, repeats=2)
-        simulate(config, [scenario])
+        run_scenarios(config, [scenario])
         issued = sum(scenario.busy)
         assert issued == 2 * slices * tiles * -(-rows // config.lanes) * config.step_cycles
         assert issued >= 0.99 * scenario.span, f"{scenario.name}: {issued} of {scenario.span}"
@@ -184,7 +184,7 @@ def test_one_token_streams_as_fast_as_the_decoders() -> None:
     """
     slices, tiles = 2, 16
     scenario = _matmul(_STREAM, MatmulOutput.INT8, 1, slices, tiles, seed=14, stalls=False)
-    simulate(_STREAM, [scenario])
+    run_scenarios(_STREAM, [scenario])
     assert sum(scenario.busy) == slices * tiles * _STREAM.step_cycles
     weights = slices * tiles * _STREAM.width**2
     assert weights >= 120 * scenario.span, f"{weights / scenario.span:.1f} weights per cycle"

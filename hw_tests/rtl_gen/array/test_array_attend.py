@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, simulate
+from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, run_scenarios
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
 from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode
@@ -205,7 +205,7 @@ def _parts(
     ids=["tiny", "wide", "wide_all_lanes", "short_steps"],
 )
 def test_whole(config: AcceleratorConfig, cases: list[tuple]) -> None:
-    simulate(
+    run_scenarios(
         config,
         [
             _whole(
@@ -244,11 +244,11 @@ def test_parts(config: AcceleratorConfig, head_dim: int, part: AttendPart) -> No
         _parts(config, head_dim, part=part, column_beats=column, seed=24, **case)
         for case in (cases[2:] if config is WIDE else cases)  # four lanes take their time
     ]
-    simulate(config, scenarios)
+    run_scenarios(config, scenarios)
 
 
 def test_attention_keeps_the_array_busy() -> None:
     many = _whole(TINY, 16, [(64, 10)], causal=False, seed=23, stalls=False)
     more = _whole(TINY, 16, [(20, 10)], causal=True, seed=22, stalls=False, commands=3)
-    simulate(TINY, [many, more])
+    run_scenarios(TINY, [many, more])
     assert sum(many.busy) >= 0.9 * many.span, (sum(many.busy), many.span)

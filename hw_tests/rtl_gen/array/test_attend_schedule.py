@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ATTEND schedule: order of tiles, skipped groups, trimmed steps and jobs against loops over
+"""ATTEND schedule: order of tiles, skipped groups, trimmed ops and jobs against loops over
 sequences and blocks.
 """
 
@@ -10,9 +10,12 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from amaranth.lib.wiring import Out
 
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
+from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
+from hw_tests.streams import Sink, Stalls, simulate
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.step import Sequence, Step
@@ -24,17 +27,9 @@ _SMALL = CONFIGURATIONS["small"]
 _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=32, rows=2)
 _ONE_LANE = dataclasses.replace(_SMALL, lanes=1, rows=4)
 _SCALES = dict(score_multiplier=77, score_shift=3, output_multiplier=99, output_shift=-4)
-_FLAGS = "tile_last phase_first phase_last"
-_WORK = "by_column index cycles address first bank group"
-_OPERAND = "rescale fetch fetch_first wide totals"
-_STEP = f"{_FLAGS} {_WORK} {_OPERAND} target words source stride heads head_stride mask".split()
-_JOB = (
-    "mode target group row tokens heads head_stride address stride mask blocks bank reset causal "
-    "limit "
-    "multiplier shift"
-).split()
-_NO_OPERAND = "words source stride heads head_stride mask".split()
-"""Of a step that fetches probabilities: nobody looks."""
+_OPERAND = ("rescale", "fetch", "fetch_first", "wide", "totals")
+_NO_OPERAND = ("words", "base", "stride", "heads", "head_stride", "mask")
+"""Of a tile operation that fetches probabilities: nobody looks."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +69,7 @@ class _Case:
 
 
 def _expected(case: _Case, causal: int) -> tuple[list[dict], list[dict]]:
-    steps, jobs = [], []
+    ops, jobs = [], []
     config, values = case.config, case.values(causal)
     width, depth, heads = config.width, config.step_cycles, case.heads
     blocks, stride, query = values["blocks"], values["query_stride"], values["query"]
@@ -94,38 +89,37 @@ def _expected(case: _Case, causal: int) -> tuple[list[dict], list[dict]]:
         for kind, b in case.order(count):
             groups = [g for g in range(-(-tokens // size)) if reach(g) > b * width]
             if case.part == AttendPart.VALUES and b == 0:
-                hold = dict.fromkeys(_STEP)
-                hold |= dict(tile_last=0, phase_first=1, phase_last=0, cycles=0, totals=0, fetch=0)
-                steps.append(hold | dict(target=Target.OUTPUT, words=1))
+                hold = dict(tile_last=0, phase_first=1, phase_last=0, cycles=0, totals=0, fetch=0)
+                ops.append(hold | dict(target=Target.OUTPUT, words=1))
             for h in range(blocks):
                 for g in groups:
                     opens = h == 0 and g == groups[0]
                     closes = h == blocks - 1 and g == groups[-1]
-                    step = dict(tile_last=g == groups[-1], bank=b % 2, group=g)
-                    step |= dict(words=heads * min(size, tokens - g * size), heads=heads)
-                    step |= dict(head_stride=blocks, mask=head_mask, stride=stride)
-                    step |= dict.fromkeys(_OPERAND.split(), 0)
+                    op = dict(tile_last=g == groups[-1], bank=b % 2, group=g)
+                    op |= dict(words=heads * min(size, tokens - g * size), heads=heads)
+                    op |= dict(head_stride=blocks, mask=head_mask, stride=stride)
+                    op |= dict.fromkeys(_OPERAND, 0)
                     if kind == "k":
                         seen = min(width, reach(g) - b * width)
                         seen = width if case.part == AttendPart.SCORES else seen
-                        step |= dict(phase_first=opens, phase_last=closes, by_column=0, index=0)
-                        step |= dict(cycles=-(-seen // config.rows), address=g * depth)
-                        step |= dict(first=h == 0, target=Target.BUFFER0)
-                        step |= dict(source=query + (row + g * size) * stride + h)
+                        op |= dict(phase_first=opens, phase_last=closes, by_column=0, index=0)
+                        op |= dict(cycles=-(-seen // config.rows), address=g * depth)
+                        op |= dict(first=h == 0, target=Target.BUFFER0)
+                        op |= dict(base=query + (row + g * size) * stride + h)
                     else:
                         whole = case.part == AttendPart.WHOLE
-                        step |= dict(phase_first=opens and b == 0 and whole)
-                        step |= dict(phase_last=closes and b == count - 1, by_column=1)
-                        step |= dict(index=column, cycles=column_cycles, first=b == 0)
-                        step |= dict(address=(h * config.groups + g) * depth + column)
-                        step |= dict(rescale=b > 0 and whole, fetch=whole, wide=not whole)
-                        step |= dict(fetch_first=h == 0 and whole, target=Target.OUTPUT)
-                        step |= dict(totals=h == b == 0 and not whole)
+                        op |= dict(phase_first=opens and b == 0 and whole)
+                        op |= dict(phase_last=closes and b == count - 1, by_column=1)
+                        op |= dict(index=column, cycles=column_cycles, first=b == 0)
+                        op |= dict(address=(h * config.groups + g) * depth + column)
+                        op |= dict(rescale=b > 0 and whole, fetch=whole, wide=not whole)
+                        op |= dict(fetch_first=h == 0 and whole, target=Target.OUTPUT)
+                        op |= dict(totals=h == b == 0 and not whole)
                         source = scores + g * size * scores_stride + 1 + 2 * b
-                        step |= dict(source=source, stride=scores_stride, mask=whole_mask)
+                        op |= dict(base=source, stride=scores_stride, mask=whole_mask)
                         if whole:
-                            step |= dict.fromkeys(_NO_OPERAND)
-                    steps.append(step)
+                            op |= dict.fromkeys(_NO_OPERAND)
+                    ops.append(op)
             low = groups[0] * size
             job = dict(heads=heads, head_stride=blocks, causal=causal)
             if kind == "k":
@@ -134,38 +128,36 @@ def _expected(case: _Case, causal: int) -> tuple[list[dict], list[dict]]:
                 job |= dict(target=Target.BUFFER0, group=groups[0], row=row + low)
                 job |= dict(tokens=tokens - low, blocks=1, bank=b % 2, reset=b == 0)
                 job |= dict(limit=(position + low + 1 if causal else keys) - b * width)
-                job |= dict(multiplier=77, shift=3, address=None, stride=None, mask=None)
+                job |= dict(multiplier=77, shift=3, base=None, stride=None, mask=None)
                 if as_words:
-                    job |= dict(address=scores + low * scores_stride + 1 + 2 * b)
+                    job |= dict(base=scores + low * scores_stride + 1 + 2 * b)
                     job |= dict(stride=scores_stride, mask=whole_mask)
                 jobs.append(job)
             elif b == count - 1:
                 job |= dict(mode=DrainMode.OUTPUT, target=Target.OUTPUT, group=0, row=row)
-                job |= dict(tokens=tokens, blocks=blocks, address=query + row * stride)
+                job |= dict(tokens=tokens, blocks=blocks, base=query + row * stride)
                 job |= dict(stride=stride, mask=head_mask, multiplier=99, shift=-4)
                 jobs.append(job | dict(bank=None, reset=None, limit=None))
-    return steps, jobs
+    return ops, jobs
 
 
 def _same(seen: list[dict], wanted: list[dict], seed: int) -> None:
-    """None in what is wanted stands for any value."""
+    """None in what is wanted stands for any value, as does a field that is not named."""
     for index, (one, other) in enumerate(zip(seen, wanted, strict=False)):
-        other = {name: one[name] if value is None else value for name, value in other.items()}
-        assert one == other, f"{index} of {len(wanted)}, seed {seed}"
+        other = {name: value for name, value in other.items() if value is not None}
+        assert one == {**one, **other}, f"{index} of {len(wanted)}, seed {seed}"
     assert len(seen) == len(wanted), f"seed {seed}"
 
 
 def _run(case: _Case, causal: int, rng: random.Random, *, stalls: bool) -> tuple:
-    """Steps, jobs, and the cycles before each step from the one before, or from the command."""
+    """Tile operations, jobs, and the cycles before each operation from the one before, or from the
+    command.
+    """
     dut = AttendSchedule(config=case.config)
     command = int.from_bytes(Command(Opcode.ATTEND, case.values(causal)).encode(), "little")
-    steps, jobs, gaps = [], [], []
-
-    def values_of(ctx, payload, names) -> dict:
-        seen = {name: ctx.get(getattr(payload, name)) for name in names}
-        if seen.get("totals"):
-            assert ctx.get(payload.total_source) == seen["source"] - 1
-        return seen
+    share = 0.6 if stalls else 0.0
+    ops, jobs = (Sink(port, Stalls(share, rng)) for port in (dut.o_op, dut.o_job))
+    gaps: list[int] = []
 
     async def bench(ctx) -> None:
         rows, sequences = 0, []
@@ -180,21 +172,19 @@ def _run(case: _Case, causal: int, rng: random.Random, *, stalls: bool) -> tuple
         ctx.set(dut.i_command.valid, 0)
         waited = 1
         while ctx.get(dut.busy):
-            ready = not stalls or rng.random() < 0.4
-            ctx.set(dut.o_step.ready, ready)
-            if ready and ctx.get(dut.o_step.valid):
-                steps.append(values_of(ctx, dut.o_step.payload, _STEP))
+            ops.drive(ctx)
+            jobs.drive(ctx)
+            if ops.settle(ctx):
                 gaps.append(waited)
                 waited = 0
-            ready = not stalls or rng.random() < 0.4
-            ctx.set(dut.o_job.ready, ready)
-            if ready and ctx.get(dut.o_job.valid):
-                jobs.append(values_of(ctx, dut.o_job.payload, _JOB))
+            jobs.settle(ctx)
             await ctx.tick()
             waited += 1
 
-    run(dut, bench)
-    return steps, jobs, gaps
+    simulate(dut, bench)
+    made = [leaves(op) for op in ops.received]
+    assert all(op["total_source"] == op["base"] - 1 for op in made if op["totals"])
+    return made, [leaves(job) for job in jobs.received], gaps
 
 
 _CASES = {
@@ -223,46 +213,46 @@ _CASES = {
 @pytest.mark.parametrize("case", _CASES.values(), ids=_CASES.keys())
 def test_steps_and_jobs(case: _Case, causal: int, stalls: bool) -> None:
     seed = 6
-    steps, jobs, gaps = _run(case, causal, random.Random(salted(seed)), stalls=stalls)
-    want_steps, want_jobs = _expected(case, causal)
-    _same(steps, want_steps, seed)
+    ops, jobs, gaps = _run(case, causal, random.Random(salted(seed)), stalls=stalls)
+    want_ops, want_jobs = _expected(case, causal)
+    _same(ops, want_ops, seed)
     _same(jobs, want_jobs, seed)
     if stalls:
         return
     assert gaps[0] == (
         AttendSchedule.LATENCY
         if case.part != AttendPart.VALUES
-        else AttendSchedule.LATENCY - AttendSchedule.STEP_CYCLES + 1
+        else AttendSchedule.LATENCY - AttendSchedule.OP_CYCLES + 1
     )
-    for gap, before in zip(gaps[1:], steps[:-1], strict=True):
+    for gap, before in zip(gaps[1:], ops[:-1], strict=True):
         if not before["tile_last"]:
-            assert gap == AttendSchedule.STEP_CYCLES
+            assert gap == AttendSchedule.OP_CYCLES
 
 
 def test_generation_keeps_ahead_of_the_array() -> None:
-    """512 tokens at full size: laying a head out takes well below half of the cycles that its steps
+    """512 tokens at full size: laying a head out takes well below half of the cycles that its ops
     take.
     """
     case = _Case(64, [(0, 512)], config=CONFIGURATIONS["zcu102"])
-    steps, _, gaps = _run(case, 1, random.Random(salted(0)), stalls=False)
-    assert sum(gaps) <= 0.2 * sum(step["cycles"] for step in steps)
+    ops, _, gaps = _run(case, 1, random.Random(salted(0)), stalls=False)
+    assert sum(gaps) <= 0.2 * sum(op["cycles"] for op in ops)
 
 
 def test_span_latency() -> None:
     """Every output is final LATENCY cycles after the sequence has changed."""
     dut = AttendSpan(config=_LANES_8)
-    outputs = [
-        name for name in dut.signature.members if name not in ("command", "step", "sequence")
-    ]
+    outputs = {
+        path[-1]: port for path, member, port in dut.signature.flatten(dut) if member.flow == Out
+    }
 
     async def bench(ctx) -> None:
         for name, value in (("query", 5), ("query_stride", 9), ("heads", 3), ("causal", 1)):
-            ctx.set(getattr(dut.command, name), value)
+            ctx.set(dut.command[name], value)
         set_step(ctx, dut.step, Step((Sequence(0, 60, 4, 0), Sequence(0, 7, 9, 4))))
         for index in (0, 1, 0):
             ctx.set(dut.sequence, index)
             await ctx.tick().repeat(AttendSpan.LATENCY)
-            values = {name: ctx.get(getattr(dut, name)) for name in outputs}
+            values = {name: ctx.get(output) for name, output in outputs.items()}
             wanted = dict(group_tokens=2, group_lanes=6, group_stride=18)
             if index:
                 wanted |= dict(tokens=9, row=4, position=7, keys=16, first_keys=8)
@@ -272,4 +262,4 @@ def test_span_latency() -> None:
                 wanted |= dict(last_block=1, start=5)
             assert values == wanted
 
-    run(dut, bench)
+    simulate(dut, bench)

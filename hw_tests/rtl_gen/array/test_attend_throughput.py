@@ -10,7 +10,8 @@ from collections import deque
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run, set_step
+from hw_tests.rtl_gen.array.step_registers import set_step
+from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
 from meadow.spec.step import Sequence, Step
@@ -56,7 +57,7 @@ def _step_cycles(spans: list[tuple[int, int]], heads: int, *, causal: bool) -> i
                 count = min(size, tokens - first)
                 seen = position + (first + count if causal else tokens) - block * _WIDTH
                 if seen > 0 and kind == "k":
-                    load = count * heads + OperandLoader.STEP_OVERHEAD
+                    load = count * heads + OperandLoader.OP_OVERHEAD
                     steps.append((-(-min(seen, _WIDTH) // _CONFIG.rows), load))
                 elif seen > 0:
                     steps.append((_CONFIG.step_cycles, _CONFIG.step_cycles))
@@ -75,7 +76,7 @@ class _Bench:
     def run(self) -> int:
         """Cycles per command, from the first to the last issue."""
         self.dut = ArrayControl(config=_CONFIG)
-        run(self.dut, self._run)
+        simulate(self.dut, self._run)
         last = len(self.busy) - self.busy[::-1].index(1)
         return -(-(last - self.busy.index(1)) // self.commands)
 
@@ -93,7 +94,7 @@ class _Bench:
         slots, filling, unretired = 2, 0, 0
         answers: deque[int] = deque()
         results: dict[int, int] = {}
-        ctx.set(dut.o_read.ready, 1)
+        ctx.set(dut.o_read.address.ready, 1)
         ctx.set(dut.i_command.payload, command)
         for now in range(30000):
             ctx.set(dut.i_command.valid, pending > 0)
@@ -102,25 +103,25 @@ class _Bench:
             if not filling and tiles and slots:
                 slots, filling = slots - 1, tiles.popleft()
             for port in range(_CONFIG.ports):
-                ctx.set(getattr(dut, f"i_tile_done_{port}"), done)
-            ctx.set(dut.i_read.valid, bool(answers) and answers[0] <= now)
+                ctx.set(dut.i_tile_done[port], done)
+            ctx.set(dut.o_read.data.valid, bool(answers) and answers[0] <= now)
             if answers and answers[0] <= now:
                 answers.popleft()
             ctx.set(dut.i_result_retired, unretired > 0)
             unretired -= unretired > 0
             lane = results.pop(now, None)
             ctx.set(dut.i_result.valid, lane is not None)
-            ctx.set(dut.i_result.lane, lane or 0)
+            ctx.set(dut.i_result.payload.lane, lane or 0)
 
-            if ctx.get(dut.o_read.valid):
+            if ctx.get(dut.o_read.address.valid):
                 answers.append(now + _READ_LATENCY)
             slots += ctx.get(dut.o_tile_free)
-            drain = dut.o_drain
-            if ctx.get(drain.valid) and ctx.get(drain.emit):
-                for lane in range(ctx.get(drain.lanes_high)):
+            drain = dut.o_lanes.drain
+            if ctx.get(drain.valid) and ctx.get(drain.payload.emit):
+                for lane in range(ctx.get(drain.payload.lanes_high)):
                     results[now + LaneLatency.of(_CONFIG).result + lane] = lane
             unretired += ctx.get(dut.o_result.valid)
-            self.busy.append(ctx.get(dut.busy_cycle))
+            self.busy.append(ctx.get(dut.o_activity.busy_cycle))
             taken = pending > 0 and ctx.get(dut.i_command.ready)
             await ctx.tick()
             pending -= taken

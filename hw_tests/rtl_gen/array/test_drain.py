@@ -7,22 +7,17 @@ import dataclasses
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.rtl_gen.fields import leaves, nested
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.drain import Drain
 from rtl_gen.interfaces.lane import DrainMode
 from rtl_gen.interfaces.result import writer_depth
+from rtl_gen.interfaces.schedule import drain_pass_layout
 from rtl_gen.lane.latency import LaneLatency
 
 _CONFIG = CONFIGURATIONS["small"]
-
-
-_CONTEXT = (
-    "address stride heads head_stride rotary rotary_stride post_shift half row mask channel "
-    "elements "
-    "restart lanes_high"
-).split()
 
 
 @dataclasses.dataclass
@@ -49,31 +44,26 @@ def _play(passes: list[dict], retired: set[int], cycles: int, config=_CONFIG) ->
         answers = [0] * Drain.ACTIVE_TO_DRAIN
         for now in range(cycles):
             ctx.set(dut.i_result_retired, now in retired)
-            answers.append(ctx.get(dut.o_parameter_read.position))
+            answers.append(ctx.get(dut.o_parameters.place.position))
             for row in range(config.rows):
                 ctx.set(
-                    dut.i_parameters[row], {"shift": answers[-Drain.ACTIVE_TO_DRAIN], "bias": 5}
+                    dut.o_parameters.parameters[row],
+                    {"shift": answers[-Drain.ACTIVE_TO_DRAIN], "bias": 5},
                 )
             ctx.set(dut.i_pass.valid, bool(queue))
             if queue:
-                ctx.set(dut.i_pass.payload, queue[0])
-            drain = dut.o_drain
-            if ctx.get(drain.valid):
-                names = "emit limit causal heads".split()
-                fields = {name: ctx.get(getattr(drain, name)) for name in names}
-                fields["parameters"] = [
-                    tuple(ctx.get(getattr(row, name)) for name in ("bias", "multiplier", "shift"))
-                    for row in drain.parameters
-                ]
+                ctx.set(dut.i_pass.payload, nested(drain_pass_layout(config), queue[0]))
+            if ctx.get(dut.o_drain.valid):
+                fields = leaves(ctx.get(dut.o_drain.payload))
+                fields["parameters"] = [tuple(leaves(row).values()) for row in fields["parameters"]]
                 seen.drains.append((now, fields))
             if ctx.get(dut.o_context.valid):
-                payload = dut.o_context.payload
-                seen.contexts.append((now, {n: ctx.get(getattr(payload, n)) for n in _CONTEXT}))
-            for name, cycles_seen in (
-                ("o_score_done", seen.scored),
-                ("o_parameter_free", seen.freed),
+                seen.contexts.append((now, leaves(ctx.get(dut.o_context.payload))))
+            for pulse, cycles_seen in (
+                (dut.o_score_done, seen.scored),
+                (dut.o_parameter_free, seen.freed),
             ):
-                if ctx.get(getattr(dut, name)):
+                if ctx.get(pulse):
                     cycles_seen.append(now)
             if ctx.get(dut.o_finish.valid):
                 seen.finishes.append(now)
@@ -83,7 +73,7 @@ def _play(passes: list[dict], retired: set[int], cycles: int, config=_CONFIG) ->
                 queue.pop(0)
                 seen.starts.append(now)
 
-    run(dut, bench)
+    simulate(dut, bench)
     return seen
 
 
@@ -133,7 +123,7 @@ def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
     """
     config = dataclasses.replace(_CONFIG, lanes=1, rows=16)
     assert LaneLatency.of(config).score_revisit > 1
-    base = dict(multiplier=5, shift=7, limit=-3, causal=1, heads=1, address=90, lanes_high=1)
+    base = dict(multiplier=5, shift=7, limit=-3, causal=1, heads=1, base=90, lanes=1)
     passes = [dict(base, mode=DrainMode.SCORE16, credits=2, last=1)] * 3
     seen = _play(passes, set(), 60, config)
     step = config.step_cycles
@@ -141,8 +131,8 @@ def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
     for index, (_, fields) in enumerate(seen.drains):
         emit = int(index % step in (step // 2 - 1, step - 1))
         want = dict(emit=emit, limit=-3, causal=1, heads=1, parameters=[(0, 5, 7)] * config.rows)
-        assert fields == want
-    assert [context["address"] for _, context in seen.contexts] == [90, 91] * 3
+        assert fields == {**fields, **want}
+    assert [context["base"] for _, context in seen.contexts] == [90, 91] * 3
     assert not seen.scored and not seen.freed
     scores = _play([dict(base, mode=DrainMode.SCORE)] * 3, set(), 60, config)
     assert scores.starts[1] - scores.starts[0] > step
@@ -151,8 +141,8 @@ def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
 @pytest.mark.parametrize("second", [0, 1])
 @pytest.mark.parametrize("result", list(ResultMode))
 def test_sixteen_bit_words_are_neighbours_or_halves(result: ResultMode, second: int) -> None:
-    base = dict(address=500, stride=6, heads=2, head_stride=3, rotary=70, rotary_stride=4, row=9)
-    base |= dict(post_shift=11, mask=3, lanes_high=4, restart=1)
+    base = dict(base=500, stride=6, heads=2, head_stride=3, rotary=70, rotary_stride=4, row=9)
+    base |= dict(post_shift=11, mask=3, lanes=4, restart=1)
     half = _CONFIG.width // 2
     fields = dict(base, mode=DrainMode.INT16, result=result, rotary_second=second, credits=8)
     fields |= dict(channel=64, remaining=half + 3, last=1)
@@ -160,6 +150,7 @@ def test_sixteen_bit_words_are_neighbours_or_halves(result: ResultMode, second: 
     halves = result in (ResultMode.TABLE8, ResultMode.ROTATE8, ResultMode.GATE8)
     first = dict(base, half=0, channel=64, elements=half)
     other = dict(base, half=int(halves), channel=64 + half, elements=3, restart=0)
-    other |= dict(address=500 if halves else 501, rotary=70 + second)
-    assert [context for _, context in seen.contexts] == [first, other]
+    other |= dict(base=500 if halves else 501, rotary=70 + second)
+    for (_, context), want in zip(seen.contexts, (first, other), strict=True):
+        assert context == {**context, **want, "result": result}
     assert len(seen.freed) == 1

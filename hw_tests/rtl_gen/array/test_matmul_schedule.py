@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MATMUL schedule: every step and job against three nested loops."""
+"""MATMUL schedule: every tile operation and job against three nested loops."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
+from hw_tests.streams import Sink, Stalls, simulate
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import MatmulOutput, ResultMode
@@ -16,13 +17,7 @@ from rtl_gen.array.matmul_schedule import MatmulSchedule
 from rtl_gen.interfaces.lane import DrainMode
 
 _CONFIG = CONFIGURATIONS["small"]
-_STEP = (
-    "tile_last phase_first phase_last cycles address first fetch words source stride heads wide"
-).split()
-_JOB = (
-    "group row tokens heads address stride blocks channel remaining restart rotary rotary_stride "
-    "rotary_second post_shift mode result"
-).split()
+_MASK = (1 << _CONFIG.word_beats) - 1
 _MODES = {
     MatmulOutput.INT8: (DrainMode.INT8, ResultMode.WRITE),
     MatmulOutput.RELU8: (DrainMode.RELU8, ResultMode.WRITE),
@@ -35,7 +30,7 @@ _MODES = {
 
 
 def _expected(values: dict[str, int], rows: int) -> tuple[list, list]:
-    steps, jobs = [], []
+    ops, jobs = [], []
     lanes, cycles, width = _CONFIG.lanes, _CONFIG.step_cycles, _CONFIG.width
     groups = -(-rows // lanes)
     stride, tiles = values["source_stride"], values["tiles"]
@@ -45,22 +40,24 @@ def _expected(values: dict[str, int], rows: int) -> tuple[list, list]:
                 last, end = g == groups - 1, k == tiles - 1
                 source = values["source"] + g * lanes * stride + k
                 words = min(lanes, rows - g * lanes)
-                flags = (int(last), int(g == k == 0), int(last and end))
-                steps.append(
-                    (*flags, cycles, g * cycles, int(k == 0), 0, words, source, stride, 1, 0)
-                )
+                op = dict(tile_last=int(last), phase_first=int(g == k == 0))
+                op |= dict(phase_last=int(last and end), cycles=cycles, address=g * cycles)
+                op |= dict(first=int(k == 0), fetch=0, words=words, base=source, stride=stride)
+                ops.append(op | dict(heads=1, wide=0, group=g, mask=_MASK))
         output = MatmulOutput(values["output"])
         wide = 1 + (output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16))
         address = values["destination"] + n * wide
         channel, left = values["first_channel"] + n * width, values["channels"] - n * width
         restart = int(values["restart"] and n == 0)
-        job = (0, 0, rows, 1, address, values["destination_stride"], 1, channel, left, restart)
+        job = dict(group=0, row=0, tokens=rows, heads=1, base=address, blocks=1, mask=_MASK)
+        job |= dict(stride=values["destination_stride"], channel=channel, remaining=left)
         words = values["rotary_words"]
-        rotary = values["rotary"] + 2 * n % words
         second = 2 * n % words != (2 * n + 1) % words
-        job += (rotary, values["rotary_stride"], int(second), values["post_shift"])
-        jobs.append((*job, *(mode.value for mode in _MODES[output])))
-    return steps, jobs
+        job |= dict(rotary=values["rotary"] + 2 * n % words, rotary_second=int(second))
+        job |= dict(rotary_stride=values["rotary_stride"], post_shift=values["post_shift"])
+        mode, result = _MODES[output]
+        jobs.append(job | dict(restart=restart, mode=mode, result=result))
+    return ops, jobs
 
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
@@ -89,7 +86,9 @@ def test_steps_and_jobs(
     values |= dict(rotary=500, rotary_stride=5, rotary_words=rotary_words, post_shift=13)
     values["row_set"] = RowSet.HEAD if head else RowSet.CHUNK
     command = int.from_bytes(Command(Opcode.MATMUL, values).encode(), "little")
-    steps, jobs = [], []
+    sinks = ops, jobs = [
+        Sink(port, Stalls(0.6 if stalls else 0.0, rng)) for port in (dut.o_op, dut.o_job)
+    ]
 
     async def bench(ctx) -> None:
         ctx.set(dut.step.rows, 50 if head else rows)
@@ -105,19 +104,20 @@ def test_steps_and_jobs(
             waited = 1
             while ctx.get(dut.busy):
                 if waited == MatmulSchedule.LATENCY:
-                    assert ctx.get(dut.o_step.valid)
+                    assert ctx.get(dut.o_op.valid)
                 else:
-                    assert waited > MatmulSchedule.LATENCY or not ctx.get(dut.o_step.valid)
-                for port, names, seen in ((dut.o_step, _STEP, steps), (dut.o_job, _JOB, jobs)):
-                    ready = not stalls or rng.random() < 0.4
-                    ctx.set(port.ready, ready)
-                    if ready and ctx.get(port.valid):
-                        found = [ctx.get(getattr(port.payload, name)) for name in names]
-                        seen.append(tuple(getattr(value, "value", value) for value in found))
+                    assert waited > MatmulSchedule.LATENCY or not ctx.get(dut.o_op.valid)
+                for sink in sinks:
+                    sink.drive(ctx)
+                for sink in sinks:
+                    sink.settle(ctx)
                 await ctx.tick()
                 waited += 1
 
-    run(dut, bench)
-    want_steps, want_jobs = _expected(values, rows)
-    assert steps == 2 * want_steps, f"seed {seed}"
-    assert jobs == 2 * want_jobs, f"seed {seed}"
+    simulate(dut, bench)
+    want_ops, want_jobs = _expected(values, rows)
+    for sink, wanted in ((ops, 2 * want_ops), (jobs, 2 * want_jobs)):
+        assert len(sink.received) == len(wanted), f"seed {seed}"
+        for payload, other in zip(sink.received, wanted, strict=True):
+            one = leaves(payload)
+            assert one == {**one, **other}, f"seed {seed}"

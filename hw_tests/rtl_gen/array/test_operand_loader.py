@@ -12,12 +12,14 @@ from collections import deque
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.rtl_gen.fields import nested
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.issue import Issue
 from rtl_gen.array.operand_loader import OperandLoader
 from rtl_gen.interfaces.lane import WordKind
+from rtl_gen.interfaces.schedule import tile_op_layout
 from rtl_gen.lane.latency import LaneLatency
 
 _SMALL = CONFIGURATIONS["small"]
@@ -36,7 +38,7 @@ def _words(config: AcceleratorConfig, step: dict[str, int]) -> list[tuple[int, i
     """Address, lane, kind and group of every word of a step."""
     if step.get("fetch"):
         return []
-    lanes, source, stride = range(step["words"]), step["source"], step["stride"]
+    lanes, source, stride = range(step["words"]), step["base"], step["stride"]
     group, across = step["group"], step.get("head_stride", 0)
     words = []
     if step.get("totals"):
@@ -74,7 +76,7 @@ class _Bench:
     def run(self) -> None:
         self.rng = random.Random(salted(self.seed))
         self.dut = OperandLoader(config=self.config, start_to_issue=_START)
-        run(self.dut, self._run)
+        simulate(self.dut, self._run)
 
     def _chance(self, share: float) -> bool:
         return not self.stalls or self.rng.random() < share
@@ -83,45 +85,43 @@ class _Bench:
         dut, config = self.dut, self.config
         pending, answers = deque(self.steps), deque()
         free_at = 0
-        room = max(8, 2 * config.lanes)
+        most = max(8, 2 * config.lanes)
         for now in range(20000):
             if len(self.transfers) == len(self.steps) and now > self.transfers[-1] + 40:
                 break
             offer = bool(pending) and self._chance(0.5)
-            ctx.set(dut.i_step.valid, offer)
+            ctx.set(dut.i_op.valid, offer)
             if offer:
-                ctx.set(dut.i_step.payload, pending[0])
+                ctx.set(dut.i_op.payload, nested(tile_op_layout(config), pending[0]))
             ready = self._chance(0.6)
-            ctx.set(dut.o_read.ready, ready)
+            ctx.set(dut.o_read.address.ready, ready)
             answer = bool(answers) and answers[0][0] <= now and self._chance(0.5)
-            ctx.set(dut.i_read.valid, answer)
+            ctx.set(dut.o_read.data.valid, answer)
             if answer:
-                ctx.set(dut.i_read.data, _data(config, answers.popleft()[1]))
+                ctx.set(dut.o_read.data.payload, _data(config, answers.popleft()[1]))
             ctx.set(dut.i_score_done, now in self.scores_at)
             taking = now >= free_at and self._chance(0.5)
-            ctx.set(dut.o_step.ready, taking)
+            ctx.set(dut.o_op.ready, taking)
 
-            if ctx.get(dut.o_read.valid) and ready:
-                address = ctx.get(dut.o_read.payload)
+            if ctx.get(dut.o_read.address.valid) and ready:
+                address = ctx.get(dut.o_read.address.payload)
                 self.reads.append(address)
-                self.readers.append(ctx.get(dut.o_read_command))
+                self.readers.append(ctx.get(dut.o_read.command))
                 answers.append((now + _READ_LATENCY, address))
             if ctx.get(dut.o_word.valid):
-                word = dut.o_word
-                seen = (ctx.get(word.lane), ctx.get(word.kind).value, ctx.get(word.group))
-                self.words.append((now, (*seen, ctx.get(word.data))))
-            assert len(self.reads) - len(self.words) <= room + 1
+                word = ctx.get(dut.o_word.payload)
+                self.words.append((now, (word.lane, word.kind.value, word.group, word.data)))
+            assert len(self.reads) - len(self.words) <= most + 1
             if ctx.get(dut.o_fetch.valid):
-                fetch = dut.o_fetch
-                seen = tuple(ctx.get(getattr(fetch, name)) for name in ("bank", "group", "index"))
-                self.fetches.append((now, seen))
+                fetch = ctx.get(dut.o_fetch.payload)
+                self.fetches.append((now, (fetch.bank, fetch.group, fetch.index)))
             self.waits += ctx.get(dut.waiting_probabilities)
-            if taking and ctx.get(dut.o_step.valid):
+            if taking and ctx.get(dut.o_op.valid):
                 step = self.steps[len(self.transfers)]
-                assert ctx.get(dut.o_step.payload.address) == step["address"]
+                assert ctx.get(dut.o_op.payload.work.address) == step["address"]
                 self.transfers.append(now)
                 free_at = now + step["cycles"]
-            taken = offer and ctx.get(dut.i_step.ready)
+            taken = offer and ctx.get(dut.i_op.ready)
             await ctx.tick()
             if taken:
                 pending.popleft()
@@ -173,7 +173,7 @@ class _Bench:
 def _step(config: AcceleratorConfig, index: int, words: int = 0, **fields: int) -> dict[str, int]:
     step = dict(address=index % 128, group=index % config.groups, bank=index & 1, cycles=0)
     step["command"] = (1 << 24) - 1 - index // 3
-    step |= dict(words=words or config.lanes, source=1000 + 97 * index, stride=7, heads=1)
+    step |= dict(words=words or config.lanes, base=1000 + 97 * index, stride=7, heads=1)
     return step | dict(mask=(1 << config.word_beats) - 1) | fields
 
 
@@ -229,9 +229,9 @@ def test_words_and_fetches(config: AcceleratorConfig, stalls: bool) -> None:
     ids=["plain", "heads", "wide", "totals"],
 )
 def test_steps_of_words(config: AcceleratorConfig, fields: dict[str, int], per_lane: int) -> None:
-    """n transfers in n + STEP_OVERHEAD cycles, and hidden behind issues of at least as many."""
+    """n transfers in n + OP_OVERHEAD cycles, and hidden behind issues of at least as many."""
     words = config.lanes // fields.get("heads", 1) * fields.get("heads", 1)
-    least = per_lane * words + OperandLoader.STEP_OVERHEAD
+    least = per_lane * words + OperandLoader.OP_OVERHEAD
     for cycles in (0, least, least + 5):
         steps = [_step(config, index, words, cycles=cycles, **fields) for index in range(10)]
         bench = _Bench(config, steps)

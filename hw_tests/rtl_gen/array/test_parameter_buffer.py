@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.parameter_buffer import ParameterBuffer
 
@@ -48,24 +48,26 @@ def test_channels(config: AcceleratorConfig) -> None:
                     for i, (bias, multiplier, shift) in enumerate(model[slot][first : first + 2]):
                         channel = (bias & 0xFFFFFFFF) | multiplier << 32 | shift << 48
                         packed |= channel << 64 * i
-                    bundle = getattr(dut, f"i_write_{port}")
+                    bundle = dut.i_write[port]
                     ctx.set(bundle.valid, 1)
                     ctx.set(bundle.payload, {"slot": slot, "beat": beat, "data": packed})
                 await ctx.tick()
         for port in range(config.ports):
-            ctx.set(getattr(dut, f"i_write_{port}").valid, 0)
+            ctx.set(dut.i_write[port].valid, 0)
         for cycle in range(len(order) + ParameterBuffer.LATENCY):
             if cycle >= ParameterBuffer.LATENCY:
                 seen.append(
                     [
                         (ctx.get(p.bias), ctx.get(p.multiplier), ctx.get(p.shift))
-                        for p in dut.o_parameters
+                        for p in dut.i_read.parameters
                     ]
                 )
             if cycle < len(order):
-                ctx.set(dut.i_read, dict(zip(("slot", "position"), order[cycle], strict=True)))
+                ctx.set(
+                    dut.i_read.place, dict(zip(("slot", "position"), order[cycle], strict=True))
+                )
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     r = config.rows
     assert seen == [model[slot][position * r : position * r + r] for slot, position in order], seed

@@ -5,25 +5,27 @@ from __future__ import annotations
 
 import random
 
-from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.rtl_gen.fields import leaves, nested
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.result_address import ResultAddress
+from rtl_gen.interfaces.schedule import result_context_layout
 
 
 def test_words_take_over_their_context() -> None:
     config, seed = CONFIGURATIONS["small"], 9
     rng = random.Random(salted(seed))
-    dut = ResultAddress(config=config)
+    dut, layout = ResultAddress(config=config), result_context_layout(config)
     contexts, words = [], []
     for index in range(30):
         context = dict(
-            address=rng.randrange(1 << 18),
+            base=rng.randrange(1 << 18),
             rotary=rng.randrange(1 << 18),
             row=rng.randrange(1 << 14),
             mask=rng.randrange(4),
-            mode=rng.choice(list(ResultMode)),
+            result=rng.choice(list(ResultMode)),
             half=rng.randrange(2),
             post_shift=rng.randrange(1 << 6),
             channel=index,
@@ -35,12 +37,13 @@ def test_words_take_over_their_context() -> None:
         heads = rng.randint(1, config.lanes)
         high = rng.randint(1, config.lanes)
         strides = dict(stride=stride, head_stride=head_stride, rotary_stride=rotary_stride)
-        contexts.append({**context, **strides, "heads": heads, "lanes_high": high})
+        contexts.append({**context, **strides, "heads": heads, "lanes": high})
         for lane in range(high):
             data = rng.getrandbits(8 * config.width)
             token, head = divmod(lane, heads)
             word = {**context, "data": data}
-            word["address"] += token * stride + head * head_stride
+            word["mode"] = word.pop("result")
+            word["address"] = word.pop("base") + token * stride + head * head_stride
             word["row"] += token
             word["operand"] = word.pop("rotary") + token * rotary_stride
             word["shift"] = word.pop("post_shift")
@@ -54,19 +57,18 @@ def test_words_take_over_their_context() -> None:
             send = bool(pending) and sent - ended < 6
             ctx.set(dut.i_context.valid, send)
             if send:
-                ctx.set(dut.i_context.payload, pending.pop(0))
+                ctx.set(dut.i_context.payload, nested(layout, pending.pop(0)))
                 sent += 1
             if cycle >= ResultAddress.LATENCY:
                 assert ctx.get(dut.o_result.valid)
-                payload = dut.o_result.payload
-                seen.append({name: ctx.get(getattr(payload, name)) for name in words[0][1]})
+                seen.append(leaves(ctx.get(dut.o_result.payload)))
             ctx.set(dut.i_result.valid, 0 <= cycle < len(words))
             if 0 <= cycle < len(words):
                 lane, word = words[cycle]
-                ctx.set(dut.i_result, {"valid": 1, "lane": lane, "data": word["data"]})
+                ctx.set(dut.i_result.payload, {"lane": lane, "data": word["data"]})
                 ended += lane == 0 and cycle > 0
             await ctx.tick()
         assert not ctx.get(dut.o_result.valid)
 
-    run(dut, bench)
-    assert seen == [word for _, word in words], f"seed {seed}"
+    simulate(dut, bench)
+    assert seen == [{"command": 0, **word} for _, word in words], f"seed {seed}"

@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.array.tile_buffer import TileBuffer
 
@@ -65,7 +65,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
         rounds = max(len(queue) for queue in writes)
         for index in range(rounds):
             for port, queue in enumerate(writes):
-                bundle = getattr(dut, f"i_write_{port}")
+                bundle = dut.i_write[port]
                 valid = index < len(queue)
                 ctx.set(bundle.valid, valid)
                 if not valid:
@@ -88,7 +88,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
                 )
             await ctx.tick()
         for port in range(config.ports):
-            ctx.set(getattr(dut, f"i_write_{port}").valid, 0)
+            ctx.set(dut.i_write[port].valid, 0)
         reads = [
             (slot, mode, index)
             for slot in range(2)
@@ -114,7 +114,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
                 )
             await ctx.tick()
 
-    run(dut, write)
+    simulate(dut, write)
     assert len(seen) == len(expected)
     for (cycle, want), got in zip(expected, seen, strict=True):
         assert got == want, f"read {cycle}, seed {seed}"

@@ -9,7 +9,7 @@ import pytest
 
 from hw_tests.rtl_gen.vector.vector_bench import pack, small_config
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Sink, simulate
 from meadow.spec.numerics import block_maximum
 from rtl_gen.baseline.row_maximum import RowMaximum
 
@@ -21,16 +21,13 @@ def test_maxima_of_rows(width: int, send: float) -> None:
     dut = RowMaximum(config=small_config(width))
     half = width // 2
     expected: dict[int, tuple[int, int]] = {}
-    seen: dict[int, tuple[int, int]] = {}
+    sink = Sink(dut.o)
 
     async def process(ctx):
         cycle = 0
 
         async def tick():
             nonlocal cycle
-            if ctx.get(dut.o.valid):
-                payload = dut.o.payload
-                seen[cycle] = (ctx.get(payload.maximum), ctx.get(payload.keys))
             await ctx.tick()
             cycle += 1
 
@@ -61,6 +58,7 @@ def test_maxima_of_rows(width: int, send: float) -> None:
         for _ in range(dut.latency + 2):
             await tick()
 
-    simulate(dut, process)
+    simulate(dut, process, background=[sink.run])
+    maxima = [(payload.maximum, payload.keys) for payload in sink.received]
     assert len(expected) == 24
-    assert seen == expected
+    assert dict(zip(sink.cycles, maxima, strict=True)) == expected

@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from rtl_gen.control.tile_wait import TileWait
 
@@ -36,15 +36,12 @@ def test_blame_follows_the_definition(ports: int) -> None:
             for port in range(ports):
                 offered = chance.random() < 0.6
                 done = tiles[port] < 2 and chance.random() < 0.2
-                ctx.set(getattr(dut, f"i_offered_{port}"), offered)
-                ctx.set(getattr(dut, f"i_tile_done_{port}"), done)
+                ctx.set(dut.i_offered[port], offered)
+                ctx.set(dut.i_tile_done[port], done)
                 supplied.append(offered or tiles[port] > 0)
                 tiles[port] += done - free
             before = all(supplied)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     assert min(blamed) > 300

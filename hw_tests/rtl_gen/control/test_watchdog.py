@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.control.watchdog import Watchdog
 
 
@@ -33,10 +33,7 @@ def test_against_a_model(limit: int, seed: int) -> None:
                 quiet = 0 if progress or not active else quiet + 1
                 assert ctx.get(dut.expired) == (limit > 0 and quiet >= limit)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
 
 
 def test_latency() -> None:
@@ -55,7 +52,4 @@ def test_latency() -> None:
             cycles += 1
         assert cycles == 10 + Watchdog.latency
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads of a decoder, streams and K/V rows with what must be written, and a bench that records what
-it writes.
-"""
+"""A bench that gives a decoder its loads and records what it writes."""
 
 from __future__ import annotations
 
@@ -13,30 +11,14 @@ from typing import Any
 
 from amaranth.hdl import ResetInserter, Signal, Value
 
-from hw_tests.rtl_gen.decoder.stream_packer import (
-    draw_dictionary,
-    draw_header,
-    draw_rice,
-    draw_table,
-    pack_dictionary,
-    pack_raw,
-    pack_rice,
-    reseal,
-)
+from hw_tests.rtl_gen.decoder.decoder_load import Load, Tile
 from hw_tests.seeds import salted
-from hw_tests.streams import Rig
-from hw_tests.unit_config import unit_config
+from hw_tests.streams import Rig, Source, Stalls
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.interfaces.tile import parameter_write_layout, tile_write_layout
 
-__all__ = ["QUAD", "Load", "Outcome", "check", "elaborated", "run"]
-
-QUAD = unit_config(
-    ports=4, groups=4, max_context=256, max_head_dim=64, norm_channels=256, prefetch_beats=32
-)
-"""Four ports of one tile row each."""
-Tile = list[list[int | None]]
+__all__ = ["Outcome", "check", "elaborated", "run"]
 
 _COMMAND_STEP = 0x10203
 """Between the commands of jobs, so that all bits of them change."""
@@ -44,129 +26,6 @@ _QUIET = 24
 """Cycles after which nothing more is expected of a decoder that has written everything, or has
 failed.
 """
-
-
-@dataclass
-class Load:
-    """Beats and jobs for a decoder, and what it must write: tiles of rows of bytes or None,
-    headers.
-
-    Stall probabilities: of the beats and jobs (producer) and of the returned credits (consumer).
-    """
-
-    config: AcceleratorConfig
-    random: Random
-    producer: float = 0.0
-    consumer: float = 0.0
-    jobs: list[dict[str, int]] = field(default_factory=list)
-    beats: list[int] = field(default_factory=list)
-    tiles: list[Tile] = field(default_factory=list)
-    headers: list[bytes] = field(default_factory=list)
-
-    def add_raw(self, *, slices: int, tiles: int) -> Load:
-        """Random bytes."""
-        size = self._elements(tiles)
-        weights = [self.random.randbytes(size) for _ in range(slices)]
-        headers = self._headers(slices)
-        return self.add_stream(pack_raw(weights, headers), weights, headers, tiles)
-
-    def add_dictionary(
-        self,
-        *,
-        slices: int,
-        tiles: int,
-        chunk: int,
-        widths: Sequence[int],
-        entries: int,
-        fixed: bool = False,
-    ) -> Load:
-        """Random indices below `entries` that fit the widths, in random modes that hold them."""
-        table = draw_table(self.random, entries, chunk)
-        weights = [
-            draw_dictionary(
-                self.random, self._elements(tiles), table, widths[:1] if fixed else widths
-            )
-            for _ in range(slices)
-        ]
-        headers = self._headers(slices)
-        stream = pack_dictionary(
-            weights, headers, table=table, widths=widths, fixed=fixed, random=self.random
-        )
-        return self.add_stream(stream, weights, headers, tiles)
-
-    def add_rice(self, *, slices: int, tiles: int, widths: Sequence[int]) -> Load:
-        """Random runs that fit the widths, in random modes that hold them."""
-        size = self._elements(tiles)
-        weights = [draw_rice(self.random, size, widths) for _ in range(slices)]
-        headers = self._headers(slices)
-        stream = pack_rice(weights, headers, widths=widths, random=self.random)
-        return self.add_stream(stream, weights, headers, tiles)
-
-    def add_cache(self, *, rows: int, segment_beats: int, column_beats: int) -> Load:
-        """A K/V tile of random rows."""
-        tile: Tile = [[None] * self.config.width for _ in range(self.config.port_rows)]
-        for row in range(rows):
-            content = self.random.randbytes(16 * segment_beats)
-            first = 16 * column_beats
-            tile[row][first : first + len(content)] = content
-            self._add_bytes(content)
-        self.tiles.append(tile)
-        shape = {"rows": rows, "segment_beats": segment_beats, "column_beats": column_beats}
-        self.jobs.append({"cache": 1, "beats": rows * segment_beats, **shape})
-        return self
-
-    def add_load(self, other: Load) -> Load:
-        """What `other` has, behind what is here."""
-        self.jobs += other.jobs
-        self.beats += other.beats
-        self.tiles += other.tiles
-        self.headers += other.headers
-        return self
-
-    def stream(self) -> bytes:
-        """All beats."""
-        return b"".join(beat.to_bytes(16, "little") for beat in self.beats)
-
-    def spoiled(self, stream: bytes) -> Load:
-        """A load of one stream with other bytes, whose job says how many beats they are; nothing
-        need be written.
-        """
-        only = {**self.jobs[0], "beats": len(stream) // 16}
-        spoiled = Load(self.config, self.random, jobs=[only])
-        spoiled._add_bytes(stream)
-        return spoiled
-
-    def resealed(self, **fields: int) -> Load:
-        """A load of one stream with other fields in its preamble and the checksum that is right for
-        it.
-        """
-        return self.spoiled(reseal(self.stream(), **fields))
-
-    def _elements(self, tiles: int) -> int:
-        return tiles * self.config.port_rows * self.config.width
-
-    def _headers(self, slices: int) -> list[bytes]:
-        return [draw_header(self.random, self.config.port_rows) for _ in range(slices)]
-
-    def _add_bytes(self, stream: bytes) -> None:
-        assert len(stream) % 16 == 0
-        for start in range(0, len(stream), 16):
-            self.beats.append(int.from_bytes(stream[start : start + 16], "little"))
-
-    def add_stream(
-        self, stream: bytes, weights: list[bytes], headers: list[bytes], tiles: int
-    ) -> Load:
-        """A packed stream of known content: weights and header of every slice."""
-        width, port_rows = self.config.width, self.config.port_rows
-        everything = b"".join(weights)
-        rows: Tile = [
-            list(everything[start : start + width]) for start in range(0, len(everything), width)
-        ]
-        self.tiles += [rows[start : start + port_rows] for start in range(0, len(rows), port_rows)]
-        self.headers += headers
-        self.jobs.append({"slices": len(weights), "tiles": tiles, "beats": len(stream) // 16})
-        self._add_bytes(stream)
-        return self
 
 
 @dataclass
@@ -183,29 +42,6 @@ class Outcome:
     blamed: int | None = None
     beats: int = 0
     cycles: int = 0
-
-
-class _Offer:
-    """Offers payloads one by one, with chance `rest` of an idle cycle."""
-
-    def __init__(self, port: Any, payloads: Sequence[Any], random: Random, rest: float) -> None:
-        self.port, self.payloads, self.random, self.rest = port, payloads, random, rest
-        self.taken = 0
-        self.valid = False
-
-    def offer(self, ctx: Any) -> None:
-        """Drive the port in this cycle; what is offered stays until it is taken."""
-        if self.taken < len(self.payloads) and not self.valid and self.random.random() >= self.rest:
-            self.valid = True
-            ctx.set(self.port.payload, self.payloads[self.taken])
-        ctx.set(self.port.valid, self.valid)
-
-    def end(self, ready: int) -> bool:
-        """Whether it was taken in this cycle."""
-        transfer = bool(self.valid and ready)
-        if transfer:
-            self.taken, self.valid = self.taken + 1, False
-        return transfer
 
 
 class _Slots:
@@ -293,9 +129,12 @@ def run(
     dut, reset, rig = elaborated(config)
     layout = tile_write_layout(config), parameter_write_layout(config)
     outputs = (
-        *(dut.i_fill.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
-        *(dut.o_tile.valid, Value.cast(dut.o_tile.payload), dut.o_tile_done),
-        *(dut.o_parameter.valid, Value.cast(dut.o_parameter.payload), dut.o_parameter_done),
+        *(dut.i_job.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
+        *(
+            value
+            for fill in (dut.o_tile, dut.o_parameter)
+            for value in (fill.write.valid, Value.cast(fill.write.payload), fill.done)
+        ),
     )
     outcomes = []
 
@@ -305,24 +144,24 @@ def run(
         named = [
             {**job, "command": command} for job, command in zip(load.jobs, commands, strict=True)
         ]
-        jobs = _Offer(dut.i_fill, named, randoms[0], load.producer)
-        beats = _Offer(dut.i_beat, load.beats, randoms[1], load.producer)
+        jobs = Source(dut.i_job, named, Stalls(load.producer, randoms[0]))
+        beats = Source(dut.i_beat, load.beats, Stalls(load.producer, randoms[1]))
         recorder = _Recorder(config)
         outcome, first, quiet = recorder.outcome, 0, 0
-        frees = (recorder.tile, dut.i_tile_free), (recorder.header, dut.i_parameter_free)
+        frees = (recorder.tile, dut.o_tile.free), (recorder.header, dut.o_parameter.free)
         for cycle in range(limit):
-            jobs.offer(ctx)
-            beats.offer(ctx)
+            jobs.drive(ctx)
+            beats.drive(ctx)
             released = [
                 slots.held > 0 and randoms[2].random() >= load.consumer for slots, _ in frees
             ]
             for free, (_, port) in zip(released, frees, strict=True):
                 ctx.set(port, free)
             sample = await ctx.tick().sample(*outputs)
-            fill_ready, beat_ready, error, error_command, busy, *writes = sample[2:]
-            if beats.end(beat_ready) and beats.taken == 1:
+            job_ready, beat_ready, error, error_command, busy, *writes = sample[2:]
+            if beats.advance(beat_ready) and len(beats.cycles) == 1:
                 first = cycle
-            jobs.end(fill_ready)
+            jobs.advance(job_ready)
             outcome.errors += error
             if error:
                 outcome.blamed = commands.index(error_command)
@@ -332,17 +171,17 @@ def run(
                 slots.release(free)
             if writes[2]:
                 outcome.cycles = cycle - first
-            written = len(outcome.tiles) == len(load.tiles) and jobs.taken == len(load.jobs)
-            ended = beats.taken == len(load.beats) and (outcome.errors or written)
+            written = len(outcome.tiles) == len(load.tiles) and len(jobs.cycles) == len(load.jobs)
+            ended = len(beats.cycles) == len(load.beats) and (outcome.errors or written)
             quiet = quiet + 1 if ended else 0
             if quiet == _QUIET:
-                outcome.beats = beats.taken
+                outcome.beats = len(beats.cycles)
                 assert outcome.errors or not busy
                 return outcome
         raise AssertionError(
             f"load {number}: {len(outcome.tiles)} of {len(load.tiles)} tiles, {outcome.errors} "
             f"errors, "
-            f"{beats.taken} of {len(load.beats)} beats taken after {limit} cycles"
+            f"{len(beats.cycles)} of {len(load.beats)} beats taken after {limit} cycles"
         )
 
     async def trials(ctx: Any) -> None:

@@ -135,8 +135,8 @@ def pack_rice(
                 if half == 0 and place % 16 == 0 and place // 16 + 1 < len(mode_words):
                     payload += mode_words[place // 16 + 1]
                 width = widths[mode]
-                step = group[32 * half : 32 * half + 32]
-                payload += _bits([(value % (1 << width), width) for value in step])
+                block = group[32 * half : 32 * half + 32]
+                payload += _bits([(value % (1 << width), width) for value in block])
             before, group_number = after, group_number + 1
         parts += [header, padded(payload)]
     return _stream(

@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from rtl_gen.decoder.beat_front import BeatFront
 
 
@@ -76,11 +76,7 @@ def run(
                 return
         raise AssertionError(f"{position} of {len(events)}")
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed_jobs, background=True)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench, background=[feed_jobs])
     return last_cycle
 
 
@@ -120,7 +116,4 @@ def test_dropping() -> None:
             assert not ctx.get(dut.i_job.ready) and not ctx.get(dut.exhausted)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)

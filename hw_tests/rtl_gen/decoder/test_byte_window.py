@@ -6,11 +6,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
-from rtl_gen.decoder.byte_window import ANY_BYTE_STEP, RING_BEATS, ByteWindow
-from rtl_gen.interfaces.tile import STEP_BYTES
+from hw_tests.streams import simulate
+from rtl_gen.decoder.byte_window import ANY_BYTE_BLOCK, RING_BEATS, ByteWindow
+from rtl_gen.decoder.weight_block import BLOCK_BYTES
 
 
 def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: int = 3000):
@@ -60,26 +60,23 @@ def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: in
             await ctx.tick()
         raise AssertionError("bytes are left")
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     return outcome["cycles"]
 
 
 def any_bytes(rng, available, offset, _last):
-    return rng.randrange(min(available, ANY_BYTE_STEP) + 1) if rng.random() < 0.7 else 0
+    return rng.randrange(min(available, ANY_BYTE_BLOCK) + 1) if rng.random() < 0.7 else 0
 
 
 def whole_words(rng, available, offset, _last):
-    return 4 * rng.randrange(min(available, STEP_BYTES) // 4 + 1) if rng.random() < 0.7 else 0
+    return 4 * rng.randrange(min(available, BLOCK_BYTES) // 4 + 1) if rng.random() < 0.7 else 0
 
 
 def longest(rng, available, offset, last):
-    """Waits for the longest step, at any word of a beat."""
-    if last and available < STEP_BYTES:
+    """Waits for the longest block, at any word of a beat."""
+    if last and available < BLOCK_BYTES:
         return available
-    return STEP_BYTES if available >= STEP_BYTES else 0
+    return BLOCK_BYTES if available >= BLOCK_BYTES else 0
 
 
 def whole_beats(rng, available, offset, _last):
@@ -100,17 +97,17 @@ def test_whole_beats_do_not_wait() -> None:
 
 
 @pytest.mark.parametrize("most", [7, 8])
-def test_steps_of_five_words_do_not_wait(most: int) -> None:
-    """Steps of 3 .. `most` words, a beat and a quarter on average, leave room for a beat in nearly
+def test_blocks_of_five_words_do_not_wait(most: int) -> None:
+    """Blocks of 3 .. `most` words, a beat and a quarter on average, leave room for a beat in nearly
     every cycle.
     """
-    steps = random.Random(salted(most))
-    want = [4 * steps.randrange(3, most + 1)]
+    blocks = random.Random(salted(most))
+    want = [4 * blocks.randrange(3, most + 1)]
 
     def choose(rng, available, offset, last):
         if available < want[0]:
             return available if last else 0
-        want.append(4 * steps.randrange(3, most + 1))
+        want.append(4 * blocks.randrange(3, most + 1))
         return want.pop(0)
 
     assert drive(choose, 400) <= 400 * 1.03

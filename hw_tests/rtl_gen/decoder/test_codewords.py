@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import random
 
-from amaranth.sim import Simulator
-
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.streams import RUN_BITS, RUN_WEIGHTS
 from rtl_gen.decoder.codewords import Codewords
 
@@ -38,8 +37,5 @@ def test_runs() -> None:
             ctx.set(dut.run, runs[cycle][1] if cycle < len(runs) else {})
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
     assert seen == [quotients for quotients, _ in runs]

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.decoder.decoder_bench import QUAD, Load, run
+from hw_tests.rtl_gen.decoder.decoder_bench import run
+from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
 from hw_tests.seeds import salted
 

@@ -6,16 +6,16 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
-from rtl_gen.decoder.unpacker import ROW_ENTRIES
+from rtl_gen.decoder.weight_block import ROW_ENTRIES
 
 
 class Bench:
-    """Writes tables and sends steps; collects parts and errors by cycle."""
+    """Writes tables and sends blocks; collects parts and errors by cycle."""
 
     def __init__(self, config: AcceleratorConfig, rng: random.Random, *, gap: float) -> None:
         self.dut = DictionaryUnpacker(config=config)
@@ -30,7 +30,7 @@ class Bench:
         await ctx.tick()
         self.cycle += 1
         if ctx.get(self.dut.part.valid):
-            self.parts.append((self.cycle, ctx.get(self.dut.part.data)))
+            self.parts.append((self.cycle, ctx.get(self.dut.part.payload)))
         if ctx.get(self.dut.bad):
             self.errors.append(self.cycle)
 
@@ -45,21 +45,22 @@ class Bench:
             for place, entry in enumerate(table[ROW_ENTRIES * row :][:ROW_ENTRIES]):
                 mask = (1 << 8 * chunk) - 1 << 16 * place
                 content = content & ~mask | int.from_bytes(entry, "little") << 16 * place
-            ctx.set(dut.table, {"valid": 1, "row": row, "data": content})
+            ctx.set(dut.table.valid, 1)
+            ctx.set(dut.table.payload, {"row": row, "data": content})
             await self.tick(ctx)
         ctx.set(dut.table.valid, 0)
         return table
 
-    async def steps(self, ctx, table: list[bytes], widths: list[int], count: int) -> None:
-        """Steps of packets of these widths; an index that is not in the table once in a while, if
+    async def blocks(self, ctx, table: list[bytes], widths: list[int], count: int) -> None:
+        """Blocks of packets of these widths; an index that is not in the table once in a while, if
         it can be.
         """
         dut, rng = self.dut, self.rng
         chunk = len(table[0])
         for _ in range(count):
-            idle = {"valid": 0, "widths": [rng.randrange(9)] * 4, "data": rng.getrandbits(416)}
+            idle = {"widths": [rng.randrange(9)] * 4, "data": rng.getrandbits(416)}
             while rng.random() < self.gap:
-                ctx.set(dut.step, idle)
+                ctx.set(dut.block.payload, idle)
                 await self.tick(ctx)
             mode_word = rng.randrange(2)
             size = 32 * mode_word
@@ -83,22 +84,21 @@ class Bench:
                 self.expected_errors.append(self.cycle + dut.bad_latency)
             part = None if bad else int.from_bytes(weights, "little")
             self.expected.append((self.cycle + dut.latency, part))
-            step = {"valid": 1, "mode_word": mode_word, "data": content}
-            step["widths"] = [*used, *[0] * (4 - len(used))]
-            step |= {"half": rng.randrange(2), "refill": rng.getrandbits(4)}
-            ctx.set(dut.step, step)
+            block = {"mode_word": mode_word, "data": content}
+            block["widths"] = [*used, *[0] * (4 - len(used))]
+            block |= {"half": rng.randrange(2), "refill": rng.getrandbits(4)}
+            ctx.set(dut.block.valid, 1)
+            ctx.set(dut.block.payload, block)
             await self.tick(ctx)
-            ctx.set(dut.step, idle)
+            ctx.set(dut.block.valid, 0)
+            ctx.set(dut.block.payload, idle)
 
     async def drain(self, ctx) -> None:
         for _ in range(self.dut.latency + 2):
             await self.tick(ctx)
 
     def run(self, program) -> None:
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(program)
-        simulator.run()
+        simulate(self.dut, program)
         assert self.errors == self.expected_errors
         assert len(self.parts) == len(self.expected)
         for (cycle, part), (due, weights) in zip(self.parts, self.expected, strict=True):
@@ -130,7 +130,7 @@ def test_streams(name: str, gap: float) -> None:
     async def program(ctx):
         for chunk, entries, widths in streams:
             table = await bench.load(ctx, chunk, entries)
-            await bench.steps(ctx, table, widths, 60)
+            await bench.blocks(ctx, table, widths, 60)
             await bench.drain(ctx)
 
     bench.run(program)
@@ -139,13 +139,13 @@ def test_streams(name: str, gap: float) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_full_rate(chunk: int) -> None:
-    """A step of 32 weights per cycle, the first in the cycle after the table."""
+    """A block of 32 weights per cycle, the first in the cycle after the table."""
     bench = Bench(CONFIGURATIONS["tiny"], random.Random(salted(chunk)), gap=0.0)
 
     async def program(ctx):
         table = await bench.load(ctx, chunk, 256)
         before = bench.cycle
-        await bench.steps(ctx, table, [8], 50)
+        await bench.blocks(ctx, table, [8], 50)
         assert bench.cycle == before + 50
         await bench.drain(ctx)
 

@@ -10,7 +10,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from hw_tests.rtl_gen.decoder.decoder_bench import Load, check
+from hw_tests.rtl_gen.decoder.decoder_bench import check
+from hw_tests.rtl_gen.decoder.decoder_load import Load
 from hw_tests.seeds import salted
 from meadow.compiler.packing.packing import pack_matrix
 from meadow.golden.streams.decode import read_preamble

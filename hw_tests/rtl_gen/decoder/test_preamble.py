@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import random
 
-from amaranth.sim import Simulator
-
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.decoder.preamble import PreambleCheck
 
@@ -64,7 +63,4 @@ def test_refusals() -> None:
             ctx.set(dut.preamble, cases[min(cycle, len(cases) - 1)])
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)

@@ -16,7 +16,7 @@ from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.streams import LITERAL, PRIMER_WORDS, RUN_BITS, RUN_WEIGHTS, SUBSTREAMS
 from rtl_gen.decoder.rice import RiceUnpacker
 from rtl_gen.decoder.substreams import SubStreamPair
-from rtl_gen.interfaces.tile import REFILLS
+from rtl_gen.decoder.weight_block import REFILLS
 
 KS = (0, 1, 2, 3, 4, 5, 6, LITERAL)
 
@@ -78,25 +78,26 @@ def _rig() -> tuple[RiceUnpacker, Rig]:
 
 
 class Bench:
-    """Drives primer, issues and steps cycle by cycle and collects parts and errors."""
+    """Drives primer, issues and blocks cycle by cycle and collects parts and errors."""
 
     def __init__(self, rng: random.Random, *, gap: float) -> None:
         self.dut, self._rig = _rig()
         self.rng = rng
         self.gap = gap
         self.cycle = 0
-        self.steps: dict[int, dict[str, object]] = {}  # by the cycle they are due in
+        self.blocks: dict[int, dict[str, object]] = {}  # by the cycle they are due in
         self.parts: list[tuple[int, int]] = []
         self.errors: list[int] = []
 
     async def tick(self, ctx) -> None:
-        step = self.steps.pop(self.cycle, None)
-        idle = {"valid": 0, "refill": self.rng.getrandbits(4), "data": self.rng.getrandbits(416)}
-        ctx.set(self.dut.step, step or idle)
+        block = self.blocks.pop(self.cycle, None)
+        idle = {"refill": self.rng.getrandbits(4), "data": self.rng.getrandbits(416)}
+        ctx.set(self.dut.block.valid, block is not None)
+        ctx.set(self.dut.block.payload, block or idle)
         await ctx.tick()
         self.cycle += 1
         if ctx.get(self.dut.part.valid):
-            self.parts.append((self.cycle, ctx.get(self.dut.part.data)))
+            self.parts.append((self.cycle, ctx.get(self.dut.part.payload)))
         if ctx.get(self.dut.bad):
             self.errors.append(self.cycle)
 
@@ -107,13 +108,14 @@ class Bench:
             content = 0
             for index, word in enumerate(matrix.words(substream)[:PRIMER_WORDS]):
                 content |= word << 32 * index
-            ctx.set(self.dut.prime, {"valid": 1, "substream": substream, "data": content})
+            ctx.set(self.dut.prime.valid, 1)
+            ctx.set(self.dut.prime.payload, {"substream": substream, "data": content})
             await self.tick(ctx)
             ctx.set(self.dut.prime.valid, 0)
         await self.tick(ctx)
 
     async def decode(self, ctx, matrix: Matrix) -> list[int]:
-        """Issues all steps as early as allowed, but for gaps. The cycles of the issues."""
+        """Issues all blocks as early as allowed, but for gaps. The cycles of the issues."""
         rng, dut = self.rng, self.dut
         words = [matrix.words(substream) for substream in range(SUBSTREAMS)]
         used, given = [0] * SUBSTREAMS, [PRIMER_WORDS] * SUBSTREAMS
@@ -146,8 +148,7 @@ class Bench:
                         used[REFILLS * half + index // 8] += (folded(weight) >> k) + 1
                 assert size <= 416
                 data |= rng.getrandbits(416 - size) << size if size < 416 else 0
-                self.steps[self.cycle + dut.step_delay] = {
-                    "valid": 1,
+                self.blocks[self.cycle + dut.block_delay] = {
                     "half": half,
                     "refill": refill,
                     "mode_word": mode_word,
@@ -155,11 +156,13 @@ class Bench:
                     "data": data,
                 }
                 issues.append(self.cycle)
-                ctx.set(dut.issue, {"valid": 1, "half": half, "literal": k == LITERAL})
+                ctx.set(dut.issue.valid, 1)
+                ctx.set(dut.issue.payload, {"half": half, "literal": k == LITERAL})
                 await self.tick(ctx)
-                # What `half` and `literal` are without a step must not matter.
-                idle = {"valid": 0, "half": rng.getrandbits(1), "literal": rng.getrandbits(1)}
-                ctx.set(dut.issue, idle)
+                # What `half` and `literal` are without a block must not matter.
+                idle = {"half": rng.getrandbits(1), "literal": rng.getrandbits(1)}
+                ctx.set(dut.issue.valid, 0)
+                ctx.set(dut.issue.payload, idle)
         return issues
 
     def run(self, program) -> None:
@@ -178,7 +181,7 @@ def expected_parts(matrix: Matrix, issues: list[int]) -> list[tuple[int, int]]:
         content = bytes(weight & 0xFF for weight in weights)
         result.append(
             (
-                cycle + RiceUnpacker.step_delay + RiceUnpacker.latency,
+                cycle + RiceUnpacker.block_delay + RiceUnpacker.latency,
                 int.from_bytes(content, "little"),
             )
         )
@@ -213,7 +216,7 @@ def test_changing_k(gap: float) -> None:
 
 
 def test_full_rate() -> None:
-    """A step per cycle, of each k and of all mixed."""
+    """A block per cycle, of each k and of all mixed."""
     rng = random.Random(salted(3))
     matrices = [random_matrix(rng, 12, (k,)) for k in KS]
     check(4, 0.0, [*matrices, random_matrix(rng, 60, KS)], full_rate=True)
@@ -221,10 +224,10 @@ def test_full_rate() -> None:
 
 @pytest.mark.parametrize("gap", [0.0, slow(0.5)])
 def test_words_are_used_at_once(gap: float) -> None:
-    """Runs of exactly RUN_BITS at every place in a word: a refilled word is used by the second step
-    after its own.
+    """Runs of exactly RUN_BITS at every place in a word: a refilled word is used by the second
+    block after its own.
 
-    At full rate that step is issued 4 cycles later.
+    At full rate that block is issued 4 cycles later.
     """
     rng = random.Random(salted(5))
     matrices = []
@@ -239,7 +242,7 @@ def test_words_are_used_at_once(gap: float) -> None:
             matrix.add(0, weights)
         matrices.append(matrix)
     check(6, gap, matrices, full_rate=not gap)
-    assert RiceUnpacker.step_delay + SubStreamPair.refill_latency == 4
+    assert RiceUnpacker.block_delay + SubStreamPair.refill_latency == 4
 
 
 @pytest.mark.parametrize("kind", ["long", slow("empty"), slow("literal")])

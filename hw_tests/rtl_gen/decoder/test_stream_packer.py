@@ -102,7 +102,7 @@ def test_the_order_of_a_rice_payload_by_hand() -> None:
     config = CONFIGURATIONS["tiny"]
     weights, header = bytes(20 * 64), draw_header(Random(salted(0)), config.port_rows)
     stream = pack_rice([weights], [header], widths=[8, 0, 1, 2])
-    modes = bytes.fromhex("55555555 55000000")  # of 16 groups, and in the first step of 4 more
+    modes = bytes.fromhex("55555555 55000000")  # of 16 groups, and in the first block of 4 more
     refills = bytes([255]) * 32 + bytes(
         3 * 32
     )  # of groups 4, 8, 12, 16: the fifth words, then words beyond

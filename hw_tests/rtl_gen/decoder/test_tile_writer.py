@@ -8,11 +8,12 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import Source, Stalls, simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from rtl_gen.decoder.tile_writer import SLOTS, TileWriter
+from rtl_gen.decoder.tile_writer import TileWriter
+from rtl_gen.interfaces.tile import SLOTS
 
 CONFIGS = {
     "tiny": CONFIGURATIONS["tiny"],
@@ -77,27 +78,8 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
     seed = 3
     print(f"seed={seed} producer={producer} consumer={consumer}")
 
-    async def feed(ctx, port, payloads, salt, taken):
-        rng = random.Random(salted(seed + salt))
-        cycle = 0
-        for payload in payloads:
-            while rng.random() < producer:
-                await ctx.tick()
-                cycle += 1
-            ctx.set(port.payload, payload)
-            ctx.set(port.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(port.ready)
-                cycle += 1
-            taken.append(cycle)
-            ctx.set(port.valid, 0)
-
-    async def feed_jobs(ctx):
-        await feed(ctx, dut.i_job, load.jobs, 1, [])
-
-    async def feed_parts(ctx):
-        await feed(ctx, dut.i_part, load.parts, 2, outcome.taken)
+    jobs = Source(dut.i_job, load.jobs, Stalls(producer, seed + 1))
+    parts = Source(dut.i_part, load.parts, Stalls(producer, seed + 2))
 
     async def collect(ctx):
         rng = random.Random(salted(seed))
@@ -106,13 +88,13 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
         credits, held, begun, cycle = SLOTS, 0, False, 0
         while len(outcome.tiles) < len(load.tiles):
             free = held > 0 and rng.random() >= consumer
-            ctx.set(dut.i_tile_free, free)
+            ctx.set(dut.o_tile.free, free)
             await ctx.tick()
             cycle += 1
             assert cycle < 20000
             held -= free
             slot = len(outcome.tiles) % SLOTS
-            valid, done = ctx.get(dut.o_tile.valid), ctx.get(dut.o_tile_done)
+            valid, done = ctx.get(dut.o_tile.write.valid), ctx.get(dut.o_tile.done)
             if (valid or done) and not begun:
                 begun = True
                 credits -= 1
@@ -120,7 +102,7 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
             credits += free
             if valid:
                 outcome.writes.append(cycle)
-                write = ctx.get(dut.o_tile.payload)
+                write = ctx.get(dut.o_tile.write.payload)
                 assert write["slot"] == slot
                 content = write["data"].to_bytes(config.decoder_elements, "little")
                 row = slots[slot][write["row"]]
@@ -134,12 +116,8 @@ def run(config: AcceleratorConfig, load: Load, producer: float, consumer: float)
                 slots[slot] = [list(blank) for _ in range(config.port_rows)]
                 held, begun = held + 1, False
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed_jobs, background=True)
-    simulator.add_testbench(feed_parts, background=True)
-    simulator.add_testbench(collect)
-    simulator.run()
+    simulate(dut, collect, background=[jobs.run, parts.run])
+    outcome.taken = [cycle + 1 for cycle in parts.cycles]  # ended with it
     return outcome
 
 

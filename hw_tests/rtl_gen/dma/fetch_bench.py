@@ -135,7 +135,7 @@ def run(config, commands, step, *, seed, producer=0.0, consumer=0.0, blocked=Non
     dut = FetchUnit(config=config)
     reads, fills = (
         [Sink(port, Stalls(consumer, f"{seed} {what} {i}")) for i, port in enumerate(ports)]
-        for what, ports in (("read", dut.o_read), ("fill", dut.o_fill))
+        for what, ports in (("read", dut.o_read), ("fill", dut.o_decode))
     )
     progress = []
     totals = [0, 0]

@@ -143,7 +143,7 @@ def starved(commands: list[Command], step: Step) -> tuple[int, int]:
     def reader(port):
         async def read(ctx):
             source = dut.o_read[port]
-            ctx.set(dut.o_fill[port].ready, 1)
+            ctx.set(dut.o_decode[port].ready, 1)
             for number in range(len(reads[port])):
                 ctx.set(source.ready, 1)
                 cycles, valid = 0, False

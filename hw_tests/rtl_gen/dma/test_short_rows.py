@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
-from amaranth.sim import Simulator
 
 from hw_tests.marks import slow
+from hw_tests.streams import Bench, Rig
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.step import Sequence, Step
@@ -115,16 +116,42 @@ def _ports(m: Module) -> list[MemoryPort]:
     return ports
 
 
-def _simulate(m: Module, ports: list[MemoryPort], *benches) -> list[Bus]:
+def _simulate(rig: Rig, ports: list[MemoryPort], bench: Bench) -> list[Bus]:
     buses = [Bus() for _ in ports]
-    simulator = Simulator(m)
-    simulator.add_clock(1e-8)
-    for port, bus in zip(ports, buses, strict=True):
-        simulator.add_testbench(bus.memory(port.axi), background=True)
-    for bench in benches:
-        simulator.add_testbench(bench)
-    simulator.run()
+    memories = [bus.memory(port.axi) for port, bus in zip(ports, buses, strict=True)]
+    rig.simulate(bench, background=memories)
     return buses
+
+
+@cache
+def _loader() -> tuple[FetchUnit, Loader, list[MemoryPort], Rig]:
+    """Fetch unit and loader behind the ports, elaborated once."""
+    m = Module()
+    m.submodules.fetch = fetch = FetchUnit(config=CONFIG)
+    m.submodules.loader = loader = Loader(config=CONFIG)
+    ports = _ports(m)
+    for index, port in enumerate(ports):
+        connect(m, fetch.o_read[index], port.i_read)
+        beats = loader.i_beats[index]
+        m.d.comb += [
+            beats.valid.eq(port.o_beat.valid),
+            beats.payload.eq(port.o_beat.payload.data),
+            port.o_beat.ready.eq(beats.ready),
+        ]
+    return fetch, loader, ports, Rig(m, background=len(ports))
+
+
+@cache
+def _storer() -> tuple[Storer, ActivationMemory, list[MemoryPort], Rig]:
+    """Activation memory and storer in front of the ports, elaborated once."""
+    m = Module()
+    m.submodules.storer = storer = Storer(config=CONFIG)
+    m.submodules.memory = memory = ActivationMemory(config=CONFIG)
+    connect(m, storer.o_read, memory.i_read.storer)
+    ports = _ports(m)
+    for index, port in enumerate(ports):
+        connect(m, storer.o_write[index], port.i_write)
+    return storer, memory, ports, Rig(m, background=len(ports))
 
 
 def _load(rows: int, row_beats: int, offset: int = 123) -> list[Bus]:
@@ -139,18 +166,7 @@ def _load(rows: int, row_beats: int, offset: int = 123) -> list[Bus]:
         "rows": rows,
         "traffic": 3,
     }
-    m = Module()
-    m.submodules.fetch = fetch = FetchUnit(config=CONFIG)
-    m.submodules.loader = loader = Loader(config=CONFIG)
-    ports = _ports(m)
-    for index, port in enumerate(ports):
-        connect(m, fetch.o_read[index], port.i_read)
-        beats = loader.i_beats[index]
-        m.d.comb += [
-            beats.valid.eq(port.o_beat.valid),
-            beats.payload.eq(port.o_beat.payload.data),
-            port.o_beat.ready.eq(beats.ready),
-        ]
+    fetch, loader, ports, rig = _loader()
     loaded = {}
 
     async def bench(ctx):
@@ -170,7 +186,7 @@ def _load(rows: int, row_beats: int, offset: int = 123) -> list[Bus]:
             if valid:
                 loaded[word.address] = word.data
 
-    buses = _simulate(m, ports, bench)
+    buses = _simulate(rig, ports, bench)
     expected = {}
     for row in range(rows):
         for word in range(words):
@@ -183,13 +199,7 @@ def _load(rows: int, row_beats: int, offset: int = 123) -> list[Bus]:
 
 def _store(fields: dict[str, int], step: Step) -> list[Bus]:
     """Stores memory whose word k holds 4*k .. 4*k+3 as beats."""
-    m = Module()
-    m.submodules.storer = storer = Storer(config=CONFIG)
-    m.submodules.memory = memory = ActivationMemory(config=CONFIG)
-    connect(m, storer.o_read, memory.i_read.storer)
-    ports = _ports(m)
-    for index, port in enumerate(ports):
-        connect(m, storer.o_write[index], port.i_write)
+    storer, memory, ports, rig = _storer()
 
     async def bench(ctx):
         for index, bank in enumerate(memory.banks):
@@ -208,7 +218,7 @@ def _store(fields: dict[str, int], step: Step) -> list[Bus]:
         while ctx.get(storer.busy) or any(ctx.get(port.writes_pending) for port in ports):
             await ctx.tick()
 
-    return _simulate(m, ports, bench)
+    return _simulate(rig, ports, bench)
 
 
 def _written(buses: list[Bus]) -> dict[int, int]:

@@ -9,9 +9,9 @@ import random
 
 import pytest
 from amaranth.hdl import Module
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.commands import Opcode
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.step import Sequence, Step
@@ -122,8 +122,5 @@ def test_any_values(port: int, stall: float) -> None:
             for descriptor in seen:
                 nothing[descriptor[1] == 0] += 1
 
-    simulator = Simulator(m)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(m, bench)
     assert min(nothing) > 100, nothing

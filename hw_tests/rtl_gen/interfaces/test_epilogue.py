@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 from amaranth.hdl import Module, Signal
-from amaranth.sim import Simulator
 
+from hw_tests.streams import simulate
 from meadow.spec.epilogue import EPILOGUES, Epilogue, MatmulOutput, ResultMode
 from rtl_gen.interfaces.epilogue import drain_mode, drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode
@@ -53,9 +53,7 @@ def test_one_of_some_modes_is_found_in_hardware(holds: str) -> None:
             if ctx.get(found):
                 seen.append(value)
 
-    simulator = Simulator(m)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(m, process)
     assert tuple(seen) == modes
 
 

@@ -1,27 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays bundles into a lane or a lane chain, at the shortest distances allowed."""
+"""Plays micro-operations into a lane or a lane chain, at the shortest distances allowed."""
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
 
-from hw_tests.rtl_gen.array.simulation import run
+from hw_tests.rtl_gen.fields import nested
 from hw_tests.seeds import salted
+from hw_tests.streams import Rig
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
-from rtl_gen.lane.lane import BUNDLES
 from rtl_gen.lane.latency import LaneLatency
 
-__all__ = ["LaneScript", "play"]
+__all__ = ["LaneScript", "Operations", "play", "set_lanes"]
+
+Operations = dict[str, dict[int, dict[str, Any]]]
+"""Fields of the micro-operations of each kind by cycle, the kind named as in LaneControlSignature;
+an issue has the fields `swap` and `rows` too.
+"""
+
+
+def set_lanes(ctx: Any, lanes: Any, operations: Operations, cycle: int, garbage: Random) -> None:
+    """Drive a LaneSignature for a cycle; what is idle carries garbage."""
+    control = lanes.control
+    streams = {
+        "issue": control.issue,
+        "word": control.word,
+        "fetch": control.fetch,
+        "drain": control.drain,
+        "finish": control.finish,
+    }
+    issue = operations["issue"].get(cycle, {})
+    ctx.set(control.swap, issue.get("swap", 0))
+    rows = lanes.rows.as_value()
+    ctx.set(rows, garbage.getrandbits(len(rows)))
+    if issue:
+        ctx.set(lanes.rows, issue["rows"])
+    for kind, port in streams.items():
+        fields = operations[kind].get(cycle)
+        ctx.set(port.valid, fields is not None)
+        if fields is None:
+            ctx.set(port.payload.as_value(), garbage.getrandbits(port.payload.shape().size))
+        else:
+            own = {name: value for name, value in fields.items() if name not in ("swap", "rows")}
+            ctx.set(port.payload, nested(port.payload.shape(), own))
 
 
 class LaneScript:
-    """Bundles by cycle, with just enough book-keeping to place each at its earliest legal cycle.
+    """Micro-operations by cycle, with just enough book-keeping to place each at its earliest legal
+    cycle.
 
     `expected` maps (cycle, lane) to the bytes that must appear on o_result.
     """
@@ -29,7 +61,7 @@ class LaneScript:
     def __init__(self, config: AcceleratorConfig, start: int = 3) -> None:
         self.config = config
         self.latency = LaneLatency.of(config)
-        self.bundles: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in BUNDLES}
+        self.operations: Operations = defaultdict(dict)
         self.expected: dict[tuple[int, int], bytes] = {}
         self.issue = self.drain = self.word = self.fetch = start
         self.swap = start - 10
@@ -40,9 +72,9 @@ class LaneScript:
         self.output_start = -100
 
     def _put(self, name: str, cycle: int, **fields: Any) -> None:
-        if cycle in self.bundles[name]:
-            raise AssertionError(f"two {name} bundles in cycle {cycle}")
-        self.bundles[name][cycle] = {"valid": 1, **fields}
+        if cycle in self.operations[name]:
+            raise AssertionError(f"two of {name} in cycle {cycle}")
+        self.operations[name][cycle] = fields
 
     def words(self, words: Sequence[np.ndarray], **fields: Any) -> int:
         """Words of lanes 0.. (INT8 operands unless `kind` says otherwise); the earliest cycle of
@@ -145,7 +177,7 @@ class LaneScript:
         return emits
 
     def finish(self, group: int, multiplier: int, shift: int) -> int:
-        """One finish bundle; returns the earliest cycle of the OUTPUT drain."""
+        """One finish; returns the earliest cycle of the OUTPUT drain."""
         latency = self.latency
         cycle = max(
             self.scored[group] + latency.score_sum,
@@ -169,26 +201,19 @@ class LaneScript:
         return max(self.issue, self.drain) + self.latency.result + self.config.lanes + 4
 
 
-def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None:
-    """Run the script; `take(ctx)` gives (lane, word) or None. Idle bundles carry garbage.
+def play(
+    dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int, rig: Rig | None = None
+) -> None:
+    """Run the script, on `rig` if it is given; `take(ctx)` gives (lane, word) or None.
 
     `lanes()`: the Lane objects after elaboration, whose conflict flag must stay 0.
     """
-    generator = random.Random(salted(seed))
+    generator = Random(salted(seed))
     found: dict[tuple[int, int], bytes] = {}
 
     async def bench(ctx: Any) -> None:
         for cycle in range(script.end):
-            for name, layout in BUNDLES.items():
-                port, shape = getattr(dut, f"i_{name}"), layout(script.config)
-                fields = script.bundles[name].get(cycle)
-                if fields is not None:
-                    ctx.set(port, fields)
-                    continue
-                ctx.set(port.as_value(), generator.getrandbits(shape.size))
-                ctx.set(port.valid, 0)
-                if name == "issue":
-                    ctx.set(port.swap, 0)
+            set_lanes(ctx, dut.i, script.operations, cycle, generator)
             result = take(ctx)
             if result is not None:
                 found[cycle, result[0]] = result[1].to_bytes(script.config.width, "little")
@@ -196,7 +221,7 @@ def play(dut: Any, script: LaneScript, take: Any, lanes: Any, seed: int) -> None
                 assert not ctx.get(lane.conflict), f"conflict in cycle {cycle}, seed {seed}"
             await ctx.tick()
 
-    run(dut, bench)
+    (rig or Rig(dut)).simulate(bench)
     assert script.expected, "the script expects nothing"
     assert sorted(found) == sorted(script.expected), f"result times, seed {seed}"
     for key, word in script.expected.items():

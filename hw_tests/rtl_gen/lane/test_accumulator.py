@@ -7,8 +7,8 @@ import dataclasses
 import random
 from typing import Any
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from meadow.spec.numerics import rounding_shift
 from rtl_gen.interfaces.lane import Target
@@ -59,17 +59,17 @@ def test_random_updates_and_drains() -> None:
 
     async def bench(ctx: Any) -> None:
         for now in range(end):
-            # Cycles count at the lane's input; the accumulator sees bundles one cycle later.
+            # Cycles count at the lane's input; the accumulator sees them one cycle later.
             issue, drain = issues.get(now - 1), drains.get(now - 1)
             ctx.set(dut.i_issue.valid, issue is not None)
-            ctx.set(dut.i_drain, drain is not None)
+            ctx.set(dut.i_drain.valid, drain is not None)
             if issue is not None:
-                ctx.set(dut.i_issue.target, issue[0])
-                ctx.set(dut.i_issue.address, issue[1])
-                ctx.set(dut.i_issue.first, issue[2])
+                ctx.set(dut.i_issue.payload.target, issue[0])
+                ctx.set(dut.i_issue.payload.address, issue[1])
+                ctx.set(dut.i_issue.payload.first, issue[2])
             if drain is not None:
-                ctx.set(dut.i_drain_target, drain[0])
-                ctx.set(dut.i_drain_address, drain[1])
+                ctx.set(dut.i_drain.payload.target, drain[0])
+                ctx.set(dut.i_drain.payload.address, drain[1])
             ctx.set(dut.i_shift, shifts.get(now, 5))
             for row, value in enumerate(sums.get(now, [12345, -12345])):
                 ctx.set(dut.i_sum[row], value)
@@ -79,7 +79,7 @@ def test_random_updates_and_drains() -> None:
             assert not ctx.get(dut.o_conflict), f"cycle {now}, seed {_SEED}"
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert len(expected) > 60
 
 
@@ -91,10 +91,10 @@ def test_reports_that_array_and_drain_meet() -> None:
         for target in Target:
             for other in Target:
                 ctx.set(dut.i_issue.valid, 1)
-                ctx.set(dut.i_issue.target, target)
-                ctx.set(dut.i_drain, 1)
-                ctx.set(dut.i_drain_target, other)
+                ctx.set(dut.i_issue.payload.target, target)
+                ctx.set(dut.i_drain.valid, 1)
+                ctx.set(dut.i_drain.payload.target, other)
                 await ctx.tick().repeat(dut.LATENCY)
                 assert ctx.get(dut.o_conflict) == (target == other)
 
-    run(dut, bench)
+    simulate(dut, bench)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from rtl_gen.lane.dot_product import DotProduct, operand_bits
 
@@ -41,5 +41,5 @@ def test_exact_sums_one_row_per_cycle(width: int, bits: int) -> None:
                     ctx.set(dut.i_operand[element], int(operands[cycle - 1, element]))
             await ctx.tick()
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert found[dut.LATENCY :] == (rows * operands).sum(axis=1).tolist(), f"seed {_SEED}"

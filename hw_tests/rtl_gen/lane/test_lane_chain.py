@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from hw_tests.marks import slow
 from hw_tests.rtl_gen.lane.lane_script import LaneScript, play
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
 from hw_tests.seeds import salted
-from meadow.spec.config import AcceleratorConfig, named_config
+from hw_tests.streams import Rig
+from hw_tests.unit_config import lane_config
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import output_scale, requantise
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
 from rtl_gen.lane.lane_chain import LANE_MODULE, LaneChain, lane_verilog
@@ -23,31 +25,32 @@ from rtl_gen.lane.lane_chain import LANE_MODULE, LaneChain, lane_verilog
 _SEED = 15
 
 
-def _config(width: int, lanes: int, rows: int, groups: int, **other: int) -> AcceleratorConfig:
-    return dataclasses.replace(
-        named_config("tiny"), width=width, lanes=lanes, rows=rows, groups=groups, **other
-    )
-
-
 _CONFIGS = {
-    "two_lanes": _config(16, 2, 2, 3),
-    "four_lanes": _config(16, 4, 2, 2, probability_bits=8),
-    "four_rows": _config(16, 2, 4, 2),
-    "wide": _config(32, 2, 2, 1),
-    "one_lane": _config(16, 1, 8, 4),
+    "two_lanes": lane_config(16, 2, 2, 3),
+    "four_lanes": lane_config(16, 4, 2, 2, probability_bits=8),
+    "four_rows": lane_config(16, 2, 4, 2),
+    "wide": lane_config(32, 2, 2, 1),
+    "one_lane": lane_config(16, 1, 8, 4),
 }
 _NAMES = ["two_lanes", slow("four_lanes"), slow("four_rows"), slow("wide"), "one_lane"]
 
 
-def _play(config: AcceleratorConfig, script: LaneScript) -> None:
+@cache
+def _elaborated(config: AcceleratorConfig) -> tuple[LaneChain, Rig]:
+    """One chain for all tests of a configuration."""
     dut = LaneChain(config=config)
+    return dut, Rig(dut)
+
+
+def _play(config: AcceleratorConfig, script: LaneScript) -> None:
+    dut, rig = _elaborated(config)
 
     def take(ctx: Any) -> tuple[int, int] | None:
         if not ctx.get(dut.o_result.valid):
             return None
-        return ctx.get(dut.o_result.lane), ctx.get(dut.o_result.data)
+        return ctx.get(dut.o_result.payload.lane), ctx.get(dut.o_result.payload.data)
 
-    play(dut, script, take, lambda: dut.lanes, _SEED)
+    play(dut, script, take, lambda: dut.lanes, _SEED, rig)
 
 
 def _int8(numbers: np.random.Generator, *shape: int) -> np.ndarray:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 from amaranth.hdl import Cat, Elaboratable, EnableInserter, Module, Signal
-from amaranth.sim import Simulator
+from amaranth.lib import wiring
 
 from hw_tests.marks import slow
+from hw_tests.rtl_gen.lane.lane_script import Operations, set_lanes
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import AcceleratorConfig, named_config
-from rtl_gen.interfaces.lane import DrainMode, Target
-from rtl_gen.lane.lane import BUNDLES, Lane
+from rtl_gen.interfaces.lane import DrainMode, LaneSignature, Target
+from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_clock import GATE_MODULE, LaneActivity, gate_verilog
 from rtl_gen.lane.latency import LaneLatency
 
@@ -40,26 +43,28 @@ def _fetch(bank: int, group: int, index: int) -> dict[str, int]:
 
 
 class _Pair(Elaboratable):
-    """Two chains of lanes at the same bundles, one behind the gate; `differs` if their words do."""
+    """Two chains of lanes, told the same, one behind the gate; `differs` if their words do."""
 
     def __init__(self, config: AcceleratorConfig, activity: LaneActivity) -> None:
         self.config = config
         self.activity = activity
-        self.inputs = {name: Signal(layout(config), name=name) for name, layout in BUNDLES.items()}
+        self.lanes = LaneSignature(config).create(path=("lanes",))
         self.differs = Signal()
         self.words = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.activity = activity = self.activity
-        issue, word, fetch, drain, finish = self.inputs.values()
+        control = self.lanes.control
         m.d.comb += [
-            activity.array.eq(issue.valid | issue.swap | word.valid | fetch.valid),
-            activity.drain.eq(drain.valid | finish.valid),
+            activity.array.eq(
+                control.issue.valid | control.swap | control.word.valid | control.fetch.valid
+            ),
+            activity.drain.eq(control.drain.valid | control.finish.valid),
         ]
         chains = []
         for kind in ("free", "gated"):
-            bundles: dict[str, Any] = dict(self.inputs)
+            source: Any = self.lanes
             outputs = []
             for index in range(self.config.lanes):
                 lane = Lane(config=self.config)
@@ -68,29 +73,30 @@ class _Pair(Elaboratable):
                     lane if kind == "free" else EnableInserter(activity.o_enable)(lane)
                 )
                 m.d.comb += lane.index.eq(index)
-                m.d.comb += [getattr(lane, f"i_{n}").eq(value) for n, value in bundles.items()]
-                bundles = {n: getattr(lane, f"o_{n}") for n in bundles}
+                wiring.connect(m, source, lane.i)
+                source = lane.o
             chains.append(outputs)
         differs = []
         for free, gated in zip(*chains, strict=True):
-            data = free.o_valid & (free.o_data != gated.o_data)
-            differs.append((free.o_valid != gated.o_valid) | data)
+            one, other = free.o_result, gated.o_result
+            data = one.valid & (one.payload != other.payload)
+            differs.append((one.valid != other.valid) | data)
         m.d.comb += [
             self.differs.eq(Cat(differs).any()),
-            self.words.eq(Cat(lane.o_valid for lane in chains[0]).any()),
+            self.words.eq(Cat(lane.o_result.valid for lane in chains[0]).any()),
         ]
         return m
 
 
 class _Script:
-    """Bundles by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as allowed, with
-    random rests.
+    """Micro-operations by cycle: rounds of Q.K, softmax, P.V and a matmul, each as early as
+    allowed, with random rests.
     """
 
     def __init__(self, config: AcceleratorConfig, chance: random.Random, rest: int | None) -> None:
         self.config, self.chance, self.cycle, self.fixed_rest = config, chance, 4, rest
         self.latency = LaneLatency.of(config)
-        self.bundles: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in BUNDLES}
+        self.operations: Operations = defaultdict(dict)
 
     def rest(self, least: int = 0) -> None:
         """At least `least` cycles, often many more: anything that waits must survive a stopped
@@ -102,7 +108,7 @@ class _Script:
 
     def run(self, name: str, count: int, fields: Callable[[int], dict[str, Any]]) -> None:
         for index in range(count):
-            self.bundles[name][self.cycle + index] = {"valid": 1, **fields(index)}
+            self.operations[name][self.cycle + index] = fields(index)
         self.cycle += count
 
     def words(self) -> None:
@@ -148,7 +154,7 @@ class _Script:
                 "emit": last and mode != DrainMode.SCORE,
                 "group": group,
                 "lanes_high": config.lanes,
-                **({"heads": 1} if "heads" in config_fields(config) else {}),
+                "heads": 1,
                 **fields,
             }
 
@@ -189,11 +195,6 @@ class _Script:
         self.rest(latency.revisit)
 
 
-def config_fields(config: AcceleratorConfig) -> tuple[str, ...]:
-    """Names of the fields of a drain bundle."""
-    return tuple(BUNDLES["drain"](config).members)
-
-
 def _simulate(
     config: AcceleratorConfig,
     activity: LaneActivity,
@@ -212,24 +213,13 @@ def _simulate(
 
     async def bench(ctx: Any) -> None:
         for cycle in range(script.cycle + 200):
-            for name, port in pair.inputs.items():
-                ctx.set(port.as_value(), chance.getrandbits(port.shape().size))
-                ctx.set(port.valid, 0)
-                if name == "issue":
-                    ctx.set(port.swap, 0)
-                fields = script.bundles[name].get(cycle)
-                if fields is not None:
-                    ctx.set(port.as_value(), 0)
-                    ctx.set(port, fields)
+            set_lanes(ctx, pair.lanes, script.operations, cycle, chance)
             counts[0] += ctx.get(pair.differs)
             counts[1] += ctx.get(pair.words)
             counts[2] += 1 - ctx.get(activity.o_enable)
             await ctx.tick()
 
-    simulator = Simulator(pair)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(pair, bench)
     return counts[0], counts[1], counts[2]
 
 
@@ -270,10 +260,7 @@ def test_the_gate_is_open_while_something_enters_and_as_long_after_it() -> None:
             assert ctx.get(activity.o_enable) == expected, f"cycle {cycle}"
             await ctx.tick()
 
-    simulator = Simulator(activity)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(activity, bench)
 
 
 def test_synthesis_keeps_the_clock_unless_asked() -> None:

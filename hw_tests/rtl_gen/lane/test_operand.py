@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from rtl_gen.lane.operand import Operand
 
@@ -50,4 +50,4 @@ def test_follows_a_register_model() -> None:
                 shadow[start : start + len(elements)] = elements.tolist()
             assert [ctx.get(dut.o_active[e]) for e in range(width)] == active, f"seed {_SEED}"
 
-    run(dut, bench)
+    simulate(dut, bench)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import named_config
 from rtl_gen.lane.result_corner import ResultCorner
 
@@ -50,15 +50,15 @@ def test_words_back_to_back_and_with_holes(width: int, rows: int) -> None:
                 for port, value in zip(ports, (1, wide, position, emit, keep), strict=True):
                     ctx.set(port, value)
                 await ctx.tick().repeat(dut.LATENCY)
-                assert ctx.get(dut.o_valid) == (emit and keep), f"seed {_SEED}"
+                assert ctx.get(dut.o_result.valid) == (emit and keep), f"seed {_SEED}"
             if keep:
                 wanted += 1
-                found = ctx.get(dut.o_data).to_bytes(width, "little")
+                found = ctx.get(dut.o_result.payload).to_bytes(width, "little")
                 assert found == bytes(word), f"seed {_SEED}"
             if generator.random() < 0.3:
                 ctx.set(dut.i_valid, 0)
                 await ctx.tick()
-                assert not ctx.get(dut.o_valid)
+                assert not ctx.get(dut.o_result.valid)
 
-    run(dut, bench)
+    simulate(dut, bench)
     assert wanted > 40

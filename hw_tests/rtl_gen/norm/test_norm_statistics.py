@@ -8,7 +8,7 @@ import random
 import pytest
 
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Sink, simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.norm.norm_statistics import NormStatistics
 
@@ -21,15 +21,13 @@ def test_sums_of_rows(name: str, send: float) -> None:
     dut = NormStatistics(config=config)
     elements = config.width // 2
     expected: dict[int, tuple[int, int]] = {}
-    seen: dict[int, tuple[int, int]] = {}
+    sink = Sink(dut.o)
 
     async def process(ctx):
         cycle = 0
 
         async def tick():
             nonlocal cycle
-            if ctx.get(dut.o.valid):
-                seen[cycle] = (ctx.get(dut.o.payload.total), ctx.get(dut.o.payload.squares))
             await ctx.tick()
             cycle += 1
 
@@ -54,6 +52,7 @@ def test_sums_of_rows(name: str, send: float) -> None:
         for _ in range(dut.latency + 2):
             await tick()
 
-    simulate(dut, process)
+    simulate(dut, process, background=[sink.run])
+    sums = [(payload.total, payload.squares) for payload in sink.received]
     assert len(expected) == 5
-    assert seen == expected
+    assert dict(zip(sink.cycles, sums, strict=True)) == expected

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from hw_tests.rtl_gen.array.simulation import run
 from hw_tests.rtl_gen.softmax.online_row import OnlineRow
 from hw_tests.seeds import salted
-from meadow.spec.config import AcceleratorConfig, named_config
+from hw_tests.streams import simulate
+from hw_tests.unit_config import lane_config
+from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.lane.latency import LaneLatency
 from rtl_gen.softmax.online import Softmax
@@ -21,19 +21,13 @@ from rtl_gen.softmax.online import Softmax
 _SEED = 14
 
 
-def _config(width: int, lanes: int, rows: int, groups: int, **other: int) -> AcceleratorConfig:
-    return dataclasses.replace(
-        named_config("tiny"), width=width, lanes=lanes, rows=rows, groups=groups, **other
-    )
-
-
 _CONFIGS = {
-    "tiny": _config(16, 2, 2, 3),
-    "one_group": _config(16, 2, 2, 1),
-    "four_rows": _config(16, 2, 4, 1, probability_bits=8),
-    "eight_rows": _config(32, 2, 8, 2),
-    "two_cycles": _config(16, 1, 8, 2),
-    "wide": _config(64, 2, 2, 2),
+    "tiny": lane_config(16, 2, 2, 3),
+    "one_group": lane_config(16, 2, 2, 1),
+    "four_rows": lane_config(16, 2, 4, 1, probability_bits=8),
+    "eight_rows": lane_config(32, 2, 8, 2),
+    "two_cycles": lane_config(16, 1, 8, 2),
+    "wide": lane_config(64, 2, 2, 2),
 }
 
 
@@ -114,29 +108,23 @@ def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
                 if what == "probabilities":
                     found = [ctx.get(dut.o_probabilities[row]) for row in range(rows)]
                 else:
-                    found = ctx.get(getattr(dut, f"o_{what}"))
+                    found = ctx.get(dut.o_rescale if what == "rescale" else dut.o_total)
                 assert found == expected, f"{what} of {about}, cycle {due}, seed {_SEED}"
             ctx.set(dut.i.valid, now in inputs)
             if now in inputs:
                 block, index = inputs[now]
-                ctx.set(dut.i.first, index == 0)
-                ctx.set(dut.i.last, index == cycles - 1)
-                ctx.set(dut.i.index, index)
-                for field in ("group", "bank", "reset"):
-                    ctx.set(getattr(dut.i, field), getattr(block, field))
-                for row in range(rows):
-                    ctx.set(dut.i.scores[row], block.scores[index * rows + row])
-                    ctx.set(dut.i.visible[row], block.visible[index * rows + row])
+                part = slice(index * rows, (index + 1) * rows)
+                fields = dict(group=block.group, bank=block.bank, reset=block.reset, index=index)
+                fields |= dict(first=index == 0, last=index == cycles - 1)
+                fields |= dict(scores=block.scores[part], visible=block.visible[part])
+                ctx.set(dut.i.payload, fields)
             if now in fetches:
                 block, index, expected = fetches[now]
-                ctx.set(dut.i_fetch_bank, block.bank)
-                ctx.set(dut.i_fetch_group, block.group)
-                ctx.set(dut.i_fetch_index, index)
+                ctx.set(dut.i_fetch, dict(bank=block.bank, group=block.group, index=index))
                 pending.append((now + 2, "probabilities", expected, (block, index)))
             if now in rescales:
                 block, delta = rescales[now]
-                ctx.set(dut.i_rescale_bank, block.bank)
-                ctx.set(dut.i_rescale_group, block.group)
+                ctx.set(dut.i_rescale, dict(bank=block.bank, group=block.group))
                 pending.append((now + 1, "rescale", delta, block))
             if now in totals:
                 group, total = totals[now]
@@ -145,7 +133,7 @@ def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
             await ctx.tick()
         assert len(pending) == sum(map(len, (fetches, rescales, totals)))
 
-    run(dut, bench)
+    simulate(dut, bench)
 
 
 def test_a_given_total_replaces_the_running_sum() -> None:
@@ -158,8 +146,9 @@ def test_a_given_total_replaces_the_running_sum() -> None:
     async def bench(ctx: Any) -> None:
         for index in range(config.step_cycles):
             last = index == config.step_cycles - 1
-            ctx.set(dut.i, dict(valid=1, first=index == 0, last=last, index=index, reset=1))
-            ctx.set(dut.i.visible[0], 1)
+            ctx.set(dut.i.valid, 1)
+            ctx.set(dut.i.payload, dict(first=index == 0, last=last, index=index, reset=1))
+            ctx.set(dut.i.payload.visible[0], 1)
             await ctx.tick()
         ctx.set(dut.i.valid, 0)
         await ctx.tick().repeat(dut.TOTAL)
@@ -167,16 +156,15 @@ def test_a_given_total_replaces_the_running_sum() -> None:
         await ctx.tick()
         assert ctx.get(dut.o_total) == config.step_cycles * ((1 << config.probability_bits) - 1)
         for group, total in totals.items():
-            ctx.set(dut.i_set_total, 1)
-            ctx.set(dut.i_set_group, group)
-            ctx.set(dut.i_set_value, total)
+            ctx.set(dut.i_total.valid, 1)
+            ctx.set(dut.i_total.payload, dict(group=group, value=total))
             await ctx.tick()
             assert not ctx.get(dut.o_conflict)
-        ctx.set(dut.i_set_total, 0)
-        ctx.set(dut.i_set_value, 0)
+        ctx.set(dut.i_total.valid, 0)
+        ctx.set(dut.i_total.payload.value, 0)
         for group in reversed(totals):  # the first read follows its write at once
             ctx.set(dut.i_total_group, group)
             await ctx.tick()
             assert ctx.get(dut.o_total) == totals[group], f"group {group}, seed {_SEED}"
 
-    run(dut, bench)
+    simulate(dut, bench)

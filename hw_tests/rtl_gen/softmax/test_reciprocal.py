@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.numerics import output_scale
 from rtl_gen.interfaces.probability import sum_bits
@@ -60,10 +60,7 @@ def test_matches_the_specification_after_its_latency(name: str) -> None:
             result = ctx.get(dut.o_multiplier), ctx.get(dut.o_shift)
             assert result == previous, f"{(total, multiplier, shift)} of seed {_SEED}"
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
 
 
 def test_jobs_at_full_rate() -> None:
@@ -83,10 +80,7 @@ def test_jobs_at_full_rate() -> None:
                 assert (ctx.get(dut.o_multiplier), ctx.get(dut.o_shift)) == expected
             await ctx.tick().repeat(dut.LATENCY - 2)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
 
 
 def test_a_new_job_replaces_the_one_under_way() -> None:
@@ -104,7 +98,4 @@ def test_a_new_job_replaces_the_one_under_way() -> None:
                     await ctx.tick()
             assert (ctx.get(dut.o_multiplier), ctx.get(dut.o_shift)) == output_scale(777, 40000, 0)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
 
-from hw_tests.streams import simulate, stable
+from hw_tests.streams import Rig, stable
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Command
 from meadow.spec.config import AcceleratorConfig
@@ -55,6 +56,17 @@ def pack(values: list[int], bits: int) -> int:
     return sum((value & ((1 << bits) - 1)) << (bits * i) for i, value in enumerate(values))
 
 
+@cache
+def _elaborated(config: AcceleratorConfig) -> tuple[ActivationMemory, VectorUnit, Rig]:
+    """Memory and unit, elaborated once for all tests of a configuration."""
+    memory, unit = ActivationMemory(config=config), VectorUnit(config=config)
+    m = Module()
+    m.submodules.memory, m.submodules.unit = memory, unit
+    connect(m, unit.o_read, memory.i_read.vector)
+    connect(m, unit.o_write, memory.i_write.vector)
+    return memory, unit, Rig(m, background=3)
+
+
 class VectorBench:
     """Runs commands; `content` holds the memory before and after, `busy_cycles` how long each
     command took.
@@ -62,12 +74,7 @@ class VectorBench:
 
     def __init__(self, config: AcceleratorConfig, rng: random.Random) -> None:
         self.config, self.rng = config, rng
-        self.memory = ActivationMemory(config=config)
-        self.unit = VectorUnit(config=config)
-        self.module = m = Module()
-        m.submodules.memory, m.submodules.unit = self.memory, self.unit
-        connect(m, self.unit.o_read, self.memory.i_read.vector)
-        connect(m, self.unit.o_write, self.memory.i_write.vector)
+        self.memory, self.unit, self._rig = _elaborated(config)
         self.content = [rng.getrandbits(8 * config.width) for _ in range(config.activation_words)]
         self.busy_cycles: list[int] = []
 
@@ -157,4 +164,4 @@ class VectorBench:
                 )
 
         watch = stable(unit.o_write.word)
-        simulate(self.module, process, background=[interfere, watch, answer])
+        self._rig.simulate(process, background=[interfere, watch, answer])

@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import join, small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import TABLE_ENTRIES, table_index
 from rtl_gen.writer.activation_table import ActivationTable
 
@@ -20,12 +20,6 @@ class _Bench:
     def __init__(self, width: int, rng: random.Random) -> None:
         self.width, self.rng = width, rng
         self.dut = ActivationTable(config=small_config(width, 1))
-
-    def play(self, process) -> None:
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(process)
-        simulator.run()
 
     async def load(self, ctx, table: list[int], words: list[int], stall: float) -> int:
         """Write words of the table; cycles from the first offer to the last transfer."""
@@ -97,7 +91,7 @@ def test_every_entry(width: int, stall: float) -> None:
         results = await bench.look_up(ctx, values)
         assert results == [mixed[table_index(value)] for value in values]
 
-    bench.play(process)
+    simulate(bench.dut, process)
 
 
 @pytest.mark.parametrize("width", [16, 64])
@@ -115,4 +109,4 @@ def test_every_copy_sees_a_word_when_busy_falls(width: int) -> None:
             value = (entry << 5) - 32768 + rng.randrange(32)
             assert await bench.look_up(ctx, [value] * (width // 2)) == [table[entry]] * (width // 2)
 
-    bench.play(process)
+    simulate(bench.dut, process)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.sim import Simulator
 
 from hw_tests.rtl_gen.writer.writer_bench import BYTEWISE, WriterModel, join, small_config
 from hw_tests.seeds import salted
+from hw_tests.streams import put, simulate
 from meadow.spec.numerics import TABLE_ENTRIES
 from rtl_gen.writer.byte_functions import ByteFunctions
 
@@ -28,13 +28,9 @@ def test_modes_change_every_cycle(width: int) -> None:
     outputs = []
 
     async def process(ctx):
-        ctx.set(dut.i_table.valid, 1)
         for address in range(TABLE_ENTRIES // width):
-            ctx.set(dut.i_table.payload.address, address)
             entries = table[address * width : (address + 1) * width]
-            ctx.set(dut.i_table.payload.data, join(entries, 8))
-            await ctx.tick().until(dut.i_table.ready)
-        ctx.set(dut.i_table.valid, 0)
+            await put(ctx, dut.i_table, {"address": address, "data": join(entries, 8)})
         while ctx.get(dut.table_busy):
             await ctx.tick()
         for cycle in range(len(words) + dut.LATENCY):
@@ -52,8 +48,5 @@ def test_modes_change_every_cycle(width: int) -> None:
             ctx.set(dut.i_read, model.content[words[read]["address"]])
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     assert outputs == [join(model.bytes_of(word), 8) for word in words]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import random
 
-from amaranth.sim import Simulator
-
 from hw_tests.seeds import salted
+from hw_tests.streams import simulate
 from meadow.spec.numerics import gate, rotate
 from rtl_gen.writer.pair_multiplier import PairMultiplier
 
@@ -34,10 +33,7 @@ def _run(cases: list[tuple[int, int, int, int, int, int]]) -> list[tuple[int, in
                 outputs.append((ctx.get(dut.o_x), ctx.get(dut.o_y)))
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(process)
-    simulator.run()
+    simulate(dut, process)
     return outputs
 
 

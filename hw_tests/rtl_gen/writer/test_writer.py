@@ -112,6 +112,11 @@ def _check(
     return retired
 
 
+def _drawn(seed: int) -> random.Random:
+    print(f"seed {seed}")
+    return random.Random(salted(seed))
+
+
 _STALLS = pytest.mark.parametrize(
     ("send", "operand", "write_stall"),
     [(1.0, 0.0, 0.0), (0.4, 0.5, 0.3), slow(1.0, 0.8, 0.0), slow(1.0, 0.0, 0.8)],
@@ -123,10 +128,7 @@ _STALLS = pytest.mark.parametrize(
 def test_writes_and_saturating_additions(
     width: int, lanes: int, send: float, operand: float, write_stall: float
 ) -> None:
-    seed = 7 + width
-    print(f"seed {seed}")
-    rng = random.Random(salted(seed))
-    config = small_config(width, lanes)
+    rng, config = _drawn(7 + width), small_config(width, lanes)
     words = _random_words(rng, config, 250, (ResultMode.WRITE, ResultMode.ADD16))
     _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
 
@@ -136,10 +138,7 @@ def test_writes_and_saturating_additions(
 def test_all_modes_mixed(
     width: int, lanes: int, send: float, operand: float, write_stall: float
 ) -> None:
-    seed = 90 + width
-    print(f"seed {seed}")
-    rng = random.Random(salted(seed))
-    config = small_config(width, lanes)
+    rng, config = _drawn(90 + width), small_config(width, lanes)
     words = _random_words(rng, config, 100 + 2400 // width, tuple(ResultMode))
     retired = _check(config, rng, words, send=send, operand=operand, write_stall=write_stall)
     if send == 1.0 and operand == write_stall == 0.0:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from functools import cache
+from typing import NamedTuple
 
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import connect
 
 from hw_tests.epilogues import finished
-from hw_tests.streams import simulate
+from hw_tests.streams import Rig
 from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
@@ -50,6 +52,33 @@ def join(values: list[int], bits: int = 16) -> int:
     return sum((value & ((1 << bits) - 1)) << (bits * i) for i, value in enumerate(values))
 
 
+class _Elaborated(NamedTuple):
+    memory: ActivationMemory
+    writer: ResultWriter
+    reset: Signal
+    gate: Signal
+    rig: Rig
+
+
+@cache
+def _elaborated(config: AcceleratorConfig) -> _Elaborated:
+    """Writer and memory, elaborated once for all tests of a configuration."""
+    memory, writer = ActivationMemory(config=config), ResultWriter(config=config)
+    m, reset = Module(), Signal()
+    m.submodules.memory = memory
+    m.submodules.writer = ResetInserter(reset)(writer)
+    connect(m, writer.o_read, memory.i_read.writer)
+    # The writer has the highest priority at the memory, so write stalls need a gate of their own.
+    gate = Signal(init=1)
+    sink, source = memory.i_write.writer.word, writer.o_write.word
+    m.d.comb += [
+        sink.valid.eq(source.valid & gate),
+        sink.payload.eq(source.payload),
+        source.ready.eq(sink.ready & gate),
+    ]
+    return _Elaborated(memory, writer, reset, gate, Rig(m))
+
+
 class WriterBench:
     """Writer and memory, driven cycle by cycle."""
 
@@ -58,24 +87,11 @@ class WriterBench:
     ) -> None:
         self.config, self.rng = config, rng
         self.content = content or [0] * config.activation_words
-        self.memory = ActivationMemory(config=config)
-        self.writer = ResultWriter(config=config)
-        self.module = m = Module()
-        self.reset = Signal()
-        m.submodules.memory = self.memory
-        m.submodules.writer = ResetInserter(self.reset)(self.writer)
-        connect(m, self.writer.o_read, self.memory.i_read.writer)
+        built = _elaborated(config)
+        self.memory, self.writer, self.rig = built.memory, built.writer, built.rig
+        self.reset, self.gate = built.reset, built.gate
         self.accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
         """Command and address of each, in order."""
-        # The writer has the highest priority at the memory, so write stalls need a gate of their
-        # own.
-        self.gate = Signal(init=1)
-        sink, source = self.memory.i_write.writer.word, self.writer.o_write.word
-        m.d.comb += [
-            sink.valid.eq(source.valid & self.gate),
-            sink.payload.eq(source.payload),
-            source.ready.eq(sink.ready & self.gate),
-        ]
 
     async def _load_table(self, ctx, table: list[int], send: float) -> None:
         source = self.writer.i_table
@@ -172,7 +188,7 @@ class WriterBench:
                 candidate = self.writer.o_candidate
                 self.candidates.append((ctx.get(candidate.value), ctx.get(candidate.index)))
 
-        simulate(self.module, process)
+        self.rig.simulate(process)
         return retired
 
 

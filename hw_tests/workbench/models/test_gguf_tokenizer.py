@@ -13,6 +13,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from firmware.tokenizer import load_tokenizer
+from hw_tests.meadow.compiler.llama_checkpoint import add_value
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from workbench.demo.stories import generate_stories
@@ -54,15 +55,8 @@ def write(path: Path, metadata: dict[str, Any], rows: int = 600) -> Path:
     """A file with this metadata and an embedding of so many rows."""
     writer = gguf.GGUFWriter(path, "llama")
     for key, value in metadata.items():
-        key = f"tokenizer.ggml.{key}"
-        if isinstance(value, bool):
-            writer.add_bool(key, value)
-        elif isinstance(value, int):
-            writer.add_uint32(key, value)
-        elif isinstance(value, str):
-            writer.add_string(key, value)
-        elif value is not None:
-            writer.add_array(key, value)
+        if value is not None:
+            add_value(writer, f"tokenizer.ggml.{key}", value)
     writer.add_tensor("token_embd.weight", np.zeros((rows, 2), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -35,10 +35,10 @@ def test_windows_begin_with_paragraphs_and_have_one_length(tokenizer: Tokenizer)
     found = text_windows(text, tokenizer, prefix=[99, 97], text_tokens=6, tokens=18)
     expected = [[0, 1, 2, 3, 4, 5], [8, 9, 10, 11, 12, 13], [17, 18, 19, 20, 21, 22]]
     assert [window.tokens.tolist() for window in found] == [[99, 97, *part] for part in expected]
-    assert {window.given for window in found} == {2}
+    assert {window.given for window in found} == {3}
 
 
-def test_without_prefix_the_first_token_is_given(tokenizer: Tokenizer) -> None:
+def test_the_first_token_of_text_is_given(tokenizer: Tokenizer) -> None:
     (found,) = text_windows(paragraphs(9), tokenizer, prefix=[], text_tokens=4, tokens=1)
     assert (found.tokens.tolist(), found.given) == ([0, 1, 2, 3], 1)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from meadow.spec.model import ModelDescription
 
-__all__ = ["Described", "Family", "TensorLayout", "as_stored"]
+__all__ = ["Described", "Family", "TensorLayout", "as_stored", "stored_names"]
 
 Config = Mapping[str, Any]
 
@@ -38,6 +38,22 @@ class Described:
 def as_stored(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:
     """The arrangement of a layout that stores its tensors as they are wanted."""
     return array
+
+
+def stored_names(
+    outside: Mapping[str, str], modules: Mapping[str, str], *, layers: str
+) -> Callable[[str], str]:
+    """`TensorLayout.stored_name` by two tables: of the tensors outside the layers, and of the parts
+    of a layer, which the files call `layers`.
+    """
+
+    def stored_name(name: str) -> str:
+        if name in outside:
+            return outside[name]
+        _, index, module, kind = name.split(".")
+        return f"{layers}.{index}.{modules[module]}.{kind}"
+
+    return stored_name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ end of the file: it takes a short read for a short value. `_Reader` bounds every
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import gguf
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from meadow.model.shaped_tensors import NamedTensors
 
 __all__ = ["GgufFile", "is_gguf", "open_gguf"]
 
@@ -59,7 +60,7 @@ class _Reader(gguf.GGUFReader):
         return super()._get(offset, dtype, count, override_order)
 
 
-class GgufFile:
+class GgufFile(NamedTensors):
     """One file; its tensors are `model_tensors.Stored`.
 
     Members
@@ -94,14 +95,10 @@ class GgufFile:
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{key} of {self.path.name} must be UTF-8: {error}") from None
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._tensors
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
+    @property
+    def names(self) -> Collection[str]:
+        """Of all tensors, without what wraps the model."""
+        return self._tensors.keys()
 
     def stored_name(self, name: str) -> str:
         """What the file calls the tensor: the same."""

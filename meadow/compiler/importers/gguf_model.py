@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
-from meadow.compiler.importers.family import Described, TensorLayout, as_stored
+from meadow.compiler.importers.family import Described, TensorLayout, as_stored, stored_names
 from meadow.compiler.importers.gguf_file import GgufFile
-from meadow.compiler.importers.rotary import neighbouring_pairs, rotary_divisors
+from meadow.compiler.importers.rotary import rotary_divisors, turned_together
 from meadow.spec.model import ModelDescription
 
 __all__ = ["describe_gguf", "gguf_layout"]
@@ -97,8 +97,8 @@ def gguf_layout(architecture: str) -> TensorLayout:
     """Tensors of an architecture that `describe_gguf` knows."""
     return TensorLayout(
         title=f"a {_TITLES[architecture]}",
-        stored_name=_stored_name,
-        arrange=as_stored if architecture == "llama" else _arranged,
+        stored_name=stored_names(_OUTSIDE, _MODULES, layers="blk"),
+        arrange=as_stored if architecture == "llama" else turned_together,
         unused=frozenset({_DIVISORS}),
     )
 
@@ -141,8 +141,11 @@ class _Fields:
         """A finite number."""
         value = self.value(name)
         value = default if value is None else value
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise CheckpointError(f"{self._place(name)} must be a number, not {value!r:.60}")
         return float(value)
 
@@ -187,26 +190,17 @@ def _divisors(file: GgufFile, fields: _Fields, head_dim: int, base: float) -> tu
 
 def _special_tokens(file: GgufFile) -> tuple[int, tuple[int, ...]]:
     """Opening token, and end tokens; where one kind is lacking, the other stands for it."""
-    found = {kind: file.value(f"tokenizer.ggml.{kind}_token_id") for kind in ("bos", *_ENDS)}
-    for kind, token in found.items():
-        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
+    found: dict[str, int] = {}
+    for kind in ("bos", *_ENDS):
+        token = file.value(f"tokenizer.ggml.{kind}_token_id")
+        if token is None:
+            continue
+        if isinstance(token, bool) or not isinstance(token, int):
             raise CheckpointError(
                 f"tokenizer.ggml.{kind}_token_id must be an integer, not {token!r:.60}"
             )
-    ends = tuple(dict.fromkeys(found[kind] for kind in _ENDS if found[kind] is not None))
-    bos = found["bos"]
-    if bos is None and not ends:
+        found[kind] = token
+    if not found:
         raise CheckpointError(f"{file.path.name} must have tokenizer.ggml.eos_token_id")
-    return (ends[0] if bos is None else bos), ends or (bos,)
-
-
-def _stored_name(name: str) -> str:
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
-    _, index, module, kind = name.split(".")
-    return f"blk.{index}.{_MODULES[module]}.{kind}"
-
-
-def _arranged(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:
-    turned = ".q." in name or ".k." in name
-    return neighbouring_pairs(array, description.head_dim) if turned else array
+    ends = tuple(dict.fromkeys(found[kind] for kind in _ENDS if kind in found))
+    return (found["bos"] if "bos" in found else ends[0]), ends or (found["bos"],)

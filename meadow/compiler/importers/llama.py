@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from meadow.compiler.importers.config_fields import (
     flag_field,
@@ -23,8 +21,8 @@ from meadow.compiler.importers.config_fields import (
     require_field,
     special_tokens,
 )
-from meadow.compiler.importers.family import Described, Family, TensorLayout
-from meadow.compiler.importers.rotary import neighbouring_pairs, rotary_divisors
+from meadow.compiler.importers.family import Described, Family, TensorLayout, stored_names
+from meadow.compiler.importers.rotary import rotary_divisors, turned_together
 from meadow.spec.model import ModelDescription
 
 __all__ = ["LLAMA", "QWEN2"]
@@ -136,25 +134,13 @@ def _rotary(config: Mapping[str, Any], head_dim: int) -> tuple[float, tuple[floa
     return base, rotary_divisors(scaling, head_dim, base)
 
 
-def _stored_name(name: str) -> str:
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
-    layers, index, module, kind = name.split(".")
-    return f"{layers}.{index}.{_MODULES[module]}.{kind}"
-
-
-def _arranged(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:
-    turned = ".q." in name or ".k." in name
-    return neighbouring_pairs(array, description.head_dim) if turned else array
-
-
 def _family(architecture: str, title: str) -> Family:
     return Family(
         describe=_Describer(architecture, title),
         layout=TensorLayout(
             title=f"a {title}",
-            stored_name=_stored_name,
-            arrange=_arranged,
+            stored_name=stored_names(_OUTSIDE, _MODULES, layers="layers"),
+            arrange=turned_together,
             unused=frozenset({"inv_freq"}),  # of the rotary positions, in early files
         ),
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from meadow.compiler.importers.family import TensorLayout
+from meadow.model.shaped_tensors import ShapedTensors
 from meadow.spec.model import ModelDescription
 
 __all__ = ["ModelTensors", "Stored", "tensor_sources"]
@@ -79,7 +80,7 @@ def tensor_sources(
     return sources
 
 
-class ModelTensors(Mapping[str, np.ndarray]):
+class ModelTensors(ShapedTensors):
     """The description's tensors, float32, under their canonical names in the order of the data
     flow.
 
@@ -111,15 +112,6 @@ class ModelTensors(Mapping[str, np.ndarray]):
                 self._kept.clear()
             self._kept[name] = array
         return self._kept[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.shapes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
 
     def _read(self, name: str) -> np.ndarray:
         if name not in self._sources:

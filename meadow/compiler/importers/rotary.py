@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from meadow.spec.model import ModelDescription
 
-__all__ = ["neighbouring_pairs", "rotary_divisors"]
+__all__ = ["neighbouring_pairs", "rotary_divisors", "turned_together"]
 
 _KNOWN = ("default", "linear", "llama3")
+
+
+def turned_together(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:
+    """`TensorLayout.arrange` of files with the channels of a pair half a head apart: rows of q and
+    k are brought together, other tensors stay.
+    """
+    turned = ".q." in name or ".k." in name
+    return neighbouring_pairs(array, description.head_dim) if turned else array
 
 
 def neighbouring_pairs(array: np.ndarray, head_dim: int) -> np.ndarray:
@@ -60,7 +69,6 @@ def rotary_divisors(scaling: Mapping[str, Any], head_dim: int, base: float) -> t
 
 def _positive(scaling: Mapping[str, Any], key: str) -> float:
     value = scaling.get(key)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise CheckpointError(f"{key} of the rotary scaling must be above 0, not {value!r:.60}")
     return float(value)

@@ -11,13 +11,14 @@ around a module.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from meadow.compiler.importers.safetensors_file import SafetensorsFile
+from meadow.model.shaped_tensors import NamedTensors
 
 __all__ = ["StoredTensors", "model_name"]
 
@@ -36,7 +37,7 @@ def model_name(stored: str) -> str:
     return parts if match is None else match[1]
 
 
-class StoredTensors:
+class StoredTensors(NamedTensors):
     """All tensors of some weight files; none is read before it is asked for.
 
     files: of the weights; index: stored name -> file name, as far as an index tells.
@@ -66,14 +67,10 @@ class StoredTensors:
                     )
                 self._places[name] = finer
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
+    @property
+    def names(self) -> Collection[str]:
+        """Of all tensors, without what wraps the model."""
+        return self._places.keys()
 
     def stored_name(self, name: str) -> str:
         """What the file calls the tensor."""

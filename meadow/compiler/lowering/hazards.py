@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from meadow.spec.commands import (
+    UNIT_OF,
     AttendPart,
     Command,
     Opcode,
@@ -24,15 +25,6 @@ from meadow.spec.numerics import TABLE_ENTRIES
 
 __all__ = ["Footprint", "footprints", "with_waits"]
 
-_UNITS = {
-    Opcode.LOAD: Unit.LOADER,
-    Opcode.STORE: Unit.STORER,
-    Opcode.MATMUL: Unit.ARRAY,
-    Opcode.ATTEND: Unit.ARRAY,
-    Opcode.NORM: Unit.VECTOR,
-    Opcode.SOFTMAX: Unit.VECTOR,
-    Opcode.VECTOR: Unit.VECTOR,
-}
 _VARIANTS = Outputs.NARROW | Outputs.WIDE
 
 
@@ -163,10 +155,10 @@ def with_waits(
     serves those that run only if it does, and both variants' (NARROW and WIDE) serve everybody.
     HOLD_FETCH holds the fetch part only: nobody relies on it. FENCE and END wait for everything.
     """
-    pending: dict[Unit, list[_Pending]] = {unit: [] for unit in _UNITS.values()}
+    pending: dict[Unit, list[_Pending]] = {unit: [] for unit in UNIT_OF.values()}
     result = []
     for command in commands:
-        unit, condition = _UNITS.get(command.opcode), command.condition
+        unit, condition = UNIT_OF.get(command.opcode), command.condition
         if unit is None:
             reads, writes, wait = (), (), Unit.ALL
         else:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -107,14 +108,9 @@ def quantise(
     logits_range = float(statistics.site(LOGITS_SITE).max()) or 1.0
     logits_scale = logits_range * logits_headroom / _INT16
 
+    blocks = hidden_slices(d.hidden, hidden_block)
     quantiser = _Quantiser(
-        description=d,
-        tensors=tensors,
-        statistics=statistics,
-        granularity=granularity,
-        smoothing_alpha=smoothing_alpha,
-        hidden_block=hidden_block,
-        residual_scale=residual_scale,
+        d, tensors, statistics, granularity, smoothing_alpha, blocks, residual_scale
     )
     head = tensors["embed_tokens" if d.tied_head else "head"]
     head_step = quantiser.input_steps("head_in", {"head": head})
@@ -166,27 +162,17 @@ def scale_parts(value: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     return multiplier.astype(np.uint16), shift.astype(np.uint8)
 
 
+@dataclass(frozen=True)
 class _Quantiser:
     """Steps and integers of one checkpoint; all folds in float64."""
 
-    def __init__(
-        self,
-        *,
-        description: ModelDescription,
-        tensors: Mapping[str, np.ndarray],
-        statistics: CalibrationStatistics,
-        granularity: str,
-        smoothing_alpha: float | None,
-        hidden_block: int,
-        residual_scale: float,
-    ) -> None:
-        self.description = description
-        self.tensors = tensors
-        self.statistics = statistics
-        self.granularity = granularity
-        self.smoothing_alpha = smoothing_alpha
-        self.blocks = hidden_slices(description.hidden, hidden_block)
-        self.residual_scale = residual_scale
+    description: ModelDescription
+    tensors: Mapping[str, np.ndarray]
+    statistics: CalibrationStatistics
+    granularity: str
+    smoothing_alpha: float | None
+    blocks: tuple[slice, ...]
+    residual_scale: float
 
     def maxima(self, site: str, channels: int) -> np.ndarray:
         """Calibrated maxima [channels] of a site, silent channels lifted, never 0."""

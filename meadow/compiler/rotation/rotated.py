@@ -24,11 +24,12 @@ o, columns of a head  ``W -> W R2``
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from meadow.compiler.rotation.orthogonal import spreading_matrix
+from meadow.model.shaped_tensors import ShapedTensors
 from meadow.spec.model import ModelDescription
 
 __all__ = ["RotatedTensors", "rotate_model"]
@@ -63,7 +64,7 @@ def rotate_model(
     )
 
 
-class RotatedTensors(Mapping[str, np.ndarray]):
+class RotatedTensors(ShapedTensors):
     """The rotated model's tensors, float64, each made when it is asked for.
 
     Parameters
@@ -100,15 +101,6 @@ class RotatedTensors(Mapping[str, np.ndarray]):
         self.description = dataclasses.replace(description, norm="rms", tied_head=False)
         self.shapes = self.description.tensor_shapes
         self._final_offset = self._head_offset()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.shapes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
 
     def __getitem__(self, name: str) -> np.ndarray:
         shape = self.shapes[name]

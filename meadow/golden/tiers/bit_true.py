@@ -10,7 +10,7 @@ Shape letters: n new tokens, L keys, d width, e elements per head, W tile width,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,17 +18,17 @@ from meadow.golden.numerics import gate
 from meadow.golden.tiers.attention import attend, attend_layerwise
 from meadow.golden.tiers.cache import Cache
 from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
+from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
 
-__all__ = ["DATAFLOWS", "BitTrueModel", "KeyValueCache", "Observer"]
+__all__ = ["DATAFLOWS", "BitTrueModel", "KeyValueCache"]
 
 DATAFLOWS = ("tphs", "gemm")
 """Orders of attention: on-chip with online softmax, and the layer-by-layer baseline."""
 
-Observer = Callable[[str, np.ndarray], None]
 
 # Scores of so many elements are held at once; more heads are then taken one after another.
 _SCORE_ELEMENTS = 1 << 22
@@ -98,7 +98,7 @@ class BitTrueModel:
         model = self.model
         cache = self.new_cache() if cache is None else cache
         ids = self._checked(tokens, cache)
-        seen: Observer = observe if observe is not None else _ignore
+        seen: Observer = observe if observe is not None else ignore
 
         x = model.embed(ids, np.arange(cache.length, cache.length + len(ids)))
         seen("embedding", x)
@@ -131,7 +131,7 @@ class BitTrueModel:
         result: the norm is taken first in every model.
         """
         layer, name = self.model.layers[index], f"layers.{index}."
-        seen: Observer = observe if observe is not None else _ignore
+        seen: Observer = observe if observe is not None else ignore
         if self.model.description.norm_order == "post":
             normed, x = self._norm_behind(index, x, seen)
         else:
@@ -152,7 +152,7 @@ class BitTrueModel:
         x and the result are what those of `attention_sublayer` are.
         """
         layer, name = self.model.layers[index], f"layers.{index}."
-        seen: Observer = observe if observe is not None else _ignore
+        seen: Observer = observe if observe is not None else ignore
         if self.model.description.norm_order == "post":
             normed, x = _norm_both(x, layer.attention_norm)
             seen(name + "residual_attention_norm", x)
@@ -175,7 +175,7 @@ class BitTrueModel:
     ) -> np.ndarray:
         """What `forward` returns, from the result int16 [n, d] of the last sublayer."""
         model = self.model
-        seen: Observer = observe if observe is not None else _ignore
+        seen: Observer = observe if observe is not None else ignore
         if model.description.norm_order == "post":
             _, x = self._norm_behind(len(model.layers), x, seen)
         if head_rows is not None:
@@ -293,7 +293,3 @@ class BitTrueModel:
 def _norm_both(x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:
     """A NORM that also replaces the residual: its INT8 result and the new residual."""
     return norm(x, parameters), norm(x, parameters, bits=16)
-
-
-def _ignore(site: str, array: np.ndarray) -> None:
-    """The observer of a run that nobody observes."""

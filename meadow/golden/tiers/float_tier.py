@@ -16,13 +16,13 @@ import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS, real_type, relu
 from meadow.golden.tiers.cache import Cache
+from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.spec.model import ModelDescription
 
 __all__ = [
     "FloatCache",
     "FloatModel",
-    "Observer",
     "attention",
     "layer_norm",
     "linear",
@@ -32,8 +32,6 @@ __all__ = [
     "rotate",
     "softmax",
 ]
-
-Observer = Callable[[str, np.ndarray], object]
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -224,7 +222,7 @@ class FloatModel:
                 f"position {cache.length + len(ids) - 1} is beyond the cache's "
                 f"{cache.capacity} positions"
             )
-        seen: Observer = observe if observe is not None else _ignore
+        seen: Observer = observe if observe is not None else ignore
 
         if not d.causal and cache.length:
             raise ValueError(
@@ -259,7 +257,7 @@ class FloatModel:
         a post-norm model x is the sum in front of the norm behind what came before, as is the
         result: the norm is taken first in every model.
         """
-        d, seen = self.description, observe if observe is not None else _ignore
+        d, seen = self.description, observe if observe is not None else ignore
         layer = f"layers.{index}"
         rows = slice(cache.length, cache.length + len(x))
 
@@ -300,7 +298,7 @@ class FloatModel:
 
         x and the result are what those of :meth:`attention_sublayer` are.
         """
-        seen = observe if observe is not None else _ignore
+        seen = observe if observe is not None else ignore
         layer = f"layers.{index}"
         if self.description.norm_order == "post":
             x = normed = self._norm(f"{layer}.attention_norm", x)
@@ -316,7 +314,7 @@ class FloatModel:
 
     def output(self, x: np.ndarray, *, observe: Observer | None = None) -> np.ndarray:
         """What :meth:`forward` returns, from the result ``[n, d]`` of the last sublayer."""
-        d, seen = self.description, observe if observe is not None else _ignore
+        d, seen = self.description, observe if observe is not None else ignore
         if d.norm_order == "post":
             x = self._norm_behind(d.layers, x, seen)
         if d.outputs == "hidden":
@@ -386,7 +384,3 @@ def perplexity(
 def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:
     """``[n, heads * e]`` -> ``[heads, n, e]``."""
     return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
-
-
-def _ignore(site: str, array: np.ndarray) -> None:
-    """The observer of a run that nobody observes."""

@@ -12,12 +12,13 @@ Shape letters: n tokens, d width, e elements per head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from meadow.golden.numerics import gate, requantise, saturate
 from meadow.golden.tiers.layer_parts import look_up, rotate_heads
+from meadow.golden.tiers.observer import Observer, ignore
 from meadow.model.quantised import (
     QuantisedLayer,
     QuantisedLinear,
@@ -27,8 +28,6 @@ from meadow.model.quantised import (
 from meadow.spec.numerics import SCORE_FRACTION_BITS
 
 __all__ = ["IntegerModel", "attention", "linear", "norm"]
-
-Observer = Callable[[str, np.ndarray], None]
 
 
 def linear(x: np.ndarray, matrix: QuantisedLinear, bits: int) -> np.ndarray:
@@ -107,7 +106,7 @@ class IntegerModel:
         """
         model = self.model
         ids = np.asarray(tokens)
-        seen: Observer = observe if observe is not None else _ignore
+        seen: Observer = observe if observe is not None else ignore
         x = model.embed(ids, np.arange(len(ids))).astype(np.int64)
         seen("embedding", x)
         behind, site = model.embedding_norm, "embedding.residual_norm"
@@ -212,7 +211,3 @@ def _normed(
     residual = norm(x, behind, bits=16)
     seen(site, residual)
     return norm(x, behind), residual
-
-
-def _ignore(site: str, array: np.ndarray) -> None:
-    """The observer of a run that nobody observes."""

@@ -24,7 +24,7 @@ TINY = named_config("tiny")
 
 
 def model_of(family: str, *, layers: int, head_dim: int = 12) -> ModelDescription:
-    kv_heads = 2 if family == "llama" else 4
+    kv_heads = 2 if FAMILIES[family].grouped_keys else 4
     return describe(
         family, layers=layers, heads=4, kv_heads=kv_heads, head_dim=head_dim, max_positions=80
     )
@@ -43,7 +43,7 @@ def _steps() -> list[tuple[str, int, int]]:
         (family, position, count)
         for family in FAMILIES
         for position, count in steps
-        if family in ("opt", "llama") or not position
+        if FAMILIES[family].causal or not position
     ]
 
 

@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the steps of a packed payload begin and end."""
+"""Where the blocks of a packed payload begin and end."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import LITERAL, MODE_BITS, SUBSTREAMS, WORD_BYTES
 from rtl_gen.decoder.byte_window import RING_BEATS, ByteWindow
-from rtl_gen.decoder.mode_words import ModeWords, steps_bits
-from rtl_gen.interfaces.tile import REFILLS, STEP, STEP_BYTES, WIDTHS
+from rtl_gen.decoder.mode_words import ModeWords, blocks_bits
+from rtl_gen.decoder.weight_block import BLOCK_BYTES, ISSUE, REFILLS, WEIGHT_BLOCK, WIDTHS
 
-__all__ = ["ISSUE", "StepIssue"]
-
-ISSUE = data.StructLayout({"valid": 1, "half": 1, "literal": 1})
-"""A step is taken in this cycle; rice: which half of its group it is, and whether it has no
-quotients.
-"""
+__all__ = ["BlockIssue"]
 
 _WORD = 8 * WORD_BYTES
 _WIDTHS = data.ArrayLayout(4, WIDTHS)
@@ -29,31 +24,35 @@ def _ones(bits: Value) -> Value:
     return sum((bit for bit in bits), Const(0, 1))
 
 
-class StepIssue(wiring.Component):
-    """Takes the steps of one slice out of the byte window, as meadow.spec.streams defines them.
+class BlockIssue(wiring.Component):
+    """Takes the blocks of one slice out of the byte window, as meadow.spec.streams defines them.
 
     bytes = 4 * (refill words, rice) + 4 * (mode word due) + (rice: 4*k; dictionary: widths of the
-    step's packets). All but the refills is in a register when the step may be issued; a mode word
-    is back before the steps that need it.
+    block's packets). All but the refills is in a register when the block may be issued; a mode word
+    is back before the blocks that need it.
 
-    Parameter: config. Members
+    Members
     -------
     start: In pulse; the head of the window is then the payload of a slice, at the beginning of a
         beat.
-    steps: In(steps_bits(config)), >= 1, steps of the slice; rice, chunk2, fixed: In; widths: In, 4
-        x 4 bits, by mode: of the preamble; chunk2 means nothing with rice, and rice is never fixed.
-            All stable from `start` to `done`: Out pulse, the last step is issued.
-    head, available, data: In, take: Out, of the byte window; take is 0 before `start` and after
-        `done`.
-    exhausted: In, the window gets no more bytes. underrun: Out, the step is longer than what the
-        window still has.
+    blocks: In(blocks_bits(config)), >= 1, blocks of the slice. It and the next four are stable from
+        `start` to `done`.
+    rice, chunk2, fixed: In, of the preamble; chunk2 means nothing with rice, and rice is never
+        fixed.
+    widths: In, 4 x 4 bits, by mode: of the preamble.
+    done: Out pulse, the last block is issued.
+    head, available, data: In, of the byte window.
+    take: Out, of the byte window; 0 before `start` and after `done`.
+    exhausted: In, the window gets no more bytes.
+    underrun: Out, the block is longer than what the window still has.
     stop: In, ends the slice at once.
-    room: In, the weights of one more step have a place. need: In(8), bit 4*h + i: sub-stream i of
-        half h has finished a word since its last step; right from the second cycle after a step of
-        that half on.
-    issue: Out ISSUE. step: Out STEP, `latency` cycles later.
+    credit: In, the weights of one more block have a place.
+    need: In(8), bit 4*h + i: sub-stream i of half h has finished a word since its last block; right
+        from the second cycle after a block of that half on.
+    issue: Out stream of ISSUE, always ready.
+    block: Out stream of WEIGHT_BLOCK, always ready, `latency` cycles later.
 
-    Latency: `start_latency` cycles from start to the first issue. Throughput: a step per cycle. No
+    Latency: `start_latency` cycles from start to the first issue. Throughput: a block per cycle. No
     back-pressure behind the issue.
     """
 
@@ -65,7 +64,7 @@ class StepIssue(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "steps": In(steps_bits(config)),
+                "blocks": In(blocks_bits(config)),
                 "rice": In(1),
                 "chunk2": In(1),
                 "fixed": In(1),
@@ -73,15 +72,15 @@ class StepIssue(wiring.Component):
                 "done": Out(1),
                 "head": In(8 * BEAT_BYTES),
                 "available": In(range(BEAT_BYTES * RING_BEATS + 1)),
-                "data": In(8 * STEP_BYTES),
-                "take": Out(range(STEP_BYTES + 1)),
+                "data": In(8 * BLOCK_BYTES),
+                "take": Out(range(BLOCK_BYTES + 1)),
                 "exhausted": In(1),
                 "underrun": Out(1),
                 "stop": In(1),
-                "room": In(1),
+                "credit": In(1),
                 "need": In(SUBSTREAMS),
-                "issue": Out(ISSUE),
-                "step": Out(STEP),
+                "issue": Out(stream.Signature(ISSUE, always_ready=True)),
+                "block": Out(stream.Signature(WEIGHT_BLOCK, always_ready=True)),
             }
         )
 
@@ -95,7 +94,7 @@ class StepIssue(wiring.Component):
             present.eq(self.fixed | (self.available >= WORD_BYTES)),
             opening.eq(waiting & present & ~self.stop),
             words.open.eq(opening),
-            words.steps.eq(self.steps),
+            words.blocks.eq(self.blocks),
             words.first.eq(self.head),
             words.rice.eq(self.rice),
             words.chunk2.eq(self.chunk2),
@@ -104,12 +103,12 @@ class StepIssue(wiring.Component):
         ]
         m.d.sync += waiting.eq((self.start | (waiting & ~opening)) & ~self.stop)
 
-        # The register of the next step.
+        # The register of the next block.
         full = Signal()
         last = Signal()
         literal = Signal()
         known_bytes = Signal(range(WORD_BYTES * (LITERAL + 1) + 1))
-        sent = Signal(STEP)  # its fields but valid, refill and data
+        sent = Signal(WEIGHT_BLOCK)  # its fields but refill and data
         issued = Signal()
         widths = Signal(_WIDTHS)
         m.d.comb += words.next.eq(words.valid & (~full | issued) & ~self.stop)
@@ -130,49 +129,54 @@ class StepIssue(wiring.Component):
         # Its issue.
         refill = Signal(REFILLS)
         refills = Signal(range(REFILLS + 1))
-        step_bytes = Signal(range(STEP_BYTES + 1))
+        block_bytes = Signal(range(BLOCK_BYTES + 1))
         enough = Signal()
         with m.If(self.rice):
             m.d.comb += refill.eq(self.need.word_select(sent.half, REFILLS))
         m.d.comb += [
             refills.eq(_ones(refill)),
-            step_bytes.eq(known_bytes + (refills << 2)),
-            enough.eq(self.available >= step_bytes),
-            issued.eq(full & enough & self.room & ~self.stop),
+            block_bytes.eq(known_bytes + (refills << 2)),
+            enough.eq(self.available >= block_bytes),
+            issued.eq(full & enough & self.credit & ~self.stop),
             self.done.eq(issued & last),
             self.underrun.eq(self.exhausted & ((waiting & ~present) | (full & ~enough))),
             self.issue.valid.eq(issued),
-            self.issue.half.eq(sent.half),
-            self.issue.literal.eq(literal),
+            self.issue.payload.half.eq(sent.half),
+            self.issue.payload.literal.eq(literal),
         ]
         with m.If(issued):
-            m.d.comb += self.take.eq(step_bytes)
+            m.d.comb += self.take.eq(block_bytes)
         with m.Elif(opening & ~self.fixed):
             m.d.comb += self.take.eq(WORD_BYTES)
 
-        # The step goes on when its bytes are there, and a mode word in it comes back.
-        first = Signal(STEP)
-        second = Signal(STEP)
+        # The block goes on when its bytes are there, and a mode word in it comes back.
+        first = Signal(WEIGHT_BLOCK)
+        second = Signal(WEIGHT_BLOCK)
+        first_valid = Signal()
+        second_valid = Signal()
         word_first = Signal.like(refills)
         word_second = Signal.like(refills)
         m.d.sync += [
             first.eq(sent),
-            first.valid.eq(issued),
             first.refill.eq(refill),
+            first_valid.eq(issued),
             second.eq(first),
+            second_valid.eq(first_valid),
             word_first.eq(refills),
             word_second.eq(word_first),
         ]
+        words_behind = self.data[: _WORD * (REFILLS + 1)]
         m.d.comb += [
-            self.step.eq(second),
-            self.step.data.eq(self.data),
-            words.word.valid.eq(second.valid & second.mode_word),
-            words.word.data.eq(self.data[: _WORD * (REFILLS + 1)].word_select(word_second, _WORD)),
+            self.block.valid.eq(second_valid),
+            self.block.payload.eq(second),
+            self.block.payload.data.eq(self.data),
+            words.word.valid.eq(second_valid & second.mode_word),
+            words.word.payload.eq(words_behind.word_select(word_second, _WORD)),
         ]
         return m
 
     def _widths(self, m: Module, words: ModeWords, widths: data.View) -> None:
-        """Widths of the step's packets, 0 for those it does not have; of rice only k."""
+        """Widths of the block's packets, 0 for those it does not have; of rice only k."""
         used = (Const(1), ~self.rice, ~(self.rice | self.chunk2), ~(self.rice | self.chunk2))
         for packet in range(WIDTHS):
             mode = words.modes.word_select(packet, MODE_BITS)

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Step generator: turns MATMUL and ATTEND commands into one stream of steps and one of drain
-jobs.
-"""
+"""Turns MATMUL and ATTEND commands into one stream of tile operations and one of drain jobs."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,12 +19,12 @@ from rtl_gen.interfaces.command import (
     step_layout,
 )
 from rtl_gen.interfaces.lane import Target
-from rtl_gen.interfaces.schedule import array_step_layout, drain_job_layout
+from rtl_gen.interfaces.schedule import drain_job_layout, tile_op_layout
 
-__all__ = ["StepGenerator"]
+__all__ = ["TileOpGenerator"]
 
 
-class StepGenerator(wiring.Component):
+class TileOpGenerator(wiring.Component):
     """Runs one command's schedule after the other and gives every phase but OUTPUT the buffer that
     is next in turn.
 
@@ -35,10 +33,11 @@ class StepGenerator(wiring.Component):
 
     Members
     -------
-    i_command : In stream of COMMAND_BITS, a MATMUL or an ATTEND with its index.
-    step : In(step_layout), stable.
-    o_step, o_job : Out streams of array_step_layout and drain_job_layout.
-    busy : from the cycle after a command was taken until its last job was.
+    i_command: In stream of COMMAND_BITS, a MATMUL or an ATTEND with its index.
+    step: In(step_layout), stable.
+    o_op: Out stream of tile_op_layout.
+    o_job: Out stream of drain_job_layout.
+    busy: Out, from the cycle after a command was taken until its last job was.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -47,7 +46,7 @@ class StepGenerator(wiring.Component):
             {
                 "i_command": In(stream.Signature(COMMAND_BITS)),
                 "step": In(step_layout(config)),
-                "o_step": Out(stream.Signature(array_step_layout(config))),
+                "o_op": Out(stream.Signature(tile_op_layout(config))),
                 "o_job": Out(stream.Signature(drain_job_layout(config))),
                 "busy": Out(1),
             }
@@ -76,8 +75,11 @@ class StepGenerator(wiring.Component):
         with m.If(self.i_command.valid & self.i_command.ready):
             m.d.sync += command.eq(command_index(self.i_command.payload))
         turn = Signal()
-        for name in ("o_step", "o_job"):
-            output, first, second = (getattr(unit, name) for unit in (self, matmul, attend))
+        op, job = self.o_op.payload, self.o_job.payload
+        for output, first, second in (
+            (self.o_op, matmul.o_op, attend.o_op),
+            (self.o_job, matmul.o_job, attend.o_job),
+        ):
             m.d.comb += [
                 output.valid.eq(first.valid | second.valid),
                 output.payload.eq(first.payload),
@@ -86,13 +88,14 @@ class StepGenerator(wiring.Component):
             ]
             with m.If(attend.busy):
                 m.d.comb += [output.payload.eq(second.payload), first.ready.eq(0)]
-            m.d.comb += output.payload.command.eq(command)
-            with m.If(~attend.busy | (second.payload.target != Target.OUTPUT)):
-                with m.If(turn):
-                    m.d.comb += output.payload.target.eq(Target.BUFFER1)
-                with m.Else():
-                    m.d.comb += output.payload.target.eq(Target.BUFFER0)
+        m.d.comb += [op.command.eq(command), job.destination.command.eq(command)]
+        for mine, asked in (
+            (op.work.target, attend.o_op.payload.work.target),
+            (job.task.target, attend.o_job.payload.task.target),
+        ):
+            with m.If(~attend.busy | (asked != Target.OUTPUT)):
+                m.d.comb += mine.eq(Mux(turn, Target.BUFFER1, Target.BUFFER0))
         ended = self.o_job.valid & self.o_job.ready
-        with m.If(ended & (self.o_job.payload.target != Target.OUTPUT)):
+        with m.If(ended & (job.task.target != Target.OUTPUT)):
             m.d.sync += turn.eq(~turn)
         return m

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is proven of StepIssue with its ByteWindow: the steps of a slice are those of
+"""What is proven of BlockIssue with its ByteWindow: the blocks of a slice are those of
 meadow.spec.streams, and no others.
 """
 
@@ -12,19 +12,19 @@ from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from hw_tests.formal.bench import Bench
 from meadow.spec.streams import LITERAL, MODE_BITS, MODES_PER_WORD, WORD_BYTES
-from rtl_gen.interfaces.tile import REFILLS, STEP_BYTES, WIDTHS
+from rtl_gen.decoder.weight_block import BLOCK_BYTES, REFILLS, WIDTHS
 
-__all__ = ["CODECS", "step_bench", "step_count_bench"]
+__all__ = ["CODECS", "block_bench", "block_count_bench"]
 
 CODECS = {"rice": (1, 0), "chunk1": (0, 0), "chunk2": (0, 1)}
 """Values of the inputs rice and chunk2."""
-_STEPS_LOG2 = {"rice": 5, "chunk1": 2, "chunk2": 3}
-"""Steps of a mode word: its 16 groups of 64, 8 and 16 weights in steps of 32."""
+_BLOCKS_LOG2 = {"rice": 5, "chunk1": 2, "chunk2": 3}
+"""Blocks of a mode word: its 16 groups of 64, 8 and 16 weights in blocks of 32."""
 _MODES = {"rice": 1, "chunk1": 4, "chunk2": 2}
-"""Modes that a step uses; of rice the group has two steps."""
+"""Modes that a block uses; of rice the group has two blocks."""
 _WORD = MODE_BITS * MODES_PER_WORD
 _MOST = 40
-"""Steps of a slice here at most."""
+"""Blocks of a slice here at most."""
 
 
 def _sum(values: Iterable[Value]) -> Value:
@@ -37,7 +37,7 @@ def _bits_set(bits: Value) -> Value:
 
 def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
     """Assumes slices one after the other, of a preamble that PreambleCheck lets pass; in a slice,
-    its steps so far.
+    its blocks so far.
     """
     m = bench.m
     for mode in range(4):
@@ -46,11 +46,11 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
         bench.assume(Mux(issue.rice, (width <= 6) | (width == 8), width <= most))
     bench.assume(~(issue.rice & issue.fixed))
     bench.assume_stable(issue.rice, issue.chunk2, issue.fixed, Value.cast(issue.widths))
-    bench.assume_stable(issue.steps)
-    bench.assume(issue.steps != 0)
-    active, issued = Signal(), Signal.like(issue.steps)
+    bench.assume_stable(issue.blocks)
+    bench.assume(issue.blocks != 0)
+    active, issued = Signal(), Signal.like(issue.blocks)
     m.d.sync += active.eq((issue.start | (active & ~issue.done)) & ~issue.stop)
-    # Between slices the last step comes through: headers are in between.
+    # Between slices the last block comes through: headers are in between.
     recent = active | bench.past(active) | bench.past(bench.past(active))
     bench.assume(~issue.start | ~(recent | issue.stop))
     with m.If(issue.start):
@@ -60,21 +60,21 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
     return active, issued
 
 
-def step_count_bench(issue: Any) -> Bench:
-    """A StepIssue issues as many steps as a slice has, takes no byte that is not there, and says
+def block_count_bench(issue: Any) -> Bench:
+    """A BlockIssue issues as many blocks as a slice has, takes no byte that is not there, and says
     when it cannot go on.
     """
-    bench = Bench("step_count")
+    bench = Bench("block_count")
     probe = bench.add(issue)
     m = bench.m
     active, issued = _slices(bench, issue)
     take, valid = issue.take, issue.issue.valid
     bench.check("overrun", take <= issue.available)
     bench.check("quiet", active | ((take == 0) & ~issue.underrun & ~issue.done))
-    bench.check("issues", ~valid | (active & issue.room & ~issue.stop))
-    bench.check("lost", ~issue.done | (valid & (issued + 1 == issue.steps)))
-    bench.check("invented", ~valid | (issued < issue.steps))
-    bench.check("ends", ~valid | (issued + 1 != issue.steps) | issue.done)
+    bench.check("issues", ~valid | (active & issue.credit & ~issue.stop))
+    bench.check("lost", ~issue.done | (valid & (issued + 1 == issue.blocks)))
+    bench.check("invented", ~valid | (issued < issue.blocks))
+    bench.check("ends", ~valid | (issued + 1 != issue.blocks) | issue.done)
     opened = Signal()  # the first mode word of the slice is taken
     opens = active & (take != 0) & ~valid
     m.d.sync += opened.eq((opened | opens) & ~issue.start)
@@ -86,67 +86,71 @@ def step_count_bench(issue: Any) -> Bench:
     left = probe["words.left"]
     bench.check("inv_quiet", active | (~waiting & ~full & (left == 0)))
     bench.check("inv_waiting", ~waiting | (~full & (left == 0) & (issued == 0) & ~opened))
-    bench.check("inv_left", ~active | waiting | (issued + full + left == issue.steps))
+    bench.check("inv_left", ~active | waiting | (issued + full + left == issue.blocks))
     bench.check("inv_opened", ~active | waiting | issue.fixed | opened)
     bench.check("inv_last", ~full | (last == (left == 0)))
-    bench.check("inv_bytes", ~full | (probe["known_bytes"] <= STEP_BYTES - WORD_BYTES * REFILLS))
+    bench.check("inv_bytes", ~full | (probe["known_bytes"] <= BLOCK_BYTES - WORD_BYTES * REFILLS))
     bench.check("inv_some", ~active | waiting | full | (left != 0))
     bench.cover("done", issue.done & (issued == 2))
     return bench
 
 
-def step_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
-    """Every step of a StepIssue has its own bytes, mode word, refills and widths, and goes out as
+def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
+    """Every block of a BlockIssue has its own bytes, mode word, refills and widths, and goes out as
     soon as it may.
 
     The window is full, what it shows is free. There are slices again and again; `pauses`: how often
-    `room` may fall, each time for as long as it likes.
+    `credit` may fall, each time for as long as it likes.
     """
-    bench = Bench(f"steps_{codec}_{pauses}")
+    bench = Bench(f"blocks_{codec}_{pauses}")
     bench.add(issue)
     m = bench.m
     rice = codec == "rice"
     bench.assume(Cat(issue.rice, issue.chunk2) == Cat(*(Const(bit, 1) for bit in CODECS[codec])))
-    bench.assume((issue.steps <= _MOST) & ~issue.stop & (issue.available >= STEP_BYTES))
+    bench.assume((issue.blocks <= _MOST) & ~issue.stop & (issue.available >= BLOCK_BYTES))
     active, issued = _slices(bench, issue)
     paused = Signal(2)
-    with m.If(~issue.room & bench.past(issue.room, init=1)):
+    with m.If(~issue.credit & bench.past(issue.credit, init=1)):
         m.d.sync += paused.eq(paused + 1)
-    bench.assume(issue.room | (paused < pauses) | ((paused == pauses) & ~bench.past(issue.room)))
+    bench.assume(
+        issue.credit | (paused < pauses) | ((paused == pauses) & ~bench.past(issue.credit))
+    )
     take, valid = issue.take, issue.issue.valid
 
-    # The steps two cycles later, with their bytes; the modes are read once more from those.
-    step = issue.step
+    # The blocks two cycles later, with their bytes; the modes are read once more from those.
+    block = issue.block.payload
     late_take, late_need = (bench.past(bench.past(value)) for value in (take, issue.need))
-    bench.check("comes", step.valid == bench.past(bench.past(valid)))
+    bench.check("comes", issue.block.valid == bench.past(bench.past(valid)))
     number = Signal(7)
-    position = number[: _STEPS_LOG2[codec]]
-    next_word = (number >> _STEPS_LOG2[codec]) + 1
-    due = ~issue.fixed & (position == 0) & ((next_word << _STEPS_LOG2[codec]) < issue.steps)
+    position = number[: _BLOCKS_LOG2[codec]]
+    next_word = (number >> _BLOCKS_LOG2[codec]) + 1
+    due = ~issue.fixed & (position == 0) & ((next_word << _BLOCKS_LOG2[codec]) < issue.blocks)
     half = number[0] if rice else Const(0, 1)
     need = late_need.word_select(half, REFILLS) if rice else 0
-    refills = _bits_set(step.refill)
-    bench.check("refill", ~step.valid | (step.refill == need))
-    bench.check("half", ~step.valid | (step.half == half))
-    bench.check("mode_word", ~step.valid | (step.mode_word == due))
+    refills = _bits_set(block.refill)
+    bench.check("refill", ~issue.block.valid | (block.refill == need))
+    bench.check("half", ~issue.block.valid | (block.half == half))
+    bench.check("mode_word", ~issue.block.valid | (block.mode_word == due))
     # One group, of any number, is followed from its mode word to its width.
     which, mode = bench.constant("which", 8), Signal(MODE_BITS)
     first_group = number >> 1 if rice else number * _MODES[codec]
     by_mode = Value.cast(issue.widths).word_select(Mux(issue.fixed, 0, mode), 4)
     for packet in range(WIDTHS):
         wanted = by_mode if packet < _MODES[codec] else 0
-        followed = step.valid & (issue.fixed | (which == first_group + packet))
-        bench.check(f"width{packet}", ~followed | (step.widths[packet] == wanted))
-    raw = step.widths[0] << 2 if rice else _sum(step.widths[index] for index in range(WIDTHS))
-    bench.check("size", ~step.valid | (late_take == ((refills + step.mode_word) << 2) + raw))
-    literal = bench.past(bench.past(issue.issue.literal))
-    bench.check("literal", ~step.valid | (literal == (step.widths[0] == LITERAL)))
+        followed = issue.block.valid & (issue.fixed | (which == first_group + packet))
+        bench.check(f"width{packet}", ~followed | (block.widths[packet] == wanted))
+    raw = block.widths[0] << 2 if rice else _sum(block.widths[index] for index in range(WIDTHS))
+    bench.check(
+        "size", ~issue.block.valid | (late_take == ((refills + block.mode_word) << 2) + raw)
+    )
+    literal = bench.past(bench.past(issue.issue.payload.literal))
+    bench.check("literal", ~issue.block.valid | (literal == (block.widths[0] == LITERAL)))
 
-    brought = step.data.word_select(refills[:3], _WORD)
+    brought = block.data.word_select(refills[:3], _WORD)
     opens = active & (take != 0) & ~valid
-    with m.If(step.valid):
+    with m.If(issue.block.valid):
         m.d.sync += number.eq(number + 1)
-        with m.If(step.mode_word & (next_word == which >> 4)):
+        with m.If(block.mode_word & (next_word == which >> 4)):
             m.d.sync += mode.eq(brought.word_select(which[:4], MODE_BITS))
     with m.If(issue.start):
         m.d.sync += number.eq(0)
@@ -156,11 +160,11 @@ def step_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     begun = Signal()
     started = bench.past(bench.past(bench.past(issue.start)))
     m.d.sync += begun.eq((started | begun) & ~issue.done)
-    bench.check("rate", ~(begun | started) | valid | ~issue.room)
+    bench.check("rate", ~(begun | started) | valid | ~issue.credit)
     bench.check("no_underrun", ~issue.underrun)
-    # The step behind the last one of the second word; of rice, whose words last longer, one of the
+    # The block behind the last one of the second word; of rice, whose words last longer, one of the
     # first word.
-    far = 3 if rice else 2 << _STEPS_LOG2[codec]
-    bench.cover("far", step.valid & (number == far) & (paused == pauses))
+    far = 3 if rice else 2 << _BLOCKS_LOG2[codec]
+    bench.cover("far", issue.block.valid & (number == far) & (paused == pauses))
     bench.cover("done", issue.done & (issued != 0))
     return bench
