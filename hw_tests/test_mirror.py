@@ -49,7 +49,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "meadow/compiler/importers/test_checkpoint.py": ("meadow/model/shaped_tensors",),
     "meadow/model/test_quantised.py": ("meadow/model/checks", "meadow/model/hidden_blocks"),
-    "meadow/spec/test_model.py": ("meadow/spec/checks",),
+    "meadow/spec/test_model.py": ("meadow/spec/checks", "meadow/spec/rotary_divisors"),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/tile_op_generator",

@@ -10,6 +10,7 @@ from typing import Any
 
 from meadow.spec.checks import check_choice, check_integer
 from meadow.spec.families import FAMILIES, Family
+from meadow.spec.rotary_divisors import check_divisors, divisors_of
 
 __all__ = ["ModelDescription"]
 
@@ -110,7 +111,7 @@ class ModelDescription:
             raise ValueError(f"rotary_base must be 0 or above 1, not {self.rotary_base!r}")
         if self.rotary_base and self.head_dim % 2:
             raise ValueError(f"head_dim with rotary positions must be even, not {self.head_dim}")
-        self._check_divisors()
+        check_divisors(self.rotary_divisors, self.head_dim // 2 if self.rotary_base else 0)
         if isinstance(self.norm_epsilon, bool) or not isinstance(self.norm_epsilon, (int, float)):
             raise ValueError(f"norm_epsilon must be a number, not {self.norm_epsilon!r}")
         if not 0 < self.norm_epsilon < 1:
@@ -126,20 +127,6 @@ class ModelDescription:
                 f"heads must be a multiple of kv_heads, not {self.heads} and {self.kv_heads}"
             )
         self._check_architecture()
-
-    def _check_divisors(self) -> None:
-        divisors = self.rotary_divisors
-        if not isinstance(divisors, tuple) or not all(type(value) is float for value in divisors):
-            raise ValueError(f"rotary_divisors must be a tuple of floats, not {divisors!r:.40}")
-        pairs = self.head_dim // 2 if self.rotary_base else 0
-        if divisors and len(divisors) != pairs:
-            raise ValueError(
-                f"rotary_divisors must be none or one for each of {pairs} pairs, "
-                f"not {len(divisors)}"
-            )
-        wrong = [value for value in divisors if not 0 < value < float("inf")]
-        if wrong:
-            raise ValueError(f"rotary_divisors must be above 0, not {wrong[0]!r}")
 
     def _check_architecture(self) -> None:
         family = self.family
@@ -270,10 +257,7 @@ class ModelDescription:
     def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
         """Inverse of :meth:`to_dict`; a missing or unknown field is an error."""
         names = {field.name for field in fields(cls)}
-        divisors = values.get("rotary_divisors", [])
-        if not isinstance(divisors, (list, tuple)):
-            raise ValueError(f"rotary_divisors must be a list, not {divisors!r:.40}")
-        values = {**values, "rotary_divisors": tuple(divisors)}
+        values = {**values, "rotary_divisors": divisors_of(values)}
         unknown = sorted(set(values) - names)
         missing = sorted(names - set(values))
         if unknown:

@@ -12,6 +12,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import EPILOGUES, outputs_with
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.epilogue import drain_mode, is_one_of
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.schedule import drain_job_layout, tile_op_layout
 
 __all__ = ["MatmulSchedule"]
@@ -62,9 +63,9 @@ class MatmulSchedule(wiring.Component):
         last_group = Signal(group.shape())
         tile = Signal(12)
         slice_ = Signal(16)
-        tile_source = Signal(20)
-        group_source = Signal(20)
-        destination = Signal(20)
+        tile_source = Signal(ADDRESS_BITS)
+        group_source = Signal(ADDRESS_BITS)
+        destination = Signal(ADDRESS_BITS)
         channel = Signal(20)
         remaining = Signal(signed(22))
         group_stride = Cat(Const(0, lane_bits), command.source_stride)

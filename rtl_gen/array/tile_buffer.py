@@ -188,8 +188,8 @@ def _delay(m: Module, value, stages: int, name: str) -> list:
 def _permute(entries: list, key) -> list:
     """result[i] = entries[i xor key], for a power of two of entries and as many key bits."""
     for bit in range(len(entries).bit_length() - 1):
-        step = 1 << bit
-        entries = [Mux(key[bit], entries[i ^ step], entries[i]) for i in range(len(entries))]
+        distance = 1 << bit
+        entries = [Mux(key[bit], entries[i ^ distance], entries[i]) for i in range(len(entries))]
     return entries
 
 

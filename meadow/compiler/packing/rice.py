@@ -43,7 +43,7 @@ class RicePlan:
 
     widths: k of the four modes, ascending; z: uint8 [groups, SUBSTREAMS, RUN_WEIGHTS];
     modes: uint8 [slices, groups of a slice]; due: bool [groups, 2, SUBSTREAMS / 2], refills;
-    starts: int64 [groups, 2], first word of a step, from the first word of its slice's payload;
+    starts: int64 [groups, 2], first word of a block, from the first word of its slice's payload;
     words: int64 [slices], of a payload, whole beats; payload_beats: of primer and all payloads.
     """
 
