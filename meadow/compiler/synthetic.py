@@ -63,7 +63,7 @@ def synthetic_model(
     post = d.norm_order == "post"
     positions = np.arange(d.max_positions)
     angles = rotary_angles(positions, d.head_dim, d.rotary_base or 2.0, d.rotary_divisors)
-    turns = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 2**ROTARY_FRACTION_BITS
+    rotary_table = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 2**ROTARY_FRACTION_BITS
 
     def embedding(rows: int) -> np.ndarray:
         drawn = random.standard_normal((rows, d.width), np.float32) * np.float32(_RESIDUAL)
@@ -79,7 +79,7 @@ def synthetic_model(
         embed_tokens=embedding(d.vocabulary),
         embed_positions=None if d.rotary_base else embedding(d.max_positions),
         embedding_norm=_norm(random, d, post=True) if post else None,
-        rotary=np.rint(turns).astype(np.int16) if d.rotary_base else None,
+        rotary=np.rint(rotary_table).astype(np.int16) if d.rotary_base else None,
         residual_scale=1 / _RESIDUAL,
         logits_scale=1 / 256,
         notes={"synthetic_seed": seed},

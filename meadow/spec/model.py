@@ -221,8 +221,8 @@ class ModelDescription:
                 "o": (self.width, attention),
             }
             up = {"up": (self.hidden, self.width)} if self.gated else {}
-            inner = {"fc1": (self.hidden, self.width)} | up | {"fc2": (self.width, self.hidden)}
-            for norm, matrices in (("attention_norm", projections), ("mlp_norm", inner)):
+            mlp = {"fc1": (self.hidden, self.width)} | up | {"fc2": (self.width, self.hidden)}
+            for norm, matrices in (("attention_norm", projections), ("mlp_norm", mlp)):
                 before = self.norm_order == "pre"
                 if before:
                     shapes |= self._norm_shapes(name + norm)

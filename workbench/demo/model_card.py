@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
 from meadow.golden.perplexity import perplexity
 from meadow.golden.sampling import greedy, sample_top_k
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_tier import FloatModel
 from workbench.demo import words
 
 __all__ = [

@@ -179,7 +179,7 @@ def _place(
         assembler.region(name, beats)
     assembler.region("dump", lowering.config.activation_words * lowering.config.word_beats)
     dram, kv_start = assembler.finish(plan.tokens)
-    turns = lowering.model.rotary
+    rotary_table = lowering.model.rotary
     return Program(
         config=lowering.config,
         context=context,
@@ -197,7 +197,9 @@ def _place(
             for piece in pieces
         ),
         kv_start=kv_start,
-        rotary=np.zeros((0, 0), "<i2") if turns is None else lowering.heads.rotary_rows(turns),
+        rotary=np.zeros((0, 0), "<i2")
+        if rotary_table is None
+        else lowering.heads.rotary_rows(rotary_table),
         matrices=tuple(assembler.matrices),
     )
 

@@ -106,5 +106,5 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = Tru
     positions = np.arange(context - rows, context)
     masked = (np.arange(context)[None, :] > positions[:, None]) & causal
     probabilities = softmax(np.where(masked, -np.inf, scores)).astype(q.dtype)
-    mixed = probabilities @ np.repeat(v, group, axis=0)
-    return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
+    attention_out = probabilities @ np.repeat(v, group, axis=0)
+    return attention_out.transpose(1, 0, 2).reshape(rows, heads * head_dim)

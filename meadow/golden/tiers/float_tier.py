@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS, relu
-from meadow.golden.tiers.cache import Cache
+from meadow.golden.tiers.cache import FloatCache
 from meadow.golden.tiers.float_operators import (
     attention,
     layer_norm,
@@ -28,20 +28,7 @@ from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.spec.model import ModelDescription
 
-__all__ = ["FloatCache", "FloatModel"]
-
-
-class FloatCache(Cache):
-    """Keys and values in float; with ``dtype`` that of the model."""
-
-    def __init__(
-        self,
-        description: ModelDescription,
-        *,
-        capacity: int | None = None,
-        dtype: type[np.floating] = np.float32,
-    ) -> None:
-        super().__init__(description, dtype, capacity=capacity)
+__all__ = ["FloatModel"]
 
 
 class _TypedTensors(Mapping[str, np.ndarray]):
@@ -124,10 +111,10 @@ class FloatModel:
         residual as ``embedding.residual_norm`` behind ``embedding``, and per layer as
         ``residual_attention_norm`` and ``residual_mlp_norm``. The arrays must not be written to.
         """
-        d = self.description
+        description = self.description
         ids = checked_tokens(tokens, self.description.vocabulary)
         if cache is None:
-            cache = self.new_cache(min(len(ids), d.max_positions))
+            cache = self.new_cache(min(len(ids), description.max_positions))
         if cache.length + len(ids) > cache.capacity:
             raise ValueError(
                 f"position {cache.length + len(ids) - 1} is beyond the cache's "
@@ -135,14 +122,14 @@ class FloatModel:
             )
         seen: Observer = observe if observe is not None else ignore
 
-        if not d.causal and cache.length:
+        if not description.causal and cache.length:
             raise ValueError(
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"
             )
 
         x = self.embed(ids, np.arange(cache.length, cache.length + len(ids)))
         seen("embedding", x)
-        for index in range(d.layers):
+        for index in range(description.layers):
             x = self.attention_sublayer(index, x, cache, observe=seen)
             x = self.mlp_sublayer(index, x, observe=seen)
         cache.length += len(ids)
@@ -168,37 +155,42 @@ class FloatModel:
         a post-norm model x is the sum in front of the norm behind what came before, as is the
         result: the norm is taken first in every model.
         """
-        d, seen = self.description, observe if observe is not None else ignore
+        description, seen = self.description, observe if observe is not None else ignore
         layer = f"layers.{index}"
         rows = slice(cache.length, cache.length + len(x))
 
-        if d.norm_order == "post":
-            x = normed = self._norm_behind(index, x, seen)
+        if description.norm_order == "post":
+            x = normed = self._post_norm(index, x, seen)
         else:
             normed = self._norm(f"{layer}.attention_norm", x)
         seen(f"{layer}.qkv_in", normed)
         q = self._linear(f"{layer}.q", normed)
         k = self._linear(f"{layer}.k", normed)
         v = self._linear(f"{layer}.v", normed)
-        if d.rotary_base:
+        if description.rotary_base:
             seen(f"{layer}.q_linear", q)
             seen(f"{layer}.k_linear", k)
             positions = np.arange(rows.start, rows.stop)
-            angles = rotary_angles(positions, d.head_dim, d.rotary_base, d.rotary_divisors)
+            angles = rotary_angles(
+                positions,
+                description.head_dim,
+                description.rotary_base,
+                description.rotary_divisors,
+            )
             q, k = rotate(q, angles), rotate(k, angles)
         seen(f"{layer}.q_out", q)
         seen(f"{layer}.k_out", k)
         seen(f"{layer}.v_out", v)
-        cache.keys[index, :, rows] = _split_heads(k, d.kv_heads)
-        cache.values[index, :, rows] = _split_heads(v, d.kv_heads)
-        mixed = attention(
-            _split_heads(q * q.dtype.type(d.head_dim**-0.5), d.heads),
+        cache.keys[index, :, rows] = _split_heads(k, description.kv_heads)
+        cache.values[index, :, rows] = _split_heads(v, description.kv_heads)
+        attention_out = attention(
+            _split_heads(q * q.dtype.type(description.head_dim**-0.5), description.heads),
             cache.keys[index, :, : rows.stop],
             cache.values[index, :, : rows.stop],
-            causal=d.causal,
+            causal=description.causal,
         )
-        seen(f"{layer}.o_in", mixed)
-        x = x + self._linear(f"{layer}.o", mixed)
+        seen(f"{layer}.o_in", attention_out)
+        x = x + self._linear(f"{layer}.o", attention_out)
         seen(f"{layer}.residual_attention", x)
         return x
 
@@ -217,50 +209,50 @@ class FloatModel:
         else:
             normed = self._norm(f"{layer}.mlp_norm", x)
         seen(f"{layer}.fc1_in", normed)
-        inner = self._inner(layer, normed, seen)
-        seen(f"{layer}.fc2_in", inner)
-        x = x + self._linear(f"{layer}.fc2", inner)
+        mlp_hidden = self._mlp_hidden(layer, normed, seen)
+        seen(f"{layer}.fc2_in", mlp_hidden)
+        x = x + self._linear(f"{layer}.fc2", mlp_hidden)
         seen(f"{layer}.residual_mlp", x)
         return x
 
     def output(self, x: np.ndarray, *, observe: Observer | None = None) -> np.ndarray:
         """What :meth:`forward` returns, from the result ``[n, d]`` of the last sublayer."""
-        d, seen = self.description, observe if observe is not None else ignore
-        if d.norm_order == "post":
-            x = self._norm_behind(d.layers, x, seen)
-        if d.outputs == "hidden":
+        description, seen = self.description, observe if observe is not None else ignore
+        if description.norm_order == "post":
+            x = self._post_norm(description.layers, x, seen)
+        if description.outputs == "hidden":
             return x
         x = self._norm("final_norm", x)
         seen("head_in", x)
-        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
+        return linear(x, self.tensors["embed_tokens" if description.tied_head else "head"])
 
-    def _inner(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
+    def _mlp_hidden(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
         """What the second matrix of the MLP takes in: ``[n, d]`` -> ``[n, hidden]``."""
-        d = self.description
-        inner = self._linear(f"{layer}.fc1", normed)
-        if d.activation == "relu":
-            return relu(inner)
-        seen(f"{layer}.fc1_out", inner)
-        inner = ACTIVATIONS[d.activation](inner)
-        if not d.gated:
-            return inner
-        seen(f"{layer}.activation", inner)
+        description = self.description
+        mlp_hidden = self._linear(f"{layer}.fc1", normed)
+        if description.activation == "relu":
+            return relu(mlp_hidden)
+        seen(f"{layer}.fc1_out", mlp_hidden)
+        mlp_hidden = ACTIVATIONS[description.activation](mlp_hidden)
+        if not description.gated:
+            return mlp_hidden
+        seen(f"{layer}.activation", mlp_hidden)
         up = self._linear(f"{layer}.up", normed)
         seen(f"{layer}.up_out", up)
-        return inner * up
+        return mlp_hidden * up
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return linear(x, self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias"))
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
-        d, weight = self.description, self.tensors[f"{name}.weight"]
-        if d.norm == "rms":
-            normed = rms_norm(x, weight, d.norm_epsilon)
+        description, weight = self.description, self.tensors[f"{name}.weight"]
+        if description.norm == "rms":
+            normed = rms_norm(x, weight, description.norm_epsilon)
             offset = self.tensors.get(f"{name}.bias")
             return normed if offset is None else normed + offset
-        return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
+        return layer_norm(x, weight, self.tensors[f"{name}.bias"], description.norm_epsilon)
 
-    def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
+    def _post_norm(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
         """The norm of a post-norm model in front of layer `index`, behind what came before."""
         before = f"layers.{index - 1}."
         x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)

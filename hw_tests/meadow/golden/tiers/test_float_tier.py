@@ -11,8 +11,9 @@ from safetensors.numpy import save_file
 
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.golden.activations import relu
+from meadow.golden.tiers.cache import FloatCache
 from meadow.golden.tiers.float_operators import linear
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel
+from meadow.golden.tiers.float_tier import FloatModel
 
 VECTORS = Path(__file__).parents[3] / "parity" / "vectors"
 NAMES = ("head16", "width80", "deep")
