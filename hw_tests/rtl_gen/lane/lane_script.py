@@ -188,6 +188,12 @@ class LaneScript:
         self._put("finish", cycle, group=group, multiplier=multiplier, shift=shift)
         return cycle + latency.finish
 
+    def output(self, group: int, earliest: int, **fields: Any) -> list[int]:
+        """Drain the mixed values of a group; the parameters that come with it must not matter."""
+        parameters = [(999, 3, 3)] * self.config.width
+        target = Target.OUTPUT
+        return self.drains(DrainMode.OUTPUT, target, group, parameters, earliest=earliest, **fields)
+
     def expect(self, emits: list[int], lane: int, values: bytes) -> None:
         """`values` of one lane leave as W-byte words, one per emit cycle."""
         width = self.config.width

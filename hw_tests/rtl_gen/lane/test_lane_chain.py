@@ -181,16 +181,8 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
         for group in range(groups):
             multiplier, shift = 50000, 15 if head == 0 else 14
             earliest = script.finish(group, multiplier, shift)
-            emits = script.drains(
-                DrainMode.OUTPUT,
-                Target.OUTPUT,
-                group,
-                [(999, 3, 3)] * width,
-                earliest=earliest,
-                block=head_block,
-                lanes_low=low,
-                lanes_high=high,
-            )
+            lanes_of = {"lanes_low": low, "lanes_high": high}
+            emits = script.output(group, earliest, block=head_block, **lanes_of)
             for lane in range(low, high):
                 result = rows[group][lane].result(multiplier, shift)
                 script.expect(emits, lane, np.array(result, np.int8).tobytes())
@@ -247,14 +239,7 @@ def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
             script.step(swap, Target.OUTPUT, group, values.T, first=block == 0)
     for group in range(groups):
         earliest = script.finish(group, 50000, 13)
-        emits = script.drains(
-            DrainMode.OUTPUT,
-            Target.OUTPUT,
-            group,
-            [(999, 3, 3)] * width,
-            earliest=earliest,
-            lanes_high=lanes,
-        )
+        emits = script.output(group, earliest, lanes_high=lanes)
         for lane in range(lanes):
             scale = output_scale(totals[group][lane], 50000, 13)
             output = [requantise(int(total), *scale, 8) for total in sums[group, lane]]
