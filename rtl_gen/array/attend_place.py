@@ -69,7 +69,7 @@ def attend_group_layout(config: AcceleratorConfig) -> data.StructLayout:
             "token": 17,
             "source": ADDRESS_BITS,
             "words": lane_range(config),
-            "cycles": range(config.step_cycles + 1),
+            "cycles": range(config.tile_cycles + 1),
         }
     )
 

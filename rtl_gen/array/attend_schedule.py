@@ -225,7 +225,7 @@ class AttendSchedule(wiring.Component):
         with m.State("TRIM"):
             m.d.sync += at.group.words.eq(Mux(at.group.ends, left_words, span.group_lanes))
             with m.If((reach >= width) | at.scores_only):
-                m.d.sync += at.group.cycles.eq(config.step_cycles)
+                m.d.sync += at.group.cycles.eq(config.tile_cycles)
             with m.Else():
                 rounded = reach[:width_bits] + (config.rows - 1)
                 m.d.sync += at.group.cycles.eq(rounded >> (config.rows - 1).bit_length())

@@ -52,7 +52,7 @@ class DrainPasses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        cycle_bits = (config.step_cycles - 1).bit_length()
+        cycle_bits = (config.tile_cycles - 1).bit_length()
         job = Signal(drain_job_layout(config))
         offered = self.i_job.payload
         start = Signal()

@@ -55,7 +55,7 @@ class MatmulSchedule(wiring.Component):
         config = self._config
         m = Module()
         lanes, width = config.lanes, config.width
-        lane_bits, cycle_bits = (lanes - 1).bit_length(), (config.step_cycles - 1).bit_length()
+        lane_bits, cycle_bits = (lanes - 1).bit_length(), (config.tile_cycles - 1).bit_length()
         command = Signal(command_layout(Opcode.MATMUL))
         rows = Signal(16)
         rows_left = Signal(16)
@@ -87,7 +87,7 @@ class MatmulSchedule(wiring.Component):
             op.tile_last.eq(group_ends),
             op.phase_first.eq((group == 0) & (tile == 0)),
             op.phase_last.eq(group_ends & tiles_end),
-            op.cycles.eq(config.step_cycles),
+            op.cycles.eq(config.tile_cycles),
             op.work.address.eq(Cat(Const(0, cycle_bits), group)),
             op.work.first.eq(tile == 0),
             op.work.group.eq(group),

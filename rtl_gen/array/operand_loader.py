@@ -176,7 +176,7 @@ class OperandLoader(wiring.Component):
         fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
         # The tile operation may start when the fetch has come so far; offered one cycle later
         # through the register.
-        last = config.step_cycles - 1
+        last = config.tile_cycles - 1
         offer_index = max(0, last + latency.fetch - self._start_to_issue)
 
         op = ops.payload
@@ -189,7 +189,7 @@ class OperandLoader(wiring.Component):
             m.d.sync += age.eq(age + 1)
 
         scores = Signal(range(2 * config.groups + 2))
-        position = Signal(range(max(2, config.lanes, config.step_cycles)))  # lane or fetch index
+        position = Signal(range(max(2, config.lanes, config.tile_cycles)))  # lane or fetch index
         begun = Signal()
         totals_moved = Signal()
         upper = Signal()

@@ -56,7 +56,7 @@ class ResultAddress(wiring.Component):
         m = Module()
         # Contexts in flight: one every W/2R cycles while a word is on its way.
         flight = LaneLatency.of(config).result + config.lanes + 8
-        depth = 4 + -(-flight // (config.step_cycles // 2))
+        depth = 4 + -(-flight // (config.tile_cycles // 2))
         m.submodules.contexts = contexts = Queue(shape=result_context_layout(config), depth=depth)
         context = contexts.o.payload
         m.d.comb += [

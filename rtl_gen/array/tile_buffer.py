@@ -18,7 +18,7 @@ __all__ = ["TileBuffer", "tile_read_layout"]
 
 def tile_read_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Read rows (or columns, by_column) index*R .. index*R+R-1 of the tile in `slot`."""
-    return data.StructLayout({"slot": 1, "by_column": 1, "index": range(config.step_cycles)})
+    return data.StructLayout({"slot": 1, "by_column": 1, "index": range(config.tile_cycles)})
 
 
 class TileBuffer(wiring.Component):

@@ -84,8 +84,8 @@ def test_matmul_in_every_output_mode(name: str) -> None:
             for group in range(config.groups):
                 # Distance of two issues to one address: pad when one group's step is too short.
                 swap = script.words(x[group, :, tile])
-                if config.groups == 1 or config.groups * config.step_cycles < 6:
-                    swap = max(swap, script.issue - config.step_cycles + script.latency.revisit)
+                if config.groups == 1 or config.groups * config.tile_cycles < 6:
+                    swap = max(swap, script.issue - config.tile_cycles + script.latency.revisit)
                 script.step(swap, target, group, weights[tile], first=tile == 0)
         for group in range(config.groups):
             low, high = sorted(generator.sample(range(lanes + 1), 2))
@@ -114,7 +114,7 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
     width, lanes, groups, blocks = config.width, config.lanes, config.groups, 3
     numbers = np.random.default_rng(salted(_SEED + causal))
     score = (40000, 17 if width == 16 else 18)
-    parameters = [(0, *score), *[(12345, 7, 3)] * (config.rows - 1)] * config.step_cycles
+    parameters = [(0, *score), *[(12345, 7, 3)] * (config.rows - 1)] * config.tile_cycles
     script = LaneScript(config)
     for head in range(2):
         heads = [int(numbers.integers(1, lanes + 1)) for _ in range(groups)]

@@ -55,7 +55,7 @@ class _Plan(Protocol):
     @property
     def fields(self) -> dict[str, int]: ...
 
-    def encode(self, headers: np.ndarray) -> bytes: ...
+    def body(self, headers: np.ndarray) -> bytes: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class _RawPlan:
     def fields(self) -> dict[str, int]:
         return {"codec": Codec.RAW}
 
-    def encode(self, headers: np.ndarray) -> bytes:
+    def body(self, headers: np.ndarray) -> bytes:
         return np.concatenate([headers, self.payload.view(np.uint8)], axis=1).tobytes()
 
 
@@ -196,7 +196,7 @@ def _largest(plans: Sequence[_Plan]) -> int:
 
 def _stream(plan: _Plan, headers: np.ndarray, weights: int) -> bytes:
     """Preamble and body; the checksum is taken with its own field 0."""
-    body = plan.encode(headers)
+    body = plan.body(headers)
     fields = {**plan.fields, "weights": weights}
     empty = _preamble(fields)
     return _preamble({**fields, "checksum": zlib.crc32(body, zlib.crc32(empty))}) + body

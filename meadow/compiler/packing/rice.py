@@ -65,7 +65,7 @@ class RicePlan:
         widths = {f"width{mode}": width for mode, width in enumerate(self.widths)}
         return {"codec": Codec.RICE, **widths}
 
-    def encode(self, headers: np.ndarray) -> bytes:
+    def body(self, headers: np.ndarray) -> bytes:
         """The stream after its preamble; headers: uint8 [slices, bytes], whole beats."""
         slices, groups = self.modes.shape
         header = np.ascontiguousarray(headers).view("<u4")

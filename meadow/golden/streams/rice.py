@@ -50,7 +50,7 @@ def unpack_rice(
         raise StreamError("a rice stream has mode words: its fixed field must be 0")
     words = np.frombuffer(view, "<u4")
     walk = _Walk(words, widths, shape)
-    failure = walk.run()
+    failure = walk.find_error()
     parameter = np.array(walk.parameters, np.int64)
     coded = np.flatnonzero(parameter != LITERAL)
     # A run that is too long leads the walk astray: it is the fault that has to be named.
@@ -102,7 +102,7 @@ class _Walk:
             for half in (refills[:_HALF], refills[_HALF:])
         )
 
-    def run(self) -> StreamError | None:
+    def find_error(self) -> StreamError | None:
         """Walk the stream; the error that ends it."""
         words, position = len(self.words), _BEAT_WORDS
         if words < position + SUBSTREAMS * PRIMER_WORDS:
