@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cosim.cache import obtain
-from hw_tests.cosim.cache_builds import write
+from hw_tests.cosim.cache_builds import sleepers, soon, write
 
 ROOT = Path(__file__).parents[2]
 # Builds for a minute: a program that starts a program, as make starts a compiler.
@@ -46,25 +46,6 @@ def start(target: Path) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None and process.stdout.readline() == "begun\n"
     return process
-
-
-def sleepers(builder: int) -> list[str]:
-    """Processes that carry the mark of the builder's build."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"MEADOW_BUILD={builder}-".encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
-
-
-def soon(condition, seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(condition())
 
 
 def test_who_waits_says_so_once_and_gets_the_same(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 
 from cosim import verilator_build
 from cosim.verilator_build import BuildError, build_library, lint
+from hw_tests.cosim.cache_builds import sleepers, soon
 from hw_tests.cosim.copy_engine import copy_engine_verilog
-from hw_tests.cosim.test_cache import ROOT, sleepers, soon
+from hw_tests.cosim.test_cache import ROOT
 
 BUILD = """
 import sys
