@@ -110,7 +110,7 @@ class GoldenDevice(Device):
         if window != (self.memory_base, self.memory.size // BEAT_BYTES):
             raise ValueError(f"the golden device needs its whole memory as window, not {window}")
         try:
-            done = machine.run(values["program"], values["program_length"], self._step())
+            done = machine.run_program(values["program"], values["program_length"], self._step())
             values["command_index"] = done
             values["status"] = int(Status.DONE)
         except MachineError as error:

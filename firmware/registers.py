@@ -158,7 +158,9 @@ class Registers:
         """
         self.write("watchdog", cycles)
 
-    def run(self, program_offset_beats: int, commands: int, timeout_s: float | None = None) -> None:
+    def run_program(
+        self, program_offset_beats: int, commands: int, timeout_s: float | None = None
+    ) -> None:
         """Run `commands` commands from an offset and wait for the end. DeviceError, DeviceTimeout.
 
         When it returns or raises a DeviceError that is not `stuck`, the device is ready for the

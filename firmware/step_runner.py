@@ -202,7 +202,7 @@ class StepRunner:
             raise ValueError(f"there is room for {limit} commands, not {len(commands)}")
         start = self._scratch_beats * BEAT_BYTES
         self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
-        self.registers.run(self._scratch_beats, len(commands), self.timeout_s)
+        self.registers.run_program(self._scratch_beats, len(commands), self.timeout_s)
 
     def dump_activations(self) -> np.ndarray:
         """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's
@@ -255,7 +255,7 @@ class StepRunner:
     def _run(self, first: int, count: int) -> None:
         start = self.manifest.regions["program"].offset + first * (COMMAND_BYTES // BEAT_BYTES)
         try:
-            self.registers.run(start, count, self.timeout_s)
+            self.registers.run_program(start, count, self.timeout_s)
         except DeviceError as error:
             index = first + error.command
             labels = self.manifest.labels

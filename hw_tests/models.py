@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 
 from hw_tests.seeds import salted
-from meadow.golden.tiers.float_tier import rotary_angles
-from meadow.model.quantised import (
-    QuantisedLayer,
-    QuantisedLinear,
-    QuantisedModel,
-    QuantisedNorm,
-    hidden_slices,
-)
+from meadow.golden.tiers.float_operators import rotary_angles
+from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 

@@ -27,7 +27,7 @@ class ScalarAttention:
 
     def online(self, query: list[int], keys: Rows, values: Rows, visible: int) -> list[int]:
         """A row that sees keys 0 .. visible-1, block by block as the specification says."""
-        maximum, total, mixed = None, 0, [0] * len(values[0])
+        maximum, total, accumulators = None, 0, [0] * len(values[0])
         for start in range(0, len(keys), self.width):
             seen = range(start, min(start + self.width, visible))
             if not seen:
@@ -38,23 +38,23 @@ class ScalarAttention:
             delta = 0 if maximum is None else min(larger - maximum, scalar.RESCALE_LIMIT)
             maximum = larger
             total = scalar.rounding_shift(total, delta)
-            mixed = [scalar.rounding_shift(value, delta) for value in mixed]
+            accumulators = [scalar.rounding_shift(value, delta) for value in accumulators]
             for j, z in zip(seen, scores, strict=True):
                 p = scalar.probability(z, maximum, self.probability_bits)
                 total += p
-                mixed = [o + p * v for o, v in zip(mixed, values[j], strict=True)]
-        return self._result(mixed, total)
+                accumulators = [o + p * v for o, v in zip(accumulators, values[j], strict=True)]
+        return self._result(accumulators, total)
 
     def layerwise(self, query: list[int], keys: Rows, values: Rows, visible: int) -> list[int]:
         """A row of the baseline: softmax over the whole row, then P.V."""
         powers, total = scalar.softmax_row(
             self._scores(query, keys[:visible]), self.probability_bits
         )
-        mixed = [
+        accumulators = [
             sum(p * value[i] for p, value in zip(powers, values, strict=False))
             for i in range(len(values[0]))
         ]
-        return self._result(mixed, total)
+        return self._result(accumulators, total)
 
     def _scores(self, query: list[int], keys: Rows) -> list[int]:
         return [
@@ -62,6 +62,6 @@ class ScalarAttention:
             for key in keys
         ]
 
-    def _result(self, mixed: list[int], total: int) -> list[int]:
+    def _result(self, accumulators: list[int], total: int) -> list[int]:
         scale = scalar.output_scale(total, *self.output)
-        return [scalar.requantise(value, *scale, 8) for value in mixed]
+        return [scalar.requantise(value, *scale, 8) for value in accumulators]

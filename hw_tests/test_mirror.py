@@ -36,15 +36,20 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "meadow/compiler/packing/test_packing.py": ("meadow/spec/streams",),
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
-    "meadow/compiler/quantise/test_quantise.py": ("meadow/compiler/quantise/calibrate",),
+    "meadow/compiler/quantise/test_quantise.py": (
+        "meadow/compiler/quantise/calibrate",
+        "meadow/compiler/quantise/quantiser",
+    ),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
+    "meadow/spec/test_ranges.py": ("meadow/spec/rules",),
     "meadow/golden/tiers/test_float_tier.py": (
         "meadow/golden/tiers/cache",
         "meadow/golden/tiers/observer",
         "meadow/golden/tiers/tokens",
     ),
     "meadow/compiler/importers/test_checkpoint.py": ("meadow/model/shaped_tensors",),
-    "meadow/spec/test_model.py": ("meadow/spec/rotary_divisors",),
+    "meadow/model/test_quantised.py": ("meadow/model/checks", "meadow/model/hidden_blocks"),
+    "meadow/spec/test_model.py": ("meadow/spec/checks", "meadow/spec/rotary_divisors"),
     "parity/test_train.py": ("workbench/demo/train",),
     "rtl_gen/array/test_array_control.py": (
         "rtl_gen/array/tile_op_generator",
@@ -129,11 +134,9 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "workbench/packing/test_report.py": ("workbench/packing/build",),
     "workbench/pictures/test_main.py": ("workbench/pictures/__main__", "workbench/pictures/svg"),
     "workbench/run/test_command.py": (
-        "workbench/models/named",
         "workbench/run/reference",
         "workbench/run/table",
     ),
-    "workbench/test_arguments.py": ("workbench/checks",),
     "workbench/test_planted_faults.py": ("workbench/run/verify",),
 }
 """Test file of a unit -> the modules that are tried as parts of it, in no file of their own."""

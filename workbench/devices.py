@@ -14,8 +14,8 @@ from cosim.library import DramSettings
 from firmware.device import Device
 from firmware.golden_device import GoldenDevice
 from meadow.atomic_write import check_replaceable
+from meadow.spec.checks import check_choice
 from meadow.spec.config import AcceleratorConfig
-from workbench.checks import check_choice
 
 __all__ = ["DEVICES", "LABELS", "Throttle", "check_device", "check_timeline", "open_device"]
 

@@ -16,7 +16,6 @@ import typer
 
 from meadow.compiler.packing.packing import CODECS
 from meadow.spec.config import CONFIGURATIONS
-from workbench.checks import check_path
 from workbench.devices import DEVICES
 
 __all__ = [
@@ -30,6 +29,7 @@ __all__ = [
     "ModelArgument",
     "StallsOption",
     "TraceOption",
+    "check_path",
     "choices",
     "image_config_option",
     "path_argument",
@@ -44,14 +44,17 @@ def choices(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _path(text: str) -> Path:
-    """A path as it was typed; BadParameter, which names the option too, for what `check_path`
-    refuses.
+def check_path(text: str) -> None:
+    """BadParameter for the empty path: that of a shell variable which is not set, while Python
+    takes it for the current folder.
     """
-    try:
-        check_path(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    if not text:
+        raise typer.BadParameter("a path must not be empty, not ''")
+
+
+def _path(text: str) -> Path:
+    """A path as it was typed."""
+    check_path(text)
     return Path(text)
 
 

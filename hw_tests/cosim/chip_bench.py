@@ -113,7 +113,7 @@ class Bench:
         step = self.session.prepare({0: TOKENS}, outputs=_OUTPUTS, head_all=True)
         manifest = self.image.manifest
         with pytest.raises(MachineError) as caught:
-            machine.run(manifest.regions["program"].offset, manifest.commands, step)
+            machine.run_program(manifest.regions["program"].offset, manifest.commands, step)
         assert (caught.value.code, caught.value.command) == (error.code, error.command)
 
     def check_bursts(self) -> None:

@@ -3,14 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import select
-import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +13,7 @@ import numpy as np
 import pytest
 
 from cosim.library import Simulation, SimulationError
-from cosim.verilator_build import build_library
 from firmware.device import DeviceClosed
-from hw_tests.cosim.copy_engine import copy_engine_verilog
 from hw_tests.seeds import salted
 
 PORTS = 2
@@ -195,67 +188,6 @@ def test_what_is_no_address_or_no_settings_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         Simulation(library, np.zeros(64, np.uint8), **options)
-
-
-def forked(work: Callable[[], None]) -> None:
-    """Run `work` in a forked child; fails with what it raises, and if it takes too long."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            work()
-            os.write(writer, b"ended")
-        except BaseException:
-            os.write(writer, traceback.format_exc().encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as told:
-        ready, _, _ = select.select([told], [], [], 60)
-        if not ready:
-            os.kill(child, signal.SIGKILL)
-        text = told.read().decode()
-    os.waitpid(child, 0)
-    assert text == "ended", text
-
-
-@pytest.mark.slow  # builds a library with tracing
-def test_what_a_forked_child_closes_is_its_own(tmp_path: Path) -> None:
-    verilog = copy_engine_verilog(ports=1)
-    memory = np.zeros(1 << 16, np.uint8)
-    trace = tmp_path / "trace.vcd"
-    simulation = Simulation(
-        build_library(verilog, ports=1, trace=True), memory, base=BASE, trace=trace
-    )
-    simulation.run(10)
-    written = trace.read_bytes()
-
-    def work() -> None:
-        assert simulation.inherited and not simulation.closed
-        simulation.close()
-        simulation.close()
-        assert simulation.closed
-        with pytest.raises(DeviceClosed):
-            simulation.run(1)
-
-    forked(work)
-    # What the parent has not written yet is the parent's to write, once.
-    assert trace.read_bytes() == written
-    assert not simulation.closed and not simulation.inherited
-    assert simulation.run(5) == 5
-    simulation.close()
-    assert trace.read_bytes().count(b"#0\n") == 1
-
-
-def test_a_child_that_closes_does_not_wait_for_a_thread_of_its_parent(copier) -> None:
-    simulation = copier().simulation
-    thread = threading.Thread(target=simulation.run, args=(3_000_000,))
-    thread.start()
-    time.sleep(0.05)
-    forked(simulation.close)
-    assert thread.is_alive()
-    thread.join(120)
-    assert not simulation.closed
 
 
 def test_tracing_needs_a_library_built_for_it(library: Path, tmp_path: Path) -> None:

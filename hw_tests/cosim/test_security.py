@@ -85,7 +85,7 @@ class Target:
         """Run a program; DeviceError."""
         self.put(place, b"".join(commands))
         self.registers.set_step(step)
-        self.registers.run(place, len(commands))
+        self.registers.run_program(place, len(commands))
 
     def refused(self, commands: list[bytes], step: Step, index: int) -> DeviceError:
         """The error WINDOW that a program ends with, because of this command."""
@@ -219,7 +219,7 @@ def test_no_program_is_read_from_outside(
             target.put(place, fences[: (WINDOW_BEATS - place) * BEAT_BYTES])
         target.registers.set_step(_ONE)
         with pytest.raises(DeviceError) as caught:
-            target.registers.run(place, length)
+            target.registers.run_program(place, length)
         first = 4 if length == 5 and place < WINDOW_BEATS else 0
         assert (caught.value.code, caught.value.command) == (ErrorCode.WINDOW, first)
         assert not target.take_bursts()["write"].any()

@@ -131,7 +131,7 @@ def test_a_closed_device_says_so_whatever_is_asked_of_it(image: Image) -> None:
         lambda: device.memory,
         lambda: device.__enter__(),
         lambda: session.registers.read("status"),
-        lambda: session.registers.run(0, 1),
+        lambda: session.registers.run_program(0, 1),
         lambda: session.registers.reset(),
         lambda: session.registers.counters(),
         lambda: session.step({0: [3]}),

@@ -74,7 +74,7 @@ def test_image_alone_runs_a_chunk_and_a_token(path: Path) -> None:
         dram[start : start + rows.nbytes] = rows.reshape(-1).view(np.uint8)
         entry = Sequence(manifest.kv_base(1), position, len(tokens))
         step = Step((entry,), Outputs.LOGITS | Outputs.ARGMAX, head_all=True)
-        machine.run(manifest.regions["program"].offset, manifest.commands, step)
+        machine.run_program(manifest.regions["program"].offset, manifest.commands, step)
         expected = BitTrueModel(MODEL, SMALL).forward(tokens, cache)
 
         def read(first: int, size: int) -> np.ndarray:

@@ -154,7 +154,7 @@ def ready(device: GoldenDevice) -> Registers:
 def test_a_run_ends_with_a_device_that_takes_the_next(memory: Memory) -> None:
     registers = ready(memory)
     for _ in range(2):
-        registers.run(0, 1)
+        registers.run_program(0, 1)
         assert not memory.interrupt and registers.read("status") == 0
 
 
@@ -165,7 +165,7 @@ def test_the_exception_carries_the_error_registers_that_the_driver_has_cleared(
     registers = ready(memory)
     memory.memory[1] ^= 1
     with pytest.raises(DeviceError) as caught:
-        registers.run(0, 1)
+        registers.run_program(0, 1)
     error = caught.value
     assert (error.code, error.command, error.address, error.port, error.stuck) == (
         *(ErrorCode.COMMAND_CHECK, 0, 0, 0),
@@ -198,18 +198,18 @@ def test_an_error_of_a_memory_that_does_not_answer_says_so(memory: Memory) -> No
     with pytest.raises(
         DeviceError, match="COMMAND_CHECK at command 0.*memory does not answer"
     ) as e:
-        registers.run(0, 1)
+        registers.run_program(0, 1)
     assert e.value.stuck and e.value.code == ErrorCode.COMMAND_CHECK
     # Until the memory answers nothing else can run, and the reason is named again.
     with pytest.raises(RegisterError, match="register program: it is stuck: the memory does not"):
-        registers.run(0, 1)
+        registers.run_program(0, 1)
     with pytest.raises(DeviceTimeout, match="after a soft reset: the memory does not answer"):
         registers.reset()
     memory.extra = Status(0)
     memory.wait = wait  # pyright: ignore[reportAttributeAccessIssue]
     memory.memory[1] ^= 1
     registers.reset()
-    registers.run(0, 1)
+    registers.run_program(0, 1)
 
 
 @pytest.mark.usefixtures("few_reads")
@@ -231,5 +231,5 @@ def test_a_step_that_does_not_fit_is_refused_at_the_start(
     registers.write(name, value)
     found = r"takes 1\.\.64 rows of 1\.\.4 sequences, not \d+ of \d+"
     with pytest.raises(RegisterError, match=found) as caught:
-        registers.run(0, 1)
+        registers.run_program(0, 1)
     assert f"{value}" in str(caught.value) and registers.read("status") == 0

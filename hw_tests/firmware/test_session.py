@@ -16,7 +16,8 @@ from firmware.golden_device import GoldenDevice
 from firmware.registers import ContractMismatch
 from firmware.session import Session
 from hw_tests.seeds import salted
-from meadow.golden.tiers.bit_true import BitTrueModel, KeyValueCache
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.golden.tiers.cache import KeyValueCache
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import COMMAND_BYTES, Outputs

@@ -63,7 +63,7 @@ def _play(
     memory[place * BEAT_BYTES : place * BEAT_BYTES + len(data)] = np.frombuffer(data, np.uint8)
     with chip.timed(name):
         try:
-            registers.run(place, len(commands))
+            registers.run_program(place, len(commands))
         except DeviceError as error:
             return error.code.name, error.command, error.address
     return None
@@ -119,7 +119,7 @@ def _run_programs(chip: Chip) -> None:
         first = (1 << 32) - 1 - int(random.integers(0, _PAGE_BEATS // 2))
         with chip.timed(name):
             try:
-                registers.run(first, 100)
+                registers.run_program(first, 100)
                 error = None
             except DeviceError as found:
                 error = found.code.name
@@ -246,7 +246,7 @@ def _run_indexes(chip: Chip) -> None:
             error = None
             with chip.timed(name):
                 try:
-                    registers.run(0, len(program) // len(fence))
+                    registers.run_program(0, len(program) // len(fence))
                 except DeviceError as found:
                     error = found.code.name, found.command
             chip.require(name, error, (wrong.code.name, index))
@@ -262,7 +262,7 @@ def _run_lengths(chip: Chip) -> None:
         memory[: len(program)] = np.frombuffer(program, np.uint8)
         name = f"{length} commands"
         with chip.timed(name):
-            registers.run(0, length)
+            registers.run_program(0, length)
         chip.require(name, registers.read("command_index"), length)
 
 

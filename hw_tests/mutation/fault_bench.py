@@ -108,7 +108,7 @@ def run_program(bench: FaultBench, session: Session, commands: Sequence[bytes]) 
         raise ValueError(f"there is room for {region.beats * BEAT_BYTES} bytes, not {len(data)}")
     start = region.offset * BEAT_BYTES
     session.device.memory[start : start + len(data)] = np.frombuffer(data, np.uint8)
-    session.registers.run(region.offset, len(commands))
+    session.registers.run_program(region.offset, len(commands))
 
 
 def fault_bench(config_name: str, codec: str) -> FaultBench:

@@ -116,7 +116,12 @@ def _run_window(bench: FaultBench, chip: Chip) -> None:
                 if opcode != Opcode.STORE:
                     chip.require_memory(f"{what}: window", memory, planted)
     for start in (beats, (1 << 32) - 2):
-        fails(chip, f"program at {start:#x}", ("WINDOW",), partial(session.registers.run, start, 4))
+        fails(
+            chip,
+            f"program at {start:#x}",
+            ("WINDOW",),
+            partial(session.registers.run_program, start, 4),
+        )
     stream = weight_streams(bench.image, "raw")[0]
     command = bench.image.command(stream.command)
     for bit in range((beats - 1).bit_length(), 28):

@@ -103,7 +103,7 @@ class Program:
         registers.set_window()
         registers.set_step(self.step)
         try:
-            registers.run(0, len(self.all_commands(config)))
+            registers.run_program(0, len(self.all_commands(config)))
         except DeviceError as error:
             return error.code.name, error.command
         return None

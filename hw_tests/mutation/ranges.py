@@ -33,8 +33,9 @@ from meadow.spec.commands import (
     command_fields,
 )
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.ranges import check_command, command_rules, field_ranges
+from meadow.spec.ranges import check_command, field_ranges
 from meadow.spec.registers import ErrorCode
+from meadow.spec.rules import command_rules
 
 __all__ = ["Walk", "range_trials"]
 

@@ -134,7 +134,7 @@ def _run_fences(bench: FaultBench, chip: Chip) -> None:
         memory[start : start + len(data)] = np.frombuffer(data, np.uint8)
         planted = memory.copy()
         with chip.timed(f"fences {number}"):
-            session.registers.run(region.offset, length)
+            session.registers.run_program(region.offset, length)
         chip.require("commands", session.registers.read("command_index"), min(end + 1, length))
         chip.require_memory(f"fences {number}", memory, planted)
 
@@ -193,7 +193,7 @@ def _run_short(bench: FaultBench, chip: Chip) -> None:
             length = 1 << bit | 1 << other
             name = f"length {length:#x}"
             with chip.timed(name):
-                session.registers.run(start, length)
+                session.registers.run_program(start, length)
             chip.require(name, session.registers.read("command_index"), min(length, 3))
     bench.good_step(chip, session, "the step after short programs")
 

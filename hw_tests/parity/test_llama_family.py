@@ -24,7 +24,8 @@ from hw_tests.meadow.compiler.llama_checkpoint import (
 from hw_tests.parity.reference import in_transformers
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import load_checkpoint
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_tier import FloatModel
 
 TOLERANCE = 1e-4
 LLAMA3 = {

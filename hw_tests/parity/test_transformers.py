@@ -17,7 +17,8 @@ from safetensors.numpy import save_file
 
 from hw_tests.parity.reference import in_transformers
 from meadow.compiler.importers.checkpoint import load_checkpoint
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_tier import FloatModel
 
 ROOT = Path(__file__).parents[2]
 VECTORS = sorted((ROOT / "hw_tests" / "parity" / "vectors").glob("opt_*.npz"))

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import workbench
 from meadow.compiler.packing.packing import CODECS
+from meadow.spec.checks import check_choice, check_least
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.streams import CODEC_NAMES
 from workbench.bench.model import DATAFLOWS, PHASES
-from workbench.checks import check_choice, check_least
 from workbench.cli import app
 from workbench.devices import DEVICES
 from workbench.options import choices

@@ -15,15 +15,10 @@ import math
 import numpy as np
 
 from meadow.compiler.lowering.activation import activation_table
-from meadow.compiler.quantise.quantise import scale_parts
-from meadow.golden.tiers.float_tier import rotary_angles
-from meadow.model.quantised import (
-    QuantisedLayer,
-    QuantisedLinear,
-    QuantisedModel,
-    QuantisedNorm,
-    hidden_slices,
-)
+from meadow.compiler.quantise.scales import scale_parts
+from meadow.golden.tiers.float_operators import rotary_angles
+from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS
 
@@ -68,7 +63,7 @@ def synthetic_model(
     post = d.norm_order == "post"
     positions = np.arange(d.max_positions)
     angles = rotary_angles(positions, d.head_dim, d.rotary_base or 2.0, d.rotary_divisors)
-    turns = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 2**ROTARY_FRACTION_BITS
+    rotary_table = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * 2**ROTARY_FRACTION_BITS
 
     def embedding(rows: int) -> np.ndarray:
         drawn = random.standard_normal((rows, d.width), np.float32) * np.float32(_RESIDUAL)
@@ -84,7 +79,7 @@ def synthetic_model(
         embed_tokens=embedding(d.vocabulary),
         embed_positions=None if d.rotary_base else embedding(d.max_positions),
         embedding_norm=_norm(random, d, post=True) if post else None,
-        rotary=np.rint(turns).astype(np.int16) if d.rotary_base else None,
+        rotary=np.rint(rotary_table).astype(np.int16) if d.rotary_base else None,
         residual_scale=1 / _RESIDUAL,
         logits_scale=1 / 256,
         notes={"synthetic_seed": seed},

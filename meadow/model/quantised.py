@@ -16,6 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from meadow.model.checks import (
+    require_array,
+    require_integer,
+    require_matrix,
+    require_presence,
+    require_range,
+)
+from meadow.model.hidden_blocks import hidden_slices
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, MAX_SHIFT, MULTIPLIER_BITS, TABLE_ENTRIES
 
@@ -24,17 +32,7 @@ __all__ = [
     "QuantisedLinear",
     "QuantisedModel",
     "QuantisedNorm",
-    "hidden_slices",
 ]
-
-
-def hidden_slices(hidden: int, hidden_block: int) -> tuple[slice, ...]:
-    """The hidden blocks: channels [0, H), [H, 2H), ...; the last one may be shorter."""
-    if hidden_block < 1:
-        raise ValueError(f"hidden_block must be at least 1, not {hidden_block}")
-    return tuple(
-        slice(start, min(start + hidden_block, hidden)) for start in range(0, hidden, hidden_block)
-    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,12 +54,12 @@ class QuantisedLinear:
         if self.weight.ndim != 2:
             raise ValueError(f"weight must have the shape [out, in], not {list(self.weight.shape)}")
         channels = self.weight.shape[:1]
-        _require_array("weight", self.weight, np.int8, self.weight.shape)
-        _require_array("bias", self.bias, np.int32, channels)
-        _require_array("multiplier", self.multiplier, np.uint16, channels)
-        _require_array("shift", self.shift, np.uint8, channels)
-        _require_range("weight", self.weight, -LIMIT_INT8, LIMIT_INT8)
-        _require_range("shift", self.shift, 1, MAX_SHIFT)
+        require_array("weight", self.weight, np.int8, self.weight.shape)
+        require_array("bias", self.bias, np.int32, channels)
+        require_array("multiplier", self.multiplier, np.uint16, channels)
+        require_array("shift", self.shift, np.uint8, channels)
+        require_range("weight", self.weight, -LIMIT_INT8, LIMIT_INT8)
+        require_range("shift", self.shift, 1, MAX_SHIFT)
 
     @property
     def outputs(self) -> int:
@@ -103,8 +101,8 @@ class QuantisedNorm:
     def __post_init__(self) -> None:
         if self.gain.ndim != 1:
             raise ValueError(f"gain must have the shape [d], not {list(self.gain.shape)}")
-        _require_array("gain", self.gain, np.int16, self.gain.shape)
-        _require_array("offset", self.offset, np.int16, self.gain.shape)
+        require_array("gain", self.gain, np.int16, self.gain.shape)
+        require_array("offset", self.offset, np.int16, self.gain.shape)
         for name, low, high in (
             ("epsilon", 1, (1 << 60) - 1),
             ("mean_multiplier", 0, (1 << MULTIPLIER_BITS) - 1),
@@ -113,9 +111,9 @@ class QuantisedNorm:
             ("offset_shift", 0, 16),
             ("output_shift", 1, 32),
         ):
-            _require_integer(name, getattr(self, name), low, high)
+            require_integer(name, getattr(self, name), low, high)
         if self.residual_shift is not None:
-            _require_integer("residual_shift", self.residual_shift, 1, 32)
+            require_integer("residual_shift", self.residual_shift, 1, 32)
 
     @property
     def channels(self) -> int:
@@ -170,13 +168,13 @@ class QuantisedLayer:
             if len(values) != heads:
                 raise ValueError(f"{name} must have one value per KV head ({heads}): {values}")
             for value in values:
-                _require_integer(name, value, low, high)
+                require_integer(name, value, low, high)
         gated = int(self.up is not None)
-        _require_integer("gate_shift", self.gate_shift, gated, 31 * gated)
-        _require_integer("rotary_shift", self.rotary_shift, 0, 31)
+        require_integer("gate_shift", self.gate_shift, gated, 31 * gated)
+        require_integer("rotary_shift", self.rotary_shift, 0, 31)
         if self.activation_table is not None:
-            _require_array("activation_table", self.activation_table, np.int8, (TABLE_ENTRIES,))
-            _require_range("activation_table", self.activation_table, -LIMIT_INT8, LIMIT_INT8)
+            require_array("activation_table", self.activation_table, np.int8, (TABLE_ENTRIES,))
+            require_range("activation_table", self.activation_table, -LIMIT_INT8, LIMIT_INT8)
         for index, block in enumerate(self.fc2):
             if index and block.bias.any():
                 raise ValueError(f"fc2 block {index} must not have a bias; block 0 carries it")
@@ -217,49 +215,47 @@ class QuantisedModel:
 
     def __post_init__(self) -> None:
         d = self.description
-        _require_array("embed_tokens", self.embed_tokens, np.int16, (d.vocabulary, d.width))
+        require_array("embed_tokens", self.embed_tokens, np.int16, (d.vocabulary, d.width))
         if self.embed_positions is not None:
             shape = (d.max_positions, d.width)
-            _require_array("embed_positions", self.embed_positions, np.int16, shape)
+            require_array("embed_positions", self.embed_positions, np.int16, shape)
         elif not d.rotary_base:
             raise ValueError("embed_positions must be given for a model without rotary positions")
-        _require_presence("rotary", self.rotary, bool(d.rotary_base))
+        require_presence("rotary", self.rotary, bool(d.rotary_base))
         if self.rotary is not None:
             shape = (d.max_positions, d.head_dim // 2, 2)
-            _require_array("rotary", self.rotary, np.int16, shape)
+            require_array("rotary", self.rotary, np.int16, shape)
         for name in ("residual_scale", "logits_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
         if len(self.layers) != d.layers:
             raise ValueError(f"the model must have {d.layers} layers, not {len(self.layers)}")
-        _require_presence("embedding_norm", self.embedding_norm, d.norm_order == "post")
-        _require_presence("final_norm", self.final_norm, d.outputs == "tokens")
-        _require_presence("head", self.head, d.outputs == "tokens")
+        require_presence("embedding_norm", self.embedding_norm, d.norm_order == "post")
+        require_presence("final_norm", self.final_norm, d.outputs == "tokens")
+        require_presence("head", self.head, d.outputs == "tokens")
         if self.head is not None:
-            _require_matrix("head", self.head, d.vocabulary, d.width)
+            require_matrix("head", self.head.weight, d.vocabulary, d.width)
+        shapes = d.tensor_shapes
         for index, layer in enumerate(self.layers):
-            self._check_layer(f"layers.{index}.", layer)
+            self._check_layer(f"layers.{index}.", layer, shapes)
         for norm in self.norms:
             if norm.channels != d.width:
                 raise ValueError(f"a norm must have {d.width} channels, not {norm.channels}")
             if norm.rms != (d.norm == "rms"):
                 raise ValueError(f"rms of a norm must be {d.norm == 'rms'}, not {norm.rms}")
             post = d.norm_order == "post" and norm is not self.final_norm
-            _require_presence("residual_shift of a norm", norm.residual_shift, post)
+            require_presence("residual_shift of a norm", norm.residual_shift, post)
 
-    def _check_layer(self, prefix: str, layer: QuantisedLayer) -> None:
+    def _check_layer(
+        self, prefix: str, layer: QuantisedLayer, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
         d = self.description
         blocks = hidden_slices(d.hidden, self.hidden_block)
-        key_value = d.kv_heads * d.head_dim
-        _require_matrix(prefix + "q", layer.q, d.heads * d.head_dim, d.width)
-        _require_matrix(prefix + "k", layer.k, key_value, d.width)
-        _require_matrix(prefix + "v", layer.v, key_value, d.width)
-        _require_matrix(prefix + "o", layer.o, d.width, d.heads * d.head_dim)
-        _require_matrix(prefix + "fc1", layer.fc1, d.hidden, d.width)
-        _require_presence(prefix + "up", layer.up, d.gated)
-        if layer.up is not None:
-            _require_matrix(prefix + "up", layer.up, d.hidden, d.width)
-        _require_presence(
+        require_presence(prefix + "up", layer.up, d.gated)
+        for part in ("q", "k", "v", "o", "fc1", *(["up"] if d.gated else [])):
+            weight: np.ndarray = getattr(layer, part).weight
+            require_matrix(prefix + part, weight, *shapes[f"{prefix}{part}.weight"])
+        require_presence(
             prefix + "activation_table", layer.activation_table, d.activation != "relu"
         )
         if (layer.rotary_shift > 0) != bool(d.rotary_base):
@@ -271,7 +267,9 @@ class QuantisedModel:
                 f"channels, not {len(layer.fc2)}"
             )
         for part, (matrix, block) in enumerate(zip(layer.fc2, blocks, strict=True)):
-            _require_matrix(f"{prefix}fc2 block {part}", matrix, d.width, block.stop - block.start)
+            require_matrix(
+                f"{prefix}fc2 block {part}", matrix.weight, d.width, block.stop - block.start
+            )
         if len(layer.score_multiplier) != d.kv_heads:
             raise ValueError(
                 f"{prefix}score_multiplier must have {d.kv_heads} values, "
@@ -299,33 +297,3 @@ class QuantisedModel:
             return self.embed_tokens[tokens]
         rows = self.embed_tokens[tokens].astype(np.int32) + self.embed_positions[positions]
         return np.clip(rows, -(1 << 15), (1 << 15) - 1).astype(np.int16)
-
-
-def _require_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(
-            f"{name} must be {np.dtype(dtype)} {list(shape)}, not {array.dtype} {list(array.shape)}"
-        )
-
-
-def _require_range(name: str, array: np.ndarray, low: int, high: int) -> None:
-    if array.size and (array.min() < low or array.max() > high):
-        raise ValueError(f"{name} must be within {low}..{high}, not {array.min()}..{array.max()}")
-
-
-def _require_integer(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} must be an integer in {low}..{high}, not {value!r}")
-
-
-def _require_matrix(name: str, matrix: QuantisedLinear, outputs: int, inputs: int) -> None:
-    if matrix.weight.shape != (outputs, inputs):
-        raise ValueError(
-            f"{name} must have the shape [{outputs}, {inputs}], not {list(matrix.weight.shape)}"
-        )
-
-
-def _require_presence(name: str, value: object, present: bool) -> None:
-    if (value is not None) != present:
-        rule = "given" if present else "None"
-        raise ValueError(f"{name} must be {rule} for this model, not {value!r:.40}")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Longer than 300 lines: one table, every command with its fields and what they mean.
 """The command set: 64-byte commands, executed in program order by the sequencer.
 
 A command has up to two parts. Its *fetch* part (read descriptors of LOAD, MATMUL and ATTEND) runs

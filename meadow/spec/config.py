@@ -151,7 +151,7 @@ class AcceleratorConfig:
         return self.groups * self.lanes
 
     @property
-    def step_cycles(self) -> int:
+    def tile_cycles(self) -> int:
         """Cycles one full tile is broadcast to one token group: W/R."""
         return self.width // self.rows
 

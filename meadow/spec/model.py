@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from meadow.spec.checks import check_choice, check_integer
 from meadow.spec.families import FAMILIES, Family
 from meadow.spec.rotary_divisors import check_divisors, divisors_of
 
@@ -93,14 +94,14 @@ class ModelDescription:
 
     def __post_init__(self) -> None:
         for name in _SIZES:
-            _require_integer(name, getattr(self, name), minimum=1)
+            check_integer(name, getattr(self, name), 1)
         for name in _COUNTS:
-            _require_integer(name, getattr(self, name), minimum=0)
-        _require_choice("architecture", self.architecture, tuple(FAMILIES))
-        _require_choice("norm", self.norm, _NORMS)
-        _require_choice("activation", self.activation, _ACTIVATIONS)
-        _require_choice("norm_order", self.norm_order, _NORM_ORDERS)
-        _require_choice("outputs", self.outputs, _OUTPUTS)
+            check_integer(name, getattr(self, name), 0)
+        check_choice("architecture", self.architecture, tuple(FAMILIES))
+        check_choice("norm", self.norm, _NORMS)
+        check_choice("activation", self.activation, _ACTIVATIONS)
+        check_choice("norm_order", self.norm_order, _NORM_ORDERS)
+        check_choice("outputs", self.outputs, _OUTPUTS)
         for name in ("tied_head", "gated", "causal"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
@@ -161,7 +162,7 @@ class ModelDescription:
         positions are rotary, and the head is not tied. ValueError for an unknown family, for
         sizes that are missing, and as the class raises it.
         """
-        _require_choice("architecture", architecture, tuple(FAMILIES))
+        check_choice("architecture", architecture, tuple(FAMILIES))
         family = FAMILIES[architecture]
         values = {name: choices[0] for name, choices in _fixed(family).items()}
         values |= {"norm_epsilon": 1e-5, "tied_head": False}
@@ -169,7 +170,7 @@ class ModelDescription:
             values["rotary_base"] = 10000.0
         for name in ("heads", "width", "head_dim"):
             if name in sizes:
-                _require_integer(name, sizes[name], minimum=1)
+                check_integer(name, sizes[name], 1)
         if "heads" in sizes:
             values["kv_heads"] = sizes["heads"]
             if "width" in sizes:
@@ -220,8 +221,8 @@ class ModelDescription:
                 "o": (self.width, attention),
             }
             up = {"up": (self.hidden, self.width)} if self.gated else {}
-            inner = {"fc1": (self.hidden, self.width)} | up | {"fc2": (self.width, self.hidden)}
-            for norm, matrices in (("attention_norm", projections), ("mlp_norm", inner)):
+            mlp = {"fc1": (self.hidden, self.width)} | up | {"fc2": (self.width, self.hidden)}
+            for norm, matrices in (("attention_norm", projections), ("mlp_norm", mlp)):
                 before = self.norm_order == "pre"
                 if before:
                     shapes |= self._norm_shapes(name + norm)
@@ -281,15 +282,3 @@ def _fixed(family: Family) -> dict[str, tuple[Any, ...]]:
     if family.rotary:
         del fixed["rotary_base"]
     return fixed
-
-
-def _require_integer(name: str, value: Any, *, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} must be an integer, not {value!r}")
-    if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, not {value}")
-
-
-def _require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Longer than 300 lines: one table, the register map with the meaning of every bit of it.
 """Register map of the AXI4-Lite slave: 32-bit registers, byte offsets, little-endian.
 
 A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an

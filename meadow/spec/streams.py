@@ -17,26 +17,26 @@ bits least significant first:
 
 `raw`: one signed byte per weight.
 
-The payload of the other codecs is a sequence of steps of STEP_WEIGHTS weights, without gaps.
+The payload of the other codecs is a sequence of *blocks* of BLOCK_WEIGHTS weights, without gaps.
 Weights come in groups with a 2-bit mode each: the mode names one of the four widths of the
 preamble. The modes of MODES_PER_WORD groups are a 32-bit word, first group lowest, 0 for groups
 that the slice does not have. A payload begins with the mode word of its first groups; the next mode
-word, if the slice has groups left for it, is in the first step of the groups of the word before.
+word, if the slice has groups left for it, is in the first block of the groups of the word before.
 With `fixed` there are no mode words: every group has mode 0.
 
 `dictionary` (MEADOW's packing): a group is a packet of PACKET_IDS indices of width[mode] bits (with
-a chunk of 1 at most 8), each index `chunk` consecutive weights. A step is the next mode word if it
+a chunk of 1 at most 8), each index `chunk` consecutive weights. A block is the next mode word if it
 is due, then its 32 / (chunk * PACKET_IDS) packets.
 
-`rice`: a group is two steps. A weight w is the number z = 2*w for w >= 0, else -2*w - 1; its
+`rice`: a group is two blocks. A weight w is the number z = 2*w for w >= 0, else -2*w - 1; its
 quotient z >> k, k = width[mode], is that many zeros and a one in a sub-stream; its k low bits are
-raw. Weights 8*c .. 8*c+7 of the group are of sub-stream c, so that a group's first step has those
+raw. Weights 8*c .. 8*c+7 of the group are of sub-stream c, so that a group's first block has those
 of sub-streams 0..3, its second those of 4..7. The 8 codewords are at most 32 bits together, and k
-is at most 6; or k = LITERAL: no quotients, raw bytes of z. A step is, in this order:
+is at most 6; or k = LITERAL: no quotients, raw bytes of z. A block is, in this order:
 
-    refill    the next word of each sub-stream of the step that has, since its last step, finished a
-              word (in the order of the sub-streams, across slices): a decoder holds PRIMER_WORDS
-              words of a sub-stream at any time
+    refill    the next word of each sub-stream of the block that has, since its last block,
+              finished a word (in the order of the sub-streams, across slices): a decoder holds
+              PRIMER_WORDS words of a sub-stream at any time
     mode      the next mode word, if due
     raw       k words: the low bits of the 32 weights, k bits each, first weight lowest
 
@@ -65,14 +65,14 @@ __all__ = [
     "PRIMER_WORDS",
     "RUN_BITS",
     "RUN_WEIGHTS",
-    "STEP_WEIGHTS",
+    "BLOCK_WEIGHTS",
     "SUBSTREAMS",
     "WORD_BYTES",
     "Codec",
 ]
 
 HEADER_BYTES = 8
-STEP_WEIGHTS = 32
+BLOCK_WEIGHTS = 32
 WORD_BYTES = 4
 MODE_BITS = 2
 MODES_PER_WORD = 16

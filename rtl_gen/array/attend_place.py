@@ -13,6 +13,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.attend_span import AttendSpan
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.lane import accumulation_layout, lane_range
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 
 __all__ = ["AttendPlace", "attend_group_layout", "attend_job_layout", "attend_pass_layout"]
 
@@ -41,8 +42,8 @@ def attend_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
             "head_base": range((head_blocks + 1) * config.groups),
             "low": group,
             "low_token": 17,
-            "low_source": 20,
-            "low_scores": 20,
+            "low_source": ADDRESS_BITS,
+            "low_scores": ADDRESS_BITS,
         }
     )
 
@@ -66,9 +67,9 @@ def attend_group_layout(config: AcceleratorConfig) -> data.StructLayout:
             "ends": 1,
             "group": accumulation_layout(config).members["group"],
             "token": 17,
-            "source": 20,
+            "source": ADDRESS_BITS,
             "words": lane_range(config),
-            "cycles": range(config.step_cycles + 1),
+            "cycles": range(config.tile_cycles + 1),
         }
     )
 
@@ -83,7 +84,9 @@ def attend_job_layout(config: AcceleratorConfig) -> data.StructLayout:
     address: word of the first one.
     limit: keys that it sees in the block.
     """
-    return data.StructLayout({"tokens": 16, "row": 16, "address": 20, "limit": signed(24)})
+    return data.StructLayout(
+        {"tokens": 16, "row": 16, "address": ADDRESS_BITS, "limit": signed(24)}
+    )
 
 
 class AttendPlace:

@@ -17,6 +17,7 @@ from rtl_gen.array.attend_span import AttendSpan
 from rtl_gen.array.attend_tile_op import AttendTileOp
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.lane import lane_range
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.schedule import drain_job_layout, tile_op_layout
 
 __all__ = ["AttendSchedule"]
@@ -184,7 +185,7 @@ class AttendSchedule(wiring.Component):
         left_words = Signal(lane_range(config))
         token_end = Signal(17)
         reach = Signal(22)  # keys of this block, and after it, that the group's last token sees
-        stride = Signal(20)
+        stride = Signal(ADDRESS_BITS)
         m.d.sync += stride.eq(
             Mux(
                 at.values_only,
@@ -224,7 +225,7 @@ class AttendSchedule(wiring.Component):
         with m.State("TRIM"):
             m.d.sync += at.group.words.eq(Mux(at.group.ends, left_words, span.group_lanes))
             with m.If((reach >= width) | at.scores_only):
-                m.d.sync += at.group.cycles.eq(config.step_cycles)
+                m.d.sync += at.group.cycles.eq(config.tile_cycles)
             with m.Else():
                 rounded = reach[:width_bits] + (config.rows - 1)
                 m.d.sync += at.group.cycles.eq(rounded >> (config.rows - 1).bit_length())

@@ -13,6 +13,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.lane import lane_range
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 
 __all__ = ["AttendSpan"]
 
@@ -57,8 +58,8 @@ class AttendSpan(wiring.Component):
                 "last_block": Out(range(max(2, config.max_context // config.width))),
                 "group_tokens": Out(lane_range(config)),
                 "group_lanes": Out(lane_range(config)),
-                "start": Out(20),
-                "group_stride": Out(20),
+                "start": Out(ADDRESS_BITS),
+                "group_stride": Out(ADDRESS_BITS),
             }
         )
 
@@ -67,9 +68,9 @@ class AttendSpan(wiring.Component):
         m = Module()
         entry = Signal(self.step.entries.shape().elem_shape)
         index_bits = max(1, (config.sequences - 1).bit_length())
-        first_words = Signal(20)
-        group_words = Signal(20)
-        start_words = Signal(20)
+        first_words = Signal(ADDRESS_BITS)
+        group_words = Signal(ADDRESS_BITS)
+        start_words = Signal(ADDRESS_BITS)
         m.d.sync += [
             entry.eq(self.step.entries[self.sequence[:index_bits]]),
             self.tokens.eq(Mux(command.rows.any(), command.rows, entry.tokens)),

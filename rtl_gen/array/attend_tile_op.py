@@ -53,10 +53,10 @@ class AttendTileOp(wiring.Component):
         m = Module()
         config, command, place, group = self._config, self.command, self.place, self.group
         op, work, operand = self.op, self.op.work, self.op.operand
-        index_bits = (config.step_cycles - 1).bit_length()
+        index_bits = (config.tile_cycles - 1).bit_length()
         unit_bits = (BEAT_BYTES // config.rows).bit_length() - 1
-        column = Signal(range(config.step_cycles))
-        column_cycles = Signal(range(config.step_cycles + 1))
+        column = Signal(range(config.tile_cycles))
+        column_cycles = Signal(range(config.tile_cycles + 1))
         first = Signal()
         values_only = Signal()
         m.d.sync += [

@@ -84,7 +84,7 @@ class Drain(wiring.Component):
         config = self._config
         m = Module()
         latency = LaneLatency.of(config)
-        cycles = config.step_cycles
+        cycles = config.tile_cycles
         depth = writer_depth(config)
         offered = self.i_pass.payload
         current = Signal(drain_pass_layout(config))

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.schedule import drain_job_layout, drain_pass_layout
 from rtl_gen.lane.lane_tokens import divided_by_heads
 
@@ -51,7 +52,7 @@ class DrainPasses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        step_bits = (config.step_cycles - 1).bit_length()
+        cycle_bits = (config.tile_cycles - 1).bit_length()
         job = Signal(drain_job_layout(config))
         offered = self.i_job.payload
         start = Signal()
@@ -77,8 +78,8 @@ class DrainPasses(wiring.Component):
         block_base = Signal(
             range(config.max_head_dim // config.width * config.groups + config.groups + 1)
         )
-        address = Signal(20)
-        rotary = Signal(20)
+        address = Signal(ADDRESS_BITS)
+        rotary = Signal(ADDRESS_BITS)
         row = Signal(16)
         limit = Signal(signed(24))
         group_tokens, tokens, high = (
@@ -91,8 +92,8 @@ class DrainPasses(wiring.Component):
         blocks_end = Signal()
         groups_end = Signal()
         m.d.comb += blocks_end.eq(block == job.blocks - 1)
-        address_step = self._product(m, group_tokens, walk.stride, "address_step")
-        rotary_step = self._product(m, group_tokens, destination.rotary_stride, "rotary_step")
+        address_pitch = self._product(m, group_tokens, walk.stride, "address_pitch")
+        rotary_pitch = self._product(m, group_tokens, destination.rotary_stride, "rotary_pitch")
         offered_walk = offered.destination.walk
         whole = divided_by_heads(m, config.lanes, offered_walk.heads, config=config, name="whole")
 
@@ -108,7 +109,7 @@ class DrainPasses(wiring.Component):
             out.rotary_second.eq(job.rotary_second),
             out.remaining.eq(job.remaining),
             out.scale.eq(job.scale),
-            out.accumulator.eq(Cat(Const(0, step_bits), block_base + group)),
+            out.accumulator.eq(Cat(Const(0, cycle_bits), block_base + group)),
             out.lanes.eq(high),
             out.slot.eq(slot),
             out.start.eq(block == 0),
@@ -164,8 +165,8 @@ class DrainPasses(wiring.Component):
                             block.eq(0),
                             block_base.eq(0),
                             group.eq(group + 1),
-                            address.eq(address + address_step),
-                            rotary.eq(rotary + rotary_step),
+                            address.eq(address + address_pitch),
+                            rotary.eq(rotary + rotary_pitch),
                             row.eq(row + group_tokens),
                             *take_group(after),
                         ]
@@ -179,7 +180,10 @@ class DrainPasses(wiring.Component):
     @staticmethod
     def _product(m: Module, tokens: Signal, stride: Value, name: str) -> Signal:
         """tokens * stride, two registers behind them: there before the first pass of a job ends."""
-        middle, product = Signal(20, name=f"{name}_middle"), Signal(20, name=name)
+        middle, product = (
+            Signal(ADDRESS_BITS, name=f"{name}_middle"),
+            Signal(ADDRESS_BITS, name=name),
+        )
         m.d.sync += [middle.eq(tokens * stride), product.eq(middle)]
         return product
 

@@ -72,7 +72,7 @@ class Issue(wiring.Component):
         m = Module()
         offered = self.i_op.payload
         revisit = LaneLatency.of(config).revisit
-        longest = max(config.step_cycles, revisit)
+        longest = max(config.tile_cycles, revisit)
 
         start = Signal()
         tile_taken = Signal()
@@ -87,7 +87,7 @@ class Issue(wiring.Component):
             filled.append(tiles != 0)
 
         op = Signal(tile_op_layout(config))
-        left = Signal(range(config.step_cycles + 1))  # tile reads
+        left = Signal(range(config.tile_cycles + 1))  # tile reads
         rest = Signal(range(longest + 1))  # cycles before the next start may take effect
         swap = Signal()
         slot = Signal()

@@ -12,6 +12,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import EPILOGUES, outputs_with
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.epilogue import drain_mode, is_one_of
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.schedule import drain_job_layout, tile_op_layout
 
 __all__ = ["MatmulSchedule"]
@@ -54,7 +55,7 @@ class MatmulSchedule(wiring.Component):
         config = self._config
         m = Module()
         lanes, width = config.lanes, config.width
-        lane_bits, cycle_bits = (lanes - 1).bit_length(), (config.step_cycles - 1).bit_length()
+        lane_bits, cycle_bits = (lanes - 1).bit_length(), (config.tile_cycles - 1).bit_length()
         command = Signal(command_layout(Opcode.MATMUL))
         rows = Signal(16)
         rows_left = Signal(16)
@@ -62,9 +63,9 @@ class MatmulSchedule(wiring.Component):
         last_group = Signal(group.shape())
         tile = Signal(12)
         slice_ = Signal(16)
-        tile_source = Signal(20)
-        group_source = Signal(20)
-        destination = Signal(20)
+        tile_source = Signal(ADDRESS_BITS)
+        group_source = Signal(ADDRESS_BITS)
+        destination = Signal(ADDRESS_BITS)
         channel = Signal(20)
         remaining = Signal(signed(22))
         group_stride = Cat(Const(0, lane_bits), command.source_stride)
@@ -86,7 +87,7 @@ class MatmulSchedule(wiring.Component):
             op.tile_last.eq(group_ends),
             op.phase_first.eq((group == 0) & (tile == 0)),
             op.phase_last.eq(group_ends & tiles_end),
-            op.cycles.eq(config.step_cycles),
+            op.cycles.eq(config.tile_cycles),
             op.work.address.eq(Cat(Const(0, cycle_bits), group)),
             op.work.first.eq(tile == 0),
             op.work.group.eq(group),

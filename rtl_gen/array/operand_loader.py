@@ -13,7 +13,7 @@ from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import WordKind, fetch_layout, word_layout
-from rtl_gen.interfaces.memory import MemoryReadSignature
+from rtl_gen.interfaces.memory import ADDRESS_BITS, MemoryReadSignature
 from rtl_gen.interfaces.schedule import tile_op_layout
 from rtl_gen.lane.latency import LaneLatency
 
@@ -114,9 +114,9 @@ class OperandLoader(wiring.Component):
         token_last = token_left <= 1
         operands_follow = Signal()
         address, token_address, source = (
-            Signal(20, name=name) for name in ("address", "token_address", "source")
+            Signal(ADDRESS_BITS, name=name) for name in ("address", "token_address", "source")
         )
-        stride = Signal(12)
+        stride = Signal(operand.walk.stride.shape())
         across = Signal(operand.walk.head_stride.shape())
         idle = (left == 0) & ~operands_follow
         m.d.comb += [
@@ -176,7 +176,7 @@ class OperandLoader(wiring.Component):
         fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
         # The tile operation may start when the fetch has come so far; offered one cycle later
         # through the register.
-        last = config.step_cycles - 1
+        last = config.tile_cycles - 1
         offer_index = max(0, last + latency.fetch - self._start_to_issue)
 
         op = ops.payload
@@ -189,7 +189,7 @@ class OperandLoader(wiring.Component):
             m.d.sync += age.eq(age + 1)
 
         scores = Signal(range(2 * config.groups + 2))
-        position = Signal(range(max(2, config.lanes, config.step_cycles)))  # lane or fetch index
+        position = Signal(range(max(2, config.lanes, config.tile_cycles)))  # lane or fetch index
         begun = Signal()
         totals_moved = Signal()
         upper = Signal()

@@ -34,7 +34,7 @@ class ParameterReadSignature(wiring.Signature):
         self.config = config
         super().__init__(
             {
-                "place": Out(data.StructLayout({"slot": 1, "position": range(config.step_cycles)})),
+                "place": Out(data.StructLayout({"slot": 1, "position": range(config.tile_cycles)})),
                 "parameters": In(data.ArrayLayout(PARAMETER, config.rows)),
             }
         )

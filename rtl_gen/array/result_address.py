@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.lane import result_layout
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 from rtl_gen.interfaces.result import result_word_layout
 from rtl_gen.interfaces.schedule import result_context_layout
 from rtl_gen.lane.latency import LaneLatency
@@ -55,7 +56,7 @@ class ResultAddress(wiring.Component):
         m = Module()
         # Contexts in flight: one every W/2R cycles while a word is on its way.
         flight = LaneLatency.of(config).result + config.lanes + 8
-        depth = 4 + -(-flight // (config.step_cycles // 2))
+        depth = 4 + -(-flight // (config.tile_cycles // 2))
         m.submodules.contexts = contexts = Queue(shape=result_context_layout(config), depth=depth)
         context = contexts.o.payload
         m.d.comb += [
@@ -77,11 +78,11 @@ class ResultAddress(wiring.Component):
         ]
 
         out, destination, walk = self.o_result.payload, held.destination, held.destination.walk
-        token_address = Signal(20)  # of head 0 of the last word's token
+        token_address = Signal(ADDRESS_BITS)  # of head 0 of the last word's token
         heads_left = Signal(walk.heads.shape())  # of that token
         next_token = heads_left == 0
         base = Mux(next_token, token_address, out.address)
-        following = Signal(20)
+        following = Signal(ADDRESS_BITS)
         m.d.comb += following.eq(base + Mux(next_token, walk.stride, walk.head_stride))
         m.d.sync += [
             self.o_result.valid.eq(valid),

@@ -18,7 +18,7 @@ __all__ = ["TileBuffer", "tile_read_layout"]
 
 def tile_read_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Read rows (or columns, by_column) index*R .. index*R+R-1 of the tile in `slot`."""
-    return data.StructLayout({"slot": 1, "by_column": 1, "index": range(config.step_cycles)})
+    return data.StructLayout({"slot": 1, "by_column": 1, "index": range(config.tile_cycles)})
 
 
 class TileBuffer(wiring.Component):
@@ -188,8 +188,8 @@ def _delay(m: Module, value, stages: int, name: str) -> list:
 def _permute(entries: list, key) -> list:
     """result[i] = entries[i xor key], for a power of two of entries and as many key bits."""
     for bit in range(len(entries).bit_length() - 1):
-        step = 1 << bit
-        entries = [Mux(key[bit], entries[i ^ step], entries[i]) for i in range(len(entries))]
+        distance = 1 << bit
+        entries = [Mux(key[bit], entries[i ^ distance], entries[i]) for i in range(len(entries))]
     return entries
 
 

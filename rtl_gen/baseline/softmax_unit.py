@@ -78,13 +78,12 @@ class SoftmaxUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.runner = runner = CommandRunner(opcode=Opcode.SOFTMAX, prepare_cycles=0)
-        connect(m, flipped(self.i_command), runner.i_command)
-        m.d.comb += self.busy.eq(runner.o_busy)
-        command, start = runner.o_command, runner.o_start
+        runner = CommandRunner(m, self.i_command, opcode=Opcode.SOFTMAX, prepare_cycles=0)
+        m.d.comb += self.busy.eq(runner.busy)
+        command, start = runner.command, runner.start
         self._first_pass(m, command, start)
         word_written = self._second_pass(m)
-        self._write(m, command, start, word_written, runner.i_finished)
+        self._write(m, command, start, word_written, runner.finished)
         return m
 
     def _first_pass(self, m: Module, command: data.View, start: Value) -> None:

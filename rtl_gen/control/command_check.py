@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, command_fields
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.ranges import command_rules, field_ranges
+from meadow.spec.ranges import field_ranges
+from meadow.spec.rules import command_rules
 from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
 from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
 from rtl_gen.interfaces.dma import BEAT_BITS

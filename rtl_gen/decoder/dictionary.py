@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
-from meadow.spec.streams import PACKET_IDS, STEP_WEIGHTS, WORD_BYTES
+from meadow.spec.streams import BLOCK_WEIGHTS, PACKET_IDS, WORD_BYTES
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.decoder.unpacker import Unpacker
 from rtl_gen.decoder.weight_block import INDEX_BITS, ROW_ENTRIES, WIDTHS
@@ -15,7 +15,7 @@ from rtl_gen.decoder.weight_block import INDEX_BITS, ROW_ENTRIES, WIDTHS
 __all__ = ["DictionaryUnpacker"]
 
 _BYTE_INDEX_BITS = 8
-_PAIRS = STEP_WEIGHTS // 2
+_PAIRS = BLOCK_WEIGHTS // 2
 """Indices of a block of chunk 2, in WIDTHS / 2 packets."""
 
 
@@ -72,7 +72,7 @@ class DictionaryUnpacker(Unpacker):
         half = WIDTHS // 2
         # Cycle 0: where packets begin. Those behind the first half are of chunk 1 and so have
         # narrow indices.
-        content = Signal(8 * STEP_WEIGHTS, reset_less=True)
+        content = Signal(8 * BLOCK_WEIGHTS, reset_less=True)
         m.d.sync += content.eq(Mux(block.mode_word, block.data[8 * WORD_BYTES :], block.data))
         start: Value = Const(0, 1)
         packets = []
@@ -120,7 +120,7 @@ class DictionaryUnpacker(Unpacker):
     ) -> Value:
         """Weights of all indices, in a table each, 2 cycles after the indices."""
         depth = (1 << _BYTE_INDEX_BITS) // ROW_ENTRIES
-        weights = Signal(8 * STEP_WEIGHTS, reset_less=True)
+        weights = Signal(8 * BLOCK_WEIGHTS, reset_less=True)
         for number, index in enumerate(indices):
             memory = Memory(
                 shape=8 * ROW_ENTRIES, depth=depth, init=[], attrs={"ram_style": "distributed"}

@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.streams import GROUP_WEIGHTS, MODE_BITS, MODES_PER_WORD, PACKET_IDS, STEP_WEIGHTS
+from meadow.spec.streams import BLOCK_WEIGHTS, GROUP_WEIGHTS, MODE_BITS, MODES_PER_WORD, PACKET_IDS
 from rtl_gen.decoder.weight_block import WIDTHS
 
 __all__ = ["ModeWords", "blocks_bits"]
@@ -20,14 +20,14 @@ _GROUP_LOG2 = {  # weights of a group
     "chunk2": (2 * PACKET_IDS).bit_length() - 1,
 }
 _BLOCKS_LOG2 = {  # blocks of a mode word
-    name: (MODES_PER_WORD.bit_length() - 1) + group - (STEP_WEIGHTS.bit_length() - 1)
+    name: (MODES_PER_WORD.bit_length() - 1) + group - (BLOCK_WEIGHTS.bit_length() - 1)
     for name, group in _GROUP_LOG2.items()
 }
 
 
 def blocks_bits(config: AcceleratorConfig) -> int:
     """Bits of the number of blocks of a slice, 0 .. (2**12 - 1) tiles of W/P * W weights."""
-    return 12 + (config.port_rows * config.width // STEP_WEIGHTS).bit_length() - 1
+    return 12 + (config.port_rows * config.width // BLOCK_WEIGHTS).bit_length() - 1
 
 
 class ModeWords(wiring.Component):

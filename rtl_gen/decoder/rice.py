@@ -6,10 +6,10 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from meadow.spec.streams import (
+    BLOCK_WEIGHTS,
     LITERAL,
     MAX_QUOTIENT_BITS,
     RUN_WEIGHTS,
-    STEP_WEIGHTS,
     WORD_BYTES,
 )
 from rtl_gen.blocks.delay import delayed
@@ -92,7 +92,7 @@ class RiceUnpacker(Unpacker):
         block = self.block.payload
         skip = Signal(range(REFILLS + 2))
         content = Signal(len(block.data), reset_less=True)
-        raw = Signal(8 * STEP_WEIGHTS, reset_less=True)
+        raw = Signal(8 * BLOCK_WEIGHTS, reset_less=True)
         code = Signal(range(_LITERAL_CODE + 1))
         m.d.sync += [
             skip.eq(count_ones(Cat(block.refill, block.mode_word))),
@@ -106,7 +106,7 @@ class RiceUnpacker(Unpacker):
         )
 
     def _weights(self, m: Module, code: Value, raw: Value, quotients: list[Value]) -> None:
-        numbers = [Signal(8, name=f"number{i}") for i in range(STEP_WEIGHTS)]
+        numbers = [Signal(8, name=f"number{i}") for i in range(BLOCK_WEIGHTS)]
         with m.Switch(code):
             for k in range(_LITERAL_CODE):
                 with m.Case(k):

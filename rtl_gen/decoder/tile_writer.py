@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.streams import STEP_WEIGHTS
+from meadow.spec.streams import BLOCK_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.tile import DECODE_JOB, PART, SLOTS, FillSignature, tile_write_layout
 
@@ -27,7 +27,7 @@ class TileWriter(wiring.Component):
     i_part: In stream of PART, the elements of the jobs in order. Wide parts are for weights only
         and follow one another from the beginning of a tile.
     o_tile: Out(FillSignature(tile_write_layout)). A wide part is one write of mask 0b11 if `whole`
-        (decoder_elements and width are at least STEP_WEIGHTS), else two of mask 1; others are one
+        (decoder_elements and width are at least BLOCK_WEIGHTS), else two of mask 1; others are one
         of mask 1. A tile takes a slot with its first write, a cache tile without rows with its
         `done`, which comes alone.
     o_tile_command: Out(INDEX_BITS), with a write, index of its command.
@@ -41,7 +41,7 @@ class TileWriter(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        self.whole = min(config.decoder_elements, config.width) >= STEP_WEIGHTS
+        self.whole = min(config.decoder_elements, config.width) >= BLOCK_WEIGHTS
         super().__init__(
             {
                 "i_job": In(stream.Signature(DECODE_JOB)),

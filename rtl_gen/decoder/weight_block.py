@@ -8,7 +8,7 @@ from __future__ import annotations
 from amaranth.lib import data
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.streams import LITERAL, MAX_WIDTH, STEP_WEIGHTS, SUBSTREAMS, WORD_BYTES
+from meadow.spec.streams import BLOCK_WEIGHTS, LITERAL, MAX_WIDTH, SUBSTREAMS, WORD_BYTES
 
 __all__ = [
     "BLOCK_BITS",
@@ -23,7 +23,7 @@ __all__ = [
     "table_write_layout",
 ]
 
-BLOCK_BITS = 8 * STEP_WEIGHTS
+BLOCK_BITS = 8 * BLOCK_WEIGHTS
 """Bits of the weights of a block, the first one lowest."""
 REFILLS = SUBSTREAMS // 2
 """Sub-streams of one half of a rice group: the most refill words of a block."""

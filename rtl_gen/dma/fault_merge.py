@@ -3,60 +3,33 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from typing import Any
 
-from meadow.spec.config import AcceleratorConfig
-from rtl_gen.interfaces.error import fault_layout
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data
 
-__all__ = ["FaultMerge"]
+__all__ = ["merge_faults"]
 
 
-class FaultMerge(wiring.Component):
-    """o = i_first where there is one; a fault of i_second that comes with it waits for the first
-    cycle without.
+def merge_faults(m: Module, first: Any, second: Any, o: Any) -> Value:
+    """Streams of fault_layout without back-pressure: o = first where there is one; a fault of
+    `second` that comes with it waits for the first cycle without.
 
     A read of commands may be no error at all, so it must not hide another fault for good. Of
     several faults that wait only the first is kept: the program ends with it.
 
-    Parameters
-    ----------
-    config: the width of addresses.
-
-    Members
-    -------
-    i_first, i_second: In streams of fault_layout without back-pressure.
-    o: Out stream of fault_layout without back-pressure.
-    waits: Out(1), a fault of i_second is held.
-
-    Latency: none, or until a cycle without i_first.
+    Returns whether a fault of `second` waits.
     """
-
-    def __init__(self, *, config: AcceleratorConfig) -> None:
-        self._config = config
-        faults = stream.Signature(fault_layout(config), always_ready=True)
-        super().__init__(
-            {"i_first": In(faults), "i_second": In(faults), "o": Out(faults), "waits": Out(1)}
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        layout = data.StructLayout({"valid": 1, "fault": fault_layout(self._config)})
-        waiting = Signal(layout)
-        second = Signal(layout)
-        m.d.comb += [
-            second.valid.eq(self.i_second.valid),
-            second.fault.eq(self.i_second.payload),
-            self.waits.eq(waiting.valid),
-        ]
-        with m.If(self.i_first.valid):
-            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(self.i_first.payload)]
-            with m.If(~waiting.valid):
-                m.d.sync += waiting.eq(second)
-        with m.Elif(waiting.valid):
-            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(waiting.fault)]
-            m.d.sync += waiting.eq(second)
-        with m.Else():
-            m.d.comb += [self.o.valid.eq(second.valid), self.o.payload.eq(second.fault)]
-        return m
+    layout = data.StructLayout({"valid": 1, "fault": o.payload.shape()})
+    waiting = Signal(layout, name="waiting_fault")
+    later = [waiting.valid.eq(second.valid), waiting.fault.eq(second.payload)]
+    with m.If(first.valid):
+        m.d.comb += [o.valid.eq(1), o.payload.eq(first.payload)]
+        with m.If(~waiting.valid):
+            m.d.sync += later
+    with m.Elif(waiting.valid):
+        m.d.comb += [o.valid.eq(1), o.payload.eq(waiting.fault)]
+        m.d.sync += later
+    with m.Else():
+        m.d.comb += [o.valid.eq(second.valid), o.payload.eq(second.payload)]
+    return waiting.valid

@@ -161,15 +161,14 @@ class Loader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        m.submodules.runner = runner = CommandRunner(
-            opcode=Opcode.LOAD, prepare_cycles=1 + _PortAssembler.PREPARE_CYCLES
+        runner = CommandRunner(
+            m, self.i_command, opcode=Opcode.LOAD, prepare_cycles=1 + _PortAssembler.PREPARE_CYCLES
         )
-        wiring.connect(m, wiring.flipped(self.i_command), runner.i_command)
-        command = runner.o_command
+        command = runner.command
         rows = Signal(ROW_BITS)
         to_norm = Signal()
         to_table = Signal()
-        with m.If(runner.o_prepare):
+        with m.If(runner.prepare):
             m.d.sync += [
                 rows.eq(row_count(self.step, command.row_set, command.rows)),
                 to_norm.eq(command.space == Space.NORM.value),
@@ -180,7 +179,7 @@ class Loader(wiring.Component):
             m.submodules[f"port{port}"] = assembler = _PortAssembler(config=config, port=port)
             wiring.connect(m, wiring.flipped(beats), assembler.i)
             m.d.comb += [
-                assembler.start.eq(runner.o_start),
+                assembler.start.eq(runner.start),
                 assembler.destination.eq(command.destination),
                 assembler.stride.eq(command.destination_stride),
                 assembler.row_words.eq(command.row_beats >> (config.word_beats.bit_length() - 1)),
@@ -202,9 +201,9 @@ class Loader(wiring.Component):
             self.o_norm.payload.data.eq(word.data),
             self.o_table.valid.eq(valid & to_table),
             self.o_table.payload.eq(word),
-            runner.i_finished.eq(Cat(*(part.idle for part in assemblers)).all() & ~valid),
-            self.busy.eq(runner.o_busy),
-            self.busy_command.eq(runner.o_busy_command),
+            runner.finished.eq(Cat(*(part.idle for part in assemblers)).all() & ~valid),
+            self.busy.eq(runner.busy),
+            self.busy_command.eq(runner.busy_command),
         ]
         free = ~valid | taken
         transfers = take_turns(m, [assembler.o for assembler in assemblers], free)

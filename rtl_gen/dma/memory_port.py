@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.dma.fault_merge import FaultMerge
+from rtl_gen.dma.fault_merge import merge_faults
 from rtl_gen.dma.read_engine import ReadEngine
 from rtl_gen.dma.write_engine import WriteEngine
 from rtl_gen.interfaces.axi import (
@@ -79,7 +79,6 @@ class MemoryPort(wiring.Component):
         config, axi_bits = self.config, self.config.address_bits
         m.submodules.read = read = ReadEngine(config=config)
         m.submodules.write = write = WriteEngine(config=config)
-        m.submodules.faults = faults = FaultMerge(config=config)
         wiring.connect(m, wiring.flipped(self.i_read), read.i)
         wiring.connect(m, read.o, wiring.flipped(self.o_beat))
         wiring.connect(m, wiring.flipped(self.i_write), write.i)
@@ -93,11 +92,9 @@ class MemoryPort(wiring.Component):
             ]
         wiring.connect(m, read.beat, wiring.flipped(self.o_read_beat))
         wiring.connect(m, write.beat, wiring.flipped(self.o_write_beat))
-        wiring.connect(m, read.fault, faults.i_first)
-        wiring.connect(m, write.fault, faults.i_second)
-        wiring.connect(m, faults.o, wiring.flipped(self.error))
+        waits = merge_faults(m, read.fault, write.fault, self.error)
         m.d.comb += [
-            self.idle.eq(read.idle & ~write.pending & ~faults.waits),
-            self.writes_pending.eq(write.pending | faults.waits),
+            self.idle.eq(read.idle & ~write.pending & ~waits),
+            self.writes_pending.eq(write.pending | waits),
         ]
         return m

@@ -12,9 +12,8 @@ from meadow.spec.registers import ErrorCode
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout
-from rtl_gen.dma.fault_merge import FaultMerge
+from rtl_gen.dma.fault_merge import merge_faults
 from rtl_gen.interfaces.axi import Axi4ReadSignature
-from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.dma import (
     OFFSET_BITS,
     READ_BEAT,
@@ -128,15 +127,11 @@ class ReadEngine(wiring.Component):
         taken = Signal(READ_BEAT)
         taken_valid = Signal()
         failed = Signal()
+        response = self.fault.signature.create(path=("response",))
+        outside = self.fault.signature.create(path=("outside",))
         # The beat of a wrong response is still in the storage when a fault that waits for it is
-        # reported, so `idle` need not look at `waits`.
-        m.submodules.faults = faults = FaultMerge(config=config)
-        wiring.connect(m, faults.o, wiring.flipped(self.fault))
-        response, outside = faults.i_first.payload, faults.i_second.payload
-        # Of the burst of the beat before.
-        address = Signal(config.address_bits)
-        command = Signal(INDEX_BITS)
-        of_commands = Signal()
+        # reported, so `idle` need not know.
+        merge_faults(m, response, outside, self.fault)
         m.d.comb += [
             axi.rready.eq(in_flight.o.valid),
             in_flight.o.ready.eq(axi.rvalid & axi.rlast),
@@ -152,21 +147,18 @@ class ReadEngine(wiring.Component):
             self.beat.payload.traffic.eq(current.traffic),
             self.beat.payload.command.eq(current.command),
             failed.eq(axi.rvalid & axi.rready & axi.rresp[1]),
-            address.eq(current.address),
-            command.eq(current.command),
-            of_commands.eq(current.route == Route.COMMAND.value),
+            response.payload.address.eq(current.address),
+            response.payload.command.eq(current.command),
+            response.payload.of_commands.eq(current.route == Route.COMMAND.value),
         ]
         m.d.comb += [
-            faults.i_first.valid.eq(failed),
-            response.code.eq(int(ErrorCode.READ_RESPONSE)),
-            response.address.eq(address),
-            response.command.eq(command),
-            response.of_commands.eq(of_commands),
-            faults.i_second.valid.eq(splitter.outside.valid),
-            outside.code.eq(int(ErrorCode.WINDOW)),
-            outside.address.eq(splitter.outside.payload.address),
-            outside.command.eq(splitter.outside.payload.command),
-            outside.of_commands.eq(burst.route == Route.COMMAND.value),
+            response.valid.eq(failed),
+            response.payload.code.eq(int(ErrorCode.READ_RESPONSE)),
+            outside.valid.eq(splitter.outside.valid),
+            outside.payload.code.eq(int(ErrorCode.WINDOW)),
+            outside.payload.address.eq(splitter.outside.payload.address),
+            outside.payload.command.eq(splitter.outside.payload.command),
+            outside.payload.of_commands.eq(burst.route == Route.COMMAND.value),
         ]
 
         wiring.connect(m, storage.o, output.i)

@@ -68,13 +68,12 @@ class Storer(wiring.Component):
         config = self._config
         m = Module()
         # The shares of the ports and the addresses of their first words, from the rows.
-        m.submodules.runner = runner = CommandRunner(
-            opcode=Opcode.STORE, prepare_cycles=1 + StoreShare.LATENCY
+        runner = CommandRunner(
+            m, self.i_command, opcode=Opcode.STORE, prepare_cycles=1 + StoreShare.LATENCY
         )
-        wiring.connect(m, wiring.flipped(self.i_command), runner.i_command)
-        command = runner.o_command
+        command = runner.command
         rows = Signal(ROW_BITS)
-        with m.If(runner.o_prepare):
+        with m.If(runner.prepare):
             m.d.sync += rows.eq(row_count(self.step, command.row_set, command.rows))
         readers: list[StoreReader] = []
         idle = []
@@ -94,7 +93,7 @@ class Storer(wiring.Component):
                 m.d.comb += [
                     part.command.eq(command),
                     part.share.eq(share.o),
-                    part.start.eq(runner.o_start),
+                    part.start.eq(runner.start),
                 ]
                 idle.append(part.idle)
             wiring.connect(m, descriptors.o, wiring.flipped(write.descriptor))
@@ -103,9 +102,9 @@ class Storer(wiring.Component):
         self._share_memory(m, readers)
 
         m.d.comb += [
-            runner.i_finished.eq(Cat(*idle).all()),
-            self.busy.eq(runner.o_busy),
-            self.busy_command.eq(runner.o_busy_command),
+            runner.finished.eq(Cat(*idle).all()),
+            self.busy.eq(runner.busy),
+            self.busy_command.eq(runner.busy_command),
         ]
         return m
 

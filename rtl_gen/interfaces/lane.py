@@ -73,7 +73,7 @@ def accumulator_depth(config: AcceleratorConfig) -> int:
     """Words of R accumulators in BUFFER0 and BUFFER1: G * W/R; address = group * W/R + row
     index.
     """
-    return config.groups * config.step_cycles
+    return config.groups * config.tile_cycles
 
 
 def output_depth(config: AcceleratorConfig) -> int:
@@ -81,7 +81,7 @@ def output_depth(config: AcceleratorConfig) -> int:
 
     block counts head-dim blocks of W (at least one).
     """
-    return max(1, config.max_head_dim // config.width) * config.groups * config.step_cycles
+    return max(1, config.max_head_dim // config.width) * config.groups * config.tile_cycles
 
 
 def _address_bits(config: AcceleratorConfig) -> int:
@@ -149,7 +149,7 @@ def fetch_layout(config: AcceleratorConfig) -> data.StructLayout:
         {
             "bank": 1,
             "group": range(max(2, config.groups)),
-            "index": range(config.step_cycles),
+            "index": range(config.tile_cycles),
         }
     )
 
@@ -202,7 +202,7 @@ def drain_layout(config: AcceleratorConfig) -> data.StructLayout:
             "task": drain_task_layout(config),
             "address": _address_bits(config),
             "parameters": data.ArrayLayout(PARAMETER, config.rows),
-            "position": range(config.step_cycles),
+            "position": range(config.tile_cycles),
             "start": 1,
             "emit": 1,
             "lanes_low": lane_range(config),

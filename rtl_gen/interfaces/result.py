@@ -13,6 +13,7 @@ from amaranth.utils import bits_for
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.epilogue import ResultMode
 from rtl_gen.interfaces.command import INDEX_BITS
+from rtl_gen.interfaces.memory import ADDRESS_BITS
 
 __all__ = ["CANDIDATE", "RESULT_MODE", "result_word_layout", "row_range", "writer_depth"]
 
@@ -30,24 +31,33 @@ def writer_depth(config: AcceleratorConfig) -> int:
     returns it.
 
     A credit is out for about 40 + T cycles from the start of its pass through lane, corner and
-    writer, and a pass takes
-    up to 2*T at once: this many keep one word per cycle going.
+    writer, and a pass takes up to 2*T at once: this many keep one word per cycle going.
     """
     return 1 << (40 + 4 * config.lanes).bit_length()
 
 
 def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One result word on its way to the activation memory. Bit j of mask enables bytes 16*j ..
-    16*j+15.
+    """One result word on its way to the activation memory.
 
-    TABLE8, ROTATE8, GATE8: data holds W/2 signed 16-bit elements; the W/2 result bytes go to bytes
-    half*W/2 .. of the word (mask is all ones then). operand: ROTATE8, address of the rotary word,
-    W/4 pairs {int16 cosine, int16 sine}. command: index of the command whose result it is.
+    Fields
+    ------
+    address: word address.
+    operand: ROTATE8, address of the rotary word, W/4 pairs {int16 cosine, int16 sine}.
+    half: TABLE8, ROTATE8, GATE8: the W/2 result bytes go to bytes half*W/2 .. of the word.
+    shift: ROTATE8, GATE8, the rounding shift.
+    mask: bit j enables bytes 16*j .. 16*j+15; all ones if the result is a half.
+    mode: what the writer does with `data`.
+    row: arg-max, row of the chunk or of the head.
+    channel: arg-max, index of the first element.
+    elements: arg-max, elements that count.
+    restart: arg-max, the row starts again.
+    command: index of the command whose result it is.
+    data: W bytes; W/2 signed 16-bit elements unless `mode` is WRITE of an INT8 result.
     """
     return data.StructLayout(
         {
-            "address": 20,
-            "operand": 20,
+            "address": ADDRESS_BITS,
+            "operand": ADDRESS_BITS,
             "half": 1,
             "shift": 6,
             "mask": config.width // BEAT_BYTES,

@@ -17,6 +17,7 @@ from amaranth.lib import data
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import SCALE, accumulation_layout, drain_task_layout, lane_range
+from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS
 from rtl_gen.interfaces.result import RESULT_MODE
 
 __all__ = [
@@ -41,7 +42,12 @@ def row_walk_layout(config: AcceleratorConfig) -> data.StructLayout:
     head_stride: words from lane to lane of a token.
     """
     return data.StructLayout(
-        {"base": 20, "stride": 12, "heads": lane_range(config), "head_stride": 6}
+        {
+            "base": ADDRESS_BITS,
+            "stride": STRIDE_BITS,
+            "heads": lane_range(config),
+            "head_stride": 6,
+        }
     )
 
 
@@ -69,7 +75,7 @@ def operand_layout(config: AcceleratorConfig) -> data.StructLayout:
             "mask": config.width // BEAT_BYTES,
             "wide": 1,
             "totals": 1,
-            "total_source": 20,
+            "total_source": ADDRESS_BITS,
         }
     )
 
@@ -95,8 +101,8 @@ def tile_op_layout(config: AcceleratorConfig) -> data.StructLayout:
             "phase_first": 1,
             "phase_last": 1,
             "by_column": 1,
-            "index": range(config.step_cycles),
-            "cycles": range(config.step_cycles + 1),
+            "index": range(config.tile_cycles),
+            "cycles": range(config.tile_cycles + 1),
             "work": accumulation_layout(config),
             "operand": operand_layout(config),
             "command": INDEX_BITS,
@@ -126,8 +132,8 @@ def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
             "result": RESULT_MODE,
             "walk": row_walk_layout(config),
             "row": 16,
-            "rotary": 20,
-            "rotary_stride": 12,
+            "rotary": ADDRESS_BITS,
+            "rotary_stride": STRIDE_BITS,
             "post_shift": 6,
             "mask": config.width // BEAT_BYTES,
             "channel": 20,

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.streams import STEP_WEIGHTS
+from meadow.spec.streams import BLOCK_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = [
@@ -57,33 +57,41 @@ class FillSignature(wiring.Signature):
 
 DECODE_JOB = data.StructLayout(
     {
-        # 0: one weight stream (codec in its preamble), 1: this port's part of one K/V tile
         "cache": 1,
-        "slices": 16,  # weights: slices of the stream
-        "tiles": 12,  # weights: tiles of a slice
-        # cache: rows (keys) of this port in this tile, 0..W/P; 0 fills nothing but completes the
-        # tile
+        "slices": 16,
+        "tiles": 12,
         "rows": 9,
-        "segment_beats": 5,  # cache: beats of a row
-        "column_beats": 5,  # cache: 16-element column of the first beat
-        "beats": 28,  # beats of this job at the decoder: of the stream, or rows * segment_beats
-        "command": INDEX_BITS,  # index of the command it belongs to
+        "segment_beats": 5,
+        "column_beats": 5,
+        "beats": 28,
+        "command": INDEX_BITS,
     }
 )
 """What a decoder does next with its port's WEIGHTS or KV beats, in the order of the port's read
 descriptors.
+
+cache: 0: one weight stream (codec in its preamble), 1: this port's part of one K/V tile.
+slices: weights: slices of the stream.
+tiles: weights: tiles of a slice.
+rows: cache: rows (keys) of this port in this tile, 0..W/P; 0 fills nothing but completes the tile.
+segment_beats: cache: beats of a row.
+column_beats: cache: 16-element column of the first beat.
+beats: beats of this job at the decoder: of the stream, or rows * segment_beats.
+command: index of the command it belongs to.
 """
 
-PART = data.StructLayout({"data": 8 * STEP_WEIGHTS, "wide": 1})
-"""Elements in tile order: STEP_WEIGHTS if `wide`, else the BEAT_BYTES of the low half."""
+PART = data.StructLayout({"data": 8 * BLOCK_WEIGHTS, "wide": 1})
+"""Elements in tile order: BLOCK_WEIGHTS if `wide`, else the BEAT_BYTES of the low half."""
 
 
 def tile_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Part of a tile row: `row` local to the port (0..W/P-1), 16-element column `column_beats` of
-    the first part.
+    """Part of a tile row.
 
-    Bit j of `mask` says that elements 16*j .. 16*j+15 of `data` are written, at column
-    16*(column_beats + j).
+    slot: of the tile buffer.
+    row: of the port's rows, 0..W/P-1.
+    column_beats: 16-element column of the first part of `data`.
+    mask: bit j: elements 16*j .. 16*j+15 of `data` are written, at column 16*(column_beats + j).
+    data: the elements.
     """
     return data.StructLayout(
         {
@@ -97,5 +105,10 @@ def tile_write_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def parameter_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Beat `beat` of a port's slice header: channels 2*beat and 2*beat+1 of the port's W/P."""
+    """A beat of a port's slice header.
+
+    slot: of the parameter buffer.
+    beat: number of the beat; it holds channels 2*beat and 2*beat+1 of the port's W/P.
+    data: HEADER_FIELDS of the two channels.
+    """
     return data.StructLayout({"slot": 1, "beat": range(max(2, config.header_beats)), "data": 128})

@@ -227,7 +227,7 @@ class Lane(wiring.Component):
             corner.i_keep.eq(keep),
             softmax.i.valid.eq(result.valid & scores),
             softmax.i.payload.first.eq(result.start),
-            softmax.i.payload.last.eq(result.position == config.step_cycles - 1),
+            softmax.i.payload.last.eq(result.position == config.tile_cycles - 1),
             softmax.i.payload.index.eq(result.position),
             softmax.i.payload.group.eq(result.group),
             softmax.i.payload.bank.eq(result.bank),

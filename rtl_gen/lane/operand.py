@@ -45,7 +45,7 @@ class Operand(wiring.Component):
                 "i_high": In(1),
                 "i_word": In(8 * config.width),
                 "i_fetch": In(1),
-                "i_index": In(range(config.step_cycles)),
+                "i_index": In(range(config.tile_cycles)),
                 "i_probabilities": In(data.ArrayLayout(config.probability_bits, config.rows)),
                 "i_swap": In(1),
                 "o_active": Out(elements),
@@ -57,7 +57,7 @@ class Operand(wiring.Component):
         rows, half = self.config.rows, self.config.width // 2
         bits = self.config.probability_bits + 1
         active = []
-        for index in range(self.config.step_cycles):
+        for index in range(self.config.tile_cycles):
             fetched = Signal(name=f"fetched_{index}")
             m.d.comb += fetched.eq(self.i_fetch & (self.i_index == index))
             for row in range(rows):

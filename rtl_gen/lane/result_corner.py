@@ -38,7 +38,7 @@ class ResultCorner(wiring.Component):
             {
                 "i_valid": In(1),
                 "i_wide": In(1),
-                "i_position": In(range(config.step_cycles)),
+                "i_position": In(range(config.tile_cycles)),
                 "i_values": In(data.ArrayLayout(signed(16), config.rows)),
                 "i_emit": In(1),
                 "i_keep": In(1),
@@ -67,9 +67,9 @@ class ResultCorner(wiring.Component):
                 m.d.comb += source.eq(narrow)
             sources.append(source)
 
-        wide_positions = config.step_cycles // 2
+        wide_positions = config.tile_cycles // 2
         word = []
-        for position in range(config.step_cycles):
+        for position in range(config.tile_cycles):
             written = Signal(name=f"written_{position}")
             wide_position = self.i_position % wide_positions
             with m.If(self.i_wide):

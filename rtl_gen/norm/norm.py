@@ -85,13 +85,12 @@ class NormUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.runner = runner = CommandRunner(opcode=Opcode.NORM, prepare_cycles=1)
-        connect(m, flipped(self.i_command), runner.i_command)
-        m.d.comb += self.busy.eq(runner.o_busy)
-        command, start = runner.o_command, runner.o_start
+        runner = CommandRunner(m, self.i_command, opcode=Opcode.NORM, prepare_cycles=1)
+        m.d.comb += self.busy.eq(runner.busy)
+        command, start = runner.command, runner.start
         rows = Signal(ROW_BITS)
         gather = Signal()
-        with m.If(runner.o_prepare):
+        with m.If(runner.prepare):
             m.d.sync += [
                 rows.eq(row_count(self.step, command.row_set, command.rows)),
                 gather.eq(gathers(self.step, command.row_set)),
@@ -104,7 +103,7 @@ class NormUnit(wiring.Component):
             output.command.eq(command),
             output.rows.eq(rows),
             output.start.eq(start),
-            runner.i_finished.eq(output.o_finished),
+            runner.finished.eq(output.o_finished),
         ]
         connect(m, output.o_write, flipped(self.o_write))
         self._normalise(m, command, output)

@@ -56,7 +56,7 @@ class Softmax(wiring.Component):
         self.levels = (config.rows - 1).bit_length()
         self.PROBABILITY = self.levels + 3 + Exponent.LATENCY + 1
         self.RESCALE = self.levels + 5
-        self.TOTAL = config.step_cycles + 2 * self.levels + 10
+        self.TOTAL = config.tile_cycles + 2 * self.levels + 10
         group = range(max(2, config.groups))
         super().__init__(
             {
@@ -158,7 +158,7 @@ class Softmax(wiring.Component):
     def _second_pass(self, m: Module, maximum: Signal, running_sum: RunningSum) -> None:
         """Probabilities of a block, in N cycles that begin a + 2 cycles after its last scores."""
         config, scores = self.config, self.i.payload
-        cycles = config.step_cycles
+        cycles = config.tile_cycles
         blocks = 2
         while (blocks - 1) * cycles < self.levels + 2:
             blocks *= 2
@@ -232,7 +232,7 @@ class Softmax(wiring.Component):
         stages = Exponent.LATENCY + 1
         m.submodules.probabilities = memory = Memory(
             shape=unsigned(config.rows * config.probability_bits),
-            depth=2 * config.groups * config.step_cycles,
+            depth=2 * config.groups * config.tile_cycles,
             init=[],
         )
         write = memory.write_port()

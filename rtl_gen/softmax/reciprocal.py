@@ -81,9 +81,9 @@ class Reciprocal(wiring.Component):
                 multiplier.eq(self.i_multiplier),
                 shift.eq(self.i_shift),
             ]
-        for step in range(normalise_cycles):
-            distance = 1 << (normalise_cycles - 1 - step)
-            with m.If((cycle == step + 1) & ~value[-distance:].any() & ~self.i_valid):
+        for stage in range(normalise_cycles):
+            distance = 1 << (normalise_cycles - 1 - stage)
+            with m.If((cycle == stage + 1) & ~value[-distance:].any() & ~self.i_valid):
                 m.d.sync += [value.eq(value << distance), length.eq(length - distance)]
 
         first_divide = normalise_cycles + 1

@@ -31,7 +31,7 @@ def score_layout(config: AcceleratorConfig) -> data.StructLayout:
         {
             "first": 1,
             "last": 1,
-            "index": range(config.step_cycles),
+            "index": range(config.tile_cycles),
             "group": range(max(2, config.groups)),
             "bank": 1,
             "reset": 1,

@@ -20,10 +20,10 @@ from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
+from meadow.spec.checks import check_choice, check_least
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.workloads import workload
-from workbench.checks import check_choice, check_least
 from workbench.devices import Throttle
 
 __all__ = ["DATAFLOWS", "PHASES", "BenchModel", "BenchOptions"]

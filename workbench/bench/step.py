@@ -16,7 +16,8 @@ from cosim.device import CosimDevice
 from cosim.library import DramSettings
 from firmware.session import Session
 from meadow.golden.sampling import greedy
-from meadow.golden.tiers.bit_true import BitTrueModel, KeyValueCache
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.golden.tiers.cache import KeyValueCache
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs

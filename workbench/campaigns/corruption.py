@@ -24,13 +24,13 @@ from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.sampling import greedy
 from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.spec.checks import check_choice, check_least
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
 from meadow.spec.registers import ErrorCode, Status
 from meadow.spec.streams import CODEC_NAMES
 from workbench.campaigns.stream_faults import Fault, WeightStream, draw_fault, weight_streams
-from workbench.checks import check_choice, check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device
 from workbench.options import (

@@ -17,12 +17,12 @@ from meadow.compiler.image import compile_image
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.spec.checks import check_least
 from meadow.spec.commands import Outputs
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.step import Check, run_step
 from workbench.campaigns.random_models import SOAK_SIZES, draw_architecture, draw_description
-from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
 from workbench.options import ConfigOption, JsonOption, seed_option

@@ -18,6 +18,7 @@ from cosim.generate import generated_verilog
 from cosim.library import ProtocolError, SimulationError
 from cosim.verilator_build import build_library
 from firmware.device import DeviceError, DeviceTimeout, RegisterError
+from meadow.spec.checks import check_least
 from meadow.spec.config import named_config
 from meadow.spec.registers import ErrorCode
 from workbench.campaigns.torture_bench import TortureBench
@@ -26,7 +27,6 @@ from workbench.campaigns.torture_faults import MEMORY_FAULTS
 from workbench.campaigns.torture_model import draw_settings
 from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Failure, Hang, Scene, SilentError, WrongResult
-from workbench.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.options import ConfigOption, JsonOption, seed_option
 from workbench.progress import log, tick

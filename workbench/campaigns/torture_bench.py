@@ -135,7 +135,7 @@ class TortureBench:
         session, memory = self.session, self.device.memory
         step = session.prepare(plan.tokens, outputs=plan.outputs, head_all=plan.head_all)
         machine = TracingMachine(self.config, memory.copy())
-        machine.run(self.program_beats, self.image.manifest.commands, step)
+        machine.run_program(self.program_beats, self.image.manifest.commands, step)
         for access in machine.accesses:
             if access.write:
                 memory[access.start : access.end] = _MARK

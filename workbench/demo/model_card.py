@@ -11,8 +11,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
+from meadow.golden.perplexity import perplexity
 from meadow.golden.sampling import greedy, sample_top_k
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel, perplexity
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_tier import FloatModel
 from workbench.demo import words
 
 __all__ = [

@@ -49,7 +49,7 @@ _END_OF_A_PROGRAM = """
 3. Write ACKNOWLEDGE (with INTERRUPT_ENABLE to keep it): DONE, ERROR, the interrupt and all error registers go to 0, so that
    nothing of an old error is left for the next program. Counters may still be read.
 
-`firmware.registers.Registers.run` does the three steps, so that after it the error registers read 0: the exception that it raises,
+`firmware.registers.Registers.run_program` does the three steps, so that after it the error registers read 0: the exception that it raises,
 `firmware.device.DeviceError`, carries what they held as `code`, `command`, `address`, `port` and `stuck`.
 """
 

@@ -14,8 +14,8 @@ from meadow.compiler.importers.checkpoint import read_description
 from meadow.compiler.lowering.limits import plan_limits
 from meadow.compiler.quantise.quantise import GRANULARITIES
 from meadow.model.image import Image
+from meadow.spec.checks import check_least
 from meadow.spec.config import named_config
-from workbench.checks import check_least
 from workbench.console import print_json, say
 from workbench.models.accuracy_report import accuracy_lines
 from workbench.models.compile_model import (

@@ -24,8 +24,8 @@ from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
+from meadow.spec.checks import check_choice
 from meadow.spec.config import named_config
-from workbench.checks import check_choice
 from workbench.demo.stories import generate_stories
 from workbench.models.accuracy_report import accuracy_warnings
 from workbench.models.tokenizer_files import read_tokenizer, tokenizer_files

@@ -20,8 +20,8 @@ import typer
 from rich.table import Table
 
 from meadow.compiler.packing.packing import pack_matrix
+from meadow.spec.checks import check_least
 from meadow.spec.config import AcceleratorConfig, named_config
-from workbench.checks import check_least
 from workbench.console import print_json, show
 from workbench.options import ConfigOption, JsonOption, seed_option
 from workbench.packing.figures import figures, padded_weights

@@ -19,9 +19,9 @@ from meadow.compiler.packing.packing import CODECS
 from meadow.golden.streams.decode import unpack_stream
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedLinear
+from meadow.spec.checks import check_choice
 from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig, named_config
-from workbench.checks import check_choice, check_path
 from workbench.packing.figures import (
     PACKINGS,
     MatrixFigures,
@@ -102,7 +102,6 @@ def measure(source: str, options: ReportOptions, log: Log) -> Measured:
 
 def check_source(source: str) -> None:
     """ValueError unless there is such a file or directory, or it is `minilm`."""
-    check_path(source)
     if source != MINILM and not Path(source).exists():
         raise ValueError(f"there is no image file or checkpoint directory {source}")
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from meadow.compiler.packing.packing import CODECS
 from workbench.console import print_json, say, show
-from workbench.options import JsonOption, choices, image_config_option, path_option
+from workbench.options import JsonOption, check_path, choices, image_config_option, path_option
 from workbench.packing.build import CODEC, CONFIG, GRID, ReportOptions, check_source, measure
 from workbench.packing.figures import PACKINGS
 from workbench.packing.grids import GRIDS
@@ -52,6 +52,7 @@ def report_command(
     as_json: JsonOption = False,
 ) -> None:
     """Bits per weight by matrix, codec and grid, tables, modes, preambles and padding included."""
+    check_path(source)
     options = ReportOptions(grid=grid, codec=codec, config_name=config)
     if plot is not None:
         check_matplotlib()

@@ -22,7 +22,7 @@ def wavefront_picture(config: AcceleratorConfig, name: str) -> str:
 
     Latencies inside a lane are the same for all lanes; they are left out.
     """
-    lanes, cycles = config.lanes, config.step_cycles
+    lanes, cycles = config.lanes, config.tile_cycles
     last = _GROUPS * cycles + lanes - 1
     right, bottom = _LEFT + last * _CYCLE, _TOP + lanes * _LANE
     parts: list[Part] = [

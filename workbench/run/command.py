@@ -14,7 +14,7 @@ from firmware.session import Sampler, Session
 from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.atomic_write import check_apart
 from meadow.golden.sampling import sample_top_k
-from workbench.checks import check_least
+from meadow.spec.checks import check_least
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded

@@ -80,7 +80,7 @@ class Bench:
         if "rotary" in program.regions:
             self._fill("rotary", program.rotary[places])
         self.machine.clear_traffic()
-        count = self.machine.run(program.regions["program"][0], len(program.commands), step)
+        count = self.machine.run_program(program.regions["program"][0], len(program.commands), step)
         assert count == len(program.commands)
         self.compare(np.concatenate(logits), outputs)
         return step

@@ -13,7 +13,9 @@ import pytest
 from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.golden.activations import gelu, silu
-from meadow.golden.tiers.float_tier import FloatCache, FloatModel, rms_norm
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_operators import rms_norm
+from meadow.golden.tiers.float_tier import FloatModel
 from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
@@ -54,12 +56,12 @@ def turned(d: ModelDescription, x: np.ndarray, position: int) -> np.ndarray:
 
 
 def activated(d: ModelDescription, t: Tensors, layer: str, x: np.ndarray) -> np.ndarray:
-    inner = linear(t, layer + "fc1", x)
+    mlp_hidden = linear(t, layer + "fc1", x)
     if d.activation == "relu":
-        return np.array([max(value, 0.0) for value in inner])
+        return np.array([max(value, 0.0) for value in mlp_hidden])
     if d.activation == "gelu":
-        return np.array([v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in inner])
-    return np.array([v / (1 + math.exp(-v)) for v in inner]) * linear(t, layer + "up", x)
+        return np.array([v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in mlp_hidden])
+    return np.array([v / (1 + math.exp(-v)) for v in mlp_hidden]) * linear(t, layer + "up", x)
 
 
 def reference(d: ModelDescription, t: Tensors, tokens: np.ndarray) -> np.ndarray:
@@ -78,20 +80,20 @@ def reference(d: ModelDescription, t: Tensors, tokens: np.ndarray) -> np.ndarray
         )
         v = [linear(t, layer + "v", x) for x in inputs]
         for position, x in enumerate(rows):
-            mixed = []
+            attention_out = []
             for head in range(d.heads):
                 own = slice(head * e, head * e + e)
                 shared = slice(head // d.group_heads * e, head // d.group_heads * e + e)
                 seen = range(position + 1 if d.causal else len(rows))
                 powers = [math.exp(q[position][own] @ k[j][shared] / math.sqrt(e)) for j in seen]
                 sums = sum(p * v[j][shared] for p, j in zip(powers, seen, strict=True))
-                mixed.append(sums / sum(powers))
-            rows[position] = x + linear(t, layer + "o", np.concatenate(mixed))
+                attention_out.append(sums / sum(powers))
+            rows[position] = x + linear(t, layer + "o", np.concatenate(attention_out))
             if post:
                 rows[position] = norm(d, t, layer + "attention_norm", rows[position])
         for position, x in enumerate(rows):
-            inner = activated(d, t, layer, x if post else norm(d, t, layer + "mlp_norm", x))
-            rows[position] = x + linear(t, layer + "fc2", inner)
+            mlp_hidden = activated(d, t, layer, x if post else norm(d, t, layer + "mlp_norm", x))
+            rows[position] = x + linear(t, layer + "fc2", mlp_hidden)
             if post:
                 rows[position] = norm(d, t, layer + "mlp_norm", rows[position])
     if d.outputs == "hidden":

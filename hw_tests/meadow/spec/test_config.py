@@ -14,7 +14,7 @@ ZCU102 = named_config("zcu102")
 
 def test_derived_values_of_the_named_configurations() -> None:
     facts = {
-        name: (c.macs, c.chunk_tokens, c.step_cycles, c.port_rows, c.word_beats, c.header_beats)
+        name: (c.macs, c.chunk_tokens, c.tile_cycles, c.port_rows, c.word_beats, c.header_beats)
         for name, c in CONFIGURATIONS.items()
     }
     assert facts == {

@@ -25,7 +25,8 @@ from meadow.spec.commands import (
 from meadow.spec.config import CONFIGURATIONS, named_config
 from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.families import FAMILIES
-from meadow.spec.ranges import check_command, command_rules, field_ranges, fixed_rows
+from meadow.spec.ranges import check_command, field_ranges, fixed_rows
+from meadow.spec.rules import command_rules
 
 CONFIG = named_config("zcu102")
 LEGAL: dict[Opcode, dict[str, int]] = {

@@ -44,7 +44,7 @@ class _Distances:
     def fetch(self, now: int, where: tuple, index: int) -> None:
         self.operand(now, "fetch", index)
         assert now >= self.last["score", where] + self.rules.score + index
-        if index == self.config.step_cycles - 1:
+        if index == self.config.tile_cycles - 1:
             self.fetch_runs[where] += 1
 
     def total(self, now: int, lane: int, group: int) -> None:
@@ -59,7 +59,7 @@ class _Distances:
         kind = self.loads[0][1]
         latency = rules.fetch if kind == "fetch" else rules.operand
         words = [kind for _, kind in self.loads].count("word")
-        count = self.config.step_cycles if kind == "fetch" else words
+        count = self.config.tile_cycles if kind == "fetch" else words
         own, later = self.loads[:count], self.loads[count:]
         assert own and len(own) == count and all(load[1] == kind for load in own)
         assert max(own)[0] <= now - latency, f"swap in cycle {now}, operand in {own}"
@@ -82,7 +82,7 @@ class _Distances:
             if position == 0:
                 assert start
                 assert now >= self.last["score_group", group] + self.rules.score_revisit
-            if position == self.config.step_cycles - 1:
+            if position == self.config.tile_cycles - 1:
                 self.last["score", where] = self.last["score_group", group] = now
                 self.last["score",] = now
                 self.last["score_bank", bank] = now

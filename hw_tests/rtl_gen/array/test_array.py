@@ -174,7 +174,7 @@ def test_issue_has_no_gaps(config: AcceleratorConfig, scenarios: list[tuple]) ->
         scenario = _matmul(config, output, rows, slices, tiles, seed=13, stalls=False, repeats=2)
         run_scenarios(config, [scenario])
         issued = sum(scenario.busy)
-        assert issued == 2 * slices * tiles * -(-rows // config.lanes) * config.step_cycles
+        assert issued == 2 * slices * tiles * -(-rows // config.lanes) * config.tile_cycles
         assert issued >= 0.99 * scenario.span, f"{scenario.name}: {issued} of {scenario.span}"
 
 
@@ -185,6 +185,6 @@ def test_one_token_streams_as_fast_as_the_decoders() -> None:
     slices, tiles = 2, 16
     scenario = _matmul(_STREAM, MatmulOutput.INT8, 1, slices, tiles, seed=14, stalls=False)
     run_scenarios(_STREAM, [scenario])
-    assert sum(scenario.busy) == slices * tiles * _STREAM.step_cycles
+    assert sum(scenario.busy) == slices * tiles * _STREAM.tile_cycles
     weights = slices * tiles * _STREAM.width**2
     assert weights >= 120 * scenario.span, f"{weights / scenario.span:.1f} weights per cycle"

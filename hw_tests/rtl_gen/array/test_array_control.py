@@ -145,7 +145,7 @@ def test_attention_issues_in_every_cycle(config: AcceleratorConfig) -> None:
     command, tiles, _ = _attend(config, config.width, step, False)
     bench = ControlBench(config, tiles, 0, stalls=False)
     bench.run([command], step)
-    steps = tiles * config.groups * config.step_cycles
+    steps = tiles * config.groups * config.tile_cycles
     # The last key block is partly filled: its steps are trimmed.
-    assert steps - config.groups * config.step_cycles < sum(bench.busy) <= steps
+    assert steps - config.groups * config.tile_cycles < sum(bench.busy) <= steps
     assert _share(bench) >= 0.97

@@ -71,7 +71,7 @@ class _Case:
 def _expected(case: _Case, causal: int) -> tuple[list[dict], list[dict]]:
     ops, jobs = [], []
     config, values = case.config, case.values(causal)
-    width, depth, heads = config.width, config.step_cycles, case.heads
+    width, depth, heads = config.width, config.tile_cycles, case.heads
     blocks, stride, query = values["blocks"], values["query_stride"], values["query"]
     scores, scores_stride = values["scores"], values["scores_stride"]
     size = config.lanes // heads

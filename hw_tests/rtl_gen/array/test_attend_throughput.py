@@ -60,7 +60,7 @@ def _step_cycles(spans: list[tuple[int, int]], heads: int, *, causal: bool) -> i
                     load = count * heads + OperandLoader.OP_OVERHEAD
                     steps.append((-(-min(seen, _WIDTH) // _CONFIG.rows), load))
                 elif seen > 0:
-                    steps.append((_CONFIG.step_cycles, _CONFIG.step_cycles))
+                    steps.append((_CONFIG.tile_cycles, _CONFIG.tile_cycles))
     following = [*steps[1:], steps[0]]
     return sum(max(step[0], later[1]) for step, later in zip(steps, following, strict=True))
 

@@ -85,7 +85,7 @@ def test_passes_follow_each_other_until_credits_end() -> None:
     words = 2 * _CONFIG.lanes
     whole = writer_depth(_CONFIG) // words
     passes = [dict(mode=DrainMode.INT16, credits=words, last=1)] * (whole + 1)
-    step = _CONFIG.step_cycles
+    step = _CONFIG.tile_cycles
     late = 2 * whole * step
     seen = _play(passes, set(range(late, late + words)), late + 60)
     assert seen.starts == [step * index for index in range(whole)] + [late + words]
@@ -103,7 +103,7 @@ def test_output_passes_wait_for_their_finish() -> None:
     seen = _play([first, {**first, "start": 0}, first], set(), 300)
     ready = [start + Drain.START_TO_DRAIN for start in seen.starts]
     assert ready[0] == seen.finishes[0] + latency.finish
-    assert ready[1] == ready[0] + _CONFIG.step_cycles
+    assert ready[1] == ready[0] + _CONFIG.tile_cycles
     assert ready[2] == seen.finishes[1] + latency.finish
     assert seen.finishes[1] >= ready[0] + latency.finish_reuse
     assert _shifts(seen) == {9}
@@ -111,8 +111,8 @@ def test_output_passes_wait_for_their_finish() -> None:
 
 def test_score_passes_take_no_credits() -> None:
     passes = [dict(mode=DrainMode.SCORE, multiplier=5, shift=7)] * 12
-    seen = _play(passes, set(), 12 * _CONFIG.step_cycles + 20)
-    assert seen.starts == [_CONFIG.step_cycles * index for index in range(12)]
+    seen = _play(passes, set(), 12 * _CONFIG.tile_cycles + 20)
+    assert seen.starts == [_CONFIG.tile_cycles * index for index in range(12)]
     assert _shifts(seen) == {7}
     assert len(seen.scored) == 12 and not seen.contexts and not seen.freed
 
@@ -126,7 +126,7 @@ def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
     base = dict(multiplier=5, shift=7, limit=-3, causal=1, heads=1, base=90, lanes=1)
     passes = [dict(base, mode=DrainMode.SCORE16, credits=2, last=1)] * 3
     seen = _play(passes, set(), 60, config)
-    step = config.step_cycles
+    step = config.tile_cycles
     assert seen.starts == [step * index for index in range(3)]
     for index, (_, fields) in enumerate(seen.drains):
         emit = int(index % step in (step // 2 - 1, step - 1))

@@ -68,7 +68,7 @@ def _passes(config: AcceleratorConfig, job: dict[str, int], slot: int) -> list[d
                 base=job["base"] + before * job["stride"] + block,
                 rotary=(job["rotary"] + before * job["rotary_stride"]) % (1 << 20),
                 limit=job["limit"] + (before if job["causal"] else 0),
-                accumulator=(block * config.groups + group) * config.step_cycles,
+                accumulator=(block * config.groups + group) * config.tile_cycles,
                 lanes=lanes,
                 credits=0 if job["mode"] == DrainMode.SCORE else words,
                 start=int(block == 0),

@@ -31,7 +31,7 @@ _MODES = {
 
 def _expected(values: dict[str, int], rows: int) -> tuple[list, list]:
     ops, jobs = [], []
-    lanes, cycles, width = _CONFIG.lanes, _CONFIG.step_cycles, _CONFIG.width
+    lanes, cycles, width = _CONFIG.lanes, _CONFIG.tile_cycles, _CONFIG.width
     groups = -(-rows // lanes)
     stride, tiles = values["source_stride"], values["tiles"]
     for n in range(values["slices"]):

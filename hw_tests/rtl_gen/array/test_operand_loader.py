@@ -151,10 +151,10 @@ class _Bench:
                 assert seen == (*where, _data(config, address) & bytes_mask), self.seed
                 assert swapped + rules.operand_reuse <= cycle <= swap - rules.operand
             if step.get("fetch"):
-                run = [fetches.popleft() for _ in range(config.step_cycles)]
+                run = [fetches.popleft() for _ in range(config.tile_cycles)]
                 place = (step["bank"], step["group"])
-                assert [seen for _, seen in run] == [(*place, i) for i in range(config.step_cycles)]
-                assert [cycle - run[0][0] for cycle, _ in run] == list(range(config.step_cycles))
+                assert [seen for _, seen in run] == [(*place, i) for i in range(config.tile_cycles)]
+                assert [cycle - run[0][0] for cycle, _ in run] == list(range(config.tile_cycles))
                 assert swapped + rules.fetch_reuse <= run[0][0]
                 assert run[-1][0] <= swap - rules.fetch
                 if step["fetch_first"]:
@@ -182,7 +182,7 @@ def _mixture(config: AcceleratorConfig, rng: random.Random, count: int) -> list[
     for index in range(count):
         lanes = config.lanes
         kind = rng.choice(["plain", "heads", "wide", "totals", "fetch"])
-        fields = dict(cycles=rng.choice([0, 3, config.step_cycles]), stride=rng.choice([0, 1, 19]))
+        fields = dict(cycles=rng.choice([0, 3, config.tile_cycles]), stride=rng.choice([0, 1, 19]))
         fields["mask"] = rng.randrange(1, 1 << config.word_beats)
         words = rng.randint(1, lanes)
         if kind == "heads":
@@ -247,7 +247,7 @@ def test_fetches_follow_each_other(config: AcceleratorConfig) -> None:
     """Probability steps of W/R cycles leave no gap; alternating with trimmed key steps costs the
     words' time only.
     """
-    cycles = config.step_cycles
+    cycles = config.tile_cycles
     fields = dict(fetch=1, fetch_first=1, cycles=cycles)
     steps = [_step(config, index, **fields) for index in range(8)]
     bench = _Bench(config, steps, scores_at=list(range(8)))

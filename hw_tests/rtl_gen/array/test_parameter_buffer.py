@@ -36,7 +36,7 @@ def test_channels(config: AcceleratorConfig) -> None:
         for _ in range(2)
     ]
     seen = []
-    order = [(slot, position) for slot in range(2) for position in range(config.step_cycles)]
+    order = [(slot, position) for slot in range(2) for position in range(config.tile_cycles)]
     rng.shuffle(order)
 
     async def bench(ctx) -> None:

@@ -93,7 +93,7 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
             (slot, mode, index)
             for slot in range(2)
             for mode in range(2)
-            for index in range(config.step_cycles)
+            for index in range(config.tile_cycles)
         ]
         rng.shuffle(reads)
         r = config.rows

@@ -6,6 +6,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import stream
 
 from hw_tests.seeds import salted
 from hw_tests.streams import Source, Stalls, simulate
@@ -19,11 +21,13 @@ from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
 def test_commands_run_one_after_the_other(prepare_cycles: int, stall: float) -> None:
     """Each held from its first cycle to its last, started once, and busy all the time."""
     rng = random.Random(salted(f"{prepare_cycles} {stall}"))
-    dut = CommandRunner(opcode=Opcode.LOAD, prepare_cycles=prepare_cycles)
+    m = Module()
+    commands_in = stream.Signature(COMMAND_BITS).create(path=("commands",))
+    dut = CommandRunner(m, commands_in, opcode=Opcode.LOAD, prepare_cycles=prepare_cycles)
     layout = command_layout(Opcode.LOAD)
     commands = [rng.getrandbits(COMMAND_BITS) for _ in range(12)]
     held = [command & (1 << layout.size) - 1 for command in commands]
-    source = Source(dut.i_command, commands, Stalls(stall, rng))
+    source = Source(commands_in, commands, Stalls(stall, rng))
     started: list[int] = []
     prepared: list[int] = []
     finished: list[int] = []
@@ -33,31 +37,31 @@ def test_commands_run_one_after_the_other(prepare_cycles: int, stall: float) -> 
         for cycle in range(600):
             source.drive(ctx)
             # A unit that is not started seems to be done.
-            ctx.set(dut.i_finished, not left)
+            ctx.set(dut.finished, not left)
             number = len(source.cycles)  # commands taken before this cycle
             runs = len(finished) < number
-            assert ctx.get(dut.i_command.ready) == (not runs)
-            assert ctx.get(dut.o_busy) == (runs or ctx.get(dut.i_command.valid))
-            if ctx.get(dut.o_busy):
+            assert ctx.get(commands_in.ready) == (not runs)
+            assert ctx.get(dut.busy) == (runs or ctx.get(commands_in.valid))
+            if ctx.get(dut.busy):
                 index = number - 1 if runs else number
-                assert ctx.get(dut.o_busy_command) == commands[index] >> 8 & 0xFFFFFF
+                assert ctx.get(dut.busy_command) == commands[index] >> 8 & 0xFFFFFF
             if runs:
-                assert ctx.get(dut.o_command.as_value()) == held[number - 1]
-            if ctx.get(dut.o_prepare):
+                assert ctx.get(dut.command.as_value()) == held[number - 1]
+            if ctx.get(dut.prepare):
                 prepared.append(cycle)
             if left is not None:
                 left = left - 1 if left else None
                 if left is None:
                     finished.append(cycle)
-            if ctx.get(dut.o_start):
+            if ctx.get(dut.start):
                 started.append(cycle)
                 left = rng.randrange(4)
             source.settle(ctx)
             await ctx.tick()
             if len(finished) == len(commands):
                 break
-        assert not ctx.get(dut.o_busy)
+        assert not ctx.get(dut.busy)
 
-    simulate(dut, bench)
+    simulate(m, bench)
     assert prepared == [cycle + CommandRunner.LATENCY for cycle in source.cycles]
     assert started == [cycle + prepare_cycles for cycle in prepared]

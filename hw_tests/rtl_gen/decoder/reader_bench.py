@@ -14,7 +14,7 @@ from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.layout import pack_fields
-from meadow.spec.streams import PREAMBLE_FIELDS, STEP_WEIGHTS, Codec
+from meadow.spec.streams import BLOCK_WEIGHTS, PREAMBLE_FIELDS, Codec
 from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.dictionary import ROW_ENTRIES
 from rtl_gen.decoder.reader import StreamReader
@@ -80,7 +80,7 @@ class Work:
                 size = payload_bytes or random.randrange(1, 100)
                 self.payloads.append(size)
                 how = (chunk == 2, codec == Codec.RICE, fixed, tuple(widths), entries)
-                self.events["start"].append((weights // STEP_WEIGHTS, *how))
+                self.events["start"].append((weights // BLOCK_WEIGHTS, *how))
             payload = [random.randbytes(16) for _ in range(-(-size // 16))]
             if codec == Codec.RAW:
                 self.events["part"] += payload

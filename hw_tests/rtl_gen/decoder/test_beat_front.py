@@ -8,7 +8,7 @@ import random
 import pytest
 
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import put, simulate
 from rtl_gen.decoder.beat_front import BeatFront
 
 
@@ -33,12 +33,7 @@ def run(
 
     async def feed_jobs(ctx):
         for cache, count in jobs:
-            ctx.set(dut.i_job.payload, {"cache": cache, "beats": count})
-            ctx.set(dut.i_job.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(dut.i_job.ready)
-            ctx.set(dut.i_job.valid, 0)
+            await put(ctx, dut.i_job, {"cache": cache, "beats": count})
             while rng.random() < producer:
                 await ctx.tick()
 

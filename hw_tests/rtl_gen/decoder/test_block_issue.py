@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In
 
 from hw_tests.marks import slow
 from hw_tests.seeds import salted
-from hw_tests.streams import simulate
+from hw_tests.streams import Source, Stalls, simulate
 from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.decoder.block_issue import BlockIssue
 from rtl_gen.decoder.byte_window import ByteWindow
@@ -107,16 +107,8 @@ def run(slices, *, seed=0, producer=0.0, consumer=0.0, cut=0, limit=6000) -> Out
     beats = beats[: len(beats) - cut]
 
     async def feed(ctx):
-        local = random.Random(salted(seed + 1))
-        for beat in beats:
-            while local.random() < producer:
-                await ctx.tick()
-            ctx.set(dut.window.i_beat.payload, int.from_bytes(beat, "little"))
-            ctx.set(dut.window.i_beat.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(dut.window.i_beat.ready)
-            ctx.set(dut.window.i_beat.valid, 0)
+        words = [int.from_bytes(beat, "little") for beat in beats]
+        await Source(dut.window.i_beat, words, Stalls(producer, seed + 1)).run(ctx)
         ctx.set(issue.exhausted, 1)
 
     async def bench(ctx):

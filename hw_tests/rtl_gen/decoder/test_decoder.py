@@ -11,6 +11,7 @@ from hw_tests.marks import slow
 from hw_tests.rtl_gen.decoder.decoder_bench import check, elaborated
 from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load
 from hw_tests.seeds import salted
+from hw_tests.streams import put
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.streams import LITERAL, Codec
 from rtl_gen.decoder.decoder import Decoder
@@ -142,16 +143,10 @@ def first_writes(load: Load, triggers: list[int]) -> list[int]:
 
     async def bench(ctx):
         for job in load.jobs:
-            ctx.set(dut.i_job.payload, job)
-            ctx.set(dut.i_job.valid, 1)
-            await ctx.tick().until(dut.i_job.ready)
-        ctx.set(dut.i_job.valid, 0)
+            await put(ctx, dut.i_job, job)
         for index, beat in enumerate(load.beats):
             await ctx.tick().repeat(10)
-            ctx.set(dut.i_beat.payload, beat)
-            ctx.set(dut.i_beat.valid, 1)
-            await ctx.tick().until(dut.i_beat.ready)
-            ctx.set(dut.i_beat.valid, 0)
+            await put(ctx, dut.i_beat, beat)
             if index in triggers:
                 cycles = 1
                 while not ctx.get(dut.o_tile.write.valid):

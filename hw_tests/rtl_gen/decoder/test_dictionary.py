@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from hw_tests.rtl_gen.decoder.unpacker_bench import UnpackerBench
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -14,25 +15,14 @@ from rtl_gen.decoder.dictionary import DictionaryUnpacker
 from rtl_gen.decoder.weight_block import ROW_ENTRIES
 
 
-class Bench:
+class Bench(UnpackerBench):
     """Writes tables and sends blocks; collects parts and errors by cycle."""
 
     def __init__(self, config: AcceleratorConfig, rng: random.Random, *, gap: float) -> None:
-        self.dut = DictionaryUnpacker(config=config)
+        super().__init__(DictionaryUnpacker(config=config))
         self.rng, self.gap = rng, gap
-        self.cycle = 0
-        self.parts: list[tuple[int, int]] = []
-        self.errors: list[int] = []
         self.expected: list[tuple[int, int]] = []
         self.expected_errors: list[int] = []
-
-    async def tick(self, ctx) -> None:
-        await ctx.tick()
-        self.cycle += 1
-        if ctx.get(self.dut.part.valid):
-            self.parts.append((self.cycle, ctx.get(self.dut.part.payload)))
-        if ctx.get(self.dut.bad):
-            self.errors.append(self.cycle)
 
     async def load(self, ctx, chunk: int, entries: int) -> list[bytes]:
         """A random table; what the reader does not fill of its last row is random."""

@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from hw_tests.marks import slow
+from hw_tests.rtl_gen.decoder.unpacker_bench import UnpackerBench
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
 from meadow.spec.config import CONFIGURATIONS
@@ -77,29 +78,22 @@ def _rig() -> tuple[RiceUnpacker, Rig]:
     return dut, Rig(dut)
 
 
-class Bench:
+class Bench(UnpackerBench):
     """Drives primer, issues and blocks cycle by cycle and collects parts and errors."""
 
     def __init__(self, rng: random.Random, *, gap: float) -> None:
-        self.dut, self._rig = _rig()
+        dut, self._rig = _rig()
+        super().__init__(dut)
         self.rng = rng
         self.gap = gap
-        self.cycle = 0
         self.blocks: dict[int, dict[str, object]] = {}  # by the cycle they are due in
-        self.parts: list[tuple[int, int]] = []
-        self.errors: list[int] = []
 
     async def tick(self, ctx) -> None:
         block = self.blocks.pop(self.cycle, None)
         idle = {"refill": self.rng.getrandbits(4), "data": self.rng.getrandbits(416)}
         ctx.set(self.dut.block.valid, block is not None)
         ctx.set(self.dut.block.payload, block or idle)
-        await ctx.tick()
-        self.cycle += 1
-        if ctx.get(self.dut.part.valid):
-            self.parts.append((self.cycle, ctx.get(self.dut.part.payload)))
-        if ctx.get(self.dut.bad):
-            self.errors.append(self.cycle)
+        await super().tick(ctx)
 
     async def prime(self, ctx, matrix: Matrix) -> None:
         for substream in range(SUBSTREAMS):

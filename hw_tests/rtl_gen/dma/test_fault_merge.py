@@ -8,11 +8,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import stream
 
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
-from rtl_gen.dma.fault_merge import FaultMerge
+from rtl_gen.dma.fault_merge import merge_faults
+from rtl_gen.interfaces.error import fault_layout
 
 
 def fault(rng: random.Random) -> dict[str, int]:
@@ -27,7 +30,10 @@ def fault(rng: random.Random) -> dict[str, int]:
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.8])
 def test_faults_of_two_sources(share: float) -> None:
     rng = random.Random(salted(share))
-    dut = FaultMerge(config=CONFIGURATIONS["zcu102"])
+    faults = stream.Signature(fault_layout(CONFIGURATIONS["zcu102"]), always_ready=True)
+    m, names = Module(), ("first", "second", "o")
+    one, other, o = (faults.create(path=(name,)) for name in names)
+    waits = merge_faults(m, one, other, o)
     waited = 0
 
     async def bench(ctx) -> None:
@@ -35,17 +41,17 @@ def test_faults_of_two_sources(share: float) -> None:
         waiting = None
         for _ in range(1000):
             offered = []
-            for port in (dut.i_first, dut.i_second):
+            for port in (one, other):
                 offered.append(fault(rng) if rng.random() < share else None)
                 ctx.set(port.valid, offered[-1] is not None)
                 ctx.set(port.payload, offered[-1] or dict.fromkeys(fault(rng), 0))
             first, second = offered
-            assert ctx.get(dut.waits) == (waiting is not None)
+            assert ctx.get(waits) == (waiting is not None)
             # The first source, then the fault that waits, then the second source.
             expected = first or waiting or second
-            assert ctx.get(dut.o.valid) == (expected is not None)
+            assert ctx.get(o.valid) == (expected is not None)
             if expected is not None:
-                seen = ctx.get(dut.o.payload)
+                seen = ctx.get(o.payload)
                 assert {name: seen[name] for name in expected} == expected
             waited += first is None and waiting is not None
             if first is not None:
@@ -54,5 +60,5 @@ def test_faults_of_two_sources(share: float) -> None:
                 waiting = second
             await ctx.tick()
 
-    simulate(dut, bench)
+    simulate(m, bench)
     assert waited > 10

@@ -187,10 +187,10 @@ def test_short_contexts_are_bound_by_the_array() -> None:
     """
     command = Command(Opcode.ATTEND, {"blocks": 1, "segment_beats": 1})
     waits, beats = starved([command] * 8, Step((Sequence(0, 63, 1),)))
-    assert waits + beats < 8 * 2 * WIDE.step_cycles
+    assert waits + beats < 8 * 2 * WIDE.tile_cycles
     batch = tuple(Sequence(0, 63, 1, row) for row in range(4))
     waits, beats = starved([command] * 4, Step(batch))
-    assert waits == 0 and beats < 4 * 4 * 2 * WIDE.step_cycles
+    assert waits == 0 and beats < 4 * 4 * 2 * WIDE.tile_cycles
 
 
 def test_latency() -> None:

@@ -99,7 +99,7 @@ class LaneScript:
         """All probabilities of (bank, group); returns the earliest cycle of their swap."""
         latency = self.latency
         cycle = max(self.fetch, self.swap + latency.fetch_reuse, self.scored[group] + latency.score)
-        for index in range(self.config.step_cycles):
+        for index in range(self.config.tile_cycles):
             self._put("fetch", cycle, bank=bank, group=group, index=index)
             cycle += 1
         self.fetch = self.word = cycle
@@ -111,10 +111,10 @@ class LaneScript:
         `block`, in the fields, is the head-dim block of the OUTPUT address.
         """
         config = self.config
-        base = (fields.pop("block", 0) * config.groups + group) * config.step_cycles
+        base = (fields.pop("block", 0) * config.groups + group) * config.tile_cycles
         cycle = max(self.issue, swap, self.drained[target] + self.latency.port)
         self.swap = cycle
-        for index in range(config.step_cycles):
+        for index in range(config.tile_cycles):
             part = rows[index * config.rows : (index + 1) * config.rows]
             self._put(
                 "issue",
@@ -139,15 +139,15 @@ class LaneScript:
     ) -> list[int]:
         """Drain one group; parameters: (bias, multiplier, shift) per channel. Emit cycles."""
         config, latency = self.config, self.latency
-        base = (fields.pop("block", 0) * config.groups + group) * config.step_cycles
+        base = (fields.pop("block", 0) * config.groups + group) * config.tile_cycles
         cycle = max(self.drain, self.issued[target] + latency.accumulate)
         if mode == DrainMode.SCORE:
             cycle = max(cycle, self.scored[group] + latency.score_revisit)
         cycle = max(cycle, fields.pop("earliest", 0))
-        half = config.step_cycles // 2
+        half = config.tile_cycles // 2
         emits = []
-        for index in range(config.step_cycles):
-            last = index == config.step_cycles - 1
+        for index in range(config.tile_cycles):
+            last = index == config.tile_cycles - 1
             wide = mode in (DrainMode.INT16, DrainMode.SCORE16)
             emit = last or (wide and index == half - 1)
             emit = emit and mode != DrainMode.SCORE
@@ -173,7 +173,7 @@ class LaneScript:
         if mode == DrainMode.SCORE:
             self.scored[group] = cycle - 1
         if mode == DrainMode.OUTPUT:
-            self.output_start = cycle - config.step_cycles
+            self.output_start = cycle - config.tile_cycles
         return emits
 
     def finish(self, group: int, multiplier: int, shift: int) -> int:
@@ -187,6 +187,12 @@ class LaneScript:
         )
         self._put("finish", cycle, group=group, multiplier=multiplier, shift=shift)
         return cycle + latency.finish
+
+    def output(self, group: int, earliest: int, **fields: Any) -> list[int]:
+        """Drain the mixed values of a group; the parameters that come with it must not matter."""
+        parameters = [(999, 3, 3)] * self.config.width
+        target = Target.OUTPUT
+        return self.drains(DrainMode.OUTPUT, target, group, parameters, earliest=earliest, **fields)
 
     def expect(self, emits: list[int], lane: int, values: bytes) -> None:
         """`values` of one lane leave as W-byte words, one per emit cycle."""

@@ -84,8 +84,8 @@ def test_matmul_in_every_output_mode(name: str) -> None:
             for group in range(config.groups):
                 # Distance of two issues to one address: pad when one group's step is too short.
                 swap = script.words(x[group, :, tile])
-                if config.groups == 1 or config.groups * config.step_cycles < 6:
-                    swap = max(swap, script.issue - config.step_cycles + script.latency.revisit)
+                if config.groups == 1 or config.groups * config.tile_cycles < 6:
+                    swap = max(swap, script.issue - config.tile_cycles + script.latency.revisit)
                 script.step(swap, target, group, weights[tile], first=tile == 0)
         for group in range(config.groups):
             low, high = sorted(generator.sample(range(lanes + 1), 2))
@@ -114,7 +114,7 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
     width, lanes, groups, blocks = config.width, config.lanes, config.groups, 3
     numbers = np.random.default_rng(salted(_SEED + causal))
     score = (40000, 17 if width == 16 else 18)
-    parameters = [(0, *score), *[(12345, 7, 3)] * (config.rows - 1)] * config.step_cycles
+    parameters = [(0, *score), *[(12345, 7, 3)] * (config.rows - 1)] * config.tile_cycles
     script = LaneScript(config)
     for head in range(2):
         heads = [int(numbers.integers(1, lanes + 1)) for _ in range(groups)]
@@ -181,16 +181,8 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
         for group in range(groups):
             multiplier, shift = 50000, 15 if head == 0 else 14
             earliest = script.finish(group, multiplier, shift)
-            emits = script.drains(
-                DrainMode.OUTPUT,
-                Target.OUTPUT,
-                group,
-                [(999, 3, 3)] * width,
-                earliest=earliest,
-                block=head_block,
-                lanes_low=low,
-                lanes_high=high,
-            )
+            lanes_of = {"lanes_low": low, "lanes_high": high}
+            emits = script.output(group, earliest, block=head_block, **lanes_of)
             for lane in range(low, high):
                 result = rows[group][lane].result(multiplier, shift)
                 script.expect(emits, lane, np.array(result, np.int8).tobytes())
@@ -247,14 +239,7 @@ def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
             script.step(swap, Target.OUTPUT, group, values.T, first=block == 0)
     for group in range(groups):
         earliest = script.finish(group, 50000, 13)
-        emits = script.drains(
-            DrainMode.OUTPUT,
-            Target.OUTPUT,
-            group,
-            [(999, 3, 3)] * width,
-            earliest=earliest,
-            lanes_high=lanes,
-        )
+        emits = script.output(group, earliest, lanes_high=lanes)
         for lane in range(lanes):
             scale = output_scale(totals[group][lane], 50000, 13)
             output = [requantise(int(total), *scale, 8) for total in sums[group, lane]]

@@ -126,7 +126,7 @@ class _Script:
                 [self.chance.randrange(-127, 128) for _ in range(config.width)]
                 for _ in range(config.rows)
             ]
-            address = group * config.step_cycles + index
+            address = group * config.tile_cycles + index
             return {
                 "swap": index == 0,
                 "target": target,
@@ -136,18 +136,18 @@ class _Script:
                 **fields,
             }
 
-        self.run("issue", config.step_cycles, issue)
+        self.run("issue", config.tile_cycles, issue)
 
     def drain(self, mode: DrainMode, target: Target, group: int, **fields: Any) -> None:
         config = self.config
         parameter = {"bias": self.chance.randrange(1 << 16), "multiplier": 40000, "shift": 18}
 
         def drain(index: int) -> dict[str, Any]:
-            last = index == config.step_cycles - 1
+            last = index == config.tile_cycles - 1
             return {
                 "mode": mode,
                 "target": target,
-                "address": group * config.step_cycles + index,
+                "address": group * config.tile_cycles + index,
                 "parameters": [parameter] * config.rows,
                 "position": index,
                 "start": index == 0,
@@ -158,7 +158,7 @@ class _Script:
                 **fields,
             }
 
-        self.run("drain", config.step_cycles, drain)
+        self.run("drain", config.tile_cycles, drain)
 
     def round(self) -> None:
         """One attention head of two key blocks, then a matmul, in one group."""
@@ -176,7 +176,7 @@ class _Script:
             self.rest(latency.score)
             self.run(
                 "fetch",
-                config.step_cycles,
+                config.tile_cycles,
                 partial(_fetch, block, group),
             )
             self.rest(latency.fetch)

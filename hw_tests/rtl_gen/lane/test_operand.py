@@ -27,7 +27,7 @@ def test_follows_a_register_model() -> None:
         for _ in range(400):
             kind = generator.choice([None, None, None, None, "int8", "low", "high"])
             fetch, swap = (generator.random() < chance for chance in (0.6, 0.2))
-            index = generator.randrange(config.step_cycles)
+            index = generator.randrange(config.tile_cycles)
             probabilities = [generator.choice([0, 4095, 2048, 77]) for _ in range(rows)]
             if kind == "int8":
                 elements = np.array([generator.randint(-128, 127) for _ in range(width)], "<i1")

@@ -22,7 +22,7 @@ def test_words_back_to_back_and_with_holes(width: int, rows: int) -> None:
     config = dataclasses.replace(named_config("tiny"), width=width, rows=rows, lanes=1)
     dut = ResultCorner(config=config)
     generator = random.Random(salted(_SEED))
-    half = config.step_cycles // 2
+    half = config.tile_cycles // 2
     wanted = 0
 
     async def bench(ctx: Any) -> None:
@@ -30,7 +30,7 @@ def test_words_back_to_back_and_with_holes(width: int, rows: int) -> None:
         for _ in range(80):
             wide = generator.randint(0, 1)
             start = generator.choice([0, half]) if wide else 0
-            positions = [start + index for index in range(half if wide else config.step_cycles)]
+            positions = [start + index for index in range(half if wide else config.tile_cycles)]
             if generator.random() < 0.4:
                 count = generator.randint(1, len(positions))
                 positions = sorted(generator.sample(positions, count))

@@ -64,7 +64,7 @@ def _blocks(config: AcceleratorConfig, generator: random.Random, count: int) -> 
 @pytest.mark.parametrize("name", _CONFIGS)
 def test_matches_the_scalar_model(name: str, gaps: bool) -> None:
     config = _CONFIGS[name]
-    cycles, rows = config.step_cycles, config.rows
+    cycles, rows = config.tile_cycles, config.rows
     generator = random.Random(salted(_SEED))
     blocks = _blocks(config, generator, 60)
     dut = Softmax(config=config)
@@ -144,8 +144,8 @@ def test_a_given_total_replaces_the_running_sum() -> None:
     totals = {group: generator.getrandbits(sum_bits(config)) for group in range(config.groups)}
 
     async def bench(ctx: Any) -> None:
-        for index in range(config.step_cycles):
-            last = index == config.step_cycles - 1
+        for index in range(config.tile_cycles):
+            last = index == config.tile_cycles - 1
             ctx.set(dut.i.valid, 1)
             ctx.set(dut.i.payload, dict(first=index == 0, last=last, index=index, reset=1))
             ctx.set(dut.i.payload.visible[0], 1)
@@ -154,7 +154,7 @@ def test_a_given_total_replaces_the_running_sum() -> None:
         await ctx.tick().repeat(dut.TOTAL)
         ctx.set(dut.i_total_group, 0)
         await ctx.tick()
-        assert ctx.get(dut.o_total) == config.step_cycles * ((1 << config.probability_bits) - 1)
+        assert ctx.get(dut.o_total) == config.tile_cycles * ((1 << config.probability_bits) - 1)
         for group, total in totals.items():
             ctx.set(dut.i_total.valid, 1)
             ctx.set(dut.i_total.payload, dict(group=group, value=total))

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import workbench.bench.attention
 import workbench.bench.step
 from hw_tests.seeds import salted
+from hw_tests.workbench.commands import meadow
 from workbench.bench.report import STALLS
 from workbench.bench.step import cache_rows, preset_cache
 from workbench.cli import app
@@ -42,9 +43,7 @@ TRAFFIC = {"weights", "kv_read", "kv_write", "activations", "commands"}
 
 
 def run(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["bench", *map(str, arguments), "--config", "tiny"])
-    assert result.exit_code == code, result.output
-    return result
+    return meadow("bench", *arguments, "--config", "tiny", code=code)
 
 
 def report(*arguments: object, code: int = 0) -> dict[str, Any]:

@@ -6,16 +6,17 @@ not.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import workbench.campaigns.corruption
 from firmware.device import DeviceError, DeviceTimeout
 from firmware.session import Session
 from hw_tests.seeds import salted
+from hw_tests.workbench.commands import meadow
 from meadow.compiler.image import compile_image
 from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
@@ -24,7 +25,6 @@ from meadow.spec.registers import ErrorCode
 from meadow.spec.streams import CODEC_NAMES
 from workbench.campaigns.corruption import campaign
 from workbench.campaigns.stream_faults import Fault, draw_fault, weight_streams
-from workbench.cli import app
 
 KEYS = {
     *("codec", "config", "seed", "runs", "flips", "truncations", "reported", "hangs"),
@@ -33,10 +33,7 @@ KEYS = {
 }
 
 
-def run(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["corrupt", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(meadow, "corrupt")
 
 
 def every_fault_is_reported(report: dict[str, Any], runs: int) -> None:

@@ -6,21 +6,20 @@ combination.
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import workbench.campaigns.soak
 from firmware.device import DeviceTimeout
 from hw_tests.seeds import salted
+from hw_tests.workbench.commands import meadow
 from meadow.compiler.lowering.layout import plan_activations, plan_cache, plan_sizes
 from meadow.spec.config import CONFIGURATIONS, named_config
 from meadow.spec.families import FAMILIES
 from workbench.bench.step import Check
 from workbench.campaigns.soak import SoakCase, draw_case, run_case
-from workbench.cli import app
 
 KEYS = {
     *("config", "seed", "cases", "checked", "matches_golden", "first_difference"),
@@ -36,10 +35,7 @@ def draw(config: str, count: int, seed: int = 0) -> list[SoakCase]:
     ]
 
 
-def run(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["soak", "--config", "tiny", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(meadow, "soak", "--config", "tiny")
 
 
 @pytest.mark.parametrize("config", CONFIGURATIONS)

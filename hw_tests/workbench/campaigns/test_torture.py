@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import workbench.campaigns.torture
 import workbench.campaigns.torture_bench
@@ -16,6 +16,7 @@ from cosim.device import CosimDevice
 from cosim.library import ProtocolError, Simulation
 from firmware.registers import Registers
 from hw_tests.seeds import salted
+from hw_tests.workbench.commands import meadow
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode, Status
@@ -23,7 +24,6 @@ from workbench.campaigns.torture import FAULTS, campaign
 from workbench.campaigns.torture_bench import TortureBench
 from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Hang, Scene
-from workbench.cli import app
 
 pytestmark = pytest.mark.sim
 
@@ -35,10 +35,7 @@ KEYS = CONTRACT | {
 FAILURES = ("hangs", "wrong_results", "silent_errors", "protocol_errors")
 
 
-def run(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["torture", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(meadow, "torture")
 
 
 def bench(seed: int = 5) -> TortureBench:

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 
 from hw_tests.seeds import recorded, salted
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
-from meadow.golden.tiers.float_tier import FloatModel, perplexity
+from meadow.golden.perplexity import perplexity
+from meadow.golden.tiers.float_tier import FloatModel
 from workbench.demo.model_card import (
     heldout_sequences,
     heldout_text,

@@ -10,7 +10,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from meadow.compiler.importers.checkpoint import load_checkpoint
-from meadow.golden.tiers.float_tier import FloatModel, perplexity
+from meadow.golden.perplexity import perplexity
+from meadow.golden.tiers.float_tier import FloatModel
 from workbench.demo.model_card import Training, heldout_sequences, tell, write_model_card
 
 DEMO = Path(__file__).parents[3] / "workbench" / "demo" / "model"

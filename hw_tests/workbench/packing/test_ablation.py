@@ -6,23 +6,19 @@ line.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from hw_tests.workbench.commands import meadow
 from meadow.compiler.packing.packing import pack_matrix
 from meadow.spec.config import named_config
-from workbench.cli import app
 from workbench.packing.ablation import OPT_LIKE, PUBLISHED, STEP_TEXTS, AblationCase, ablate
 from workbench.packing.figures import padded_weights
 
-
-def run(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["ablation", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(meadow, "ablation")
 
 
 def steps(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -110,7 +106,7 @@ def test_published_ratios_are_labelled() -> None:
         (["--rows", 1 << 20, "--columns", 1 << 20], "rows * columns must be at most"),
         (["--degrees", 0], "degrees must be at least 0.1 and finite, not 0.0"),
         (["--degrees", "nan"], "degrees must be at least 0.1 and finite, not nan"),
-        (["--seed", -1], "--seed"),
+        (["--seed", -1], "seed must be at least 0, not -1"),
         (["--config", "huge"], "unknown configuration 'huge'"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from firmware.image import read_image
 from hw_tests.workbench import conftest
+from hw_tests.workbench.commands import meadow
 from meadow.compiler.image import write_image
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from workbench.cli import app
@@ -33,10 +35,7 @@ TOTAL = MATRIX - {"shape", "codec", "chunk"} | {"matrices", "weights", "codecs"}
 KEYS = {"source", "kind", "config", "grid", "codec", "matrices", "total", "table"}
 
 
-def run(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["report", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(meadow, "report")
 
 
 def report(*arguments: object) -> dict[str, Any]:

@@ -35,5 +35,11 @@ def test_every_room_of_hardware_has_a_label() -> None:
     assert named == set(ROOMS) - {"interfaces", "blocks", "baseline", "units", "top", "export"}
 
 
+def test_every_unit_of_the_dma_room_is_drawn() -> None:
+    shown = words(machine_picture(CONFIGURATIONS["tiny"], "tiny"))
+    for unit in ("memory port", "fetch unit", "loader", "storer"):
+        assert unit in shown
+
+
 def test_words_are_escaped() -> None:
     assert words(svg(10, 10, "a < b", [Box(0, 0, 5, 5, "K & V")])) == "K & V"

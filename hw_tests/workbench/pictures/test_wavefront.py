@@ -25,7 +25,7 @@ def test_every_lane_does_the_same_one_cycle_later(name: str) -> None:
     drawn = cells(wavefront_picture(config, name), "amber")[:-1]  # the last one is the legend
     per_lane = len(drawn) // config.lanes
     lanes = [drawn[n * per_lane : (n + 1) * per_lane] for n in range(config.lanes)]
-    cycle = (lanes[0][1] - lanes[0][0]) / config.step_cycles
+    cycle = (lanes[0][1] - lanes[0][0]) / config.tile_cycles
     for t, lane in enumerate(lanes):
         assert lane == [x + t * cycle for x in lanes[0]]
     assert len(set(drawn)) == len(drawn), "words of two lanes leave in one cycle"

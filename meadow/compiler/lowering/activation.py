@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS
+from meadow.spec.checks import check_choice
 from meadow.spec.numerics import LIMIT_INT8, TABLE_ENTRIES, TABLE_SHIFT
 
 __all__ = ["activation_table"]
@@ -21,8 +22,7 @@ def activation_table(kind: str, input_scale: float, output_scale: float) -> np.n
 
     ValueError for another kind, or scales that are not positive numbers.
     """
-    if kind not in ACTIVATIONS:
-        raise ValueError(f"an activation must be one of {', '.join(ACTIVATIONS)}, not {kind!r}")
+    check_choice("an activation", kind, ACTIVATIONS)
     for name, value in (("input_scale", input_scale), ("output_scale", output_scale)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be above 0 and finite, not {value}")

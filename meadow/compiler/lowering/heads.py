@@ -94,13 +94,13 @@ class HeadLayout:
         ]
         return (np.array(first)[:, None] + np.arange(self.head_dim)).reshape(-1)
 
-    def rotary_rows(self, turns: np.ndarray) -> np.ndarray:
-        """Rotary words of every position, int16 [n, rotary_words * W/2], of int16 [n, head_dim/2,
-        2] turns.
+    def rotary_rows(self, rotary_table: np.ndarray) -> np.ndarray:
+        """Rotary words of every position, int16 [n, rotary_words * W/2], of the cosines and sines
+        int16 [n, head_dim/2, 2].
 
         A word has the {cosine, sine} of W/4 pairs. The pairs of padding are 0, and narrow heads
         repeat theirs.
         """
-        rows = np.zeros((len(turns), self.padded), "<i2")
-        rows[:, : self.head_dim] = turns.reshape(len(turns), -1)
+        rows = np.zeros((len(rotary_table), self.padded), "<i2")
+        rows[:, : self.head_dim] = rotary_table.reshape(len(rotary_table), -1)
         return np.tile(rows, self.rotary_words * self.width // 2 // self.padded)

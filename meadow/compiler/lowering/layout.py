@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meadow.compiler.lowering.heads import HeadLayout
-from meadow.model.quantised import hidden_slices
+from meadow.model.hidden_blocks import hidden_slices
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.model import ModelDescription
 

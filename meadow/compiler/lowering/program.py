@@ -30,6 +30,7 @@ from meadow.compiler.lowering.lowering import Lowering
 from meadow.compiler.lowering.mlp import load_table, lower_mlp
 from meadow.compiler.lowering.outputs import lower_outputs
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
+from meadow.spec.checks import check_choice
 from meadow.spec.commands import Command, Opcode, RowSet, Space, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.image import LogitsPiece, MatrixFacts
@@ -107,8 +108,7 @@ def compile_program(
     if len(dataflows) != d.layers:
         raise ValueError(f"dataflow must be given for {d.layers} layers, not {len(dataflows)}")
     for name in dataflows:
-        if name not in DATAFLOWS:
-            raise ValueError(f"dataflow must be one of {', '.join(DATAFLOWS)}, auto, not {name!r}")
+        check_choice("dataflow", name, (*DATAFLOWS, "auto"))
     if "gemm" in dataflows:
         plan = only  # what the step's tokens do not need is room for scores
     else:
@@ -179,7 +179,7 @@ def _place(
         assembler.region(name, beats)
     assembler.region("dump", lowering.config.activation_words * lowering.config.word_beats)
     dram, kv_start = assembler.finish(plan.tokens)
-    turns = lowering.model.rotary
+    rotary_table = lowering.model.rotary
     return Program(
         config=lowering.config,
         context=context,
@@ -197,7 +197,9 @@ def _place(
             for piece in pieces
         ),
         kv_start=kv_start,
-        rotary=np.zeros((0, 0), "<i2") if turns is None else lowering.heads.rotary_rows(turns),
+        rotary=np.zeros((0, 0), "<i2")
+        if rotary_table is None
+        else lowering.heads.rotary_rows(rotary_table),
         matrices=tuple(assembler.matrices),
     )
 

@@ -52,7 +52,7 @@ class DictionaryPlan:
             **{f"width{mode}": width for mode, width in enumerate(self.widths)},
         }
 
-    def encode(self, headers: np.ndarray) -> bytes:
+    def body(self, headers: np.ndarray) -> bytes:
         """The stream after its preamble; headers: uint8 [slices, bytes], whole beats."""
         slices, packets = self.modes.shape
         lengths = np.array(self.widths, np.int64)[self.modes]

@@ -14,6 +14,7 @@ from meadow.compiler.packing.dictionary import DictionaryPlan, plan_dictionary
 from meadow.compiler.packing.rice import plan_rice
 from meadow.golden.streams.decode import HEADER_DTYPE
 from meadow.model.quantised import QuantisedLinear
+from meadow.spec.checks import check_choice
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.layout import pack_fields
 from meadow.spec.streams import CODEC_NAMES, PREAMBLE_FIELDS, Codec
@@ -54,7 +55,7 @@ class _Plan(Protocol):
     @property
     def fields(self) -> dict[str, int]: ...
 
-    def encode(self, headers: np.ndarray) -> bytes: ...
+    def body(self, headers: np.ndarray) -> bytes: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class _RawPlan:
     def fields(self) -> dict[str, int]:
         return {"codec": Codec.RAW}
 
-    def encode(self, headers: np.ndarray) -> bytes:
+    def body(self, headers: np.ndarray) -> bytes:
         return np.concatenate([headers, self.payload.view(np.uint8)], axis=1).tobytes()
 
 
@@ -122,8 +123,7 @@ def pack_matrix(
     stream is smallest. The switches turn off steps of the dictionary coding: see `plan_dictionary`.
     ValueError for an unknown codec or a matrix that is not whole tiles.
     """
-    if codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r}")
+    check_choice("codec", codec, CODECS)
     width, ports, rows = config.width, config.ports, config.port_rows
     if linear.outputs % width or linear.inputs % width:
         raise ValueError(
@@ -196,7 +196,7 @@ def _largest(plans: Sequence[_Plan]) -> int:
 
 def _stream(plan: _Plan, headers: np.ndarray, weights: int) -> bytes:
     """Preamble and body; the checksum is taken with its own field 0."""
-    body = plan.encode(headers)
+    body = plan.body(headers)
     fields = {**plan.fields, "weights": weights}
     empty = _preamble(fields)
     return _preamble({**fields, "checksum": zlib.crc32(body, zlib.crc32(empty))}) + body

@@ -43,7 +43,7 @@ class RicePlan:
 
     widths: k of the four modes, ascending; z: uint8 [groups, SUBSTREAMS, RUN_WEIGHTS];
     modes: uint8 [slices, groups of a slice]; due: bool [groups, 2, SUBSTREAMS / 2], refills;
-    starts: int64 [groups, 2], first word of a step, from the first word of its slice's payload;
+    starts: int64 [groups, 2], first word of a block, from the first word of its slice's payload;
     words: int64 [slices], of a payload, whole beats; payload_beats: of primer and all payloads.
     """
 
@@ -65,7 +65,7 @@ class RicePlan:
         widths = {f"width{mode}": width for mode, width in enumerate(self.widths)}
         return {"codec": Codec.RICE, **widths}
 
-    def encode(self, headers: np.ndarray) -> bytes:
+    def body(self, headers: np.ndarray) -> bytes:
         """The stream after its preamble; headers: uint8 [slices, bytes], whole beats."""
         slices, groups = self.modes.shape
         header = np.ascontiguousarray(headers).view("<u4")

@@ -21,7 +21,8 @@ import numpy as np
 from meadow.compiler.quantise.calibrate import CalibrationStatistics
 from meadow.compiler.quantise.error_figures import PERCENTILE, Yardstick, far_tokens
 from meadow.compiler.quantise.fault import LEAST_COSINE, Fault, LayerError, UnitError, find_fault
-from meadow.golden.tiers.bit_true import BitTrueModel, KeyValueCache
+from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.golden.tiers.cache import KeyValueCache
 from meadow.golden.tiers.float_tier import FloatModel
 
 __all__ = ["MEASURED_TOKENS", "Accuracy", "measure_accuracy"]

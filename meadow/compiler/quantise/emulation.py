@@ -177,14 +177,14 @@ class EmulatedStream:
             self._flat(cached[index, :, : self._prefix]) for cached in (cache.keys, cache.values)
         ]
         k, v = np.concatenate([past[0], k]), np.concatenate([past[1], v])
-        mixed = self._attention(
+        attention_out = self._attention(
             *(
                 self._per_head(name + site, array)
                 for site, array in zip(_HEADS, (q, k, v), strict=True)
             )
         )
-        mixed = self._words(name + "o_in", mixed)
-        x = self._rounded(x + self._rounded(self._linear(name + "o", mixed)))
+        attention_out = self._words(name + "o_in", attention_out)
+        x = self._rounded(x + self._rounded(self._linear(name + "o", attention_out)))
         normed = self._words(name + "fc1_in", self._norm(name + "mlp_norm", x))
         gate = self._table(name, self._linear(name + "fc1", normed))
         hidden = self._words(name + "fc2_in", gate * self._linear(name + "up", normed))
@@ -237,8 +237,8 @@ class EmulatedStream:
         powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
         if self._formats.probabilities:
             powers = np.rint(powers * _PROBABILITY_STEPS) / _PROBABILITY_STEPS
-        mixed = powers @ np.repeat(v, group, axis=0) / powers.sum(axis=-1, keepdims=True)
-        return self._flat(mixed).astype(np.float32)
+        attention_out = powers @ np.repeat(v, group, axis=0) / powers.sum(axis=-1, keepdims=True)
+        return self._flat(attention_out).astype(np.float32)
 
     def _table(self, layer: str, x: np.ndarray) -> np.ndarray:
         """The activation through a table: inputs of the same entry have the same output."""

@@ -70,14 +70,14 @@ class Machine(MachineState):
         self._actions: dict[Opcode, Callable[[Fields, Step], None]] = {
             Opcode.LOAD: self._load,
             Opcode.STORE: self._store,
-            Opcode.MATMUL: MatmulRunner(self).run,
+            Opcode.MATMUL: MatmulRunner(self).execute,
             Opcode.ATTEND: lambda fields, step: run_attend(self, fields, step),
             Opcode.SOFTMAX: lambda fields, _: run_softmax(self, fields),
             Opcode.NORM: self._norm,
             Opcode.VECTOR: self._vector,
         }
 
-    def run(self, program_offset_beats: int, length: int, step: Step) -> int:
+    def run_program(self, program_offset_beats: int, length: int, step: Step) -> int:
         """Execute the program in DRAM until END or `length` commands.
 
         Returns the commands fetched, END included.

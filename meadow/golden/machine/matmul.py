@@ -34,7 +34,7 @@ class MatmulRunner:
         self.state = state
         self._matrices: dict[tuple[object, ...], QuantisedLinear] = {}
 
-    def run(self, fields: Fields, step: Step) -> None:
+    def execute(self, fields: Fields, step: Step) -> None:
         """One command with fields in their ranges; MachineError for a stream that breaks a rule."""
         state = self.state
         epilogue = EPILOGUES[MatmulOutput(fields["output"])]

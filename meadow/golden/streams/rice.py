@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unpacking of a Rice stream: find the steps, put sub-streams together, join quotients and low
+"""Unpacking of a Rice stream: find the blocks, put sub-streams together, join quotients and low
 bits.
 
-Where a step starts depends on the words that earlier steps have finished. A word's ones alone say
+Where a block starts depends on the words that earlier blocks have finished. A word's ones alone say
 in which run it is finished, so a walk over groups needs only counts of words, no codewords; all
 that follows is done for the whole stream at once. Format: `meadow.spec.streams`.
 """
@@ -50,7 +50,7 @@ def unpack_rice(
         raise StreamError("a rice stream has mode words: its fixed field must be 0")
     words = np.frombuffer(view, "<u4")
     walk = _Walk(words, widths, shape)
-    failure = walk.run()
+    failure = walk.find_error()
     parameter = np.array(walk.parameters, np.int64)
     coded = np.flatnonzero(parameter != LITERAL)
     # A run that is too long leads the walk astray: it is the fault that has to be named.
@@ -60,7 +60,7 @@ def unpack_rice(
     ]
     if failure is not None:
         raise failure
-    z = _low_bits(words, np.array(walk.steps).reshape(-1, 2), parameter)
+    z = _low_bits(words, np.array(walk.blocks).reshape(-1, 2), parameter)
     high = np.stack(quotients, axis=1) << parameter[coded, None, None]
     if high.max(initial=0) > 255:
         raise StreamError(f"rice number {int(high.max())} is beyond 8 bits")
@@ -74,7 +74,7 @@ def unpack_rice(
 class _Walk:
     """Places, in words of the stream, of all that it holds.
 
-    places: of every sub-stream's words; steps: of the raw words, two of each group; parameters: k
+    places: of every sub-stream's words; blocks: of the raw words, two of each group; parameters: k
     of the groups; heads: of the slices' headers.
     """
 
@@ -82,7 +82,7 @@ class _Walk:
     widths: list[int]
     shape: StreamShape
     places: list[list[int]] = field(init=False)
-    steps: list[int] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
     parameters: list[int] = field(default_factory=list)
     heads: list[int] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ class _Walk:
             for half in (refills[:_HALF], refills[_HALF:])
         )
 
-    def run(self) -> StreamError | None:
+    def find_error(self) -> StreamError | None:
         """Walk the stream; the error that ends it."""
         words, position = len(self.words), _BEAT_WORDS
         if words < position + SUBSTREAMS * PRIMER_WORDS:
@@ -123,7 +123,7 @@ class _Walk:
                 end = words + 1
             position = -(-end // _BEAT_WORDS) * _BEAT_WORDS
             if position > words:
-                return StreamError(f"rice stream ends inside the steps of slice {index}")
+                return StreamError(f"rice stream ends inside the blocks of slice {index}")
             if self.words[end:position].any():
                 return StreamError(f"rice padding after slice {index} must be zero")
         if position != words:
@@ -142,7 +142,7 @@ class _Walk:
             self._finished[run] |= 1 << number
 
     def _slice(self, position: int, index: int) -> int:
-        """Word after the steps of slice `index`; IndexError beyond the end of the stream."""
+        """Word after the blocks of slice `index`; IndexError beyond the end of the stream."""
         groups = self.shape.weights // GROUP_WEIGHTS
         word, position = int(self.words[position]), position + 1
         for first in range(0, groups, MODES_PER_WORD):
@@ -151,14 +151,14 @@ class _Walk:
                 raise StreamError(f"rice modes after slice {index} must be zero")
             modes = [word >> MODE_BITS * place & (MODES - 1) for place in range(count)]
             more = first + MODES_PER_WORD < groups
-            word, position = self._block(position, [self.widths[m] for m in modes], more)
+            word, position = self._groups_of_word(position, [self.widths[m] for m in modes], more)
         return position
 
-    def _block(self, position: int, parameters: list[int], more: bool) -> tuple[int, int]:
+    def _groups_of_word(self, position: int, parameters: list[int], more: bool) -> tuple[int, int]:
         """The next mode word, if there are more, and the word after the groups of one."""
         ones, last, total, finished = self._ones, self._last, self._total, self._finished
         due, run, low, high = self._due, self._run, self._low, self._high
-        append, known, word = self.steps.append, self.parameters.append, 0
+        append, known, word = self.blocks.append, self.parameters.append, 0
         for parameter in parameters:
             for c, bit, place in low[due]:
                 total[c] = count = total[c] + ones[position]
@@ -204,12 +204,12 @@ def _quotients(words: np.ndarray, runs: int, number: int, *, complete: bool) -> 
     return np.diff(ones[: runs * RUN_WEIGHTS], prepend=-1).reshape(-1, RUN_WEIGHTS) - 1
 
 
-def _low_bits(words: np.ndarray, steps: np.ndarray, parameter: np.ndarray) -> np.ndarray:
+def _low_bits(words: np.ndarray, blocks: np.ndarray, parameter: np.ndarray) -> np.ndarray:
     """Low bits uint8 [groups, SUBSTREAMS, RUN_WEIGHTS] of all weights."""
     z = np.zeros((len(parameter), SUBSTREAMS, RUN_WEIGHTS), np.uint8)
     for width in set(parameter.tolist()) - {0}:
         chosen = np.flatnonzero(parameter == width)
-        raw = words[steps[chosen][:, :, None] + np.arange(width)].reshape(-1)
+        raw = words[blocks[chosen][:, :, None] + np.arange(width)].reshape(-1)
         octets = unpack_octets(raw.view(np.uint8).reshape(-1, width), width)
         z[chosen] = octets.reshape(-1, SUBSTREAMS, RUN_WEIGHTS)
     return z

@@ -79,7 +79,7 @@ def attend(
     operand = np.zeros((*lead, padded, values.shape[-1]))
     operand[..., :length, :] = values
     operand = operand.reshape(*lead, blocks, width, -1)
-    mixed = (np.swapaxes(power, -2, -3).astype(np.float64) @ operand).astype(np.int64)
+    accumulators = (np.swapaxes(power, -2, -3).astype(np.float64) @ operand).astype(np.int64)
     sums = power.sum(axis=-1)
 
     total = np.zeros((*lead, rows), np.int64)
@@ -90,18 +90,21 @@ def attend(
             total = rounding_shift(total, step)
             output = rounding_shift(output, step[..., None])
         total += sums[..., block]
-        output += mixed[..., block, :, :]
+        output += accumulators[..., block, :, :]
     return _divided(output, total, output_multiplier, output_shift)
 
 
 def _divided(
-    mixed: np.ndarray, total: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+    accumulators: np.ndarray,
+    total: np.ndarray,
+    multiplier: np.ndarray | int,
+    shift: np.ndarray | int,
 ) -> np.ndarray:
     """requantise(mixed, *output_scale(total), 8), int8 [..., n, e], for total [..., n]."""
     scale, amount = output_scale(
         total, np.asarray(multiplier)[..., None], np.asarray(shift)[..., None]
     )
-    return requantise(mixed, scale[..., None], amount[..., None], 8).astype(np.int8)
+    return requantise(accumulators, scale[..., None], amount[..., None], 8).astype(np.int8)
 
 
 def scores16(
@@ -132,8 +135,8 @@ def mix_values(
     multiplier and shift: numbers, or arrays of the leading shape (...). Returns int8 [..., n, e].
     """
     # p.V over all keys stays below 4095 * 127 * 2^19 < 2^53: float64 is exact.
-    mixed = (power.astype(np.float64) @ values.astype(np.float64)).astype(np.int64)
-    return _divided(mixed, total, multiplier, shift)
+    accumulators = (power.astype(np.float64) @ values.astype(np.float64)).astype(np.int64)
+    return _divided(accumulators, total, multiplier, shift)
 
 
 def attend_layerwise(

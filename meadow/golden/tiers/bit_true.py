@@ -16,15 +16,15 @@ import numpy as np
 
 from meadow.golden.numerics import gate
 from meadow.golden.tiers.attention import attend, attend_layerwise
-from meadow.golden.tiers.cache import Cache
+from meadow.golden.tiers.cache import KeyValueCache
 from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
+from meadow.spec.checks import check_choice
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.model import ModelDescription
 
-__all__ = ["DATAFLOWS", "BitTrueModel", "KeyValueCache"]
+__all__ = ["DATAFLOWS", "BitTrueModel"]
 
 DATAFLOWS = ("tphs", "gemm")
 """Orders of attention: on-chip with online softmax, and the layer-by-layer baseline."""
@@ -32,13 +32,6 @@ DATAFLOWS = ("tphs", "gemm")
 
 # Scores of so many elements are held at once; more heads are then taken one after another.
 _SCORE_ELEMENTS = 1 << 22
-
-
-class KeyValueCache(Cache):
-    """INT8 keys and values."""
-
-    def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
-        super().__init__(description, np.int8, capacity=capacity)
 
 
 class BitTrueModel:
@@ -59,23 +52,26 @@ class BitTrueModel:
         config: AcceleratorConfig,
         dataflow: str | Sequence[str] = "tphs",
     ) -> None:
-        d, most = model.description, config.max_head_dim
-        if d.head_dim > most:
-            raise ValueError(f"head_dim must be at most max_head_dim ({most}), not {d.head_dim}")
-        names = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
-        if len(names) != d.layers:
-            raise ValueError(f"dataflow must name {d.layers} layers, not {len(names)}")
+        description, most = model.description, config.max_head_dim
+        if description.head_dim > most:
+            raise ValueError(
+                f"head_dim must be at most max_head_dim ({most}), not {description.head_dim}"
+            )
+        names = (dataflow,) * description.layers if isinstance(dataflow, str) else tuple(dataflow)
+        if len(names) != description.layers:
+            raise ValueError(f"dataflow must name {description.layers} layers, not {len(names)}")
         for name in names:
-            if name not in DATAFLOWS:
-                raise ValueError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {name!r}")
+            check_choice("dataflow", name, DATAFLOWS)
         self.model = model
         self.config = config
         self.dataflow = names
 
     def new_cache(self) -> KeyValueCache:
         """An empty cache for as many positions as model and configuration allow."""
-        d = self.model.description
-        return KeyValueCache(d, capacity=min(d.max_positions, self.config.max_context))
+        description = self.model.description
+        return KeyValueCache(
+            description, capacity=min(description.max_positions, self.config.max_context)
+        )
 
     def forward(
         self,
@@ -110,12 +106,12 @@ class BitTrueModel:
 
     def _checked(self, tokens: Sequence[int] | np.ndarray, cache: KeyValueCache) -> np.ndarray:
         """The tokens as an array, once they and their positions are known to be possible."""
-        d = self.model.description
-        ids = checked_tokens(tokens, d.vocabulary)
+        description = self.model.description
+        ids = checked_tokens(tokens, description.vocabulary)
         end, room = cache.length + len(ids), min(cache.capacity, self.config.max_context)
         if end > room:
             raise ValueError(f"position {end - 1} is beyond the {room} positions there are")
-        if not d.causal and cache.length:
+        if not description.causal and cache.length:
             raise ValueError(
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"
             )
@@ -133,14 +129,14 @@ class BitTrueModel:
         layer, name = self.model.layers[index], f"layers.{index}."
         seen: Observer = observe if observe is not None else ignore
         if self.model.description.norm_order == "post":
-            normed, x = self._norm_behind(index, x, seen)
+            normed, x = self._post_norm(index, x, seen)
         else:
             normed = norm(x, layer.attention_norm)
         seen(name + "qkv_in", normed)
         positions = np.arange(cache.length, cache.length + len(x))
-        mixed = self._mixed(index, normed, positions, cache, seen)
-        seen(name + "o_in", mixed)
-        x = add_residual(x, linear(mixed, layer.o, bits=16))
+        attention_out = self._attention_out(index, normed, positions, cache, seen)
+        seen(name + "o_in", attention_out)
+        x = add_residual(x, linear(attention_out, layer.o, bits=16))
         seen(name + "residual_attention", x)
         return x
 
@@ -159,10 +155,10 @@ class BitTrueModel:
         else:
             normed = norm(x, layer.mlp_norm)
         seen(name + "fc1_in", normed)
-        inner = self._inner(name, layer, normed, seen)
-        seen(name + "fc2_in", inner)
+        mlp_hidden = self._mlp_hidden(name, layer, normed, seen)
+        seen(name + "fc2_in", mlp_hidden)
         for matrix, block in zip(layer.fc2, self.model.blocks, strict=True):
-            x = add_residual(x, linear(inner[:, block], matrix, bits=16))
+            x = add_residual(x, linear(mlp_hidden[:, block], matrix, bits=16))
         seen(name + "residual_mlp", x)
         return x
 
@@ -177,7 +173,7 @@ class BitTrueModel:
         model = self.model
         seen: Observer = observe if observe is not None else ignore
         if model.description.norm_order == "post":
-            _, x = self._norm_behind(len(model.layers), x, seen)
+            _, x = self._post_norm(len(model.layers), x, seen)
         if head_rows is not None:
             x = x[np.asarray(head_rows, np.int64)]
         if model.final_norm is None or model.head is None:
@@ -186,7 +182,7 @@ class BitTrueModel:
         seen("head_in", normed)
         return linear(normed, model.head, bits=16)
 
-    def _norm_behind(
+    def _post_norm(
         self, index: int, x: np.ndarray, seen: Observer
     ) -> tuple[np.ndarray, np.ndarray]:
         """The norm of a post-norm model in front of layer `index`, behind what came before."""
@@ -200,23 +196,23 @@ class BitTrueModel:
         seen(site, x)
         return normed, x
 
-    def _inner(
+    def _mlp_hidden(
         self, name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer
     ) -> np.ndarray:
         """The MLP up to fc2: int8 [n, d] -> int8 [n, hidden]."""
         if layer.activation_table is None:
             return linear(normed, layer.fc1, relu=True)
-        inner = linear(normed, layer.fc1, bits=16)
-        seen(name + "fc1_out", inner)
-        inner = look_up(inner, layer.activation_table)
+        mlp_hidden = linear(normed, layer.fc1, bits=16)
+        seen(name + "fc1_out", mlp_hidden)
+        mlp_hidden = look_up(mlp_hidden, layer.activation_table)
         if layer.up is None:
-            return inner
-        seen(name + "activation", inner)
+            return mlp_hidden
+        seen(name + "activation", mlp_hidden)
         up = linear(normed, layer.up, bits=16)
         seen(name + "up_out", up)
-        return gate(inner, up, layer.gate_shift).astype(np.int8)
+        return gate(mlp_hidden, up, layer.gate_shift).astype(np.int8)
 
-    def _mixed(
+    def _attention_out(
         self,
         index: int,
         normed: np.ndarray,
@@ -225,7 +221,7 @@ class BitTrueModel:
         seen: Observer,
     ) -> np.ndarray:
         """From the normalised rows int8 [n, d] to what o takes in, int8 [n, heads*e]."""
-        d, layer = self.model.description, self.model.layers[index]
+        description, layer = self.model.description, self.model.layers[index]
         name = f"layers.{index}."
         if self.model.rotary is None:
             q, k = linear(normed, layer.q), linear(normed, layer.k)
@@ -239,7 +235,7 @@ class BitTrueModel:
         seen(name + "q_out", q)
         seen(name + "k_out", k)
         seen(name + "v_out", v)
-        shape = (len(q), d.kv_heads, d.head_dim)
+        shape = (len(q), description.kv_heads, description.head_dim)
         rows = slice(int(positions[0]), int(positions[-1]) + 1)
         cache.keys[index, :, rows] = k.reshape(shape).swapaxes(0, 1)
         cache.values[index, :, rows] = v.reshape(shape).swapaxes(0, 1)
@@ -264,14 +260,16 @@ class BitTrueModel:
         q: int8 [n, heads*e], rotated; keys, values: int8 [kv_heads, L, e], row j is position j;
         positions: [n], of the rows. Returns int8 [n, heads*e].
         """
-        d, layer = self.model.description, self.model.layers[index]
-        group = d.group_heads
+        description, layer = self.model.description, self.model.layers[index]
+        group = description.group_heads
         # The query heads of a KV head are further rows of its attention.
-        query = q.reshape(len(q), d.kv_heads, group, d.head_dim).transpose(1, 2, 0, 3)
-        query = query.reshape(d.kv_heads, group * len(q), d.head_dim)
+        query = q.reshape(len(q), description.kv_heads, group, description.head_dim).transpose(
+            1, 2, 0, 3
+        )
+        query = query.reshape(description.kv_heads, group * len(q), description.head_dim)
         at_once = max(1, _SCORE_ELEMENTS // (query.shape[1] * keys.shape[1]))
         outputs = []
-        for part in (slice(s, s + at_once) for s in range(0, d.kv_heads, at_once)):
+        for part in (slice(s, s + at_once) for s in range(0, description.kv_heads, at_once)):
             operands = query[part], keys[part], values[part]
             common = {
                 "positions": np.tile(positions, group),
@@ -280,14 +278,18 @@ class BitTrueModel:
                 "score_shift": np.array(layer.score_shift[part]),
                 "output_multiplier": np.array(layer.output_multiplier[part]),
                 "output_shift": np.array(layer.output_shift[part]),
-                "causal": d.causal,
+                "causal": description.causal,
             }
             if self.dataflow[index] == "gemm":
                 outputs.append(attend_layerwise(*operands, **common))
             else:
                 outputs.append(attend(*operands, width=self.config.width, **common))
-        mixed = np.concatenate(outputs).reshape(d.kv_heads, group, len(q), d.head_dim)
-        return mixed.transpose(2, 0, 1, 3).reshape(len(q), d.heads * d.head_dim)
+        attention_out = np.concatenate(outputs).reshape(
+            description.kv_heads, group, len(q), description.head_dim
+        )
+        return attention_out.transpose(2, 0, 1, 3).reshape(
+            len(q), description.heads * description.head_dim
+        )
 
 
 def _norm_both(x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:

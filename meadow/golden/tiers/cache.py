@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from meadow.spec.model import ModelDescription
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "FloatCache", "KeyValueCache"]
 
 
 class Cache:
@@ -36,3 +36,23 @@ class Cache:
     def capacity(self) -> int:
         """Positions there is room for."""
         return self.keys.shape[2]
+
+
+class FloatCache(Cache):
+    """Keys and values in float; with ``dtype`` that of the model."""
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        *,
+        capacity: int | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> None:
+        super().__init__(description, dtype, capacity=capacity)
+
+
+class KeyValueCache(Cache):
+    """INT8 keys and values."""
+
+    def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
+        super().__init__(description, np.int8, capacity=capacity)

@@ -10,127 +10,25 @@ context after them, d width, h heads, e elements per head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from meadow.golden.activations import ACTIVATIONS, real_type, relu
-from meadow.golden.tiers.cache import Cache
+from meadow.golden.activations import ACTIVATIONS, relu
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_operators import (
+    attention,
+    layer_norm,
+    linear,
+    rms_norm,
+    rotary_angles,
+    rotate,
+)
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.spec.model import ModelDescription
 
-__all__ = [
-    "FloatCache",
-    "FloatModel",
-    "attention",
-    "layer_norm",
-    "linear",
-    "perplexity",
-    "rms_norm",
-    "rotary_angles",
-    "rotate",
-    "softmax",
-]
-
-
-def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    """``y[n, o] = sum_i x[n, i] * weight[o, i] + bias[o]``.
-
-    x ``[n, in]``, weight ``[out, in]``, bias ``[out]`` -> ``[n, out]``.
-    """
-    y = x @ weight.T
-    return y if bias is None else y + bias
-
-
-def layer_norm(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: float = 1e-5
-) -> np.ndarray:
-    """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the last axis.
-
-    x ``[n, d]``, weight and bias ``[d]`` -> ``[n, d]``; population variance.
-    """
-    wide = x.astype(np.float64)
-    centred = wide - wide.mean(axis=-1, keepdims=True)
-    variance = np.mean(centred * centred, axis=-1, keepdims=True)
-    return (centred / np.sqrt(variance + epsilon) * weight + bias).astype(real_type(x))
-
-
-def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float = 1e-5) -> np.ndarray:
-    """``x / sqrt(mean(x^2) + epsilon) * weight`` over the last axis.
-
-    x ``[n, d]``, weight ``[d]`` -> ``[n, d]``.
-    """
-    wide = x.astype(np.float64)
-    square = np.mean(wide * wide, axis=-1, keepdims=True)
-    return (wide / np.sqrt(square + epsilon) * weight).astype(real_type(x))
-
-
-def rotary_angles(
-    positions: np.ndarray, head_dim: int, base: float, divisors: Sequence[float] = ()
-) -> np.ndarray:
-    """Angle ``position * base^(-2 i / e) / divisor_i`` of pair i: positions ``[n]`` -> float64
-    ``[n, e/2]``.
-
-    divisors : one for each pair, none for 1.
-    """
-    frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)
-    if divisors:
-        frequency = frequency / np.asarray(divisors, np.float64)
-    return np.asarray(positions, np.float64)[:, None] * frequency
-
-
-def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Every pair (2i, 2i+1) of every head turned by its angle.
-
-    x ``[n, heads * e]``, angles ``[n, e/2]`` -> ``[n, heads * e]``.
-    """
-    pairs = x.reshape(len(x), -1, angles.shape[1], 2)
-    cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    first, second = pairs[..., 0], pairs[..., 1]
-    turned = (first * cosine - second * sine, first * sine + second * cosine)
-    return np.stack(turned, axis=-1).reshape(x.shape).astype(real_type(x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    """``exp(x) / sum(exp(x))`` over the last axis, any shape -> same shape, float64.
-
-    ``-inf`` masks an entry; every row needs an entry that is not masked.
-    """
-    wide = x.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, causal: bool = True) -> np.ndarray:
-    """Attention of the last n positions of a context.
-
-    q ``[h, n, e]`` already scaled by ``e**-0.5``, k and v ``[kv_heads, L, e]`` -> ``[n, h * e]``.
-    Query row t has the position ``L - n + t`` and sees the keys up to it, or all if not
-    causal. Query head i reads the key/value head ``i * kv_heads // h``.
-    """
-    heads, rows, head_dim = q.shape
-    context = k.shape[1]
-    group = heads // k.shape[0]
-    scores = q @ np.repeat(k, group, axis=0).transpose(0, 2, 1)
-    positions = np.arange(context - rows, context)
-    masked = (np.arange(context)[None, :] > positions[:, None]) & causal
-    probabilities = softmax(np.where(masked, -np.inf, scores)).astype(q.dtype)
-    mixed = probabilities @ np.repeat(v, group, axis=0)
-    return mixed.transpose(1, 0, 2).reshape(rows, heads * head_dim)
-
-
-class FloatCache(Cache):
-    """Keys and values in float; with ``dtype`` that of the model."""
-
-    def __init__(
-        self,
-        description: ModelDescription,
-        *,
-        capacity: int | None = None,
-        dtype: type[np.floating] = np.float32,
-    ) -> None:
-        super().__init__(description, dtype, capacity=capacity)
+__all__ = ["FloatModel"]
 
 
 class _TypedTensors(Mapping[str, np.ndarray]):
@@ -213,10 +111,10 @@ class FloatModel:
         residual as ``embedding.residual_norm`` behind ``embedding``, and per layer as
         ``residual_attention_norm`` and ``residual_mlp_norm``. The arrays must not be written to.
         """
-        d = self.description
+        description = self.description
         ids = checked_tokens(tokens, self.description.vocabulary)
         if cache is None:
-            cache = self.new_cache(min(len(ids), d.max_positions))
+            cache = self.new_cache(min(len(ids), description.max_positions))
         if cache.length + len(ids) > cache.capacity:
             raise ValueError(
                 f"position {cache.length + len(ids) - 1} is beyond the cache's "
@@ -224,14 +122,14 @@ class FloatModel:
             )
         seen: Observer = observe if observe is not None else ignore
 
-        if not d.causal and cache.length:
+        if not description.causal and cache.length:
             raise ValueError(
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"
             )
 
         x = self.embed(ids, np.arange(cache.length, cache.length + len(ids)))
         seen("embedding", x)
-        for index in range(d.layers):
+        for index in range(description.layers):
             x = self.attention_sublayer(index, x, cache, observe=seen)
             x = self.mlp_sublayer(index, x, observe=seen)
         cache.length += len(ids)
@@ -257,37 +155,42 @@ class FloatModel:
         a post-norm model x is the sum in front of the norm behind what came before, as is the
         result: the norm is taken first in every model.
         """
-        d, seen = self.description, observe if observe is not None else ignore
+        description, seen = self.description, observe if observe is not None else ignore
         layer = f"layers.{index}"
         rows = slice(cache.length, cache.length + len(x))
 
-        if d.norm_order == "post":
-            x = normed = self._norm_behind(index, x, seen)
+        if description.norm_order == "post":
+            x = normed = self._post_norm(index, x, seen)
         else:
             normed = self._norm(f"{layer}.attention_norm", x)
         seen(f"{layer}.qkv_in", normed)
         q = self._linear(f"{layer}.q", normed)
         k = self._linear(f"{layer}.k", normed)
         v = self._linear(f"{layer}.v", normed)
-        if d.rotary_base:
+        if description.rotary_base:
             seen(f"{layer}.q_linear", q)
             seen(f"{layer}.k_linear", k)
             positions = np.arange(rows.start, rows.stop)
-            angles = rotary_angles(positions, d.head_dim, d.rotary_base, d.rotary_divisors)
+            angles = rotary_angles(
+                positions,
+                description.head_dim,
+                description.rotary_base,
+                description.rotary_divisors,
+            )
             q, k = rotate(q, angles), rotate(k, angles)
         seen(f"{layer}.q_out", q)
         seen(f"{layer}.k_out", k)
         seen(f"{layer}.v_out", v)
-        cache.keys[index, :, rows] = _split_heads(k, d.kv_heads)
-        cache.values[index, :, rows] = _split_heads(v, d.kv_heads)
-        mixed = attention(
-            _split_heads(q * q.dtype.type(d.head_dim**-0.5), d.heads),
+        cache.keys[index, :, rows] = _split_heads(k, description.kv_heads)
+        cache.values[index, :, rows] = _split_heads(v, description.kv_heads)
+        attention_out = attention(
+            _split_heads(q * q.dtype.type(description.head_dim**-0.5), description.heads),
             cache.keys[index, :, : rows.stop],
             cache.values[index, :, : rows.stop],
-            causal=d.causal,
+            causal=description.causal,
         )
-        seen(f"{layer}.o_in", mixed)
-        x = x + self._linear(f"{layer}.o", mixed)
+        seen(f"{layer}.o_in", attention_out)
+        x = x + self._linear(f"{layer}.o", attention_out)
         seen(f"{layer}.residual_attention", x)
         return x
 
@@ -306,79 +209,55 @@ class FloatModel:
         else:
             normed = self._norm(f"{layer}.mlp_norm", x)
         seen(f"{layer}.fc1_in", normed)
-        inner = self._inner(layer, normed, seen)
-        seen(f"{layer}.fc2_in", inner)
-        x = x + self._linear(f"{layer}.fc2", inner)
+        mlp_hidden = self._mlp_hidden(layer, normed, seen)
+        seen(f"{layer}.fc2_in", mlp_hidden)
+        x = x + self._linear(f"{layer}.fc2", mlp_hidden)
         seen(f"{layer}.residual_mlp", x)
         return x
 
     def output(self, x: np.ndarray, *, observe: Observer | None = None) -> np.ndarray:
         """What :meth:`forward` returns, from the result ``[n, d]`` of the last sublayer."""
-        d, seen = self.description, observe if observe is not None else ignore
-        if d.norm_order == "post":
-            x = self._norm_behind(d.layers, x, seen)
-        if d.outputs == "hidden":
+        description, seen = self.description, observe if observe is not None else ignore
+        if description.norm_order == "post":
+            x = self._post_norm(description.layers, x, seen)
+        if description.outputs == "hidden":
             return x
         x = self._norm("final_norm", x)
         seen("head_in", x)
-        return linear(x, self.tensors["embed_tokens" if d.tied_head else "head"])
+        return linear(x, self.tensors["embed_tokens" if description.tied_head else "head"])
 
-    def _inner(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
+    def _mlp_hidden(self, layer: str, normed: np.ndarray, seen: Observer) -> np.ndarray:
         """What the second matrix of the MLP takes in: ``[n, d]`` -> ``[n, hidden]``."""
-        d = self.description
-        inner = self._linear(f"{layer}.fc1", normed)
-        if d.activation == "relu":
-            return relu(inner)
-        seen(f"{layer}.fc1_out", inner)
-        inner = ACTIVATIONS[d.activation](inner)
-        if not d.gated:
-            return inner
-        seen(f"{layer}.activation", inner)
+        description = self.description
+        mlp_hidden = self._linear(f"{layer}.fc1", normed)
+        if description.activation == "relu":
+            return relu(mlp_hidden)
+        seen(f"{layer}.fc1_out", mlp_hidden)
+        mlp_hidden = ACTIVATIONS[description.activation](mlp_hidden)
+        if not description.gated:
+            return mlp_hidden
+        seen(f"{layer}.activation", mlp_hidden)
         up = self._linear(f"{layer}.up", normed)
         seen(f"{layer}.up_out", up)
-        return inner * up
+        return mlp_hidden * up
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return linear(x, self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias"))
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
-        d, weight = self.description, self.tensors[f"{name}.weight"]
-        if d.norm == "rms":
-            normed = rms_norm(x, weight, d.norm_epsilon)
+        description, weight = self.description, self.tensors[f"{name}.weight"]
+        if description.norm == "rms":
+            normed = rms_norm(x, weight, description.norm_epsilon)
             offset = self.tensors.get(f"{name}.bias")
             return normed if offset is None else normed + offset
-        return layer_norm(x, weight, self.tensors[f"{name}.bias"], d.norm_epsilon)
+        return layer_norm(x, weight, self.tensors[f"{name}.bias"], description.norm_epsilon)
 
-    def _norm_behind(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
+    def _post_norm(self, index: int, x: np.ndarray, seen: Observer) -> np.ndarray:
         """The norm of a post-norm model in front of layer `index`, behind what came before."""
         before = f"layers.{index - 1}."
         x = self._norm(f"{before}mlp_norm" if index else "embedding_norm", x)
         seen(f"{before}residual_mlp_norm" if index else "embedding.residual_norm", x)
         return x
-
-
-def perplexity(
-    model_forward: Callable[[np.ndarray], np.ndarray],
-    token_sequences: Iterable[Sequence[int] | np.ndarray],
-) -> float:
-    """``exp`` of the mean negative log-likelihood per predicted token.
-
-    model_forward : tokens ``[n]`` -> logits ``[n, vocabulary]``. The first token of a sequence
-    is given, all others are predicted; each predicted token of all sequences weighs the same.
-    """
-    total, count = 0.0, 0
-    for sequence in token_sequences:
-        ids = np.asarray(sequence)
-        if len(ids) < 2:
-            raise ValueError(f"a sequence needs at least 2 tokens, not {len(ids)}")
-        logits = model_forward(ids[:-1]).astype(np.float64)
-        peak = logits.max(axis=-1)
-        norm = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=-1))
-        total += float(np.sum(norm - logits[np.arange(len(ids) - 1), ids[1:]]))
-        count += len(ids) - 1
-    if count == 0:
-        raise ValueError("perplexity needs at least one sequence, not none")
-    return float(np.exp(total / count))
 
 
 def _split_heads(x: np.ndarray, heads: int) -> np.ndarray:

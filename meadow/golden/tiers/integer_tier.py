@@ -80,8 +80,8 @@ def attention(
     power = 2.0 ** ((np.minimum(scores, largest) - largest) / 2.0**SCORE_FRACTION_BITS)
     power = np.where(masked, 0, np.floor(power * 2.0**probability_bits + 0.5))
     ratio = output_multiplier / 2.0 ** (output_shift + 1)
-    mixed = (power @ values) / power.sum(axis=1, keepdims=True) * ratio
-    return saturate(np.floor(mixed + 0.5).astype(np.int64), 8)
+    attention_out = (power @ values) / power.sum(axis=1, keepdims=True) * ratio
+    return saturate(np.floor(attention_out + 0.5).astype(np.int64), 8)
 
 
 class IntegerModel:
@@ -135,7 +135,7 @@ class IntegerModel:
         self, name: str, layer: QuantisedLayer, normed: np.ndarray, x: np.ndarray, seen: Observer
     ) -> np.ndarray:
         """Attention of normalised rows [n, d], added to the residual x [n, d]."""
-        d, rotary = self.model.description, self.model.rotary
+        description, rotary = self.model.description, self.model.rotary
         seen(name + "qkv_in", normed)
         bits = 8 if rotary is None else 16
         q, k = (linear(normed, matrix, bits) for matrix in (layer.q, layer.k))
@@ -143,18 +143,19 @@ class IntegerModel:
         if rotary is not None:
             seen(name + "q_linear", q)
             seen(name + "k_linear", k)
-            turns = rotary[: len(x)]
+            rotary_table = rotary[: len(x)]
             q, k = (
-                rotate_heads(rows, turns, layer.rotary_shift).astype(np.int64) for rows in (q, k)
+                rotate_heads(rows, rotary_table, layer.rotary_shift).astype(np.int64)
+                for rows in (q, k)
             )
         seen(name + "q_out", q)
         seen(name + "k_out", k)
         seen(name + "v_out", v)
         attention_out = np.empty_like(q)
-        for head in range(d.heads):
-            pair = head * d.kv_heads // d.heads
-            own = slice(head * d.head_dim, (head + 1) * d.head_dim)
-            shared = slice(pair * d.head_dim, (pair + 1) * d.head_dim)
+        for head in range(description.heads):
+            pair = head * description.kv_heads // description.heads
+            own = slice(head * description.head_dim, (head + 1) * description.head_dim)
+            shared = slice(pair * description.head_dim, (pair + 1) * description.head_dim)
             attention_out[:, own] = attention(
                 q[:, own],
                 k[:, shared],
@@ -164,7 +165,7 @@ class IntegerModel:
                 score_shift=layer.score_shift[pair],
                 output_multiplier=layer.output_multiplier[pair],
                 output_shift=layer.output_shift[pair],
-                causal=d.causal,
+                causal=description.causal,
             )
         seen(name + "o_in", attention_out)
         x = saturate(x + linear(attention_out, layer.o, 16), 16)

@@ -11,7 +11,7 @@ import pytest
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from meadow.compiler.importers.rotary import neighbouring_pairs, rotary_divisors
-from meadow.golden.tiers.float_tier import rotary_angles, rotate
+from meadow.golden.tiers.float_operators import rotary_angles, rotate
 
 LLAMA3 = {
     "rope_type": "llama3",

@@ -48,12 +48,12 @@ def test_rotary_words_are_a_power_of_two_that_fits_a_head() -> None:
 
 def test_rotary_rows() -> None:
     d = describe("llama", heads=1, head_dim=6)
-    turns = np.arange(1, 13, dtype=np.int16).reshape(2, 3, 2)
-    rows = HeadLayout.of(d, named_config("small")).rotary_rows(turns)
+    rotary_table = np.arange(1, 13, dtype=np.int16).reshape(2, 3, 2)
+    rows = HeadLayout.of(d, named_config("small")).rotary_rows(rotary_table)
     padding = [0] * 10
     assert rows.tolist() == [
         [1, 2, 3, 4, 5, 6, *padding],
         [7, 8, 9, 10, 11, 12, *padding],
     ]
-    rows = HeadLayout.of(d, named_config("zcu102")).rotary_rows(turns)
+    rows = HeadLayout.of(d, named_config("zcu102")).rotary_rows(rotary_table)
     assert rows[0].tolist() == [1, 2, 3, 4, 5, 6, *padding] * 2

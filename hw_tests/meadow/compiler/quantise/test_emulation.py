@@ -22,14 +22,8 @@ from meadow.compiler.rotation.rotated import rotate_model
 from meadow.golden.tiers.float_tier import FloatModel
 
 D = family_description("qwen2", width=32, heads=4, kv_heads=2, head_dim=8, hidden=48)
-NONE = Formats(
-    word_exponents=True,
-    weights=False,
-    heads=False,
-    residual=False,
-    table=False,
-    probabilities=False,
-)
+_OTHERS = ("weights", "heads", "residual", "table", "probabilities")
+NONE = Formats(word_exponents=True, **dict.fromkeys(_OTHERS, False))
 RANDOM = np.random.default_rng(salted(31))
 WINDOWS = [Window(np.array([1, *RANDOM.integers(2, 20, 24)]), given=2) for _ in range(4)]
 

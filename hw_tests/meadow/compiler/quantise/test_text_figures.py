@@ -16,7 +16,8 @@ from meadow.compiler.quantise.text_figures import (
     Window,
     compare_on_text,
 )
-from meadow.golden.tiers.float_tier import FloatModel, perplexity
+from meadow.golden.perplexity import perplexity
+from meadow.golden.tiers.float_tier import FloatModel
 from meadow.spec.model import ModelDescription
 
 RANDOM = np.random.default_rng(salted(8))

@@ -195,10 +195,10 @@ def test_run_stops_at_end_or_length_and_counts_commands() -> None:
     made = machine(CONFIGS[0])
     program = b"".join(Command(code).encode() for code in (Opcode.FENCE, Opcode.FENCE, Opcode.END))
     made.dram[160 : 160 + len(program)] = np.frombuffer(program, np.uint8)
-    assert made.run(10, 100, step(1)) == 3
+    assert made.run_program(10, 100, step(1)) == 3
     assert made.traffic[TrafficClass.COMMANDS] == 192
     made.clear_traffic()
-    assert made.run(10, 2, step(1)) == 2
+    assert made.run_program(10, 2, step(1)) == 2
     assert made.traffic[TrafficClass.COMMANDS] == 128
     with pytest.raises(ValueError, match="a chunk holds 64 tokens, not 65"):
-        made.run(10, 2, step(65))
+        made.run_program(10, 2, step(65))

@@ -102,7 +102,7 @@ def test_errors_name_rule_value_code_and_command(
     program = Command(Opcode.FENCE).encode() + Command(opcode, fields).encode()
     made.dram[: len(program)] = np.frombuffer(program, np.uint8)
     with pytest.raises(MachineError, match=message) as caught:
-        made.run(0, 5, STEP)
+        made.run_program(0, 5, STEP)
     assert caught.value.code == ErrorCode(code) and caught.value.command == 1
 
 
@@ -152,13 +152,13 @@ def test_a_flipped_bit_is_not_an_illegal_command(bit: int) -> None:
     write(made, 16, Command(Opcode.FENCE).encode(), Command(Opcode.FENCE).encode())
     made.dram[80 + bit // 8] ^= 1 << bit % 8
     with pytest.raises(MachineError, match="command 1: a command has CRC-32") as caught:
-        made.run(1, 5, STEP)
+        made.run_program(1, 5, STEP)
     assert (caught.value.code, caught.value.command) == (ErrorCode.COMMAND_CHECK, 1)
 
 
 def test_empty_memory_is_no_program() -> None:
     with pytest.raises(MachineError, match="command 0: a command has CRC-32") as caught:
-        machine(1024).run(0, 5, STEP)
+        machine(1024).run_program(0, 5, STEP)
     assert caught.value.code == ErrorCode.COMMAND_CHECK
 
 
@@ -167,7 +167,7 @@ def test_an_unknown_opcode_with_a_right_checksum() -> None:
     body = bytes([77]) + bytes(59)
     write(made, 0, Command(Opcode.FENCE).encode(), body + zlib.crc32(body).to_bytes(4, "little"))
     with pytest.raises(MachineError, match="command 1: unknown opcode 77") as caught:
-        made.run(0, 5, STEP)
+        made.run_program(0, 5, STEP)
     assert (caught.value.code, caught.value.command) == (ErrorCode.ILLEGAL_COMMAND, 1)
 
 
@@ -181,13 +181,13 @@ def test_fetch_outside_the_window() -> None:
     made = machine(1024)
     message = "command read of bytes .* leaves the DMA window"
     with pytest.raises(MachineError, match=message) as caught:
-        made.run(61, 5, STEP)
+        made.run_program(61, 5, STEP)
     assert (caught.value.code, caught.value.command) == (ErrorCode.WINDOW, 0)
     # Commands are read four at a time: 4 is inside, but not 5.
     write(made, 44 * 16, Command(Opcode.FENCE).encode() * 5)
-    assert made.run(44, 5, STEP) == 5
+    assert made.run_program(44, 5, STEP) == 5
     with pytest.raises(MachineError, match=message) as caught:
-        made.run(44, 6, STEP)
+        made.run_program(44, 6, STEP)
     assert (caught.value.code, caught.value.command) == (ErrorCode.WINDOW, 4)
 
 

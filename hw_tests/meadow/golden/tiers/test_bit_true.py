@@ -13,7 +13,8 @@ import pytest
 from hw_tests.models import family_description, random_model
 from hw_tests.scalar_attention import ScalarAttention
 from hw_tests.seeds import salted
-from meadow.golden.tiers.bit_true import DATAFLOWS, BitTrueModel, KeyValueCache
+from meadow.golden.tiers.bit_true import DATAFLOWS, BitTrueModel
+from meadow.golden.tiers.cache import KeyValueCache
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec import numerics as scalar
@@ -62,15 +63,15 @@ def _scalar_rotate(x: list[int], model: QuantisedModel, position: int, shift: in
     return result
 
 
-def _scalar_inner(y: list[int], layer: QuantisedLayer) -> list[int]:
+def _scalar_mlp_hidden(y: list[int], layer: QuantisedLayer) -> list[int]:
     if layer.activation_table is None:
         return [max(0, value) for value in _scalar_linear(y, layer.fc1, 8)]
     table = layer.activation_table.tolist()
-    inner = [table[scalar.table_index(value)] for value in _scalar_linear(y, layer.fc1, 16)]
+    mlp_hidden = [table[scalar.table_index(value)] for value in _scalar_linear(y, layer.fc1, 16)]
     if layer.up is None:
-        return inner
+        return mlp_hidden
     up = _scalar_linear(y, layer.up, 16)
-    return [scalar.gate(a, b, layer.gate_shift) for a, b in zip(inner, up, strict=True)]
+    return [scalar.gate(a, b, layer.gate_shift) for a, b in zip(mlp_hidden, up, strict=True)]
 
 
 def _scalar_forward(
@@ -86,12 +87,12 @@ def _scalar_forward(
         ]
     normed: list[list[int]] = []
 
-    def norm_behind(parameters: QuantisedNorm) -> None:
+    def post_norm(parameters: QuantisedNorm) -> None:
         normed[:] = [_scalar_norm(x, parameters) for x in rows]
         rows[:] = [_scalar_norm(x, parameters, 16) for x in rows]
 
     if model.embedding_norm is not None:
-        norm_behind(model.embedding_norm)
+        post_norm(model.embedding_norm)
     for layer in model.layers:
         if not post:
             normed = [_scalar_norm(x, layer.attention_norm) for x in rows]
@@ -104,7 +105,7 @@ def _scalar_forward(
                 for each in (q, k)
             )
         for position in range(len(tokens)):
-            mixed: list[int] = []
+            attention_out: list[int] = []
             for head in range(d.heads):
                 pair = head // d.group_heads
                 own = slice(head * d.head_dim, (head + 1) * d.head_dim)
@@ -115,26 +116,26 @@ def _scalar_forward(
                     score=(layer.score_multiplier[pair], layer.score_shift[pair]),
                     output=(layer.output_multiplier[pair], layer.output_shift[pair]),
                 )
-                mixed += attended(
+                attention_out += attended(
                     head_scalar,
                     q[position][own],
                     [row[shared] for row in k],
                     [row[shared] for row in v],
                     position + 1 if d.causal else len(tokens),
                 )
-            rows[position] = _scalar_add(rows[position], _scalar_linear(mixed, layer.o, 16))
+            rows[position] = _scalar_add(rows[position], _scalar_linear(attention_out, layer.o, 16))
         if post:
-            norm_behind(layer.attention_norm)
+            post_norm(layer.attention_norm)
         else:
             normed = [_scalar_norm(x, layer.mlp_norm) for x in rows]
         for position, y in enumerate(normed):
-            inner = _scalar_inner(y, layer)
+            mlp_hidden = _scalar_mlp_hidden(y, layer)
             for matrix, block in zip(layer.fc2, model.blocks, strict=True):
                 rows[position] = _scalar_add(
-                    rows[position], _scalar_linear(inner[block], matrix, 16)
+                    rows[position], _scalar_linear(mlp_hidden[block], matrix, 16)
                 )
         if post:
-            norm_behind(layer.mlp_norm)
+            post_norm(layer.mlp_norm)
     if model.final_norm is None or model.head is None:
         return np.array(rows)
     return np.array(
@@ -167,8 +168,8 @@ def test_dataflow_per_layer() -> None:
         sites: list[dict[str, np.ndarray]] = [{} for _ in tiers]
         for tier, seen in zip(tiers, sites, strict=True):
             tier.forward(TOKENS, observe=seen.__setitem__)
-        tphs, gemm, mixed = (seen["layers.0.o_in"] for seen in sites)
-        assert np.array_equal(mixed, gemm)
+        tphs, gemm, both = (seen["layers.0.o_in"] for seen in sites)
+        assert np.array_equal(both, gemm)
         assert np.abs(tphs.astype(int) - gemm).max() <= 2
         if not np.array_equal(tphs, gemm):
             break

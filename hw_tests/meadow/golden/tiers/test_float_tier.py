@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.golden.activations import relu
-from meadow.golden.tiers.float_tier import (
-    FloatCache,
-    FloatModel,
-    attention,
-    layer_norm,
-    linear,
-    perplexity,
-    softmax,
-)
+from meadow.golden.tiers.cache import FloatCache
+from meadow.golden.tiers.float_operators import linear
+from meadow.golden.tiers.float_tier import FloatModel
 
 VECTORS = Path(__file__).parents[3] / "parity" / "vectors"
 NAMES = ("head16", "width80", "deep")
@@ -136,47 +129,6 @@ def test_untied_head(recorded: Recorded) -> None:
     )
 
 
-def test_layer_norm_formula() -> None:
-    x = np.array([[1.0, 2.0, 3.0, 6.0]], np.float32)
-    expected = (x - 3) / np.sqrt(3.5 + 1e-5) * 2 + 1
-    ones = np.ones(4, np.float32)
-    np.testing.assert_allclose(layer_norm(x, 2 * ones, ones), expected, rtol=1e-6)
-
-
-def test_softmax_of_large_values_and_mask() -> None:
-    found = softmax(np.array([1000.0, 1000.0, -np.inf]))
-    np.testing.assert_array_equal(found, [0.5, 0.5, 0.0])
-
-
-def test_attention_is_causal_and_groups_heads() -> None:
-    generator = np.random.default_rng(salted(5))
-    q, k, v = (generator.normal(size=(h, 6, 4)).astype(np.float32) for h in (4, 2, 2))
-    found = attention(q[:, -3:], k, v).reshape(3, 4, 4)
-    for row in range(3):
-        for head in range(4):
-            keys, values = k[head // 2, : row + 4], v[head // 2, : row + 4]
-            weights = softmax(keys @ q[head, 3 + row])
-            np.testing.assert_allclose(found[row, head], weights @ values, atol=1e-6)
-
-
-def test_perplexity_counts_predicted_tokens() -> None:
-    """Uniform logits over 8 tokens have the perplexity 8, a sure and right model 1."""
-    sequences = [[0, 1, 2], [3, 4]]
-    assert perplexity(lambda ids: np.zeros((len(ids), 8), np.float32), sequences) == pytest.approx(
-        8
-    )
-    follows = 1000 * np.eye(8, k=1, dtype=np.float32)
-    assert perplexity(lambda ids: follows[ids], sequences) == pytest.approx(1)
-
-
-def test_perplexity_weighs_tokens_not_sequences() -> None:
-    def half_sure(ids: np.ndarray) -> np.ndarray:
-        return np.zeros((len(ids), 8 if len(ids) > 1 else 2), np.float32)
-
-    expected = np.exp((2 * np.log(8) + np.log(2)) / 3)
-    assert perplexity(half_sure, [[0, 1, 2], [1, 1]]) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
@@ -230,10 +182,3 @@ def test_wrong_cache_and_tensors(recorded: Recorded) -> None:
     wrong = {**model.tensors, "layers.0.q.bias": np.zeros(3, np.float32)}
     with pytest.raises(ValueError, match=r"layers\.0\.q\.bias must have the shape .*, not \[3\]"):
         FloatModel(model.description, wrong)
-
-
-def test_perplexity_of_too_little() -> None:
-    with pytest.raises(ValueError, match="a sequence needs at least 2 tokens, not 1"):
-        perplexity(lambda ids: np.zeros((len(ids), 4)), [[1]])
-    with pytest.raises(ValueError, match="perplexity needs at least one sequence"):
-        perplexity(lambda ids: np.zeros((len(ids), 4)), [])

@@ -59,7 +59,7 @@ def linear_cycles(
     shapes = [(attention, d.width), (key_value, d.width), (key_value, d.width)]
     shapes += [(d.width, attention), (d.width, d.hidden)]
     shapes += [(d.hidden, d.width)] * (2 if d.gated else 1)
-    steps = -(-tokens // config.lanes) * config.step_cycles
+    steps = -(-tokens // config.lanes) * config.tile_cycles
     cycles = 0.0
     for outputs, inputs in shapes:
         tiles = _tiles(outputs, w) * _tiles(inputs, w)
@@ -82,7 +82,7 @@ def tphs_attention_cycles(
     """Cycles of TPHS attention: two products per pair of group and block, or its K/V stream."""
     d = description
     steps = _attention_steps(config, position, tokens, causal=d.causal)
-    head_steps = 2 * _tiles(d.head_dim, config.width) * steps * config.step_cycles
+    head_steps = 2 * _tiles(d.head_dim, config.width) * steps * config.tile_cycles
     key_values = 2 * (position + tokens) * d.head_dim * d.kv_heads
     # Beyond what runs together the query heads of a KV head come one by one; few rows share the
     # lanes.
@@ -103,7 +103,7 @@ def gemm_attention_cycles(
     word_cycles = half // min(half, _EXPONENTS)
     for unit in plan.units:
         steps = _attention_steps(config, plan.position + unit.first, unit.rows, causal=plan.causal)
-        array += 2 * blocks * steps * config.step_cycles + _HEAD_LATENCY
+        array += 2 * blocks * steps * config.tile_cycles + _HEAD_LATENCY
         keys = plan.position + unit.first + unit.rows
         traffic += 2 * keys * d.head_dim + unit.rows * d.head_dim
         words = sum(part.rows * part.words for part in unit.parts)
