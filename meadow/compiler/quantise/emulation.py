@@ -27,12 +27,8 @@ from meadow.compiler.quantise.number_formats import (
 )
 from meadow.compiler.quantise.text_figures import Window
 from meadow.golden.activations import ACTIVATIONS
-from meadow.golden.tiers.float_tier import (
-    FloatModel,
-    rms_norm,
-    rotary_angles,
-    rotate,
-)
+from meadow.golden.tiers.float_operators import rms_norm, rotary_angles, rotate
+from meadow.golden.tiers.float_tier import FloatModel
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, TABLE_ENTRIES
 
