@@ -11,10 +11,10 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test test-rest test-all test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run verify test test-rest test-all test-long test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | test-rest | test-all | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -47,11 +47,14 @@ test: setup
 	$(PYTEST) -m "not slow and not formal"
 
 test-rest: setup
-	$(PYTEST) -m "(slow and not formal) or quick"
+	$(PYTEST) -m "((slow and not formal) or quick) and not long"
 
 test-all: test test-rest
 
-test-full: test-all formal mutation
+test-full: test-all test-long formal mutation
+
+test-long: setup
+	$(PYTEST) -m long
 
 pythons: setup
 	$(BIN)/python -m hw_tests.rtl_gen.pythons

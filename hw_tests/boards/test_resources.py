@@ -9,6 +9,7 @@ import pytest
 
 from boards.board import BOARDS, named_board
 from boards.resources import BLOCKS, _sum_cells, count_block, count_device
+from hw_tests.marks import long
 from meadow.spec.config import named_config
 
 PERFORMANCE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -29,7 +30,7 @@ def test_a_lane_has_one_multiplier_per_weight() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", [long(name) for name in BOARDS])
 def test_the_configuration_of_a_board_fits_its_device(name: str) -> None:
     counts = count_device(name, luts=False)
     assert set(counts) == {*BLOCKS, "total"}

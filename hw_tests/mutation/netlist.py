@@ -206,7 +206,6 @@ def _mutant(number: int, unit: str, options: list[str]) -> Mutant:
     for name, value in zip(options[::2], options[1::2], strict=True):
         values.setdefault(name[1:], []).append(value)
     wire = "".join(values.get("wire", []))
-    sources = [source.removeprefix(f"{_ROOT}/") for source in values.get("src", [])]
     return Mutant(
         number=number,
         unit=unit,
@@ -217,8 +216,19 @@ def _mutant(number: int, unit: str, options: list[str]) -> Mutant:
         bit=int(values["portbit"][0]),
         control=int(values["ctrlbit"][0]) if "ctrlbit" in values else None,
         wire=wire and f"{wire}[{values['wirebit'][0]}]",
-        sources=tuple(re.sub(r".*/site-packages/", "", source) for source in sources),
+        sources=tuple(re.sub(r".*/site-packages/", "", path) for path in values.get("src", [])),
     )
+
+
+def _short_sources(rtlil: str) -> str:
+    """The paths of sources from the checkout on, and without spaces: `mutate -list` writes them
+    between spaces, and mutants do not depend on where the checkout lies.
+    """
+
+    def short(found: re.Match[str]) -> str:
+        return found[1] + found[2].replace(f"{_ROOT}/", "").replace(" ", "_")
+
+    return re.sub(r'(attribute \\src )("[^"\n]*")', short, rtlil)
 
 
 def _selectable(text: str) -> str:
@@ -253,7 +263,7 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
     # Yosys takes no path with a space, so it works in the folder and names files only.
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         for module, text in zip(("top", LANE_MODULE), generate_rtlil(config), strict=True):
-            Path(f"{module}.il").write_text(text, "utf-8")
+            Path(f"{module}.il").write_text(_short_sources(text), "utf-8")
             yosys.run(f"read_rtlil {module}.il")
             modules += re.findall(r"^module \\(\S+)", text, re.M)
         Path("boxes.v").write_text(bank_verilog(config) + gate_verilog(), "utf-8")

@@ -16,6 +16,7 @@ import pytest
 
 from cosim.generate import generated_verilog
 from cosim.verilator_build import lint
+from hw_tests.marks import long
 from meadow.spec.config import named_config
 
 _SCRIPT = """
@@ -32,7 +33,7 @@ _MEMORY_BYTES = 2 << 30
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["tiny", "zcu102"])
+@pytest.mark.parametrize("config", ["tiny", long("zcu102")])
 def test_the_same_bytes_in_bounded_memory_and_no_lint_error(config: str, tmp_path: Path) -> None:
     """A process of its own with another hash seed, locale, folder and Yosys gives what the cache
     holds, within 2 GB.

@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from hw_tests.marks import long
 from workbench.documents.measurements import command_line, load
 
 SIMULATED = (
     *("demo-tiny", "demo-small", "demo-story", "memory-minilm-tiny"),
-    *("attention-512", "prefill-minilm"),
+    *(
+        long("attention-512"),
+        long("prefill-minilm"),
+    ),  # zcu102: its simulator takes minutes to build
 )
 COUNTED = ("packing-steps", "packing-student-4")
 
