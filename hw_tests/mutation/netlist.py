@@ -28,7 +28,7 @@ from hw_tests.mutation.mutant import MUTANT_VARIABLE, UNITS, Mutant
 from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 
-__all__ = ["Mutants", "mutated_verilog"]
+__all__ = ["Mutants", "mutated_verilog", "short_sources"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONTROL = "meadow_mutant"
@@ -220,7 +220,7 @@ def _mutant(number: int, unit: str, options: list[str]) -> Mutant:
     )
 
 
-def _short_sources(rtlil: str) -> str:
+def short_sources(rtlil: str) -> str:
     """The paths of sources from the checkout on, and without spaces: `mutate -list` writes them
     between spaces, and mutants do not depend on where the checkout lies.
     """
@@ -263,7 +263,7 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
     # Yosys takes no path with a space, so it works in the folder and names files only.
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         for module, text in zip(("top", LANE_MODULE), generate_rtlil(config), strict=True):
-            Path(f"{module}.il").write_text(_short_sources(text), "utf-8")
+            Path(f"{module}.il").write_text(short_sources(text), "utf-8")
             yosys.run(f"read_rtlil {module}.il")
             modules += re.findall(r"^module \\(\S+)", text, re.M)
         Path("boxes.v").write_text(bank_verilog(config) + gate_verilog(), "utf-8")

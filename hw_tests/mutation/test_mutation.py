@@ -19,6 +19,7 @@ import pytest
 from hw_tests.mutation.campaign import CYCLES, Outcome, report, sample
 from hw_tests.mutation.equivalence import equivalent_numbers
 from hw_tests.mutation.mutant import UNITS, Mutant
+from hw_tests.mutation.netlist import short_sources
 from hw_tests.mutation.programs import Program, program_trial, some
 from hw_tests.mutation.ranges import Walk
 from hw_tests.seeds import salted
@@ -204,3 +205,9 @@ def test_a_mutant_is_proven_equivalent_or_not(tmp_path: Path) -> None:
     assert equivalent_numbers(netlist, []) == set()
     with pytest.raises(RuntimeError):
         equivalent_numbers(netlist, [change(1, "missing", "A")])
+
+
+def test_sources_of_mutants_have_no_spaces_and_begin_at_the_checkout() -> None:
+    rtlil = f'attribute \\src "{ROOT}/rtl_gen/a.py:80|/a folder/amaranth/b.py:9"\n  wire \\x\n'
+    short = 'attribute \\src "rtl_gen/a.py:80|/a_folder/amaranth/b.py:9"\n  wire \\x\n'
+    assert short_sources(rtlil) == short
