@@ -20,14 +20,17 @@ from workbench.devices import DEVICES
 
 __all__ = [
     "BandwidthOption",
+    "ChunkOption",
     "ClockOption",
     "CodecOption",
     "ConfigOption",
     "DeviceOption",
     "JsonOption",
     "LatencyOption",
+    "MaxTokensOption",
     "ModelArgument",
     "StallsOption",
+    "TopKOption",
     "TraceOption",
     "check_path",
     "choices",
@@ -89,6 +92,13 @@ ModelArgument = Annotated[
 DeviceOption = Annotated[str, typer.Option(help=f"{choices(DEVICES)}.")]
 CodecOption = Annotated[str, typer.Option(help=f"{choices(CODECS)}.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+
+MaxTokensOption = Annotated[int, typer.Option(help="Tokens to generate at most.")]
+ChunkOption = Annotated[
+    int | None,
+    typer.Option(help="Prompt tokens per chunk; as few equal chunks as possible, if left out."),
+]
+TopKOption = Annotated[int | None, typer.Option(help="Sample from the k best tokens.")]
 
 StallsOption = Annotated[float, typer.Option(help="Chance that an AXI channel rests.")]
 LatencyOption = Annotated[int, typer.Option(help="DRAM latency in cycles.")]
