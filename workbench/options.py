@@ -87,7 +87,7 @@ ConfigOption = Annotated[str, typer.Option(help=f"{choices(CONFIGURATIONS)}.")]
 
 ModelArgument = Annotated[
     Path | None,
-    path_argument(help="Image file or checkpoint directory; the demo model if left out."),
+    path_argument(help="Image, checkpoint directory or GGUF file; the demo model if left out."),
 ]
 DeviceOption = Annotated[str, typer.Option(help=f"{choices(DEVICES)}.")]
 CodecOption = Annotated[str, typer.Option(help=f"{choices(CODECS)}.")]

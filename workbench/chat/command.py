@@ -57,7 +57,7 @@ def chat_command(
     top_k: TopKOption = None,
     check: Annotated[
         bool | None,
-        typer.Option(help="Compare every token with golden; sim does if left out, golden not."),
+        typer.Option(help="Compare every token with the bit-true model; on sim only, if left out."),
     ] = None,
     trace: TraceOption = None,
     as_json: JsonOption = False,
