@@ -18,12 +18,15 @@ class Turn:
     Members
     -------
     position : tokens that the cache keeps, those of the prefix included.
-    pending : what `Session.prefill` is to take in behind them.
+    fresh : tokens to take in behind them.
+    pending : the same as `Session.prefill` is given them: a sequence without tokens of its own
+        loses a prefix in front of them.
     generated : tokens generated so far.
     """
 
-    def __init__(self, position: int, pending: list[int]) -> None:
+    def __init__(self, position: int, fresh: list[int], pending: list[int]) -> None:
         self.position = position
+        self.fresh = fresh
         self.pending = pending
         self.generated: list[int] = []
 
@@ -63,9 +66,8 @@ class Conversation:
         most = min(len(cached), len(whole) - 1)
         while position < most and cached[position] == whole[position]:
             position += 1
-        pending = whole[position:]
-        # An empty sequence takes in a prompt that begins with the prefix without it.
-        return Turn(position, whole if position == len(manifest.prefix) else pending)
+        fresh = whole[position:]
+        return Turn(position, fresh, whole if position == len(manifest.prefix) else fresh)
 
     def generate(
         self,
@@ -82,9 +84,7 @@ class Conversation:
         """
         session, sequence = self.session, self.sequence
         session.rewind(sequence, turn.position)
-        start = len(session.manifest.prefix)
-        fresh = turn.pending[start:] if turn.position == start else turn.pending
-        self._seen = [*self._seen[: turn.position], *fresh]
+        self._seen = [*self._seen[: turn.position], *turn.fresh]
         for token in session.generate(
             turn.pending,
             max_tokens,

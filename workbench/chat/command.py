@@ -106,6 +106,7 @@ def chat_command(
             chunk=chunk,
             throttle=throttle,
             told=_tell,
+            log=log,
         )
         if found.template is None:
             _tell("the model has no chat template: what is typed is continued as plain text")
@@ -199,7 +200,6 @@ def _turn(talk: Talk, line: str, *, quiet: bool) -> dict[str, Any]:
             say(piece, nl=False)
 
     with StopRequest() as stop:
-        log("answering")
         turn = talk.answer(line, show=show, stopped=lambda: stop.asked)
     if not quiet:
         say()

@@ -30,7 +30,8 @@ class Talk:
 
     session: its sequence 0 is the chat's; reference: golden to compare with, None for no
     comparison; max_tokens: of an answer; sampler, chunk: see `Session.generate`; throttle: what the
-    figures of the report refer to; told: is given what a user must know, in a line.
+    figures of the report refer to; told: is given what a user must know, in a line; log: what
+    begins now.
     """
 
     session: Session
@@ -42,6 +43,7 @@ class Talk:
     chunk: int | None
     throttle: Throttle
     told: Callable[[str], None]
+    log: Callable[[str], None]
 
     def __post_init__(self) -> None:
         self._conversation = Conversation(self.session)
@@ -58,6 +60,7 @@ class Talk:
         session = self.session
         turn, tokens = self._turn(line)
         session.clear_phases()
+        self.log(f"taking in {len(turn.fresh)} tokens")
         if self.reference is not None:
             self.reference.rewind(turn.position)
         growing = GrowingText(self.tokenizer.decode, self.script.begins(tokens))
@@ -66,10 +69,10 @@ class Talk:
         for token in self._conversation.generate(
             turn, self.max_tokens, sampler=self.sampler, chunk=self.chunk
         ):
-            if self.reference is not None and first_difference is None:
+            if self.reference is not None:
                 assert session.last is not None
                 found = difference(session.last, self.reference.follow(pending))
-                if found is not None:
+                if found is not None and first_difference is None:
                     first_difference = f"generated token {len(turn.generated) - 1}: {found}"
             pending = [token]
             if token in ends:

@@ -212,7 +212,7 @@ def test_ctrl_c_ends_an_answer_and_a_second_one_at_the_prompt_leaves(
         terminal.until("plain text")
         terminal.until("> ")
         terminal.press("abc\n")
-        terminal.until("answering")
+        terminal.until("taking in 4 tokens")
         terminal.press("\x03")
         assert "Traceback" not in terminal.until("; interrupted; golden model, without time]")
         terminal.until("> ")

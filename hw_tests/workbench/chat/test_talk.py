@@ -47,6 +47,7 @@ def make(image: Image, chatting_image: Path) -> Make:
             chunk=None,
             throttle=Throttle(),
             told=told.append,
+            log=lambda text: None,
         )
         talk.lines = told  # pyright: ignore[reportAttributeAccessIssue]
         return talk
