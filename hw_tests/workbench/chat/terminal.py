@@ -78,12 +78,35 @@ class Terminal:
         seen, _, self.screen = self.screen.partition(text)
         return seen + text
 
+    def interrupt(self, text: str) -> None:
+        """Ctrl-C at a prompt, until a text comes, or the end for "".
+
+        Python's line editor misses a signal that comes between its prompt and its wait for keys, up
+        to the next one: the key is pressed again then, which counts once.
+        """
+        for _ in range(10):
+            self.press("\x03")
+            deadline = time.monotonic() + _PATIENCE_S / 10
+            while not (text and text in self.screen) and self._read(deadline):
+                pass
+            if text in self.screen if text else self._left():
+                return
+        raise AssertionError(f"{text or 'the end'!r} does not come: {self.screen!r}")
+
     def ended(self) -> int:
         """Wait for the end; the exit code."""
         deadline = time.monotonic() + _PATIENCE_S
         while self._read(deadline):
             pass
         return self._process.wait(timeout=_PATIENCE_S)
+
+    def _left(self) -> bool:
+        """Whether the command has ended or does so now."""
+        try:
+            self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _read(self, deadline: float) -> bool:
         """Whether something more was read."""

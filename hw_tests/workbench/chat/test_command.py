@@ -216,10 +216,10 @@ def test_ctrl_c_ends_an_answer_and_a_second_one_at_the_prompt_leaves(
         terminal.press("\x03")
         assert "Traceback" not in terminal.until("; interrupted; golden model, without time]")
         terminal.until("> ")
-        terminal.press("\x03")
-        terminal.until("Ctrl-C once more, or Ctrl-D, leaves")
+        terminal.interrupt("Ctrl-C once more, or Ctrl-D, leaves")
+        terminal.until("leaves")
         terminal.until("> ")
-        terminal.press("\x03")
+        terminal.interrupt("")
         assert terminal.ended() == 0
         assert "Traceback" not in terminal.screen
 
