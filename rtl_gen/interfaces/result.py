@@ -42,9 +42,10 @@ def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
     Fields
     ------
     address: word address.
-    operand: ROTATE8, address of the rotary word, W/4 pairs {int16 cosine, int16 sine}.
-    half: TABLE8, ROTATE8, GATE8: the W/2 result bytes go to bytes half*W/2 .. of the word.
-    shift: ROTATE8, GATE8, the rounding shift.
+    operand: address of the operand word: ROTATE8, W/4 pairs {int16 cosine, int16 sine}; GATE, W/2
+        signed 16-bit elements.
+    half: TABLE, ROTATE8, GATE, WORD: the W/2 results are elements half*W/2 .. of the word.
+    shift: ROTATE8, GATE, the rounding shift.
     mask: bit j enables bytes 16*j .. 16*j+15; all ones if the result is a half.
     mode: what the writer does with `data`.
     row: arg-max, row of the chunk or of the head.
