@@ -18,8 +18,8 @@ _SUM_BITS = 33
 
 
 class PairMultiplier(wiring.Component):
-    """o_x = sat((x*a - y*c + half) >> shift); o_y = sat((y*b + x*c + half) >> shift), sat to 16 bits
-    or with `narrow` to -127..127.
+    """o_x = sat((x*a - y*c + half) >> shift); o_y = sat((y*b + x*c + half) >> shift), sat to 16
+    bits or with `narrow` to -127..127.
 
     numerics.rotate with a = b = cosine, c = sine and `narrow`; numerics.gate of each channel with a
     and b the other factors, c = 0; both with half = 2^(shift-1).

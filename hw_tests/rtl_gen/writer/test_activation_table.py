@@ -87,9 +87,7 @@ def test_every_entry(width: int, stall: float) -> None:
         words = rng.sample(range(count), count // 2)
         await bench.load(ctx, second, words, stall)
         await bench.settle(ctx)
-        mixed = [
-            (second if 2 * i // width in words else first)[i] for i in range(TABLE_ENTRIES)
-        ]
+        mixed = [(second if 2 * i // width in words else first)[i] for i in range(TABLE_ENTRIES)]
         results = await bench.look_up(ctx, values)
         assert results == [mixed[table_index(value)] for value in values]
 
