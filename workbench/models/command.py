@@ -61,6 +61,7 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
         "codecs": codecs,
         "commands": manifest.commands,
         "context": manifest.context,
+        "prefix": list(manifest.prefix),
         "chunk_tokens": manifest.chunk_tokens,
         "hidden_block": manifest.hidden_block,
         "accuracy": manifest.notes.get("accuracy"),
