@@ -119,9 +119,7 @@ def calibration_text(
         if file is not None:
             raise ValueError(f"{file} needs a tokenizer.json beside the model")
         generator = np.random.default_rng(0)
-        sequences = [
-            generator.integers(0, d.vocabulary, limit) for _ in range(_RANDOM_SEQUENCES)
-        ]
+        sequences = [generator.integers(0, d.vocabulary, limit) for _ in range(_RANDOM_SEQUENCES)]
         return sequences, f"{_RANDOM_SEQUENCES} sequences of seeded random tokens"
     tokenizer = load_tokenizer(checkpoint.tokenizer_json)
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
@@ -214,7 +212,6 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
         BitTrueModel(model, config),
         found.sequences,
         found.statistics,
-        prefix=found.prefix,
         context=image.manifest.context,
     )
     notes = {**model.notes, "accuracy": accuracy.to_dict()}

@@ -24,7 +24,6 @@ from meadow.compiler.quantise.calibrate import CalibrationStatistics
 from meadow.compiler.quantise.error_figures import PERCENTILE, Yardstick, far_tokens
 from meadow.compiler.quantise.fault import LEAST_COSINE, Fault, LayerError, UnitError, find_fault
 from meadow.compiler.quantise.integer_stream import IntegerStream
-from meadow.compiler.quantise.prefix import PrefixRows
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 
@@ -87,7 +86,6 @@ def measure_accuracy(
     sequences: Sequence[Sequence[int] | np.ndarray],
     statistics: CalibrationStatistics,
     *,
-    prefix: PrefixRows | None = None,
     context: int | None = None,
     tokens: int | None = None,
 ) -> Accuracy:
@@ -103,13 +101,13 @@ def measure_accuracy(
     if tokens is None:
         tokens = max(_LEAST_TOKENS, _PRODUCTS // real.description.parameters)
         tokens = min(MEASURED_TOKENS, tokens)
-    given = 0 if prefix is None else len(prefix.tokens)
+    given = tier.model.start
     limit = min(real.description.max_positions, tier.config.max_context)
     ids = _cut(sequences, min(limit, context or limit), tokens, given)
     kept = _kept(real, ids, given)
     chosen = np.concatenate(kept)
     centred = len(np.unique(np.concatenate(ids)[chosen])) >= _DISTINCT
-    layers = _Comparison(real, tier, ids, kept, prefix, centred=centred).layers()
+    layers = _Comparison(real, tier, ids, kept, centred=centred).layers()
     fault = find_fault(layers, real, statistics)
     warnings = fault.warnings(tier.model.notes, tokens=int(chosen.sum()))
     places = np.concatenate([np.arange(len(part)) for part in ids])
@@ -173,13 +171,11 @@ class _Comparison:
         tier: BitTrueModel,
         ids: list[np.ndarray],
         kept: list[np.ndarray],
-        prefix: PrefixRows | None,
         *,
         centred: bool,
     ) -> None:
         self.real, self.tier, self.kept, self.centred = real, tier, kept, centred
-        self.stream = IntegerStream(tier, prefix)
-        self.given = 0 if prefix is None else len(prefix.tokens)
+        self.stream, self.given = IntegerStream(tier), tier.model.start
         self.unit = tier.model.residual_scale
         positions = [np.arange(len(part)) for part in ids]
         self.x = [real.embed(*pair) for pair in zip(ids, positions, strict=True)]

@@ -10,7 +10,6 @@ the ordinary steps, and a sequence begins behind them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,32 +17,20 @@ from meadow.compiler.importers.checkpoint import Checkpoint
 from meadow.compiler.quantise.calibrate import CalibrationStatistics
 from meadow.compiler.quantise.kept_tensors import KeptTensors
 from meadow.golden.tiers.float_tier import FloatModel
+from meadow.model.prefix import QuantisedPrefix
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8
 
-__all__ = ["PrefixRows", "first_token_is_sink", "prefix_rows"]
+__all__ = ["first_token_is_sink", "quantised_prefix"]
 
 _SINK_RATIO = 4.0
 _PROBED = 64
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PrefixRows:
-    """tokens: of the prefix; keys, values: theirs, int8 [layers, kv_heads, tokens, head_dim], keys
-    rotated where positions are.
-    """
-
-    tokens: tuple[int, ...]
-    keys: np.ndarray
-    values: np.ndarray
-
-
-def prefix_rows(
+def quantised_prefix(
     statistics: CalibrationStatistics, description: ModelDescription
-) -> PrefixRows | None:
-    """The prefix that calibration has seen, in the integers of the model made of it; None if there
-    was none.
-    """
+) -> QuantisedPrefix | None:
+    """The prefix that calibration has seen, in the steps of its K and V; None if there was none."""
     if statistics.prefix_keys is None or statistics.prefix_values is None:
         return None
     rows = []
@@ -52,7 +39,7 @@ def prefix_rows(
         units = np.clip(np.rint(found / steps[:, None]), -LIMIT_INT8, LIMIT_INT8).astype(np.int8)
         heads = units.reshape(*units.shape[:2], description.kv_heads, description.head_dim)
         rows.append(np.ascontiguousarray(heads.swapaxes(1, 2)))
-    return PrefixRows(tokens=statistics.prefix, keys=rows[0], values=rows[1])
+    return QuantisedPrefix(tokens=statistics.prefix, keys=rows[0], values=rows[1])
 
 
 def first_token_is_sink(

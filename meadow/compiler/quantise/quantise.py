@@ -21,6 +21,7 @@ import numpy as np
 from meadow.compiler.importers.checkpoint import Checkpoint
 from meadow.compiler.quantise.calibrate import LOGITS_SITE, CalibrationStatistics
 from meadow.compiler.quantise.kept_tensors import KeptTensors
+from meadow.compiler.quantise.prefix import quantised_prefix
 from meadow.compiler.quantise.quantiser import Quantiser
 from meadow.compiler.quantise.scales import LIMIT_INT16, rotary_table, to_int16
 from meadow.model.hidden_blocks import hidden_slices
@@ -104,6 +105,7 @@ def quantise(
         embed_tokens=embed_tokens,
         embed_positions=positions[0] if positions else None,
         rotary=rotary_table(d) if d.rotary_base else None,
+        prefix=quantised_prefix(statistics, d),
         residual_scale=residual_scale,
         logits_scale=logits_scale,
         notes={

@@ -44,7 +44,8 @@ _BIAS_LIMIT = 1 << 30
 class Quantiser:
     """Steps and integers of one checkpoint; all folds in float64.
 
-    tensors : float64, by canonical name, of which no two layers are asked for in turns. statistics : of the calibration.
+    tensors : float64, by canonical name, those of a layer one after the other. statistics : of the
+        calibration.
     granularity : as `quantise` takes it.
     blocks : hidden channels of each part of the second MLP matrix.
     residual_scale : step of the residual stream.

@@ -18,7 +18,7 @@ from meadow.compiler.importers.checkpoint import Checkpoint
 from meadow.compiler.quantise.calibrate import CalibrationStatistics, calibrate
 from meadow.compiler.quantise.integer_stream import IntegerStream
 from meadow.compiler.quantise.kept_tensors import KeptTensors
-from meadow.compiler.quantise.prefix import PrefixRows, first_token_is_sink, prefix_rows
+from meadow.compiler.quantise.prefix import first_token_is_sink
 from meadow.compiler.quantise.quantise import quantise, require_quantisable
 from meadow.compiler.quantise.text_figures import FloatStream, Window, compare_on_text
 from meadow.compiler.rotation.rotated import RotatedTensors, rotate_model
@@ -67,14 +67,13 @@ class Recipe:
 class Quantisation:
     """Integers and what they were made from.
 
-    model : the integers. prefix : of it, None for none.
+    model : the integers.
     checkpoint : the float model in the integers' coordinates.
     turned : takes rows of the residual of the model as it was read to those coordinates.
     statistics : of the calibration. sequences : that it was taken over, from position 0 on.
     """
 
     model: QuantisedModel
-    prefix: PrefixRows | None
     checkpoint: Checkpoint
     statistics: CalibrationStatistics
     sequences: tuple[np.ndarray, ...]
@@ -145,10 +144,11 @@ class _Model:
         notes = {**model.notes, "rotated": rotation is not None, "prefix": list(self.prefix)}
         return Quantisation(
             model=dataclasses.replace(model, notes=notes),
-            prefix=prefix_rows(statistics, model.description),
             checkpoint=self.checkpoint,
             statistics=statistics,
-            sequences=tuple(np.concatenate([self.prefix, ids]).astype(np.int64) for ids in sequences),
+            sequences=tuple(
+                np.concatenate([self.prefix, ids]).astype(np.int64) for ids in sequences
+            ),
             turned=_same if rotation is None else rotation.turned,
         )
 
@@ -176,7 +176,7 @@ def _better(plain: _Model, texts: Sequence[np.ndarray], config: AcceleratorConfi
     divergences = []
     for model in (plain, rotated):
         found = model.quantised(calibrated)
-        tier = IntegerStream(BitTrueModel(found.model, config), found.prefix)
+        tier = IntegerStream(BitTrueModel(found.model, config))
         divergences.append(compare_on_text(real, tier, windows).divergence)
     return rotated if divergences[1] < _WORTH * divergences[0] else plain
 
