@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Longer than 300 lines: the parts of one model and how they must fit each other.
 """A quantised transformer: the integers that the compiler lays out and the golden tiers compute
 with.
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from meadow.model.checks import (
     require_range,
 )
 from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.prefix import QuantisedPrefix
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, MAX_SHIFT, MULTIPLIER_BITS, TABLE_ENTRIES
 
@@ -70,11 +71,6 @@ class QuantisedLinear:
     def inputs(self) -> int:
         """Input channels."""
         return self.weight.shape[1]
-
-    @cached_property
-    def operand(self) -> np.ndarray:
-        """The weight as float32 [out, in], made at first use, for products in BLAS."""
-        return self.weight.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,6 +171,8 @@ class QuantisedLayer:
             for value in values:
                 require_integer(name, value, low, high)
         gated = int(self.up is not None)
+        if gated and self.activation_table is None:
+            raise ValueError("activation_table must be given where `up` multiplies the activation")
         require_integer("gate_shift", self.gate_shift, gated, 31 * gated)
         require_integer("rotary_shift", self.rotary_shift, 0, 31)
         if self.activation_table is not None:
@@ -198,6 +196,7 @@ class QuantisedModel:
     rotary models may do;
     rotary: int16 [max_positions, e/2, 2], cosine and sine in Q14 of pair i of a head at position p;
     None for models without;
+    prefix: what every sequence begins behind, None for nothing;
     residual_scale, logits_scale: real value of one residual or logit unit;
     notes: how it was made, JSON-ready, without effect on results.
 
@@ -215,6 +214,7 @@ class QuantisedModel:
     head: QuantisedLinear | None = None
     embedding_norm: QuantisedNorm | None = None
     rotary: np.ndarray | None = None
+    prefix: QuantisedPrefix | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -249,6 +249,8 @@ class QuantisedModel:
                 raise ValueError(f"rms of a norm must be {d.norm == 'rms'}, not {norm.rms}")
             post = d.norm_order == "post" and norm is not self.final_norm
             require_presence("residual_shift of a norm", norm.residual_shift, post)
+        if self.prefix is not None:
+            self.prefix.check(d)
 
     def _check_layer(
         self, prefix: str, layer: QuantisedLayer, shapes: Mapping[str, tuple[int, ...]]
@@ -279,6 +281,11 @@ class QuantisedModel:
                 f"{prefix}score_multiplier must have {d.kv_heads} values, "
                 f"not {len(layer.score_multiplier)}"
             )
+
+    @property
+    def start(self) -> int:
+        """Position of the first token of a sequence: behind the prefix."""
+        return 0 if self.prefix is None else len(self.prefix)
 
     @property
     def norms(self) -> tuple[QuantisedNorm, ...]:
