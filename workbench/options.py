@@ -15,11 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.quantise.recipe import PREFIXES, ROTATIONS
 from meadow.spec.config import CONFIGURATIONS
 from workbench.devices import DEVICES
 
 __all__ = [
     "BandwidthOption",
+    "CalibrationOption",
     "ChunkOption",
     "ClockOption",
     "CodecOption",
@@ -29,6 +31,8 @@ __all__ = [
     "LatencyOption",
     "MaxTokensOption",
     "ModelArgument",
+    "PrefixOption",
+    "RotateOption",
     "StallsOption",
     "TopKOption",
     "TraceOption",
@@ -91,6 +95,24 @@ ModelArgument = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help=f"{choices(DEVICES)}.")]
 CodecOption = Annotated[str, typer.Option(help=f"{choices(CODECS)}.")]
+RotateOption = Annotated[
+    str,
+    typer.Option(help=f"{choices(ROTATIONS)}: rotated coordinates; auto measures if they help."),
+]
+PrefixOption = Annotated[
+    str,
+    typer.Option(
+        help=f"{choices(PREFIXES)}: keys and values of the first token in float; auto if it is a "
+        "sink."
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    path_option(
+        help="Text to calibrate with, paragraphs between empty lines; calibration.txt of the "
+        "directory or the demo's stories if left out."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 MaxTokensOption = Annotated[int, typer.Option(help="Tokens to generate at most.")]

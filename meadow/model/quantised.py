@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,11 +72,6 @@ class QuantisedLinear:
         """Input channels."""
         return self.weight.shape[1]
 
-    @cached_property
-    def operand(self) -> np.ndarray:
-        """The weight as float32 [out, in], made at first use, for products in BLAS."""
-        return self.weight.astype(np.float32)
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantisedNorm:
@@ -132,13 +126,18 @@ class QuantisedLayer:
     q: [heads*e, d]; k, v: [kv_heads*e, d], INT8 outputs; o: [d, heads*e], added to the residual;
     rotary_shift: 1..31, q and k give INT16 that is rotated to INT8 with this shift, the channels of
     a head in pairs (2i, 2i+1); 0: no rotation;
-    activation_table: int8 [2048], fc1 gives INT16 that goes through it; None: ReLU;
-    fc1: [hidden, d], INT8 after the activation; up: [hidden, d], gated models: its INT16 outputs
-    multiply the activation, gate_shift (1..31, else 0) brings the product back to INT8;
+    activation_table: int16 [2048], fc1 gives INT16 that goes through it; None: ReLU;
+    fc1: [hidden, d], INT16 after the activation; up: [hidden, d], gated models: its INT16 outputs
+    multiply the activation, gate_shift (1..31, else 0) brings the product back to INT16;
     fc2: one matrix [d, H] per hidden block in order, each added to the residual, the bias in block
     0 only;
     score_multiplier, score_shift, output_multiplier, output_shift: one per KV head, the fields of
-    an ATTEND command. ValueError for a value out of range.
+    an ATTEND command whose output is 16 bits wide. ValueError for a value out of range.
+
+    The inputs of q, k, v, o, fc1, up and fc2 are words with exponents (`numerics.word_exponent`),
+    made of these 16-bit values. Heads that are narrower than a word have no exponents of their own:
+    their output is rounded to 8 bits in steps of 2^7, whatever W is, so that the matrix `o` is the
+    same.
     """
 
     attention_norm: QuantisedNorm
@@ -172,11 +171,12 @@ class QuantisedLayer:
             for value in values:
                 require_integer(name, value, low, high)
         gated = int(self.up is not None)
+        if gated and self.activation_table is None:
+            raise ValueError("activation_table must be given where `up` multiplies the activation")
         require_integer("gate_shift", self.gate_shift, gated, 31 * gated)
         require_integer("rotary_shift", self.rotary_shift, 0, 31)
         if self.activation_table is not None:
-            require_array("activation_table", self.activation_table, np.int8, (TABLE_ENTRIES,))
-            require_range("activation_table", self.activation_table, -LIMIT_INT8, LIMIT_INT8)
+            require_array("activation_table", self.activation_table, np.int16, (TABLE_ENTRIES,))
         for index, block in enumerate(self.fc2):
             if index and block.bias.any():
                 raise ValueError(f"fc2 block {index} must not have a bias; block 0 carries it")

@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
-from meadow.spec.epilogue import Epilogue, SecondOperand, outputs_with
+from meadow.spec.epilogue import Epilogue, outputs_with
 from meadow.spec.layout import BitField, pack_fields, unpack_fields
+from meadow.spec.numerics import EXPONENT_BITS
 
 __all__ = [
     "CHECK_BYTES",
@@ -145,7 +146,8 @@ class Space(IntEnum):
 
     ACTIVATION = 0
     NORM = 1  # norm parameter memory; W bytes = W/4 channels of {int16 gain, int16 offset} per word
-    # activation table: word k holds its INT8 entries k*W .. k*W+W-1; numerics.TABLE_ENTRIES in all
+    # activation table: word k holds its INT16 entries k*W/2 .. k*W/2+W/2-1; numerics.TABLE_ENTRIES
+    # in all
     TABLE = 2
 
 
@@ -184,7 +186,7 @@ def _outputs(holds: Callable[[Epilogue], bool]) -> str:
     return ", ".join(output.name for output in outputs_with(holds))
 
 
-_ROTARY = _outputs(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+_OPERAND = _outputs(lambda epilogue: epilogue.operand)
 _SHIFTED = _outputs(lambda epilogue: epilogue.post_shift)
 _COMPARED = _outputs(lambda epilogue: epilogue.arg_max)
 
@@ -223,6 +225,11 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
             "(row_set CHUNK)",
         ),
         BitField("traffic", 3, "TrafficClass"),
+        BitField(
+            "exponents",
+            1,
+            "1: a word stands for its exponent, {u8 exponent, zeros}, instead of its bytes",
+        ),
     ),
     Opcode.MATMUL: (
         BitField(
@@ -245,14 +252,24 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
         ),
         BitField("restart", 1, f"{_COMPARED}: 1 forgets earlier arg-max candidates"),
         BitField(
-            "rotary",
+            "operand",
             20,
-            f"{_ROTARY}: first rotary word; channels c*W/2 .. of row r use word rotary + "
-            "r*rotary_stride + c mod rotary_words",
+            f"{_OPERAND}: first operand word; channels c*W/2 .. of row r use word operand + "
+            "r*operand_stride + c mod operand_words",
         ),
-        BitField("rotary_stride", 12, "words from row to row"),
-        BitField("rotary_words", 6, "rotary words of a row, a power of two"),
+        BitField("operand_stride", 12, "words from row to row"),
+        BitField(
+            "operand_words",
+            6,
+            "operand words of a row that repeat, a power of two; 0: as many as there are, none "
+            "repeats",
+        ),
         BitField("post_shift", 6, f"{_SHIFTED}: rounding shift, 1..31"),
+        BitField(
+            "exponent",
+            EXPONENT_BITS,
+            "0: the words of x have their own exponents; else all of them have this one",
+        ),
         *(
             BitField(f"{what}{port}", bits, f"port {port}: {doc}")
             for port in range(MAX_PORTS)
@@ -308,7 +325,7 @@ FIELDS: dict[Opcode, tuple[BitField, ...]] = {
     Opcode.NORM: (
         BitField("source", 20, "first word of the INT16 rows (of the chunk; row_set HEAD gathers)"),
         BitField("source_stride", 12, "words from row to row"),
-        BitField("destination", 20, "first word of the INT8 rows"),
+        BitField("destination", 20, "first word of the rows of words with exponents"),
         BitField("destination_stride", 12, "words from row to row"),
         BitField("words", 12, "INT16 words of a row: 2 * padded channels / W, even"),
         BitField("channels", 16, "true channels"),
@@ -359,6 +376,14 @@ SOFTMAX turns row r of INT16 scores into unsigned probabilities in 16-bit elemen
 places (numerics. softmax_row over the keys the row sees, 0 for the others of every block that its
 group of T rows sees) and writes the
 word 0 of the row: {u32 total, zeros}.
+
+A word of the activation memory has an exponent, 0 to LARGEST_EXPONENT, beside its W bytes. NORM,
+the outputs of MATMUL that say so, and ATTEND where a head fills whole words (segment_beats = W/16,
+not with SCORES) write words with exponents of their own (numerics.word_exponent): of the attention
+output sat16(rq(acc, m, s)). Every other write of a whole word sets its exponent to 0. A write of a
+part of a word leaves it as it is: that of ATTEND with narrower heads, whose output is
+sat8(rq(acc, m, s)). MATMUL adds the products of a word of x shifted left by its exponent; exponents
+of all else that is read (Q, probabilities, INT16) do not matter.
 
 FENCE executes when the units of its `wait` are idle and every write response has arrived. END ends
 the program once all units are idle and every write response has arrived. NORM with row_set FIXED or

@@ -8,10 +8,26 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-__all__ = ["BEAT_BYTES", "CONFIGURATIONS", "AcceleratorConfig", "named_config"]
+from meadow.spec.numerics import LARGEST_EXPONENT, LIMIT_INT8
+
+__all__ = [
+    "ACCUMULATOR_BITS",
+    "BEAT_BYTES",
+    "CONFIGURATIONS",
+    "MAX_INPUTS",
+    "AcceleratorConfig",
+    "named_config",
+]
 
 BEAT_BYTES = 16
 """Bytes of one AXI4 data beat: every port is 128 bits wide."""
+
+ACCUMULATOR_BITS = 36
+"""Signed accumulators: products of words with exponents, or of probabilities."""
+
+MAX_INPUTS = ((1 << ACCUMULATOR_BITS - 1) - (1 << 31)) // (LIMIT_INT8**2 << LARGEST_EXPONENT)
+"""Most inputs of a matrix: the sum of their largest products and a bias of 32 bits stays inside the
+accumulator."""
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -122,15 +138,17 @@ class AcceleratorConfig:
         )
         bits = self.probability_bits + 7 + (self.max_context - 1).bit_length()
         self._rule(
-            bits <= 35, "probability_bits + 7 + ceil(log2 max_context) <= 35", f"{bits} bits"
+            bits <= ACCUMULATOR_BITS - 1,
+            "probability_bits + 7 + ceil(log2 max_context) <= 35",
+            f"{bits} bits",
         )
         self._rule(self.sequences <= 64, "sequences <= 64", self.sequences)
         self._rule(
             BEAT_BYTES <= self.max_head_dim <= 512, "16 <= max_head_dim <= 512", self.max_head_dim
         )
         self._rule(
-            self.norm_channels % self.width == 0 and self.norm_channels <= 16384,
-            "norm_channels is a multiple of width and at most 16384",
+            self.norm_channels % self.width == 0 and self.norm_channels <= MAX_INPUTS,
+            f"norm_channels is a multiple of width and at most {MAX_INPUTS}",
             self.norm_channels,
         )
         self._rule(32 <= self.address_bits <= 48, "32 <= address_bits <= 48", self.address_bits)

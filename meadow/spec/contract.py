@@ -17,7 +17,7 @@ from meadow.spec.streams import HEADER_FIELDS, PACKET_IDS, PREAMBLE_FIELDS, Code
 
 __all__ = ["CONTRACT_VERSION", "contract_hash", "contract_text"]
 
-CONTRACT_VERSION = 4
+CONTRACT_VERSION = 5
 """Raised when behaviour changes that no table below shows."""
 
 

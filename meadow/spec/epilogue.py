@@ -25,29 +25,40 @@ __all__ = [
 class MatmulOutput(IntEnum):
     """Field `output` of a MATMUL: the number of its epilogue."""
 
-    INT8 = 0  # sat8(rq(acc + bias)), W elements per word
-    RELU8 = 1  # max(0, INT8)
+    INT8 = 0  # sat8(rq(acc + bias)), W elements per word, exponent 0
+    RELU = 1  # max(0, sat16(rq(acc + bias))), a word with its exponent
     # r = sat16(r + sat16(rq(acc + bias))), W/2 little-endian elements per word, read and written
     RESIDUAL16 = 2
     LOGITS16 = 3  # sat16(rq(acc + bias)), W/2 elements per word, and running arg-max per row
-    TABLE8 = 4  # table[(sat16(rq(acc + bias)) + 2^15) >> 5], the activation table; INT8
-    # pairs of sat16(rq(acc + bias)) turned by numerics.rotate with the row's rotary words; INT8
+    # table[(sat16(rq(acc + bias)) + 2^15) >> 5], the activation table; a word with its exponent
+    TABLE = 4
+    # pairs of sat16(rq(acc + bias)) turned by numerics.rotate with the row's operand words; INT8,
+    # exponent 0
     ROTATE8 = 5
-    GATE8 = 6  # numerics.gate(INT8 already at the destination, sat16(rq(acc + bias))); INT8
+    # numerics.gate(INT16 of the row's operand words, sat16(rq(acc + bias))); a word with its
+    # exponent
+    GATE = 6
+    TABLE16 = 7  # as TABLE, W/2 INT16 elements per word: what GATE multiplies with
 
 
 class ResultMode(IntEnum):
     """What the result writer does with a result word; `data` are its W/2 signed 16-bit elements.
 
-    The bytes of TABLE8, ROTATE8 and GATE8 go to half `half` of the word.
+    TABLE, ROTATE8, GATE and WORD make W/2 signed 16-bit values v of it, which are half `half` of a
+    word of W values; that word is written as numerics.word_values(v, e) with e =
+    numerics.word_exponent(v). The others write exponent 0.
     """
 
     WRITE = 0  # word = data, as it is
     ADD16 = 1  # word[i] = sat16(word[i] + data[i])
     LOGITS16 = 2  # WRITE, and arg-max per row over the first `elements` elements
-    TABLE8 = 3  # W/2 bytes table[table_index(data[i])]
-    ROTATE8 = 4  # W/2 bytes numerics.rotate of the pairs data[2i], data[2i+1] with pair i of a word
-    GATE8 = 5  # W/2 bytes numerics.gate(INT8 at the same place, data[i])
+    TABLE = 3  # v[i] = table[table_index(data[i])]
+    # v = numerics.rotate of the pairs data[2i], data[2i+1] with pair i of a word read; within
+    # -127..127, so that e is 0
+    ROTATE8 = 4
+    GATE = 5  # v[i] = numerics.gate(element i of a word read, data[i])
+    TABLE16 = 6  # word[i] = table[table_index(data[i])]
+    WORD = 7  # v = data
 
 
 class SecondOperand(IntEnum):
@@ -55,8 +66,10 @@ class SecondOperand(IntEnum):
 
     NONE = 0
     DESTINATION = 1  # what stands where the result will be written
-    ROTARY = 2  # the row's rotary words: {int16 cosine, int16 sine} for each pair of channels
+    # the row's operand words hold {int16 cosine, int16 sine} for each pair of channels
+    ROTARY = 2
     TABLE = 3  # the activation table
+    ACTIVATED = 4  # the row's operand words hold an INT16 element for each channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +77,9 @@ class Epilogue:
     """What becomes of accumulators: v = saturate(rq(acc + bias), bits), then the result writer.
 
     bits : of v, 8 or 16.
-    relu : v is max(0, v); with 8 bits only.
+    relu : v is max(0, v); with 16 bits only.
     element_bytes : of what is written.
+    exponents : words are written with exponents of their own, not 0.
     mode : what the result writer does with v.
     second : what it reads for that.
     post_shift : the rounding shift in the command's field `post_shift` is used, 1..31.
@@ -75,6 +89,7 @@ class Epilogue:
     bits: int
     relu: bool = False
     element_bytes: int
+    exponents: bool = False
     mode: ResultMode
     second: SecondOperand = SecondOperand.NONE
     post_shift: bool = False
@@ -86,6 +101,11 @@ class Epilogue:
         return self.element_bytes == 2
 
     @property
+    def operand(self) -> bool:
+        """The result writer reads the row's operand words."""
+        return self.second in (SecondOperand.ROTARY, SecondOperand.ACTIVATED)
+
+    @property
     def halves(self) -> bool:
         """The words of v are W/2 channels each, and become the two halves of one word."""
         return self.bits == 16 and not self.wide
@@ -93,15 +113,21 @@ class Epilogue:
 
 EPILOGUES: Mapping[MatmulOutput, Epilogue] = {
     MatmulOutput.INT8: Epilogue(bits=8, element_bytes=1, mode=ResultMode.WRITE),
-    MatmulOutput.RELU8: Epilogue(bits=8, relu=True, element_bytes=1, mode=ResultMode.WRITE),
+    MatmulOutput.RELU: Epilogue(
+        bits=16, relu=True, element_bytes=1, exponents=True, mode=ResultMode.WORD
+    ),
     MatmulOutput.RESIDUAL16: Epilogue(
         bits=16, element_bytes=2, mode=ResultMode.ADD16, second=SecondOperand.DESTINATION
     ),
     MatmulOutput.LOGITS16: Epilogue(
         bits=16, element_bytes=2, mode=ResultMode.LOGITS16, arg_max=True
     ),
-    MatmulOutput.TABLE8: Epilogue(
-        bits=16, element_bytes=1, mode=ResultMode.TABLE8, second=SecondOperand.TABLE
+    MatmulOutput.TABLE: Epilogue(
+        bits=16,
+        element_bytes=1,
+        exponents=True,
+        mode=ResultMode.TABLE,
+        second=SecondOperand.TABLE,
     ),
     MatmulOutput.ROTATE8: Epilogue(
         bits=16,
@@ -110,12 +136,16 @@ EPILOGUES: Mapping[MatmulOutput, Epilogue] = {
         second=SecondOperand.ROTARY,
         post_shift=True,
     ),
-    MatmulOutput.GATE8: Epilogue(
+    MatmulOutput.GATE: Epilogue(
         bits=16,
         element_bytes=1,
-        mode=ResultMode.GATE8,
-        second=SecondOperand.DESTINATION,
+        exponents=True,
+        mode=ResultMode.GATE,
+        second=SecondOperand.ACTIVATED,
         post_shift=True,
+    ),
+    MatmulOutput.TABLE16: Epilogue(
+        bits=16, element_bytes=2, mode=ResultMode.TABLE16, second=SecondOperand.TABLE
     ),
 }
 """The epilogue of each output. Those of one result mode differ in `bits` and `relu` only."""

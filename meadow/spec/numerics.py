@@ -14,6 +14,8 @@ import math
 __all__ = [
     "EXP2_BITS",
     "EXP2_TABLE",
+    "EXPONENT_BITS",
+    "LARGEST_EXPONENT",
     "LIMIT_INT8",
     "MAX_SHIFT",
     "MULTIPLIER_BITS",
@@ -37,17 +39,22 @@ __all__ = [
     "softmax_row",
     "table_index",
     "vector_constants",
+    "word_exponent",
+    "word_values",
 ]
 
 LIMIT_INT8 = 127
 """Weights, K and V stay within -127..127 so that two products fit one DSP48E2."""
+EXPONENT_BITS = 3
+LARGEST_EXPONENT = (1 << EXPONENT_BITS) - 1
+"""Words of activations are W signed 8-bit values m with one exponent e: they stand for m * 2^e."""
 MULTIPLIER_BITS = 16
 MAX_SHIFT = 47
 SCORE_FRACTION_BITS = 8
 """Fraction bits of a base-2 score: z = score * log2(e), saturated to 16 signed bits."""
 EXP2_BITS = 16
 TABLE_ENTRIES = 2048
-"""INT8 entries of an activation table (GELU, SiLU), over the whole range of a 16-bit input."""
+"""INT16 entries of an activation table (GELU, SiLU), over the whole range of a 16-bit input."""
 TABLE_SHIFT = 5
 """An entry stands for 2^TABLE_SHIFT neighbouring inputs."""
 ROTARY_FRACTION_BITS = 14
@@ -149,10 +156,25 @@ def rotate(x: int, y: int, cosine: int, sine: int, shift: int) -> tuple[int, int
 
 
 def gate(activated: int, value: int, shift: int) -> int:
-    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit; 1 <= shift <=
+    """sat16(rounding_shift(activated * value, shift)): signed 16 by signed 16 bit; 1 <= shift <=
     31.
     """
-    return saturate(rounding_shift(activated * value, shift), 8)
+    return saturate(rounding_shift(activated * value, shift), 16)
+
+
+def word_exponent(values: list[int]) -> int:
+    """Exponent of a word of signed 16-bit values: clamp(bits(max of max(v, ~v)) - 7, 0, 7).
+
+    The values then fit 8 bits but for rounding and for those beyond 127 * 2^7, which saturate. A
+    word of values within -127..127 has the exponent 0.
+    """
+    largest = max(max(value, ~value) for value in values)
+    return max(0, min(LARGEST_EXPONENT, largest.bit_length() - 7))
+
+
+def word_values(values: list[int], exponent: int) -> list[int]:
+    """The signed 8-bit values of a word with this exponent: sat8(rounding_shift(v, exponent))."""
+    return [saturate(rounding_shift(value, exponent), 8) for value in values]
 
 
 def softmax_row(scores: list[int], probability_bits: int) -> tuple[list[int], int]:
@@ -196,17 +218,15 @@ def layer_norm_row(
     offset_shift: int,
     output_shift: int,
     rms: bool = False,
-    output_bits: int = 8,
 ) -> list[int]:
-    """Layer norm (or RMS norm) of one row of INT16 residuals to INT8, or to the INT16 residual of a
-    post-norm model.
+    """Layer norm (or RMS norm) of one row of INT16 residuals to INT16.
 
     S1 = sum x (0 for RMS), S2 = sum x^2, V = channels*S2 - S1^2 + epsilon (epsilon >= 1);
     mean = requantise(S1, mean_multiplier, mean_shift, 32) = 16*S1/channels;
     (r, h) = rsqrt(V); n = sat16(rounding_shift((16*x - mean) * r, clamp(norm_shift + h, 1, 47)));
-    y = saturate(rounding_shift(n*gain + offset*2^offset_shift, output_shift), output_bits).
-    A command with `residual` set computes it twice: 8 bits with output_shift, 16 bits with
-    residual_shift.
+    y = sat16(rounding_shift(n*gain + offset*2^offset_shift, output_shift)).
+    A NORM command makes words with exponents of it. With `residual` set it computes it twice: the
+    second time with residual_shift, for the INT16 residual of a post-norm model.
     gain, offset: signed 16 bit per channel, 0 in padded channels; output_shift >= 1.
     """
     total = 0 if rms else sum(row)
@@ -218,7 +238,7 @@ def layer_norm_row(
     for x, g, b in zip(row, gain, offset, strict=True):
         n = saturate(rounding_shift((16 * x - mean) * r, shift), 16)
         scaled = rounding_shift(n * g + (b << offset_shift), output_shift)
-        result.append(saturate(scaled, output_bits))
+        result.append(saturate(scaled, 16))
     return result
 
 
@@ -227,6 +247,7 @@ def vector_constants() -> dict[str, object]:
     return {
         "exp2_table": list(EXP2_TABLE),
         "newton_table": list(NEWTON_TABLE),
+        "exponent_bits": EXPONENT_BITS,
         "limit_int8": LIMIT_INT8,
         "max_shift": MAX_SHIFT,
         "multiplier_bits": MULTIPLIER_BITS,

@@ -24,7 +24,7 @@ from meadow.spec.commands import (
     VectorFunction,
     command_fields,
 )
-from meadow.spec.config import AcceleratorConfig
+from meadow.spec.config import MAX_INPUTS, AcceleratorConfig
 from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.numerics import MAX_SHIFT, TABLE_ENTRIES
 from meadow.spec.rules import ROW_WORDS, command_rules, softmax_keys
@@ -45,7 +45,7 @@ def fixed_rows(config: AcceleratorConfig) -> int:
     """Most rows of a FIXED row set: a chunk, or the words of norm parameters or activation table,
     one in a row.
     """
-    constants = max(4 * config.norm_channels, TABLE_ENTRIES) // config.width
+    constants = max(4 * config.norm_channels, 2 * TABLE_ENTRIES) // config.width
     return max(config.chunk_tokens, constants)
 
 
@@ -104,7 +104,7 @@ def _own_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[in
         }
     if opcode == Opcode.MATMUL:
         return {
-            "tiles": (1, everything),
+            "tiles": (1, MAX_INPUTS // config.width),
             "slices": (1, everything),
             "output": (0, max(MatmulOutput)),
             "row_set": (RowSet.CHUNK, RowSet.HEAD),

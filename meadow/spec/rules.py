@@ -14,7 +14,7 @@ from typing import Any
 
 from meadow.spec.commands import AttendPart, Opcode, RowSet, Space
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.epilogue import MatmulOutput, SecondOperand, outputs_with
+from meadow.spec.epilogue import MatmulOutput, outputs_with
 from meadow.spec.numerics import TABLE_ENTRIES
 
 __all__ = ["ROW_WORDS", "Rule", "command_rules", "softmax_keys"]
@@ -58,7 +58,7 @@ def _load_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
     ]
     for space, words in (
         (Space.NORM, 4 * config.norm_channels // config.width),
-        (Space.TABLE, TABLE_ENTRIES // config.width),
+        (Space.TABLE, 2 * TABLE_ENTRIES // config.width),
     ):
 
         def holds(f: Any, space: int = int(space), words: int = words) -> Any:
@@ -95,15 +95,12 @@ def _store_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
 
 
 def _matmul_rules(config: AcceleratorConfig) -> tuple[Rule, ...]:
-    rotary = outputs_with(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+    operand = outputs_with(lambda epilogue: epilogue.operand)
     shifted = outputs_with(lambda epilogue: epilogue.post_shift)
     return (
         Rule(
-            f"MATMUL rotary_words must be a power of two with output {_either(rotary)}",
-            lambda f: (
-                _other_output(f, rotary)
-                | ((f["rotary_words"] != 0) & _power_of_two(f["rotary_words"]))
-            ),
+            f"MATMUL operand_words must be 0 or a power of two with output {_either(operand)}",
+            lambda f: _other_output(f, operand) | _power_of_two(f["operand_words"]),
         ),
         Rule(
             f"MATMUL post_shift must be in 1..31 with output {_either(shifted)}",

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.interfaces.command import INDEX_BITS
 
 __all__ = [
@@ -34,10 +35,16 @@ def memory_write_layout(config: AcceleratorConfig) -> data.StructLayout:
 
     address: word address.
     mask: bit j enables bytes 16*j .. 16*j+15.
+    exponent: of the word, written if all bits of `mask` are 1.
     data: the W bytes, byte 0 in the low bits.
     """
     return data.StructLayout(
-        {"address": ADDRESS_BITS, "mask": config.word_beats, "data": 8 * config.width}
+        {
+            "address": ADDRESS_BITS,
+            "mask": config.word_beats,
+            "exponent": EXPONENT_BITS,
+            "data": 8 * config.width,
+        }
     )
 
 
@@ -51,6 +58,7 @@ class MemoryReadSignature(wiring.Signature):
         works on one command at a time: the sequencer knows which.
     data: In stream of 8*W bits without back-pressure, the words in the order of their addresses,
         byte 0 in the low bits.
+    exponent: In(EXPONENT_BITS), of the word, with `data`.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -60,6 +68,7 @@ class MemoryReadSignature(wiring.Signature):
                 "address": Out(stream.Signature(ADDRESS_BITS)),
                 "command": Out(INDEX_BITS),
                 "data": In(stream.Signature(8 * config.width, always_ready=True)),
+                "exponent": In(EXPONENT_BITS),
             }
         )
 
