@@ -49,6 +49,10 @@ _OPERAND = result_modes_with(lambda epilogue: epilogue.operand)
 _COMPARED = result_modes_with(lambda epilogue: epilogue.arg_max)
 _HALVED = result_modes_with(lambda epilogue: epilogue.halves)
 """Result modes that read the word at `address`, that read the one at `operand`, and so on."""
+_PASSED = (ResultMode.WRITE, ResultMode.ADD16, ResultMode.LOGITS16, ResultMode.WORD)
+"""Result modes without a function: the elements themselves, or their sum with the word at
+`address`. All others are among ElementFunctions.
+"""
 
 
 class ResultWriter(wiring.Component):
@@ -225,8 +229,7 @@ class ResultWriter(wiring.Component):
         """
         config = self._config
         sums = delayed(m, self._sums(m, head), ElementFunctions.LATENCY - _SUM_LATENCY, "sums")
-        passes = ~is_one_of(head.mode, (*LOOKING_UP, *_OPERAND))
-        passes = delayed(m, passes, ElementFunctions.LATENCY, "passes")
+        passes = delayed(m, is_one_of(head.mode, _PASSED), ElementFunctions.LATENCY, "passes")
         result = Signal(8 * config.width, reset_less=True)
         m.d.sync += result.eq(Mux(passes, sums, computed))
 
@@ -261,9 +264,7 @@ class ResultWriter(wiring.Component):
         ]
 
     def _sums(self, m: Module, head: data.View) -> Value:
-        """Old data, 0 unless ADD16, plus new data, _SUM_LATENCY cycles after issue: so all modes
-        that compute nothing pass here.
-        """
+        """Old data, 0 unless ADD16, plus new data, _SUM_LATENCY cycles after issue."""
         adds = delayed(m, head.mode == ResultMode.ADD16, ActivationMemory.LATENCY, "adds")
         new = delayed(m, head.data, ActivationMemory.LATENCY, "new")
         elements = []

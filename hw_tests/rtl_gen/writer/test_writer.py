@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Result writer with the real activation memory: all modes, credits, read and write stalls, table,
-arg-max, reset.
+reset.
 """
 
 from __future__ import annotations
@@ -269,60 +269,3 @@ def test_words_at_the_ends_of_every_exponent(lanes: int) -> None:
     assert {exponent for exponent, _ in expected} == set(range(8))
     ends = [(0, [0] * 16), (0, [-1] * 16), (7, [-127] * 16), (7, [127] * 16), (7, [127] * 16)]
     assert expected[:5] == [(exponent, join(values, 8)) for exponent, values in ends]
-
-
-@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(32, 2)])
-@pytest.mark.parametrize(("send", "operand"), [(1.0, 0.0), (0.5, 0.6)])
-def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) -> None:
-    seed = 11 + width
-    print(f"seed {seed}")
-    rng = random.Random(salted(seed))
-    config = small_config(width, lanes)
-    bench = WriterBench(config, rng)
-    expected = [(0, 0)] * config.chunk_tokens
-    words = []
-    channel = 0
-    for slice_index in range(40):
-        for row in range(config.chunk_tokens):
-            count = rng.choice([0, 1, width // 2, rng.randrange(width // 2 + 1)])
-            restart = slice_index in (0, 17)
-            # Few distinct values make ties; a row of the minimum alone keeps index 0.
-            elements = [
-                rng.choice([-32768, -32768, -5, 3, 32767][: 2 + row]) for _ in range(width // 2)
-            ]
-            words.append(
-                {
-                    "address": len(words) % 256,
-                    "mask": (1 << width // 16) - 1,
-                    "mode": ResultMode.LOGITS16,
-                    "row": row,
-                    "channel": channel,
-                    "elements": count,
-                    "restart": restart,
-                    "data": join(elements),
-                }
-            )
-            best = (-32768, 0) if restart else expected[row]
-            for index, value in enumerate(elements[:count]):
-                if value > best[0]:
-                    best = (value, channel + index)
-            expected[row] = best
-        channel += width // 2
-    # The same row in consecutive cycles.
-    for index in range(12):
-        value = -100 + index // 2
-        words.append(
-            {
-                "address": 0,
-                "mode": ResultMode.LOGITS16,
-                "row": 1,
-                "channel": 1000 + index * width // 2,
-                "elements": 1,
-                "restart": index == 0,
-                "data": join([value]),
-            }
-        )
-    expected[1] = (-95, 1000 + 10 * width // 2)
-    bench.run(words, send=send, operand=operand)
-    assert bench.candidates == expected
-    assert expected[0] == (-32768, 0)

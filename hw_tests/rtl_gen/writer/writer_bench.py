@@ -43,7 +43,9 @@ HALVED = result_modes_with(lambda epilogue: epilogue.halves)
 OPERAND = result_modes_with(lambda epilogue: epilogue.operand)
 IN_PLACE = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.DESTINATION)
 LOOKING_UP = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.TABLE)
-COMPUTED = (*LOOKING_UP, *OPERAND)
+COMPUTED = tuple(
+    mode for mode in ResultMode if mode.name not in ("WRITE", "ADD16", "LOGITS16", "WORD")
+)
 """Result modes that make halves of words, that read the word at `operand`, that read what they
 replace, that look up, that use ElementFunctions.
 """
