@@ -179,7 +179,9 @@ def test_whole_model_equals_scalar_arithmetic(architecture: str, dataflow: str) 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 def test_heads_narrower_and_wider_than_a_word(width: int, head_dim: int, dataflow: str) -> None:
     """Words of a head start with it; heads that share a word have the exponent 7."""
-    model = random_model(family_description("opt", head_dim=head_dim, width=2 * head_dim, hidden=50))
+    model = random_model(
+        family_description("opt", head_dim=head_dim, width=2 * head_dim, hidden=50)
+    )
     config = dataclasses.replace(TINY, width=width, rows=4, norm_channels=512)
     tokens = TOKENS[:9] % model.description.vocabulary
     sites: dict[str, np.ndarray] = {}

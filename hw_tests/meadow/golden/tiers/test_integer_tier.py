@@ -158,7 +158,9 @@ def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.nd
     integer: dict[str, np.ndarray] = {}
     hardware: dict[str, np.ndarray] = {}
     tokens = np.random.default_rng(salted(3)).integers(0, model.description.vocabulary, 40)
-    integer["end"] = IntegerModel(model, width=TINY.width).forward(tokens, observe=integer.__setitem__)
+    integer["end"] = IntegerModel(model, width=TINY.width).forward(
+        tokens, observe=integer.__setitem__
+    )
     tier = bit_true.BitTrueModel(model, TINY)
     hardware["end"] = tier.forward(tokens, observe=hardware.__setitem__)
     return integer, hardware
@@ -166,7 +168,7 @@ def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.nd
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_every_family_is_near_the_bit_true_tier(architecture: str) -> None:
-    """All of a layer's sites up to attention, one unit of a word apart at most; the end is alike."""
+    """All of a layer's sites up to attention are one unit apart at most; the end is alike."""
     kv_heads = 2 if FAMILIES[architecture].grouped_keys else 4
     sizes = {"width": 64, "heads": 4, "kv_heads": kv_heads, "head_dim": 16, "hidden": 96}
     description = family_description(architecture, **sizes)

@@ -76,7 +76,9 @@ def test_norm_as_residual_is_the_same_row_with_another_shift() -> None:
     fine, coarse = norm(rows, parameters), norm(rows, parameters, as_residual=True)
     assert fine.dtype == coarse.dtype == np.int16 and len(np.unique(coarse)) > 20
     assert np.abs(fine / 16 - coarse)[np.abs(fine) < 32767].max() <= 0.54
-    with pytest.raises(ValueError, match="a norm without residual_shift does not replace the resid"):
+    with pytest.raises(
+        ValueError, match="a norm without residual_shift does not replace the resid"
+    ):
         norm(rows, OPT.layers[0].mlp_norm, as_residual=True)
 
 
