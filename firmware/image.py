@@ -32,7 +32,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "Mapping": dict,
 }
 """By the first word of a manifest field's annotation."""
-_DTYPES = {"U8": np.dtype(np.uint8), "I16": np.dtype("<i2")}
+_DTYPES = {"U8": np.dtype(np.uint8), "I8": np.dtype(np.int8), "I16": np.dtype("<i2")}
 
 
 class ImageError(ValueError):
@@ -64,6 +64,11 @@ def read_image(path: str | os.PathLike[str], *, contract_hash: str | None = None
         digest = hashlib.sha256(array.data).hexdigest()
         if digest != manifest.tensors_sha256.get(tensor):
             raise ImageError(f"{name} is corrupt: wrong checksum of tensor {tensor}")
+    if tensors["prefix"].shape != manifest.prefix_shape:
+        raise ImageError(
+            f"{name} cannot be used: tensor prefix must have the shape "
+            f"{list(manifest.prefix_shape)}, not {list(tensors['prefix'].shape)}"
+        )
     return Image(manifest, **tensors)
 
 
@@ -150,6 +155,24 @@ def _check_kinds(manifest: Manifest) -> None:
     if len(manifest.labels) != manifest.commands:
         raise ValueError(
             f"the manifest must hold {manifest.commands} labels, not {len(manifest.labels)}"
+        )
+    _check_prefix(manifest)
+
+
+def _check_prefix(manifest: Manifest) -> None:
+    """ValueError unless every sequence can begin behind the prefix."""
+    prefix, last = manifest.prefix, manifest.model.vocabulary - 1
+    for token in prefix:
+        if type(token) is not int or not 0 <= token <= last:
+            raise ValueError(f"a token of the prefix must be in 0..{last}, not {token!r:.40}")
+    if prefix and not manifest.model.causal:
+        raise ValueError(
+            f"a model that is not causal must have no prefix, not {len(prefix)} tokens"
+        )
+    if len(prefix) >= manifest.context:
+        raise ValueError(
+            f"context must hold the prefix and at least 1 token more, {len(prefix) + 1} in all, "
+            f"not {manifest.context}"
         )
 
 

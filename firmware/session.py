@@ -47,13 +47,18 @@ class Session(StepRunner):
         """Take in a prompt in chunks, of `chunk` tokens each or else equal ones in whole token
         groups; the head runs once.
 
-        ValueError, before anything runs, for an empty prompt, one longer than the context, tokens
-        beyond the vocabulary, or a chunk larger than the image's.
+        At the start of an empty sequence a prompt that begins with the model's prefix loses it, as
+        the cache holds it already; any other stands behind the prefix.
+
+        ValueError, before anything runs, for an empty prompt, one that is the prefix and nothing
+        else, one longer than the context, tokens beyond the vocabulary, or a chunk larger than the
+        image's.
         """
-        limit = self.manifest.chunk_tokens
+        limit, position = self.manifest.chunk_tokens, self.positions[sequence]
         self.device.check_open()
         self._check_outputs(outputs)
-        self.manifest.limits.check_prompt(tokens, chunk=chunk, position=self.positions[sequence])
+        self.manifest.limits.check_prompt(tokens, chunk=chunk, position=position)
+        tokens = self.manifest.limits.own_tokens(tokens, position=position)
         if chunk is None:
             equal = -(-len(tokens) // -(-len(tokens) // limit))
             # Up to a group of T tokens takes the same time.

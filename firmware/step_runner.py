@@ -41,8 +41,11 @@ class StepRunner:
 
     Members
     -------
-    positions : tokens in the cache of each sequence.
+    positions : tokens in the cache of each sequence, those of the model's prefix included.
     last : result of the last step, or None.
+
+    Every sequence begins behind the model's prefix, whose keys and values the session writes into
+    its cache.
 
     A step of a model that is not causal takes whole sequences: one that has cached tokens must be
     rewound first. A model with the outputs "hidden" has no head: its steps are asked for
@@ -79,7 +82,9 @@ class StepRunner:
         self._scratch_beats = self.manifest.window_beats(sequences)
         device.memory[: image.dram.size] = image.dram
         self.registers.set_window()
-        self.positions = [0] * sequences
+        self.positions = [self.manifest.limits.start] * sequences
+        for sequence in range(sequences):
+            image.write_prefix(device.memory, sequence)
 
     @staticmethod
     def window_bytes(image: Image, sequences: int = 1) -> int:
@@ -89,11 +94,18 @@ class StepRunner:
         size = image.manifest.window_beats(sequences) * BEAT_BYTES + _SCRATCH_BYTES
         return -(-size // _SCRATCH_BYTES) * _SCRATCH_BYTES
 
-    def rewind(self, sequence: int = 0, position: int = 0) -> None:
-        """Forget what a sequence has cached from `position` on."""
+    def rewind(self, sequence: int = 0, position: int | None = None) -> None:
+        """Forget what a sequence has cached from `position` on, by default all behind the model's
+        prefix. ValueError for a position inside the prefix or beyond what is cached.
+        """
         self.device.check_open()
-        if not 0 <= position <= self.positions[sequence]:
-            raise ValueError(f"position must be 0..{self.positions[sequence]}, not {position}")
+        start, end = self.manifest.limits.start, self.positions[sequence]
+        position = start if position is None else position
+        if not start <= position <= end:
+            kept = f" behind the prefix of {start}" if start else ""
+            raise ValueError(f"position must be {start}..{end}{kept}, not {position}")
+        if position == start:
+            self.image.write_prefix(self.device.memory, sequence)
         self.positions[sequence] = position
 
     def step(

@@ -12,11 +12,12 @@ import numpy as np
 from hw_tests.seeds import salted
 from meadow.golden.tiers.float_operators import rotary_angles
 from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.prefix import QuantisedPrefix
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
 
-__all__ = ["family_description", "random_model"]
+__all__ = ["family_description", "random_model", "random_prefix"]
 
 
 def family_description(architecture: str, **sizes: Any) -> ModelDescription:
@@ -40,6 +41,14 @@ def family_description(architecture: str, **sizes: Any) -> ModelDescription:
     if family.rotary:
         values["rotary_base"] = 100.0
     return ModelDescription.of_family(architecture, **values | sizes)
+
+
+def random_prefix(d: ModelDescription, tokens: tuple[int, ...], *, seed: int) -> QuantisedPrefix:
+    """Keys and values over the whole range."""
+    random = np.random.default_rng(salted(seed))
+    shape = (2, d.layers, d.kv_heads, len(tokens), d.head_dim)
+    keys, values = random.integers(-127, 128, shape).astype(np.int8)
+    return QuantisedPrefix(tokens=tokens, keys=keys, values=values)
 
 
 def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) -> QuantisedModel:

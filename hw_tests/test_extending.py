@@ -84,7 +84,7 @@ print(run("mistral").description.activation, drawn == set(FAMILIES))
 EPILOGUE_TESTS = (
     "hw_tests/meadow/golden/test_epilogue.py",
     "hw_tests/meadow/golden/machine/test_matmul.py::test_matmul_outputs",
-    "hw_tests/rtl_gen/writer/test_byte_functions.py",
+    "hw_tests/rtl_gen/writer/test_element_functions.py",
 )
 # The same through writer and memory, and from the command to the writer, with the real lanes.
 EPILOGUE_UNITS = (
@@ -96,7 +96,7 @@ from meadow.spec.commands import Command, Opcode
 from meadow.spec.config import named_config
 from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.ranges import check_command
-fields = dict(tiles=1, slices=1, row_set=1, beats0=1, output=MatmulOutput.SQUARE8)
+fields = dict(tiles=1, slices=1, row_set=1, beats0=1, output=MatmulOutput.SQUARE)
 check_command(named_config("tiny"), Command(Opcode.MATMUL, fields | {"post_shift": 31}))
 try:
     check_command(named_config("tiny"), Command(Opcode.MATMUL, fields))
@@ -179,8 +179,8 @@ def test_the_family_of_the_example_is_there(tmp_path: Path) -> None:
 def test_the_epilogue_of_the_example_is_there(tmp_path: Path) -> None:
     folder = applied(tmp_path, "An epilogue")
     assert run_in(folder, "-c", EPILOGUE) == (
-        "MATMUL post_shift must be in 1..31 with output ROTATE8, GATE8 or SQUARE8: "
-        "tiles 1, slices 1, output 7, row_set 1, beats0 1\n"
+        "MATMUL post_shift must be in 1..31 with output ROTATE8, GATE or SQUARE: "
+        "tiles 1, slices 1, output 8, row_set 1, beats0 1\n"
     )
     small = ("-m", "not slow", "-k", "not zcu102 and not small")
     assert " passed" in run_in(folder, "-m", "pytest", "-q", *small, *EPILOGUE_TESTS)

@@ -11,6 +11,7 @@ from workbench.campaigns.soak import soak_command
 from workbench.campaigns.torture import torture_command
 from workbench.console import ReportingGroup
 from workbench.generate import generate_command
+from workbench.models.accuracy_command import accuracy_command
 from workbench.models.command import compile_command
 from workbench.packing.ablation import ablation_command
 from workbench.packing.report import report_command
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate_command)
 app.command("compile")(compile_command)
+app.command("accuracy")(accuracy_command)
 app.command("run")(run_command)
 app.command("verify")(verify_command)
 app.command("bench")(bench_command)

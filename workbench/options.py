@@ -15,11 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.quantise.recipe import PREFIXES, ROTATIONS
 from meadow.spec.config import CONFIGURATIONS
 from workbench.devices import DEVICES
 
 __all__ = [
     "BandwidthOption",
+    "CalibrationOption",
     "ClockOption",
     "CodecOption",
     "ConfigOption",
@@ -27,6 +29,8 @@ __all__ = [
     "JsonOption",
     "LatencyOption",
     "ModelArgument",
+    "PrefixOption",
+    "RotateOption",
     "StallsOption",
     "TraceOption",
     "check_path",
@@ -88,6 +92,24 @@ ModelArgument = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help=f"{choices(DEVICES)}.")]
 CodecOption = Annotated[str, typer.Option(help=f"{choices(CODECS)}.")]
+RotateOption = Annotated[
+    str,
+    typer.Option(help=f"{choices(ROTATIONS)}: rotated coordinates; auto measures if they help."),
+]
+PrefixOption = Annotated[
+    str,
+    typer.Option(
+        help=f"{choices(PREFIXES)}: keys and values of the first token in float; auto if it is a "
+        "sink."
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    path_option(
+        help="Text to calibrate with, paragraphs between empty lines; calibration.txt of the "
+        "directory or the demo's stories if left out."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 StallsOption = Annotated[float, typer.Option(help="Chance that an AXI channel rests.")]

@@ -29,6 +29,7 @@ MODEL = synthetic_model(
     opt_description(vocabulary=130, max_positions=100, bos_token=0, eos_token=1),
     hidden_block=64,
     seed=salted(0),
+    prefix=(0, 3),
 )
 IMAGE = compile_image(MODEL, SMALL, config_name="small", tokenizer_json=b'{"x": 1}')
 
@@ -68,7 +69,8 @@ def test_image_alone_runs_a_chunk_and_a_token(path: Path) -> None:
     dram = np.zeros(manifest.window_beats(2) * 16, np.uint8)
     dram[: len(image.dram)] = image.dram
     machine = Machine(SMALL, dram)
-    for position, tokens in ((0, [5, 99, 129, 0, 7]), (5, [3])):
+    image.write_prefix(dram, 1)
+    for position, tokens in ((2, [5, 99, 129, 0, 7]), (7, [3])):
         rows = image.embed(tokens, range(position, position + len(tokens)))
         start = manifest.regions["embeddings"].offset * 16
         dram[start : start + rows.nbytes] = rows.reshape(-1).view(np.uint8)
@@ -138,9 +140,9 @@ def test_manifest_is_checked(path: Path) -> None:
     with pytest.raises(ImageError, match="corrupt: wrong checksum of the manifest"):
         read_image(path)
     rewrite(path, {"format_version": 9})
-    with pytest.raises(ImageError, match="the image format version must be 2, not 9"):
+    with pytest.raises(ImageError, match="the image format version must be 3, not 9"):
         read_image(path)
-    rewrite(path, {"format_version": 2, "surprise": 1})
+    rewrite(path, {"format_version": 3, "surprise": 1})
     with pytest.raises(ImageError, match="missing or malformed field: .*surprise"):
         read_image(path)
 
@@ -159,11 +161,20 @@ def test_manifest_is_checked(path: Path) -> None:
         ({"step": [1]}, r"step must be position and tokens, not \(1,\)"),
         ({"step": "ab"}, "step must be position and tokens"),
         ({"labels": ["a"]}, r"the manifest must hold \d+ labels, not 1"),
+        ({"prefix": 7}, "the manifest has a missing or malformed field: 'int' object is not"),
+        ({"prefix": [0, 130]}, r"a token of the prefix must be in 0\.\.129, not 130"),
+        ({"prefix": [0, "a"]}, r"a token of the prefix must be in 0\.\.129, not 'a'"),
+        ({"prefix": [True, 3]}, r"a token of the prefix must be in 0\.\.129, not True"),
+        (
+            {"prefix": [3]},
+            r"tensor prefix must have the shape \[2, 2, .*1, \d+\], not \[2, 2, .*2, ",
+        ),
+        ({"context": 2}, "context must hold the prefix and at least 1 token more, 3 in all, not 2"),
         ({"logits": []}, "the manifest must hold at least one logits piece and one matrix"),
     ],
 )
 def test_a_manifest_of_the_wrong_kind(path: Path, change: dict[str, object], message: str) -> None:
-    rewrite(path, {"format_version": 2, **change})
+    rewrite(path, {"format_version": 3, **change})
     with pytest.raises(ImageError, match=f"cannot be used: {message}"):
         read_image(path)
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from meadow.atomic_write import replacing
+from meadow.compiler.lowering.layout import CacheLayout
 from meadow.compiler.lowering.program import Program, compile_program
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
-from meadow.spec.config import AcceleratorConfig
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
 from meadow.spec.image import TENSOR_TYPES, CacheFacts, Manifest, Region, encode_header
 
@@ -36,8 +37,9 @@ def compile_image(
     """Image of `model` for `config`.
 
     codec: of `packing.CODECS`; tokenizer_json: content of tokenizer.json; context: tokens per
-    sequence, by default all that model and configuration allow; dataflow, step,
-    bytes_per_cycle: see `compile_program`. The same arguments give the same image, byte for byte.
+    sequence, the prefix included, by default all that model and configuration allow; dataflow,
+    step, bytes_per_cycle: see `compile_program`. The same arguments give the same image, byte for
+    byte.
 
     CompileError (a ValueError) if the configuration cannot hold the model.
     """
@@ -56,6 +58,7 @@ def compile_image(
         "embed_tokens": _padded(model.embed_tokens, program.sizes.width),
         "embed_positions": _padded(model.embed_positions, program.sizes.width),
         "rotary": program.rotary,
+        "prefix": _prefix_rows(model, program.cache),
         "tokenizer": np.frombuffer(text, np.uint8),
     }
     manifest = _manifest(model, config, config_name, program)
@@ -89,6 +92,7 @@ def _manifest(
         config=config,
         model=model.description,
         context=program.context,
+        prefix=() if model.prefix is None else model.prefix.tokens,
         dataflow=program.dataflow,
         step=program.step,
         chunk_tokens=program.plan.tokens,
@@ -112,6 +116,17 @@ def _manifest(
         tensors_sha256={},
         notes=dict(model.notes),
     )
+
+
+def _prefix_rows(model: QuantisedModel, cache: CacheLayout) -> np.ndarray:
+    """K and V of the prefix as they lie in the cache, the tensor `prefix`."""
+    size = cache.segment_beats * BEAT_BYTES
+    rows = np.zeros((cache.layers, 2, cache.heads, model.start, cache.blocks * size), np.int8)
+    if model.prefix is not None:
+        for part, filled in enumerate((model.prefix.keys, model.prefix.values)):
+            rows[:, part, ..., : filled.shape[-1]] = filled
+    blocks = rows.reshape(*rows.shape[:-1], cache.blocks, size)
+    return np.ascontiguousarray(blocks.swapaxes(3, 4))
 
 
 def _padded(rows: np.ndarray | None, width: int) -> np.ndarray:

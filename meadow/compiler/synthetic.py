@@ -18,6 +18,7 @@ from meadow.compiler.lowering.activation import activation_table
 from meadow.compiler.quantise.scales import scale_parts
 from meadow.golden.tiers.float_operators import rotary_angles
 from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.prefix import QuantisedPrefix
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS
@@ -55,11 +56,16 @@ _STRIP = 1 << 16
 
 
 def synthetic_model(
-    description: ModelDescription, *, hidden_block: int | None = None, seed: int = 0
+    description: ModelDescription,
+    *,
+    hidden_block: int | None = None,
+    seed: int = 0,
+    prefix: tuple[int, ...] = (),
 ) -> QuantisedModel:
     """A model of random integers; the same arguments give the same one.
 
-    hidden_block: H, by default the whole hidden layer. ValueError if it is below 1.
+    hidden_block: H, by default the whole hidden layer. ValueError if it is below 1. prefix: tokens
+    that every sequence begins behind; they change nothing else of the model.
     """
     random = np.random.default_rng(seed)
     d = description
@@ -87,8 +93,19 @@ def synthetic_model(
         rotary=np.rint(rotary_table).astype(np.int16) if d.rotary_base else None,
         residual_scale=1 / _RESIDUAL,
         logits_scale=1 / 256,
+        prefix=_prefix(random, d, prefix) if prefix else None,
         notes={"synthetic_seed": seed},
     )
+
+
+def _prefix(
+    random: np.random.Generator, d: ModelDescription, tokens: tuple[int, ...]
+) -> QuantisedPrefix:
+    """Keys and values as large as those of other tokens."""
+    shape = (2, d.layers, d.kv_heads, len(tokens), d.head_dim)
+    drawn = np.clip(np.rint(random.normal(0, _INT8, shape)), -LIMIT_INT8, LIMIT_INT8)
+    keys, values = drawn.astype(np.int8)
+    return QuantisedPrefix(tokens=tokens, keys=keys, values=values)
 
 
 def _layer(

@@ -16,7 +16,7 @@ from meadow.spec.commands import COMMAND_BYTES, Command
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.image import Manifest
 
-__all__ = ["Image"]
+__all__ = ["Image", "cache_rows"]
 
 Reader = Callable[[int, int], np.ndarray]
 """(first byte, bytes) of the DMA window -> uint8 [bytes]."""
@@ -28,7 +28,8 @@ class Image:
 
     dram: uint8 [bytes]; embed_tokens: int16 [vocabulary, dp]; embed_positions: int16
     [max_positions, dp], without rows if nothing is added; rotary: int16 [max_positions, elements],
-    [0, 0] for models without; tokenizer: uint8 [bytes].
+    [0, 0] for models without; prefix: int8 of the manifest's `prefix_shape`; tokenizer: uint8
+    [bytes].
     """
 
     manifest: Manifest
@@ -36,6 +37,7 @@ class Image:
     embed_tokens: np.ndarray
     embed_positions: np.ndarray
     rotary: np.ndarray
+    prefix: np.ndarray
     tokenizer: np.ndarray
 
     def embed(
@@ -58,6 +60,11 @@ class Image:
         if len(self.embed_positions):
             rows += self.embed_positions[places]
         return np.clip(rows, -(1 << 15), (1 << 15) - 1).astype("<i2")
+
+    def write_prefix(self, memory: np.ndarray, sequence: int) -> None:
+        """Fill the first rows of a sequence's cache in the DMA window uint8 [bytes]."""
+        places = len(self.manifest.prefix)
+        cache_rows(memory, self.manifest, sequence)[..., :places, :] = self.prefix
 
     def logits(self, read: Reader, rows: int) -> np.ndarray:
         """Logits int16 [rows, vocabulary] that the last step left in the DMA window.
@@ -82,3 +89,15 @@ class Image:
         start = self.manifest.regions["argmax"].offset * BEAT_BYTES
         words = read(start, rows * BEAT_BYTES).view("<i4").reshape(rows, 4)
         return words[:, 0], words[:, 1]
+
+
+def cache_rows(memory: np.ndarray, manifest: Manifest, sequence: int) -> np.ndarray:
+    """View int8 [layers, 2 (K, V), KV heads, head-dim blocks, positions, bytes] of a sequence's
+    cache.
+    """
+    facts = manifest.cache
+    start = manifest.kv_base(sequence) * BEAT_BYTES
+    size = facts.segment_beats * BEAT_BYTES
+    shape = (manifest.model.layers, 2, facts.heads, facts.blocks, facts.rows, size)
+    data = memory[start : start + facts.sequence_beats * BEAT_BYTES]
+    return data.view(np.int8).reshape(shape)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Longer than 300 lines: the parts of one model and how they must fit each other.
 """A quantised transformer: the integers that the compiler lays out and the golden tiers compute
 with.
 
@@ -23,6 +24,7 @@ from meadow.model.checks import (
     require_range,
 )
 from meadow.model.hidden_blocks import hidden_slices
+from meadow.model.prefix import QuantisedPrefix
 from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, MAX_SHIFT, MULTIPLIER_BITS, TABLE_ENTRIES
 
@@ -194,6 +196,7 @@ class QuantisedModel:
     rotary models may do;
     rotary: int16 [max_positions, e/2, 2], cosine and sine in Q14 of pair i of a head at position p;
     None for models without;
+    prefix: what every sequence begins behind, None for nothing;
     residual_scale, logits_scale: real value of one residual or logit unit;
     notes: how it was made, JSON-ready, without effect on results.
 
@@ -211,6 +214,7 @@ class QuantisedModel:
     head: QuantisedLinear | None = None
     embedding_norm: QuantisedNorm | None = None
     rotary: np.ndarray | None = None
+    prefix: QuantisedPrefix | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -245,6 +249,8 @@ class QuantisedModel:
                 raise ValueError(f"rms of a norm must be {d.norm == 'rms'}, not {norm.rms}")
             post = d.norm_order == "post" and norm is not self.final_norm
             require_presence("residual_shift of a norm", norm.residual_shift, post)
+        if self.prefix is not None:
+            self.prefix.check(d)
 
     def _check_layer(
         self, prefix: str, layer: QuantisedLayer, shapes: Mapping[str, tuple[int, ...]]
@@ -275,6 +281,11 @@ class QuantisedModel:
                 f"{prefix}score_multiplier must have {d.kv_heads} values, "
                 f"not {len(layer.score_multiplier)}"
             )
+
+    @property
+    def start(self) -> int:
+        """Position of the first token of a sequence: behind the prefix."""
+        return 0 if self.prefix is None else len(self.prefix)
 
     @property
     def norms(self) -> tuple[QuantisedNorm, ...]:

@@ -12,6 +12,9 @@ this order:
                                               models that add none
     rotary           I16 [max_positions, words*W/2]  rotary words of position p as they lie in the
                                               activation memory; [0, 0] for models without
+    prefix           I8 [layers, 2 (K, V), KV heads, head-dim blocks, P, segment bytes]  the first P
+                                              positions of every sequence's cache, see `CacheFacts`;
+                                              P is 0 for models without a prefix
     tokenizer        U8 [bytes]               tokenizer.json
 
 The header's metadata holds the manifest as JSON under `MANIFEST_KEY` and its SHA-256 under
@@ -28,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meadow.spec.config import AcceleratorConfig
+from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.limits import Limits
 from meadow.spec.model import ModelDescription
 
@@ -46,7 +49,7 @@ __all__ = [
     "encode_header",
 ]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST_KEY = "meadow"
 DIGEST_KEY = "meadow_sha256"
 DATA_ALIGNMENT = 64
@@ -55,11 +58,12 @@ TENSOR_TYPES: Mapping[str, str] = {
     "embed_tokens": "I16",
     "embed_positions": "I16",
     "rotary": "I16",
+    "prefix": "I8",
     "tokenizer": "U8",
 }
 """safetensors type of every tensor, in file order."""
 
-_ELEMENT_BYTES = {"U8": 1, "I16": 2}
+_ELEMENT_BYTES = {"U8": 1, "I8": 1, "I16": 2}
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ class Manifest:
 
     contract_hash: 64 hexadecimal digits, of `config`; config_name: what it was called when
     compiled;
-    context: tokens per sequence; chunk_tokens: largest chunk the program has room for;
+    context: tokens per sequence, those of the prefix included; prefix: tokens that every sequence
+    begins behind, often none; chunk_tokens: largest chunk the program has room for;
     dataflow: "tphs" or "gemm" for each layer; step: (position, tokens) of the only step that the
     program serves, None for any;
     hidden_block: H;
@@ -146,6 +151,7 @@ class Manifest:
     config: AcceleratorConfig
     model: ModelDescription
     context: int
+    prefix: tuple[int, ...]
     chunk_tokens: int
     dataflow: tuple[str, ...]
     step: tuple[int, int] | None
@@ -164,7 +170,20 @@ class Manifest:
     @property
     def limits(self) -> Limits:
         """What requests must fit."""
-        return Limits(model=self.model, context=self.context, chunk_tokens=self.chunk_tokens)
+        return Limits(
+            model=self.model,
+            context=self.context,
+            chunk_tokens=self.chunk_tokens,
+            prefix=self.prefix,
+        )
+
+    @property
+    def prefix_shape(self) -> tuple[int, ...]:
+        """Shape of the tensor `prefix`."""
+        cache = self.cache
+        segment_bytes = cache.segment_beats * BEAT_BYTES
+        heads = (self.model.layers, 2, cache.heads, cache.blocks)
+        return (*heads, len(self.prefix), segment_bytes)
 
     def kv_base(self, sequence: int) -> int:
         """Beats from the window base to the cache of a sequence, the `kv_base` of its table
@@ -204,6 +223,7 @@ class Manifest:
             values["cache"] = CacheFacts(**values["cache"])
             values["labels"] = tuple(values["labels"])
             values["dataflow"] = tuple(values["dataflow"])
+            values["prefix"] = tuple(values["prefix"])
             values["step"] = None if values["step"] is None else tuple(values["step"])
             values["regions"] = {name: Region(**entry) for name, entry in values["regions"].items()}
             values["logits"] = tuple(LogitsPiece(**entry) for entry in values["logits"])

@@ -17,7 +17,8 @@ __all__ = ["Limits"]
 class Limits:
     """Model and sizes that requests must fit.
 
-    model: description; context: tokens per sequence; chunk_tokens: tokens of the largest chunk.
+    model: description; context: tokens per sequence, those of the prefix included; chunk_tokens:
+    tokens of the largest chunk; prefix: tokens that every sequence begins behind.
 
     The checks raise ValueError, which names the rule and the value.
     """
@@ -25,9 +26,30 @@ class Limits:
     model: ModelDescription
     context: int
     chunk_tokens: int
+    prefix: tuple[int, ...] = ()
+
+    @property
+    def start(self) -> int:
+        """Position of the first token of a sequence."""
+        return len(self.prefix)
+
+    def own_tokens(self, prompt: Sequence[int], *, position: int | None = None) -> Sequence[int]:
+        """The tokens of a prompt that a sequence of `position` cached tokens takes in.
+
+        One that begins with the prefix, at the start of an empty sequence, loses it, once; any
+        other stands behind the prefix.
+        """
+        empty = position is None or position == self.start
+        begins = tuple(prompt[: self.start]) == self.prefix
+        return prompt[self.start :] if empty and begins else prompt
 
     def check_generation(
-        self, prompt: Sequence[int], max_tokens: int, *, chunk: int | None = None, position: int = 0
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        chunk: int | None = None,
+        position: int | None = None,
     ) -> None:
         """Whether up to `max_tokens` tokens can be generated behind a prompt; see
         `check_prompt`.
@@ -41,14 +63,23 @@ class Limits:
         self.check_prompt(prompt, chunk=chunk, position=position)
 
     def check_prompt(
-        self, tokens: Sequence[int], *, chunk: int | None = None, position: int = 0
+        self, tokens: Sequence[int], *, chunk: int | None = None, position: int | None = None
     ) -> None:
-        """Whether a sequence of `position` cached tokens can take in a prompt, in chunks of `chunk`
-        tokens.
+        """Whether a sequence of `position` cached tokens, by default an empty one, can take in a
+        prompt, in chunks of `chunk` tokens.
+
+        A prompt that is the prefix and nothing else is refused: there is no token to run.
         """
         limit = self.chunk_tokens
         if len(tokens) == 0:
             raise ValueError("a prompt must have at least 1 token, not 0")
+        position = self.start if position is None else position
+        tokens = self.own_tokens(tokens, position=position)
+        if len(tokens) == 0:
+            raise ValueError(
+                "a prompt must have at least 1 token beside the prefix "
+                f"{list(self.prefix)!s:.60}, which every sequence begins behind, not 0"
+            )
         if chunk is not None and not 1 <= chunk <= limit:
             raise ValueError(f"a chunk of this image holds 1..{limit} tokens, not {chunk}")
         room = self.context - position

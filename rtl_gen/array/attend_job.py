@@ -21,6 +21,9 @@ __all__ = ["AttendJob"]
 class AttendJob(wiring.Component):
     """The drain job of a pass: scores of a key block, or the output of a sequence.
 
+    The output of heads that fill whole words comes at 16 bits, for words with exponents; that of
+    narrower ones at 8 bits, for the part of the word that is theirs.
+
     Members
     -------
     command: In(ATTEND).
@@ -46,10 +49,11 @@ class AttendJob(wiring.Component):
         command, place, part, job = self.command, self.place, self.part, self.job
         task, destination, walk = job.task, job.destination, job.destination.walk
         scores_only = Signal()
+        whole_words = Signal()
         m.d.comb += [
+            whole_words.eq(command.segment_beats == len(self.mask)),
             scores_only.eq(command.part == AttendPart.SCORES.value),
             job.tokens.eq(part.tokens),
-            destination.result.eq(ResultMode.WRITE),
             destination.row.eq(part.row),
             destination.mask.eq(Mux(scores_only, ~Const(0, len(self.mask)), self.mask)),
             walk.base.eq(part.address),
@@ -63,7 +67,8 @@ class AttendJob(wiring.Component):
         ]
         with m.If(place.by_value):
             m.d.comb += [
-                task.mode.eq(DrainMode.OUTPUT),
+                task.mode.eq(Mux(whole_words, DrainMode.OUTPUT16, DrainMode.OUTPUT)),
+                destination.result.eq(Mux(whole_words, ResultMode.WORD, ResultMode.WRITE)),
                 task.target.eq(Target.OUTPUT),
                 job.blocks.eq(command.blocks),
                 job.scale.multiplier.eq(command.output_multiplier),
@@ -72,6 +77,7 @@ class AttendJob(wiring.Component):
         with m.Else():
             m.d.comb += [
                 task.mode.eq(Mux(scores_only, DrainMode.SCORE16, DrainMode.SCORE)),
+                destination.result.eq(ResultMode.WRITE),
                 task.group.eq(place.low),
                 job.blocks.eq(1),
                 job.scale.multiplier.eq(command.score_multiplier),

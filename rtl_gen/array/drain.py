@@ -28,11 +28,11 @@ class Drain(wiring.Component):
     credits.
 
     The credits of a pass are taken before it starts, since nothing can wait inside the lanes. The
-    first OUTPUT pass of a group is preceded by its `finish`, which is sent while the group before
-    it is drained. INT8, RELU8 and INT16 take bias, multiplier and shift of each channel from the
-    parameter buffer, the others multiplier and shift of the pass and no
-    bias. INT16 and SCORE16 emit two words per lane: at two addresses, or as two halves of one
-    (TABLE8, ROTATE8, GATE8).
+    first OUTPUT or OUTPUT16 pass of a group is preceded by its `finish`, which is sent while the
+    group before it is drained. INT8, RELU16 and INT16 take bias, multiplier and shift of each
+    channel from the parameter buffer, the others multiplier and shift of the pass and no bias. The
+    modes of 16 bits emit two words per lane: at two addresses, or as two halves of one (TABLE,
+    ROTATE8, GATE, WORD).
 
     Members
     -------
@@ -157,7 +157,7 @@ class Drain(wiring.Component):
             self.o_context.valid.eq(emit),
             context.destination.eq(destination),
             context.destination.walk.base.eq(destination.walk.base + (second & ~halves)),
-            context.destination.rotary.eq(destination.rotary + (second & current.rotary_second)),
+            context.destination.operand.eq(destination.operand + (second & current.operand_second)),
             context.destination.channel.eq(destination.channel + Mux(second, half, 0)),
             context.destination.restart.eq(destination.restart & ~second),
             context.half.eq(second & halves),
@@ -200,8 +200,8 @@ class Drain(wiring.Component):
         return m
 
     def _finish(self, m: Module, start: Signal) -> Signal:
-        """Send the finish of an offered OUTPUT pass; 1 when the pass may start as far as that is
-        concerned.
+        """Send the finish of an offered pass of the attention output; 1 when the pass may start as
+        far as that is concerned.
         """
         latency = LaneLatency.of(self._config)
         offered = self.i_pass.payload
@@ -209,6 +209,7 @@ class Drain(wiring.Component):
         # from s + 1 + D on.
         wait_cycles = max(1, latency.finish - self.ACTIVE_TO_DRAIN - 1)
         hold_cycles = self.ACTIVE_TO_DRAIN + latency.finish_reuse - 1
+        outputs = drain_modes_with(lambda drain: drain.outputs)
         needed = Signal()
         sent = Signal()
         ready = Signal()
@@ -216,7 +217,7 @@ class Drain(wiring.Component):
         hold = Signal(range(hold_cycles + 1))
         send = Signal()
         m.d.comb += [
-            needed.eq((offered.task.mode == DrainMode.OUTPUT) & offered.start),
+            needed.eq(is_one_of(offered.task.mode, outputs) & offered.start),
             send.eq(self.i_pass.valid & needed & ~sent & (hold == 0)),
             ready.eq(~needed | (sent & (wait == 0))),
         ]

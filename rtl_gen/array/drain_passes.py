@@ -79,7 +79,7 @@ class DrainPasses(wiring.Component):
             range(config.max_head_dim // config.width * config.groups + config.groups + 1)
         )
         address = Signal(ADDRESS_BITS)
-        rotary = Signal(ADDRESS_BITS)
+        operand = Signal(ADDRESS_BITS)
         row = Signal(16)
         limit = Signal(signed(24))
         group_tokens, tokens, high = (
@@ -93,7 +93,7 @@ class DrainPasses(wiring.Component):
         groups_end = Signal()
         m.d.comb += blocks_end.eq(block == job.blocks - 1)
         address_pitch = self._product(m, group_tokens, walk.stride, "address_pitch")
-        rotary_pitch = self._product(m, group_tokens, destination.rotary_stride, "rotary_pitch")
+        operand_pitch = self._product(m, group_tokens, destination.operand_stride, "operand_pitch")
         offered_walk = offered.destination.walk
         whole = divided_by_heads(m, config.lanes, offered_walk.heads, config=config, name="whole")
 
@@ -105,8 +105,8 @@ class DrainPasses(wiring.Component):
             out.destination.eq(destination),
             out.destination.row.eq(row),
             out.destination.walk.base.eq(address + block),
-            out.destination.rotary.eq(rotary),
-            out.rotary_second.eq(job.rotary_second),
+            out.destination.operand.eq(operand),
+            out.operand_second.eq(job.operand_second),
             out.remaining.eq(job.remaining),
             out.scale.eq(job.scale),
             out.accumulator.eq(Cat(Const(0, cycle_bits), block_base + group)),
@@ -139,7 +139,7 @@ class DrainPasses(wiring.Component):
                     group_tokens.eq(whole),
                     group.eq(offered.task.group),
                     address.eq(offered_walk.base),
-                    rotary.eq(offered.destination.rotary),
+                    operand.eq(offered.destination.operand),
                     row.eq(offered.destination.row),
                     limit.eq(offered.task.limit),
                     block.eq(0),
@@ -166,7 +166,7 @@ class DrainPasses(wiring.Component):
                             block_base.eq(0),
                             group.eq(group + 1),
                             address.eq(address + address_pitch),
-                            rotary.eq(rotary + rotary_pitch),
+                            operand.eq(operand + operand_pitch),
                             row.eq(row + group_tokens),
                             *take_group(after),
                         ]

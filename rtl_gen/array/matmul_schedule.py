@@ -30,8 +30,8 @@ class MatmulSchedule(wiring.Component):
     o_job: Out stream of drain_job_layout; a job follows the last tile operation of its phase.
     busy: Out, from the cycle after a command was taken until its last job was.
 
-    The two halves of slice n use the rotary words 2n and 2n + 1 mod rotary_words, a power of two:
-    if that is 1 the same one, else neighbours.
+    The two halves of slice n use the operand words 2n and 2n + 1 mod operand_words, a power of two:
+    if that is 1 the same one, else neighbours. With operand_words = 0 none is used twice.
 
     Throughput: one tile operation per cycle, one cycle more per slice. Latency: LATENCY cycles from
     the command to a valid one.
@@ -73,7 +73,7 @@ class MatmulSchedule(wiring.Component):
         group_ends = Signal()
         tiles_end = Signal()
         slices_end = Signal()
-        rotary_index = Signal(6)  # of the slice's first half
+        operand_index = Signal(ADDRESS_BITS)  # of the slice's first half
         wide = Signal()
         m.d.comb += [
             group_ends.eq(group == last_group),
@@ -96,6 +96,8 @@ class MatmulSchedule(wiring.Component):
             operand.walk.stride.eq(command.source_stride),
             operand.walk.heads.eq(1),
             operand.mask.eq(~Const(0, len(operand.mask))),
+            operand.own_exponents.eq(command.exponent == 0),
+            operand.exponent.eq(command.exponent),
         ]
         job, results = self.o_job.payload, self.o_job.payload.destination
         m.d.comb += [
@@ -104,9 +106,9 @@ class MatmulSchedule(wiring.Component):
             results.walk.heads.eq(1),
             results.walk.base.eq(destination),
             results.walk.stride.eq(command.destination_stride),
-            results.rotary.eq(command.rotary + rotary_index),
-            results.rotary_stride.eq(command.rotary_stride),
-            job.rotary_second.eq(command.rotary_words != 1),
+            results.operand.eq(command.operand + operand_index),
+            results.operand_stride.eq(command.operand_stride),
+            job.operand_second.eq(command.operand_words != 1),
             results.post_shift.eq(command.post_shift),
             results.mask.eq(~Const(0, len(results.mask))),
             results.channel.eq(channel),
@@ -142,7 +144,7 @@ class MatmulSchedule(wiring.Component):
                     destination.eq(command.destination),
                     channel.eq(command.first_channel),
                     remaining.eq(command.channels),
-                    rotary_index.eq(0),
+                    operand_index.eq(0),
                 ]
                 m.next = "OP"
             with m.State("OP"):
@@ -176,7 +178,8 @@ class MatmulSchedule(wiring.Component):
                         destination.eq(destination + 1 + wide),
                         channel.eq(channel + width),
                         remaining.eq(remaining - width),
-                        rotary_index.eq((rotary_index + 2) & (command.rotary_words - 1)[:6]),
+                        # 0 - 1 is negative: all bits of the index stay.
+                        operand_index.eq((operand_index + 2) & (command.operand_words - 1)),
                     ]
                     m.next = "OP"
                     with m.If(slices_end):

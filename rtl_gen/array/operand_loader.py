@@ -6,10 +6,11 @@ one runs.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import WordKind, fetch_layout, word_layout
@@ -21,6 +22,11 @@ __all__ = ["OperandLoader"]
 
 _OPS_AHEAD = 4
 _COUNTS = ("left", "operand_words", "words_of_token", "token_words", "token_left")
+
+
+def _read_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A word that was read, with its exponent."""
+    return data.StructLayout({"exponent": EXPONENT_BITS, "data": 8 * config.width})
 
 
 class OperandLoader(wiring.Component):
@@ -84,7 +90,7 @@ class OperandLoader(wiring.Component):
         m = Module()
         words_ahead = max(8, 2 * config.lanes)
         m.submodules.ops = ops = Queue(shape=self.i_op.payload.shape(), depth=_OPS_AHEAD)
-        m.submodules.words = words = Queue(shape=8 * config.width, depth=words_ahead)
+        m.submodules.words = words = Queue(shape=_read_layout(config), depth=words_ahead)
         self._request(m, ops.i, words, words_ahead)
         self._move(m, ops.o, words.o)
         m.d.comb += [
@@ -121,7 +127,8 @@ class OperandLoader(wiring.Component):
         idle = (left == 0) & ~operands_follow
         m.d.comb += [
             words.i.valid.eq(self.o_read.data.valid),
-            words.i.payload.eq(self.o_read.data.payload),
+            words.i.payload.data.eq(self.o_read.data.payload),
+            words.i.payload.exponent.eq(self.o_read.exponent),
             ops.payload.eq(op),
             ops.valid.eq(self.i_op.valid & idle),
             self.i_op.ready.eq(ops.ready & idle),
@@ -261,7 +268,11 @@ class OperandLoader(wiring.Component):
         with m.Else():
             m.d.sync += word.kind.eq(WordKind.INT8)
         parts = [
-            Mux(operand.mask[part], words.payload[8 * BEAT_BYTES * part :][: 8 * BEAT_BYTES], 0)
+            Mux(operand.mask[part], words.payload.data.word_select(part, 8 * BEAT_BYTES), 0)
             for part in range(config.word_beats)
         ]
-        m.d.sync += word.data.eq(Cat(*parts))
+        own = words.payload.exponent
+        m.d.sync += [
+            word.data.eq(Cat(*parts)),
+            word.exponent.eq(Mux(operand.own_exponents, own, operand.exponent)),
+        ]

@@ -20,7 +20,7 @@ __all__ = ["ResultAddress"]
 
 class ResultAddress(wiring.Component):
     """Word of lane t: address + (t div heads) * stride + (t mod heads) * head_stride, row + t div
-    heads, operand = rotary + (t div heads) * rotary_stride, all else of its context.
+    heads, operand + (t div heads) * operand_stride, all else of its context.
 
     Words come in the order of their contexts, lanes 0, 1, .. lanes - 1 of each; so the sums are
     formed one by one, without division or multiplication.
@@ -99,7 +99,7 @@ class ResultAddress(wiring.Component):
         with m.If(valid & first):
             m.d.sync += [
                 out.address.eq(walk.base),
-                out.operand.eq(destination.rotary),
+                out.operand.eq(destination.operand),
                 out.row.eq(destination.row),
                 token_address.eq(walk.base),
                 heads_left.eq(walk.heads - 1),
@@ -108,7 +108,7 @@ class ResultAddress(wiring.Component):
             m.d.sync += [out.address.eq(following), heads_left.eq(heads_left - 1)]
             with m.If(next_token):
                 m.d.sync += [
-                    out.operand.eq(out.operand + destination.rotary_stride),
+                    out.operand.eq(out.operand + destination.operand_stride),
                     out.row.eq(out.row + 1),
                     token_address.eq(following),
                     heads_left.eq(walk.heads - 1),

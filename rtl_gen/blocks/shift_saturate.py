@@ -13,8 +13,8 @@ __all__ = ["ShiftSaturate"]
 
 
 class ShiftSaturate(wiring.Component):
-    """o = saturate(i >> shift, bits), as numerics.saturate: 8 bits clamp to -127..127, others to
-    the full range.
+    """o = numerics.saturate(i >> shift, bits), or with `narrow` numerics.saturate(i >> shift, 8):
+    to the full range of `bits`, or to -127..127.
 
     The rounding half, 2^(shift-1), is added before: where the multiplier's adder does it for
     nothing. Requantise has a shifter of its own because its multipliers have no adder left: it
@@ -23,23 +23,32 @@ class ShiftSaturate(wiring.Component):
     Parameters
     ----------
     in_bits: width of the signed input.
-    bits: width of the signed output, less than in_bits.
+    bits: width of the signed output, 9 or more and less than in_bits.
 
     Members
     -------
     i: In(signed in_bits).
     shift: In(6), 0..63.
+    narrow: In(1), NARROW_DELAY cycles after i; several shifters share this delay.
     o: Out(signed bits).
 
     Latency: LATENCY cycles (three of shifting, one of saturation). Throughput: one per cycle; shift
         may change.
     """
 
-    LATENCY = 4
+    NARROW_DELAY = 3
+    LATENCY = NARROW_DELAY + 1
 
     def __init__(self, *, in_bits: int, bits: int) -> None:
         self._bits = bits
-        super().__init__({"i": In(signed(in_bits)), "shift": In(6), "o": Out(signed(bits))})
+        super().__init__(
+            {
+                "i": In(signed(in_bits)),
+                "shift": In(6),
+                "narrow": In(1),
+                "o": Out(signed(bits)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -52,15 +61,12 @@ class ShiftSaturate(wiring.Component):
                     with m.Case(case):
                         m.d.sync += shifted.eq(value >> (case << low))
             value = shifted
-        high = value[self._bits - 1 : -1]
+        # Bits that equal the sign of a value that fits, in 8 bits and in `bits`.
+        low, middle, high = value[:7], value[7 : self._bits - 1], value[self._bits - 1 : -1]
         negative = value[-1]
-        if self._bits == 8:
-            low_clamp = Const(-127, signed(8))
-            below = negative & (~high.all() | ~value[: self._bits - 1].any())
-        else:
-            low_clamp = Const(-(1 << (self._bits - 1)), signed(self._bits))
-            below = negative & ~high.all()
-        above = ~negative & high.any()
-        high_clamp = Cat(Const(-1, self._bits - 1), Const(0, 1))
+        above = ~negative & (high.any() | self.narrow & middle.any())
+        below = negative & (~high.all() | self.narrow & (~middle.all() | ~low.any()))
+        high_clamp = Cat(Const(-1, 7), (~self.narrow).replicate(len(middle)), Const(0, 1))
+        low_clamp = Cat(self.narrow, Const(0, 6), self.narrow.replicate(len(middle)), Const(1, 1))
         m.d.sync += self.o.eq(Mux(above, high_clamp, Mux(below, low_clamp, value[: self._bits])))
         return m

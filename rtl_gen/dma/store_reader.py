@@ -27,7 +27,8 @@ class StoreReader(wiring.Component):
     """Beats of segments (j, r) of this port, in the order of StoreDescriptors.
 
     For every segment j of the port's share, for its rows r: segment_beats beats from beat
-    j*segment_beats of the row at word source + r*source_stride.
+    j*segment_beats of the row at word source + r*source_stride. With the command's `exponents` set,
+    a word stands for its exponent: byte 0 holds it and the others are 0.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class StoreReader(wiring.Component):
             places.w_en.eq(requested),
             places.w_data.eq(request_place),
             words.w_en.eq(self.o_read.data.valid),
-            words.w_data.eq(self.o_read.data.payload),
+            words.w_data.eq(Mux(command.exponents, self.o_read.exponent, self.o_read.data.payload)),
         ]
 
         # Beats of a word, through one register.

@@ -130,4 +130,5 @@ class Storer(wiring.Component):
             m.d.comb += [
                 reader.o_read.data.valid.eq(owner[port]),
                 reader.o_read.data.payload.eq(self.o_read.data.payload),
+                reader.o_read.exponent.eq(self.o_read.exponent),
             ]

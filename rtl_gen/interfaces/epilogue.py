@@ -29,6 +29,8 @@ class _Drain:
     parameters : bias, multiplier and shift are those of the channel (of a MATMUL).
     relu : a value below 0 becomes 0.
     scores : values are scores: bias 0, multiplier and shift of the pass, keys may be masked.
+    outputs : values are the attention output: bias 0, multiplier and shift of the lane's latest
+        finish.
     emits : values leave the lane as results.
     """
 
@@ -36,6 +38,7 @@ class _Drain:
     parameters: bool = False
     relu: bool = False
     scores: bool = False
+    outputs: bool = False
     emits: bool = True
 
     @property
@@ -46,11 +49,12 @@ class _Drain:
 
 _DRAINS = {
     DrainMode.INT8: _Drain(bits=8, parameters=True),
-    DrainMode.RELU8: _Drain(bits=8, parameters=True, relu=True),
+    DrainMode.RELU16: _Drain(bits=16, parameters=True, relu=True),
     DrainMode.INT16: _Drain(bits=16, parameters=True),
     DrainMode.SCORE: _Drain(bits=16, scores=True, emits=False),
-    DrainMode.OUTPUT: _Drain(bits=8),
+    DrainMode.OUTPUT: _Drain(bits=8, outputs=True),
     DrainMode.SCORE16: _Drain(bits=16, scores=True),
+    DrainMode.OUTPUT16: _Drain(bits=16, outputs=True),
 }
 
 

@@ -14,6 +14,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 
 __all__ = [
     "PARAMETER",
@@ -40,31 +41,32 @@ __all__ = [
 class Target(enum.Enum, shape=2):
     """Accumulator memory of a micro-operation."""
 
-    BUFFER0 = 0  # 32-bit, matmul and scores, one of two
+    BUFFER0 = 0  # matmul and scores, one of two
     BUFFER1 = 1
-    OUTPUT = 2  # 36-bit, P.V
+    OUTPUT = 2  # P.V
 
 
 class DrainMode(enum.Enum, shape=3):
     """What the drain makes of accumulators (value = acc + bias unless said otherwise)."""
 
     INT8 = 0  # sat8(rq(value))
-    RELU8 = 1  # max(0, INT8)
+    RELU16 = 1  # max(0, INT16)
     INT16 = 2  # sat16(rq(value))
     # z = sat16(rq(acc, parameter 0)); online softmax; writes probabilities and rescale shift, no
     # result
     SCORE = 3
     OUTPUT = 4  # sat8(rq(acc, m, s)), m and s of this lane from the latest finish
     SCORE16 = 5  # z as SCORE, -2^15 if masked, at 16-bit elements like INT16; no softmax
+    OUTPUT16 = 6  # sat16(rq(acc, m, s)), m and s as OUTPUT
 
 
 class WordKind(enum.Enum, shape=2):
     """What an operand word holds."""
 
-    INT8 = 0  # W operand elements
+    INT8 = 0  # W operand elements, with the exponent of the word
     # 16-bit elements, unsigned, low probability_bits + 1 bits taken: operand elements 0 .. W/2-1
     LOW = 1
-    HIGH = 2  # the same for operand elements W/2 .. W-1
+    HIGH = 2  # the same for operand elements W/2 .. W-1; both make the exponent 0
     # {u32 total}: becomes the softmax total of `group` (for a finish), the operand is untouched
     TOTAL = 3
 
@@ -106,8 +108,8 @@ def rows_layout(config: AcceleratorConfig) -> data.ArrayLayout:
 
 
 def accumulation_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One cycle of array work: acc[target][address][r] = (first ? 0 : rescaled acc) + dot(x,
-    rows[r]), r < R.
+    """One cycle of array work: acc[target][address][r] = (first ? 0 : rescaled acc) + (dot(x,
+    rows[r]) << exponent of x), r < R.
 
     Fields
     ------
@@ -130,12 +132,16 @@ def accumulation_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def word_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A word for the shadow register (or the total) of lane `lane`; element 0 in the low byte."""
+    """A word for the shadow register (or the total) of lane `lane`; element 0 in the low byte.
+
+    `exponent` counts with kind INT8 only.
+    """
     return data.StructLayout(
         {
             "lane": range(max(2, config.lanes)),
             "kind": WordKind,
             "group": range(max(2, config.groups)),
+            "exponent": EXPONENT_BITS,
             "data": 8 * config.width,
         }
     )
@@ -143,7 +149,7 @@ def word_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 def fetch_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Copy R probabilities of (bank, group), elements index*R .. index*R+R-1, into every lane's
-    shadow register.
+    shadow register, and make its exponent 0.
     """
     return data.StructLayout(
         {
@@ -188,11 +194,11 @@ def drain_layout(config: AcceleratorConfig) -> data.StructLayout:
     task: what is drained and why.
     address: of the accumulators in the target.
     parameters: of these R channels.
-    position: index of these R channels in the word or block (channel = position*R + r). INT8, RELU8
-        and OUTPUT put them at bytes position*R.. of the result word, INT16 and SCORE16 at 16-bit
-        elements (position*R mod W/2)... SCORE: positions 0..W/R-1 of a group come in W/R
-        consecutive cycles.
-    start: SCORE: position 0. OUTPUT: first cycle of a group, which takes over m and s.
+    position: index of these R channels in the word or block (channel = position*R + r). INT8 and
+        OUTPUT put them at bytes position*R.. of the result word, INT16, RELU16, SCORE16 and
+        OUTPUT16 at 16-bit elements (position*R mod W/2)... SCORE: positions 0..W/R-1 of a group
+        come in W/R consecutive cycles.
+    start: SCORE: position 0. OUTPUT, OUTPUT16: first cycle of a group, which takes over m and s.
     emit: this completes a word, which leaves as a result.
     lanes_low, lanes_high: other lanes than lanes_low <= t < lanes_high emit nothing and see no key.
     heads: lanes of a token, at least 1, the same on all cycles of a group.

@@ -30,10 +30,10 @@ def writer_depth(config: AcceleratorConfig) -> int:
     """Result words the writer can hold: the array control spends one credit per word, the writer
     returns it.
 
-    A credit is out for about 40 + T cycles from the start of its pass through lane, corner and
+    A credit is out for about 45 + T cycles from the start of its pass through lane, corner and
     writer, and a pass takes up to 2*T at once: this many keep one word per cycle going.
     """
-    return 1 << (40 + 4 * config.lanes).bit_length()
+    return 1 << (45 + 4 * config.lanes).bit_length()
 
 
 def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -46,7 +46,7 @@ def result_word_layout(config: AcceleratorConfig) -> data.StructLayout:
         signed 16-bit elements.
     half: TABLE, ROTATE8, GATE, WORD: the W/2 results are elements half*W/2 .. of the word.
     shift: ROTATE8, GATE, the rounding shift.
-    mask: bit j enables bytes 16*j .. 16*j+15; all ones if the result is a half.
+    mask: bit j enables bytes 16*j .. 16*j+15; all ones if the result is a half of a word.
     mode: what the writer does with `data`.
     row: arg-max, row of the chunk or of the head.
     channel: arg-max, index of the first element.

@@ -15,6 +15,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import SCALE, accumulation_layout, drain_task_layout, lane_range
 from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS
@@ -62,6 +63,8 @@ def operand_layout(config: AcceleratorConfig) -> data.StructLayout:
     words: lanes 0, 1, ..., words-1 take an operand.
     walk: the words they take.
     mask: only these 16-byte parts of the words count, the others are 0.
+    own_exponents: the words have their own exponents, else all have `exponent`.
+    exponent: see `own_exponents`; 0 for queries, of no account for probabilities and totals.
     wide: each lane takes two words, its own and the next one, as LOW and HIGH (heads = 1).
     totals: with `wide`, the words total_source + t*stride go first to the totals of `group`.
     total_source: see `totals`.
@@ -73,6 +76,8 @@ def operand_layout(config: AcceleratorConfig) -> data.StructLayout:
             "words": lane_range(config),
             "walk": row_walk_layout(config),
             "mask": config.width // BEAT_BYTES,
+            "own_exponents": 1,
+            "exponent": EXPONENT_BITS,
             "wide": 1,
             "totals": 1,
             "total_source": ADDRESS_BITS,
@@ -119,9 +124,9 @@ def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
     result: what the writer does with them.
     walk: words of the lanes.
     row: of lane 0, counted up by tokens (heads = 1 wherever rows matter).
-    rotary: ROTATE8, rotary word of lane 0's token.
-    rotary_stride: its words from token to token.
-    post_shift: ROTATE8, GATE8.
+    operand: ROTATE8, GATE, operand word of lane 0's token.
+    operand_stride: its words from token to token.
+    post_shift: ROTATE8, GATE.
     mask: 16-byte parts that are written.
     channel: arg-max index of the first channel.
     restart: the arg-max starts again.
@@ -132,8 +137,8 @@ def _destination_layout(config: AcceleratorConfig) -> data.StructLayout:
             "result": RESULT_MODE,
             "walk": row_walk_layout(config),
             "row": 16,
-            "rotary": ADDRESS_BITS,
-            "rotary_stride": STRIDE_BITS,
+            "operand": ADDRESS_BITS,
+            "operand_stride": STRIDE_BITS,
             "post_shift": 6,
             "mask": config.width // BEAT_BYTES,
             "channel": 20,
@@ -147,7 +152,7 @@ def _drain_fields(config: AcceleratorConfig) -> dict[str, object]:
     return {
         "task": drain_task_layout(config),
         "destination": _destination_layout(config),
-        "rotary_second": 1,
+        "operand_second": 1,
         "remaining": signed(22),
         "scale": SCALE,
     }
@@ -164,9 +169,9 @@ def drain_job_layout(config: AcceleratorConfig) -> data.StructLayout:
     task: what is drained and why; `limit` is that of lane 0 of the first group.
     destination: of the first group. The next groups go on where the tokens before end; each block
         lies one word further.
-    rotary_second: ROTATE8, distance to the rotary word of the second half (0 or 1).
+    operand_second: ROTATE8, GATE, distance to the operand word of the second half (0 or 1).
     remaining: channels for the arg-max, from `destination.channel` on.
-    scale: of SCORE, SCORE16 and OUTPUT.
+    scale: of SCORE, SCORE16, OUTPUT and OUTPUT16.
     tokens: of the phase.
     blocks: of W channels.
     """
@@ -178,7 +183,7 @@ def drain_pass_layout(config: AcceleratorConfig) -> data.StructLayout:
 
     Fields
     ------
-    task, destination, rotary_second, remaining, scale: as in the job, for this group and block.
+    task, destination, operand_second, remaining, scale: as in the job, for this group and block.
     accumulator: address of its first accumulators.
     lanes: lanes below this one emit.
     credits: result words it emits.
@@ -205,8 +210,8 @@ def result_context_layout(config: AcceleratorConfig) -> data.StructLayout:
     Fields
     ------
     destination: of lane 0.
-    half: which half of the W-element word the W/2 elements belong to (modes TABLE8, ROTATE8,
-        GATE8).
+    half: which half of the W-element word the W/2 elements belong to (modes TABLE, ROTATE8, GATE,
+        WORD).
     elements: how many of them count for the arg-max.
     lanes: words of lanes 0, 1, ..., lanes-1 come.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane's accumulators: three memories, one adder per row, the rescaling shift of OUTPUT."""
+"""A lane's accumulators: three memories, one adder per row, the exponent's shift of what is added
+and the rescaling shift of OUTPUT.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +10,35 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from meadow.spec.config import AcceleratorConfig
+from meadow.spec.config import ACCUMULATOR_BITS, AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS, LARGEST_EXPONENT
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.blocks.requantise import VALUE_BITS
 from rtl_gen.interfaces.lane import Target, accumulation_layout, accumulator_depth, output_depth
-from rtl_gen.lane.dot_product import DotProduct
+from rtl_gen.lane.dot_product import DotProduct, operand_bits
 
-__all__ = ["BUFFER_BITS", "Accumulator"]
-
-BUFFER_BITS = 32
-_BITS = {Target.BUFFER0: BUFFER_BITS, Target.BUFFER1: BUFFER_BITS, Target.OUTPUT: VALUE_BITS}
+__all__ = ["Accumulator"]
 
 
 class Accumulator(wiring.Component):
-    """acc[target][address][r] = (first ? 0 : rounding_shift(acc, rescale shift)) + i_sum[r].
+    """acc[target][address][r] = (first ? 0 : rounding_shift(acc, rescale shift)) + (i_sum[r] <<
+    i_exponent).
 
-    Members (S = `LATENCY`: cycles from an issue at the lane's input to its sums)
+    Members (S = `LATENCY`: cycles from an issue at the lane's input to its shifted sums)
     -------
     i_issue: In stream of accumulation_layout, always ready, in cycle 1 after the lane's input.
     i_shift: In, unsigned 6, the rescale shift, in cycle S - 2 (0 unless the issue rescales; only
         OUTPUT is ever shifted).
-    i_sum: In, R sums in cycle S.
+    i_sum: In, R sums in cycle S - 1.
+    i_exponent: In, with i_sum; above 0 for sums of 8-bit operands only.
     i_drain: In stream of {target, address}, always ready: one read, in cycle d + 1.
     o_values: Out, R values, signed 36, in cycle d + 5.
     o_conflict: Out, array and drain asked for the same memory in the same cycle, which the array
         control must never do.
 
-    BUFFER0 and BUFFER1: 32 bits, depth `accumulator_depth`; OUTPUT: 36 bits, depth `output_depth`;
-    one read and one write port each. A sum is readable by a drain that enters S cycles after its
-    issue, and by an issue to the same address `REVISIT` cycles after it: there is no forwarding.
+    Accumulators have ACCUMULATOR_BITS bits; BUFFER0 and BUFFER1 have depth `accumulator_depth`,
+    OUTPUT `output_depth`; one read and one write port each. A sum is readable by a drain that
+    enters S cycles after its issue, and by an issue to the same address `REVISIT` cycles after it:
+    there is no forwarding.
     Throughput: one issue and one drain read per cycle on different targets. Rounding: half up
     (`numerics.rounding_shift`); accumulators wrap, the number formats exclude it.
     """
@@ -46,7 +48,11 @@ class Accumulator(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        self.LATENCY = DotProduct.latency(config) + 1
+        self.LATENCY = DotProduct.latency(config) + 2
+        # Sums of operands that are wider than 8 bits are not shifted.
+        self._term_bits = DotProduct.sum_bits(config) + max(
+            0, LARGEST_EXPONENT - (operand_bits(config) - 8)
+        )
         address = accumulation_layout(config)["address"].shape
         place = data.StructLayout({"target": Target, "address": address})
         super().__init__(
@@ -54,8 +60,9 @@ class Accumulator(wiring.Component):
                 "i_issue": In(stream.Signature(accumulation_layout(config), always_ready=True)),
                 "i_shift": In(unsigned(6)),
                 "i_sum": In(data.ArrayLayout(signed(DotProduct.sum_bits(config)), config.rows)),
+                "i_exponent": In(EXPONENT_BITS),
                 "i_drain": In(stream.Signature(place, always_ready=True)),
-                "o_values": Out(data.ArrayLayout(signed(VALUE_BITS), config.rows)),
+                "o_values": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.rows)),
                 "o_conflict": Out(1),
             }
         )
@@ -81,15 +88,14 @@ class Accumulator(wiring.Component):
             m.d.sync += following.eq(stages[-1])
             stages.append(following)
 
-        written = [Signal(signed(VALUE_BITS), name=f"written_{row}") for row in range(rows)]
+        written = [Signal(signed(ACCUMULATOR_BITS), name=f"written_{row}") for row in range(rows)]
         write = stages[self.LATENCY + 1]
         old = {}
         conflicts = []
         for target in Target:
-            bits = _BITS[target]
             is_output = target == Target.OUTPUT
             depth = (output_depth if is_output else accumulator_depth)(self.config)
-            memory = Memory(shape=unsigned(rows * bits), depth=depth, init=[])
+            memory = Memory(shape=unsigned(rows * ACCUMULATOR_BITS), depth=depth, init=[])
             m.submodules[f"memory_{target.name.lower()}"] = memory
             # OUTPUT is read two cycles earlier: its value still has to pass the shifter.
             early = stages[self.LATENCY - (5 if is_output else 3)]
@@ -103,20 +109,22 @@ class Accumulator(wiring.Component):
             read = memory.read_port()
             address = Signal(len(read.addr), name=f"address_{target.name}", reset_less=True)
             enable = Signal(name=f"enable_{target.name}")
-            value = Signal(rows * bits, name=f"value_{target.name}", reset_less=True)
+            value = Signal(rows * ACCUMULATOR_BITS, name=f"value_{target.name}", reset_less=True)
             m.d.sync += [
                 address.eq(Mux(array_read, early.address, drain.address)),
                 enable.eq(array_read | drain_read),
                 value.eq(read.data),
             ]
             m.d.comb += [read.addr.eq(address), read.en.eq(enable)]
-            old[target] = [value.word_select(row, bits).as_signed() for row in range(rows)]
+            old[target] = [
+                value.word_select(row, ACCUMULATOR_BITS).as_signed() for row in range(rows)
+            ]
 
             port = memory.write_port()
             m.d.comb += [
                 port.addr.eq(write.address),
                 port.en.eq(write.valid & (write.target == target)),
-                port.data.eq(Cat(word[:bits] for word in written)),
+                port.data.eq(Cat(written)),
             ]
         m.d.comb += self.o_conflict.eq(Cat(conflicts).any())
 
@@ -127,8 +135,8 @@ class Accumulator(wiring.Component):
         coarse = delayed(m, self.i_shift[3:], 1, "coarse")
         for row in range(rows):
             # One bit below the point survives the shift: the rounding bit, added as a carry.
-            fine = Signal(signed(VALUE_BITS + 1), name=f"fine_{row}", reset_less=True)
-            shifted = Signal(signed(VALUE_BITS + 1), name=f"shifted_{row}", reset_less=True)
+            fine = Signal(signed(ACCUMULATOR_BITS + 1), name=f"fine_{row}", reset_less=True)
+            shifted = Signal(signed(ACCUMULATOR_BITS + 1), name=f"shifted_{row}", reset_less=True)
             extended = Cat(Const(0, 1), old[Target.OUTPUT][row]).as_signed()
             m.d.sync += [
                 fine.eq(extended >> self.i_shift[:3]),
@@ -140,7 +148,11 @@ class Accumulator(wiring.Component):
                 | Mux(use[Target.OUTPUT], shifted >> 1, 0)
             )
             carry = use[Target.OUTPUT] & shifted[0]
-            m.d.sync += written[row].eq(base + self.i_sum[row] + carry)
+            term = Signal(signed(self._term_bits), name=f"term_{row}", reset_less=True)
+            m.d.sync += [
+                term.eq(self.i_sum[row] << self.i_exponent),
+                written[row].eq(base + term + carry),
+            ]
 
         self._drain(m, old)
         return m
@@ -148,7 +160,7 @@ class Accumulator(wiring.Component):
     def _drain(self, m: Module, old: dict[Target, list]) -> None:
         target = delayed(m, self.i_drain.payload.target, self.DRAIN_LATENCY - 1, "drain_target")
         for row in range(self.config.rows):
-            value = Signal(signed(VALUE_BITS), name=f"drained_{row}", reset_less=True)
+            value = Signal(signed(ACCUMULATOR_BITS), name=f"drained_{row}", reset_less=True)
             with m.Switch(target):
                 for choice in Target:
                     with m.Case(choice):

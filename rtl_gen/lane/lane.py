@@ -96,6 +96,7 @@ class Lane(wiring.Component):
             m.d.comb += strobe.eq(hit)
         m.d.comb += [
             operand.i_word.eq(word.data),
+            operand.i_exponent.eq(word.exponent),
             softmax.i_total.payload.group.eq(word.group),
             softmax.i_total.payload.value.eq(word.data),
             operand.i_swap.eq(control.swap),
@@ -111,6 +112,9 @@ class Lane(wiring.Component):
                 dot.i_operand.eq(operand.o_active),
                 accumulator.i_sum[row].eq(dot.o_sum),
             ]
+        # The active operand is there a cycle after its row, so its exponent waits a cycle less.
+        exponent = delayed(m, operand.o_exponent, DotProduct.latency(self.config) - 1, "exponent")
+        m.d.comb += accumulator.i_exponent.eq(exponent)
         shift_stage = accumulator.LATENCY - 2
         m.d.comb += [
             accumulator.i_issue.valid.eq(control.issue.valid),
@@ -185,11 +189,12 @@ class Lane(wiring.Component):
 
         multiplier = Signal(16, reset_less=True)
         shift = Signal(6, reset_less=True)
-        with m.If(before.valid & before.start & (before.mode == DrainMode.OUTPUT)):
+        outputs = drain_modes_with(lambda drain: drain.outputs)
+        with m.If(before.valid & before.start & is_one_of(before.mode, outputs)):
             m.d.sync += [multiplier.eq(scale.o_multiplier), shift.eq(scale.o_shift)]
 
         m.submodules.corner = corner = ResultCorner(config=config)
-        is_output = value.mode == DrainMode.OUTPUT
+        is_output = is_one_of(value.mode, outputs)
         for row in range(config.rows):
             m.submodules[f"requantise_{row}"] = requantise = Requantise()
             own = delayed(m, drain.parameters[row], _VALUE_STAGE - 2, f"parameter_{row}")
@@ -199,7 +204,7 @@ class Lane(wiring.Component):
             own_shift = Signal(6, name=f"own_shift_{row}", reset_less=True)
             scored = is_one_of(before.mode, drain_modes_with(lambda drain: drain.scores))
             m.d.sync += [
-                bias.eq(Mux(scored | (before.mode == DrainMode.OUTPUT), 0, own.bias)),
+                bias.eq(Mux(scored | is_one_of(before.mode, outputs), 0, own.bias)),
                 own_multiplier.eq(Mux(scored, first.multiplier, own.multiplier)),
                 own_shift.eq(Mux(scored, first.shift, own.shift)),
             ]

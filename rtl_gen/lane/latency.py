@@ -45,7 +45,7 @@ class LaneLatency:
         score_revisit on.
     score_sum: finish of a group from its last SCORE position + score_sum on.
     total: finish of a group from its word of kind TOTAL + total on.
-    finish: OUTPUT drain with `start` from the finish + finish on.
+    finish: OUTPUT or OUTPUT16 drain with `start` from the finish + finish on.
     finish_reuse: the next finish from that `start` + finish_reuse on.
 
     Beyond these: a SCORE into (bank, group) comes after every fetch and rescale issue that read
@@ -80,7 +80,7 @@ class LaneLatency:
         probability = second_pass + 1 + Exponent.LATENCY
         normalise = (sum_bits(config) - 1).bit_length()
         return cls(
-            accumulate=4 + (config.width - 1).bit_length(),
+            accumulate=5 + (config.width - 1).bit_length(),
             port=1,
             revisit=6,
             operand=1,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane's stationary operand: the active x and the shadow that is filled behind it."""
+"""A lane's stationary operand: the active x, its exponent, and the shadow that is filled behind
+them.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,20 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.lane.dot_product import operand_bits
 
 __all__ = ["Operand"]
 
 
 class Operand(wiring.Component):
-    """Shadow and active register of W operand elements.
+    """Shadow and active register of W operand elements and their exponent.
 
     Members
     -------
     i_word: In, a word for the shadow; one of the next three at most says that there is one.
     i_int8: In, it has W bytes, sign-extended, element 0 in the low byte.
+    i_exponent: In, with i_int8, the exponent of the shadow. Any other fill makes it 0.
     i_low: In, it has W/2 elements of 16 bits, of which the low probability_bits + 1 are taken,
         unsigned, for shadow elements 0 .. W/2-1.
     i_high: In, the same for shadow elements W/2 .. W-1.
@@ -28,6 +32,7 @@ class Operand(wiring.Component):
     i_index: In, they are shadow elements i_index*R.. .
     i_swap: In, the shadow's contents *before* this cycle's fill become active.
     o_active: Out, W elements, signed `operand_bits(config)`, from the cycle after i_swap on.
+    o_exponent: Out, their exponent, with o_active.
 
     Latency 1 cycle, one fill and one swap per cycle, no back-pressure. A word wins over a fetch of
     the same cycle, element by element.
@@ -41,6 +46,7 @@ class Operand(wiring.Component):
         super().__init__(
             {
                 "i_int8": In(1),
+                "i_exponent": In(EXPONENT_BITS),
                 "i_low": In(1),
                 "i_high": In(1),
                 "i_word": In(8 * config.width),
@@ -49,6 +55,7 @@ class Operand(wiring.Component):
                 "i_probabilities": In(data.ArrayLayout(config.probability_bits, config.rows)),
                 "i_swap": In(1),
                 "o_active": Out(elements),
+                "o_exponent": Out(EXPONENT_BITS),
             }
         )
 
@@ -56,6 +63,15 @@ class Operand(wiring.Component):
         m = Module()
         rows, half = self.config.rows, self.config.width // 2
         bits = self.config.probability_bits + 1
+        exponent = Signal(EXPONENT_BITS, name="shadow_exponent", reset_less=True)
+        active_exponent = Signal(EXPONENT_BITS, reset_less=True)
+        with m.If(self.i_int8):
+            m.d.sync += exponent.eq(self.i_exponent)
+        with m.Elif(self.i_low | self.i_high | self.i_fetch):
+            m.d.sync += exponent.eq(0)
+        with m.If(self.i_swap):
+            m.d.sync += active_exponent.eq(exponent)
+        m.d.comb += self.o_exponent.eq(active_exponent)
         active = []
         for index in range(self.config.tile_cycles):
             fetched = Signal(name=f"fetched_{index}")

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Unit
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.dma import BEAT_BITS
@@ -27,7 +28,9 @@ from rtl_gen.interfaces.memory import (
 __all__ = ["BANK_MODULE", "ActivationMemory", "bank_verilog"]
 
 BANK_MODULE = "meadow_activation_bank"
-"""Verilog module of 16 bytes of every word, the black box of ActivationMemory."""
+"""Verilog module of BITS bits of every word, 16 bytes or the exponent: the black box of
+ActivationMemory.
+"""
 _UNIT_OF = {
     "operand": Unit.ARRAY,
     "writer": Unit.ARRAY,
@@ -40,20 +43,20 @@ _UNIT_OF = {
 
 def bank_verilog(config: AcceleratorConfig) -> str:
     """Verilog of one bank, module BANK_MODULE: a simple dual-port block RAM that reads old data on
-    a collision.
+    a collision. Its parameter BITS is 16 bytes unless an instance says otherwise.
     """
     high = (config.activation_words - 1).bit_length() - 1
-    return f"""module {BANK_MODULE}(
+    return f"""module {BANK_MODULE} #(parameter BITS = {BEAT_BITS}) (
   input clk,
   input read_enable,
   input [{high}:0] read_address,
-  output reg [127:0] read_data,
+  output reg [BITS-1:0] read_data,
   input write_enable,
   input [{high}:0] write_address,
-  input [127:0] write_data
+  input [BITS-1:0] write_data
 );
   (* ram_style = "block" *)
-  reg [127:0] memory [0:{config.activation_words - 1}];
+  reg [BITS-1:0] memory [0:{config.activation_words - 1}];
   always @(posedge clk) begin
     if (read_enable) read_data <= memory[read_address];
     if (write_enable) memory[write_address] <= write_data;
@@ -63,7 +66,10 @@ endmodule
 
 
 class ActivationMemory(wiring.Component):
-    """activation_words words of W bytes; simple dual port.
+    """activation_words words of W bytes and an exponent; simple dual port.
+
+    The exponents have a memory of their own beside those of the bytes, written with whole words
+    only: a write of a part of a word leaves the exponent as it is.
 
     Parameters
     ----------
@@ -84,9 +90,9 @@ class ActivationMemory(wiring.Component):
 
     `ready` of a client depends on `valid` of those of higher priority.
 
-    Latency: LATENCY cycles from a read's transfer to its data: address register, memory, memory
-    output register, fabric register. A read transferred after a write's transfer sees it, one
-    transferred in the same cycle does not.
+    Latency: LATENCY cycles from a read's transfer to its data and exponent: address register,
+    memory, memory output register, fabric register. A read transferred after a write's transfer
+    sees it, one transferred in the same cycle does not.
     Throughput: one read and one write per cycle in total. Back-pressure: only by clients of higher
     priority; read data cannot be refused.
     """
@@ -99,9 +105,11 @@ class ActivationMemory(wiring.Component):
         self._black_box = black_box
         # One memory per 16 bytes instead of one with byte enables: each has a single write enable.
         self.banks: list[Memory] = []
-        for _ in range(0 if black_box else config.word_beats):
-            bank = Memory(shape=BEAT_BITS, depth=config.activation_words, init=[])
-            self.banks.append(bank)
+        if not black_box:
+            depth = config.activation_words
+            for _ in range(config.word_beats):
+                self.banks.append(Memory(shape=BEAT_BITS, depth=depth, init=[]))
+            self.exponents = Memory(shape=EXPONENT_BITS, depth=depth, init=[])
         super().__init__(
             {
                 "i_read": In(_clients(READ_CLIENTS, MemoryReadSignature(config))),
@@ -136,24 +144,24 @@ class ActivationMemory(wiring.Component):
         ]
         self._report(m, chosen & Cat(*beyond), taken & Cat(*strays))
 
-        parts = []
-        for index in range(self._config.word_beats):
-            read_data = Signal(BEAT_BITS, name=f"read_data{index}")
+        def bank(name: str, memory: Memory | None, enable: Value, written: Value) -> Value:
+            """One memory, what `enable` writes to it and what is read, in step with `answered`."""
+            read_data = Signal(len(written), name=f"{name}_data")
             ports = {
                 "i_read_enable": read_valid.any(),
                 "i_read_address": read_address,
                 "o_read_data": read_data,
-                "i_write_enable": write_valid & write.mask[index],
+                "i_write_enable": write_valid & enable,
                 "i_write_address": write.address[:address_bits],
-                "i_write_data": write.data.word_select(index, BEAT_BITS),
+                "i_write_data": written,
             }
-            if self._black_box:
-                clock = ClockSignal("sync")
-                m.submodules[f"bank{index}"] = Instance(BANK_MODULE, i_clk=clock, **ports)
+            if memory is None:
+                clock, bits = ClockSignal("sync"), len(written)
+                m.submodules[name] = Instance(BANK_MODULE, p_BITS=bits, i_clk=clock, **ports)
             else:
-                bank = m.submodules[f"bank{index}"] = self.banks[index]
-                read_port = bank.read_port()
-                write_port = bank.write_port()
+                m.submodules[name] = memory
+                read_port = memory.read_port()
+                write_port = memory.write_port()
                 m.d.comb += [
                     read_port.en.eq(ports["i_read_enable"]),
                     read_port.addr.eq(ports["i_read_address"]),
@@ -162,9 +170,27 @@ class ActivationMemory(wiring.Component):
                     write_port.addr.eq(ports["i_write_address"]),
                     write_port.data.eq(ports["i_write_data"]),
                 ]
-            parts.append(delayed(m, read_data, self.LATENCY - 2, f"read{index}"))
+            return delayed(m, read_data, self.LATENCY - 2, f"{name}_read")
+
+        boxed = self._black_box
+        parts = [
+            bank(
+                f"bank{index}",
+                None if boxed else self.banks[index],
+                write.mask[index],
+                write.data.word_select(index, BEAT_BITS),
+            )
+            for index in range(self._config.word_beats)
+        ]
+        exponent = bank(
+            "exponents", None if boxed else self.exponents, write.mask.all(), write.exponent
+        )
         for index, client in enumerate(members(self.i_read).values()):
-            m.d.comb += [client.data.valid.eq(answered[index]), client.data.payload.eq(Cat(*parts))]
+            m.d.comb += [
+                client.data.valid.eq(answered[index]),
+                client.data.payload.eq(Cat(*parts)),
+                client.exponent.eq(exponent),
+            ]
         return m
 
     def _report(self, m: Module, reads: Value, writes: Value) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Norm unit: layer norm and RMS norm of INT16 rows in activation memory to INT8 rows, for post-norm
-models to INT16 too.
+"""Norm unit: layer norm and RMS norm of INT16 rows in activation memory to rows of words with
+exponents, for post-norm models to INT16 too.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class NormUnit(wiring.Component):
     """numerics.layer_norm_row of every row of the row set, with gain and offset of the norm
     parameter memory.
 
-    The first pass over a row takes its statistics, the second one normalises it. With `residual`
-    the result is written
-    twice: INT8 to the destination and INT16 in place of the row.
+    The first pass over a row takes its statistics, the second one normalises it. The result goes to
+    the destination as words with exponents (WordRounding). With `residual` it is written twice, the
+    second time as INT16 in place of the row.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ class NormUnit(wiring.Component):
     are needed first, and no row is read twice: so its words may be replaced one by one, if the
         source rows do not overlap.
     Latency: `busy` for 2*words + fixed_cycles(config) cycles with one row (not gathered) and no
-    stalls, with `residual` words/2 more. Throughput: one INT16 word per cycle (`words` cycles per
-    row) while the memory grants reads; with `residual` words + words/2 cycles per row, one for each
-    written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at a time.
+    stalls, with `residual` words/2 - 1 more. Throughput: one INT16 word per cycle (`words` cycles
+    per row) while the memory grants reads; with `residual` words + words/2 cycles per row, one for
+    each written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at a time.
     Back-pressure: reads and writes may stall at any time.
-    Rounding: numerics.layer_norm_row (see NormScale for its one limit).
+    Rounding: numerics.layer_norm_row (see NormScale for its one limit) and numerics.word_values.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -81,7 +81,7 @@ class NormUnit(wiring.Component):
     @staticmethod
     def fixed_cycles(config: AcceleratorConfig) -> int:
         """Cycles of a command beside reading and normalising the words of its only row."""
-        return 65 + (config.width // 2).bit_length() - 1
+        return 68 + (config.width // 2).bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -209,6 +209,6 @@ class NormUnit(wiring.Component):
         valid = delayed(m, popped, 1 + NormLane.LATENCY, "valid", reset_less=False)
         m.d.comb += [
             output.i_valid.eq(valid),
-            output.narrow.eq(Cat(lane.y for lane in lanes)),
+            output.values.eq(Cat(lane.y for lane in lanes)),
             output.wide.eq(Cat(lane.wide for lane in lanes)),
         ]

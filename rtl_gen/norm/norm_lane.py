@@ -19,7 +19,8 @@ _OUTPUT_BITS = 35
 
 class NormLane(wiring.Component):
     """n = sat16(((16*x - mean) * root + half) >> shift); t = n*gain + offset*2^offset_shift;
-    y = sat8((t + out_half) >> out_shift); wide = sat16((t + out_half + wide_change) >> wide_shift).
+    y = sat16((t + out_half) >> out_shift);
+    wide = sat16((t + out_half + wide_change) >> wide_shift).
 
     half = 2^(shift-1) and out_half = 2^(out_shift-1) come in as numbers; both additions fit the
     multiplier's adder. wide_change = 2^(wide_shift-1) - out_half exchanges the rounding, so that
@@ -38,7 +39,7 @@ class NormLane(wiring.Component):
     out_half: In(32), likewise.
     out_shift, wide_shift: In(6), 1..32, likewise.
     wide_change: In(signed 33), likewise.
-    y: Out(signed 8).
+    y: Out(signed 16).
     wide: Out(signed 16).
 
     Latency: LATENCY cycles from x to y, one more to wide. Throughput: one element per cycle.
@@ -64,7 +65,7 @@ class NormLane(wiring.Component):
                 "out_shift": In(6),
                 "wide_change": In(signed(33)),
                 "wide_shift": In(6),
-                "y": Out(signed(8)),
+                "y": Out(signed(16)),
                 "wide": Out(signed(16)),
             }
         )
@@ -102,7 +103,7 @@ class NormLane(wiring.Component):
             scaled.eq(normal.o * delayed(m, self.parameters.gain, 3, "gain")),
             total.eq(scaled + addend),
         ]
-        m.submodules.output = output = ShiftSaturate(in_bits=_OUTPUT_BITS, bits=8)
+        m.submodules.output = output = ShiftSaturate(in_bits=_OUTPUT_BITS, bits=16)
         m.d.comb += [
             output.i.eq(total),
             output.shift.eq(self.out_shift),

@@ -9,7 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.word_rounding import WordRounding
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS
@@ -18,15 +20,16 @@ __all__ = ["NormOutput"]
 
 _WORDS = 32
 """Words between the admission of their elements and the memory's write port: covers the way through
-the lanes.
+the lanes and WordRounding.
 """
 
 
 class NormOutput(wiring.Component):
-    """INT8 words at the destination and, with `residual`, INT16 words in place of the source.
+    """Words with exponents at the destination and, with `residual`, INT16 words in place of the
+    source.
 
-    The elements of two INT16 words give one INT8 word; with `residual` the order is INT16, INT16,
-    INT8.
+    The elements of two INT16 words give one word of bytes, WordRounding of them; with `residual`
+    the order is INT16, INT16, bytes. INT16 words have exponent 0.
 
     Parameters
     ----------
@@ -40,15 +43,17 @@ class NormOutput(wiring.Component):
     o_ready: Out(1), whether the next W/2 elements may be admitted.
     i_admit: In(1), they are (only with o_ready).
     i_valid: In(1), results come in the order of admission.
-    narrow: In(W/2 signed 8-bit), with i_valid.
-    wide: In(W/2 signed 16-bit), in the cycle after i_valid.
+    values: In(W/2 signed 16-bit), with i_valid; those of the words with exponents.
+    wide: In(W/2 signed 16-bit), in the cycle after i_valid; those of the INT16 words.
     o_write: Out stream of memory_write_layout, of client "vector" of ActivationMemory.
     o_finished: Out(1), all rows are written.
 
-    Latency: 2 cycles from the second i_valid to the INT8 word, 3 with `residual`. Throughput: one
-    admission per cycle; with `residual` two in three cycles, as three words are written then.
-    Back-pressure: by o_ready.
+    Latency: LATENCY cycles from the second i_valid to the word of bytes. Throughput: one admission
+    per cycle; with `residual` two in three cycles, as three words are written then. Back-pressure:
+    by o_ready.
     """
+
+    LATENCY = WordRounding.LATENCY + 1
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -60,7 +65,7 @@ class NormOutput(wiring.Component):
                 "o_ready": Out(1),
                 "i_admit": In(1),
                 "i_valid": In(1),
-                "narrow": In(4 * config.width),
+                "values": In(8 * config.width),
                 "wide": In(8 * config.width),
                 "o_write": Out(stream.Signature(memory_write_layout(config))),
                 "o_finished": Out(1),
@@ -70,7 +75,9 @@ class NormOutput(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         residual = self.command.residual
-        entry_layout = data.StructLayout({"residual": 1, "data": 8 * self._config.width})
+        entry_layout = data.StructLayout(
+            {"residual": 1, "exponent": EXPONENT_BITS, "data": 8 * self._config.width}
+        )
         m.submodules.queue = queue = fifo.SyncFIFO(width=entry_layout.size, depth=_WORDS)
         written = Signal()
         m.d.comb += written.eq(self.o_write.valid & self.o_write.ready)
@@ -93,22 +100,27 @@ class NormOutput(wiring.Component):
         ]
 
         upper = Signal()
-        low = Signal(4 * self._config.width, reset_less=True)
-        high = Signal(4 * self._config.width, reset_less=True)
+        low = Signal(8 * self._config.width, reset_less=True)
         with m.If(self.i_valid):
             m.d.sync += upper.eq(~upper)
-            with m.If(upper):
-                m.d.sync += high.eq(self.narrow)
-            with m.Else():
-                m.d.sync += low.eq(self.narrow)
-        wide = delayed(m, self.i_valid & residual, 1, "wide_valid", reset_less=False)
-        pair = delayed(m, self.i_valid & upper, 1, "pair_valid", reset_less=False)
-        pair_late = delayed(m, pair, 1, "pair_late", reset_less=False)
+            with m.If(~upper):
+                m.d.sync += low.eq(self.values)
+        m.submodules.rounding = rounding = WordRounding(width=self._config.width)
+        m.d.comb += rounding.i.eq(Cat(low, self.values))
+        word_valid = delayed(
+            m, self.i_valid & upper, WordRounding.LATENCY, "word_valid", reset_less=False
+        )
+        # The INT16 words of a pair enter the queue one cycle early: the word of bytes has the cycle
+        # after them, because nothing was admitted in the cycle after the pair.
+        late = WordRounding.LATENCY - 1
+        wide_valid = delayed(m, self.i_valid & residual, late, "wide_valid", reset_less=False)
+        wide = delayed(m, self.wide, late - 1, "wide")
         entry = Signal(entry_layout)
         m.d.comb += [
-            entry.residual.eq(wide),
-            entry.data.eq(Mux(wide, self.wide, Cat(low, high))),
-            queue.w_en.eq(wide | Mux(residual, pair_late, pair)),
+            entry.residual.eq(wide_valid),
+            entry.exponent.eq(Mux(wide_valid, 0, rounding.o_exponent)),
+            entry.data.eq(Mux(wide_valid, wide, rounding.o)),
+            queue.w_en.eq(wide_valid | word_valid),
             queue.w_data.eq(entry),
         ]
 
@@ -117,6 +129,7 @@ class NormOutput(wiring.Component):
         m.d.comb += [
             self.o_write.valid.eq(queue.r_rdy),
             self.o_write.payload.address.eq(Mux(head.residual, source, destination)),
+            self.o_write.payload.exponent.eq(head.exponent),
             self.o_write.payload.data.eq(head.data),
             self.o_write.payload.mask.eq(-1),
             queue.r_en.eq(self.o_write.ready),
@@ -124,8 +137,8 @@ class NormOutput(wiring.Component):
         return m
 
     def _addresses(self, m: Module, residual: Signal, written: Signal) -> tuple[Signal, Signal]:
-        """Address of the next INT8 and of the next INT16 word; counts the rows by their last INT8
-        word.
+        """Address of the next word of bytes and of the next INT16 word; counts the rows by their
+        last word of bytes.
         """
         command = self.command
         rows_left = Signal(ROW_BITS)

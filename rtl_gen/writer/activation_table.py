@@ -17,8 +17,8 @@ __all__ = ["ActivationTable", "table_write_layout"]
 
 
 def table_write_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Word `address`: entries address*W .. address*W + W - 1 of the table, the first in the low
-    byte.
+    """Word `address`: signed 16-bit entries address*W/2 .. address*W/2 + W/2 - 1 of the table, the
+    first in the low bits.
     """
     return data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
 
@@ -28,35 +28,35 @@ class ActivationTable(wiring.Component):
 
     Parameters
     ----------
-    config: width W. W/4 copies of the table, each a true dual-port block RAM of 1024 x 16 bits:
-        two look-ups per cycle, the low bit of the index selects the byte.
+    config: width W. W/4 copies of the table, each a true dual-port block RAM of 2048 x 16 bits:
+        two look-ups per cycle.
 
     Members
     -------
-    i_write: In stream of table_write_layout, a word in W/2 cycles, two entries in each; ready when
-        none is under way. Addresses are taken modulo TABLE_ENTRIES / W.
+    i_write: In stream of table_write_layout, a word in W/2 cycles, one entry in each; ready when
+        none is under way. Addresses are taken modulo 2*TABLE_ENTRIES / W.
     i_data: In(8*W), W/2 signed 16-bit elements.
-    o: Out(4*W), W/2 signed bytes.
+    o: Out(8*W), W/2 signed 16-bit entries.
     busy: Out(1), 1 from the cycle a word is offered until look-ups see all of it. A look-up that
         comes meanwhile has an undefined result.
 
-    Latency: LATENCY cycles from i_data to o: address register, memory, memory output register,
-    byte. Throughput: W/2 look-ups per cycle. No back-pressure on look-ups.
+    Latency: LATENCY cycles from i_data to o: address register, memory, memory output register.
+    Throughput: W/2 look-ups per cycle. No back-pressure on look-ups.
     """
 
-    LATENCY = 4
+    LATENCY = 3
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
         self.copies: list[Memory] = []
         for _ in range(config.width // 4):
-            copy = Memory(shape=16, depth=TABLE_ENTRIES // 2, init=[])
+            copy = Memory(shape=16, depth=TABLE_ENTRIES, init=[])
             self.copies.append(copy)
         super().__init__(
             {
                 "i_write": In(stream.Signature(table_write_layout(config))),
                 "i_data": In(8 * config.width),
-                "o": Out(4 * config.width),
+                "o": Out(8 * config.width),
                 "busy": Out(1),
             }
         )
@@ -64,7 +64,7 @@ class ActivationTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cycles = self._config.width // 2
-        address_bits = (TABLE_ENTRIES // 2 - 1).bit_length()
+        address_bits = (TABLE_ENTRIES - 1).bit_length()
         part_bits = (cycles - 1).bit_length()
 
         active = Signal()
@@ -102,17 +102,15 @@ class ActivationTable(wiring.Component):
                 # table_index: the offset of 2^15 only turns the sign bit over.
                 index = Cat(element[TABLE_SHIFT:15], ~element[15])
                 address = Signal(address_bits, name=f"address{number}_{side}", reset_less=True)
-                pair = Signal(16, name=f"pair{number}_{side}", reset_less=True)
-                result = Signal(8, name=f"result{number}_{side}", reset_less=True)
-                odd = delayed(m, index[0], 3, f"odd{number}_{side}")
+                result = Signal(16, name=f"result{number}_{side}", reset_less=True)
                 m.d.comb += read_port.addr.eq(address)
-                m.d.sync += [pair.eq(read_port.data), result.eq(pair.word_select(odd, 8))]
+                m.d.sync += result.eq(read_port.data)
                 if side == 0:
                     # Words are written through the same port, so that the copy needs no third one.
-                    m.d.sync += address.eq(Mux(active, write_address, index[1:]))
+                    m.d.sync += address.eq(Mux(active, write_address, index))
                     m.d.comb += [write_port.addr.eq(address), read_port.en.eq(1)]
                 else:
-                    m.d.sync += address.eq(index[1:])
+                    m.d.sync += address.eq(index)
                     m.d.comb += read_port.en.eq(~writes)
                 results.append(result)
         m.d.comb += self.o.eq(Cat(*results))

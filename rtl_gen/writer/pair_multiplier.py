@@ -18,18 +18,19 @@ _SUM_BITS = 33
 
 
 class PairMultiplier(wiring.Component):
-    """o_x = sat8((x*a - y*c + half) >> shift); o_y = sat8((y*b + x*c + half) >> shift), sat8 to
-    -127..127.
+    """o_x = sat((x*a - y*c + half) >> shift); o_y = sat((y*b + x*c + half) >> shift), sat to 16
+    bits or with `narrow` to -127..127.
 
-    numerics.rotate with a = b = cosine, c = sine; numerics.gate of each channel with a and b the
-    INT8 values, c = 0; both with half = 2^(shift-1).
+    numerics.rotate with a = b = cosine, c = sine and `narrow`; numerics.gate of each channel with a
+    and b the other factors, c = 0; both with half = 2^(shift-1).
 
     Members
     -------
     x, y, a, b, c: In(signed 16), all of one cycle.
     half: In(31), HALF_DELAY cycles after x; all pairs share this delay.
     shift: In(6), 1..31, SHIFT_DELAY cycles after x, likewise.
-    o_x, o_y: Out(signed 8).
+    narrow: In(1), NARROW_DELAY cycles after x, likewise.
+    o_x, o_y: Out(signed 16).
 
     Latency: LATENCY cycles from x to o_x (input, product, two sums, ShiftSaturate). Throughput: one
     pair per cycle. Exact until the shift. Four DSP48E2: the first of a sum adds the half, the
@@ -38,7 +39,8 @@ class PairMultiplier(wiring.Component):
 
     HALF_DELAY = 1
     SHIFT_DELAY = 4
-    LATENCY = 4 + ShiftSaturate.LATENCY
+    NARROW_DELAY = SHIFT_DELAY + ShiftSaturate.NARROW_DELAY
+    LATENCY = SHIFT_DELAY + ShiftSaturate.LATENCY
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,8 +48,9 @@ class PairMultiplier(wiring.Component):
                 **{name: In(signed(16)) for name in ("x", "y", "a", "b", "c")},
                 "half": In(31),
                 "shift": In(6),
-                "o_x": Out(signed(8)),
-                "o_y": Out(signed(8)),
+                "narrow": In(1),
+                "o_x": Out(signed(16)),
+                "o_y": Out(signed(16)),
             }
         )
 
@@ -81,10 +84,11 @@ class PairMultiplier(wiring.Component):
             y_sum.eq(y_half + y_second),
         ]
         for name, total, output in (("x", x_sum, self.o_x), ("y", y_sum, self.o_y)):
-            m.submodules[f"shift_{name}"] = shifter = ShiftSaturate(in_bits=_SUM_BITS, bits=8)
+            m.submodules[f"shift_{name}"] = shifter = ShiftSaturate(in_bits=_SUM_BITS, bits=16)
             m.d.comb += [
                 shifter.i.eq(total),
                 shifter.shift.eq(self.shift),
+                shifter.narrow.eq(self.narrow),
                 output.eq(shifter.o),
             ]
         return m

@@ -9,13 +9,16 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.word_rounding import WordRounding
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import is_one_of
 from rtl_gen.interfaces.memory import (
     ADDRESS_BITS,
     MemoryReadSignature,
     MemoryWriteSignature,
+    memory_write_layout,
 )
 from rtl_gen.interfaces.result import (
     CANDIDATE,
@@ -26,7 +29,7 @@ from rtl_gen.interfaces.result import (
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.writer.activation_table import table_write_layout
 from rtl_gen.writer.argmax import ArgMax
-from rtl_gen.writer.byte_functions import ByteFunctions
+from rtl_gen.writer.element_functions import LOOKING_UP, ElementFunctions
 
 __all__ = ["ResultWriter"]
 
@@ -36,22 +39,31 @@ per cycle.
 """
 _SUM_LATENCY = ActivationMemory.LATENCY + 2
 """Issue to the saturated sum of ADD16."""
+_RESULT_LATENCY = ElementFunctions.LATENCY + 1
+"""Issue to the result of any mode, before halves are put together."""
+_WORD_LATENCY = _RESULT_LATENCY + WordRounding.LATENCY + 1
+"""Issue to the word that is written."""
 
-_READING = result_modes_with(
-    lambda epilogue: epilogue.second in (SecondOperand.DESTINATION, SecondOperand.ROTARY)
-)
-_ROTARY = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
-_LOOKING_UP = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.TABLE)
+_ADDRESSED = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.DESTINATION)
+_OPERAND = result_modes_with(lambda epilogue: epilogue.operand)
 _COMPARED = result_modes_with(lambda epilogue: epilogue.arg_max)
-_BYTEWISE = result_modes_with(lambda epilogue: epilogue.halves)
-"""Result modes that read a word, that read a rotary word, and so on."""
+_HALVED = result_modes_with(lambda epilogue: epilogue.halves)
+"""Result modes that read the word at `address`, that read the one at `operand`, and so on."""
+_PASSED = (ResultMode.WRITE, ResultMode.ADD16, ResultMode.LOGITS16, ResultMode.WORD)
+"""Result modes without a function: the elements themselves, or their sum with the word at
+`address`. All others are among ElementFunctions.
+"""
 
 
 class ResultWriter(wiring.Component):
     """WRITE: memory[address] = data. ADD16: memory[address][i] = sat16(memory[address][i] +
-    data[i]). LOGITS16: as WRITE, and ArgMax over the word. TABLE8, ROTATE8, GATE8: half `half` of
-    memory[address] = bytes of ByteFunctions, with the word at `operand` (ROTATE8) or at `address`
-    (GATE8). Only 16-byte parts of `mask` change.
+    data[i]). LOGITS16: as WRITE, and ArgMax over the word. TABLE16: memory[address] = the W/2
+    elements of ElementFunctions. All with exponent 0. Only 16-byte parts of `mask` change.
+
+    TABLE, ROTATE8 and GATE: half `half` of a word of W values = the W/2 elements of
+    ElementFunctions, with the word at `operand` (ROTATE8, GATE). WORD: that half = data.
+    memory[address] = the bytes of WordRounding of both halves, with its exponent; that of ROTATE8
+    is 0, because its elements are within -127..127.
 
     Parameters
     ----------
@@ -60,13 +72,13 @@ class ResultWriter(wiring.Component):
     Members
     -------
     i_result: In stream of result_word_layout without back-pressure. The sender keeps at most
-        writer_depth(config) words between `i_result` and `o_retired`. ADD16 and GATE8 words that
-        are not retired must have different addresses, but for the two halves of a GATE8 word;
-        ROTATE8 must not read what is not retired.
+        writer_depth(config) words between `i_result` and `o_retired`. ADD16 words that are not
+        retired must have different addresses. The word at `operand` must not be one that an earlier
+        word writes which is not retired; later words may replace it.
     o_retired: Out(1), a pulse per word: reads that the memory grants from this cycle on see it.
-    i_table: In stream of table_write_layout, the activation table. No TABLE8 word may be between
-        `i_result` and `o_retired` when a word is offered; those that come later wait until it is in
-        the table.
+    i_table: In stream of table_write_layout, the activation table. No TABLE or TABLE16 word may be
+        between `i_result` and `o_retired` when a word is offered; those that come later wait until
+        it is in the table.
     o_read: Out(MemoryReadSignature), client "writer" of ActivationMemory; relies on its fixed
         LATENCY.
     o_write: Out(MemoryWriteSignature), client "writer" of ActivationMemory.
@@ -74,19 +86,21 @@ class ResultWriter(wiring.Component):
     busy: Out(1), 1 from the first word on until every word is retired and in the arg-max, and while
         a table word is offered or on its way.
 
-    Halves: the W/2 bytes of a word with half = 0 wait in a queue of T entries and are written
-    together with those of half = 1, as one word, at the address and mask of half 1; k-th half 1 to
-    k-th half 0. A half 0 is retired when its turn to be written would have come, although the
-    memory shows it only with its half 1, and does not keep `busy` at 1 while it waits. A reset
+    Halves: the W/2 elements of a word with half = 0 wait in a queue of T entries and are written
+    together with those of half = 1, as one word, at the address of half 1; k-th half 1 to k-th half
+    0. Their masks are all ones, since an exponent belongs to a whole word. A half 0 is retired when
+    its turn to be written would have come, although the memory shows it only with its half 1, and
+    does not keep `busy` at 1 while it waits. So words that are made of the words of a row may
+    replace them one after the other: word j is written after 2j and 2j+1 have been read. A reset
     forgets the waiting halves with everything else that is not written; table and memory stay.
 
     Order: words reach the memory in the order they came, whatever their modes: all have the same
     latency. Latency: LATENCY cycles from `i_result` to `o_retired` when idle. Throughput: one word
-    per cycle in every mode while the memory grants reads and writes. Saturation to 16 bits (ADD16)
-    or to -127..127.
+    per cycle in every mode while the memory grants reads and writes. Rounding half up (WordRounding
+    and ElementFunctions), saturation to 16 bits (ADD16, GATE) or to -127..127.
     """
 
-    LATENCY = 5 + ByteFunctions.LATENCY + 1
+    LATENCY = 5 + _WORD_LATENCY
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -129,14 +143,14 @@ class ResultWriter(wiring.Component):
             m.d.sync += [
                 head_valid.eq(queue.r_rdy),
                 head.eq(offered),
-                reads.eq(is_one_of(offered.mode, _READING)),
-                looks_up.eq(is_one_of(offered.mode, _LOOKING_UP)),
+                reads.eq(is_one_of(offered.mode, (*_ADDRESSED, *_OPERAND))),
+                looks_up.eq(is_one_of(offered.mode, LOOKING_UP)),
                 read_address.eq(
-                    Mux(is_one_of(offered.mode, _ROTARY), offered.operand, offered.address)
+                    Mux(is_one_of(offered.mode, _OPERAND), offered.operand, offered.address)
                 ),
             ]
 
-        m.submodules.functions = functions = ByteFunctions(config=config)
+        m.submodules.functions = functions = ElementFunctions(config=config)
         wiring.connect(m, wiring.flipped(self.i_table), functions.i_table)
 
         # A word is issued with its read and a place reserved behind it, so the pipeline after it
@@ -159,22 +173,25 @@ class ResultWriter(wiring.Component):
         m.d.comb += [
             functions.i_data.eq(head.data),
             functions.i_mode.eq(head.mode),
-            functions.i_half.eq(head.half),
             functions.i_shift.eq(head.shift),
             functions.i_read.eq(self.o_read.data.payload),
         ]
-        output = self._words(m, issue, head, functions.o)
-        m.submodules.output = output_queue = fifo.SyncFIFO(
-            width=len(output[1]), depth=_OUTPUT_WORDS
+        entry = data.StructLayout(
+            {"waits": 1, "command": INDEX_BITS, "word": memory_write_layout(config)}
         )
-        waits = output_queue.r_data[0]
+        m.submodules.output = output_queue = fifo.SyncFIFO(width=entry.size, depth=_OUTPUT_WORDS)
+        written = Signal(entry)
         m.d.comb += [
-            output_queue.w_en.eq(output[0]),
-            output_queue.w_data.eq(output[1]),
-            self.o_write.word.valid.eq(output_queue.r_rdy & ~waits),
-            self.o_write.command.eq(output_queue.r_data[1:]),
-            self.o_write.word.payload.as_value().eq(output_queue.r_data[1 + INDEX_BITS :]),
-            output_queue.r_en.eq(waits | self.o_write.word.ready),
+            output_queue.w_en.eq(delayed(m, issue, _WORD_LATENCY, "valid", reset_less=False)),
+            output_queue.w_data.eq(written),
+        ]
+        self._words(m, issue, head, functions.o, written)
+        first = data.View(entry, output_queue.r_data)
+        m.d.comb += [
+            self.o_write.word.valid.eq(output_queue.r_rdy & ~first.waits),
+            self.o_write.command.eq(first.command),
+            self.o_write.word.payload.eq(first.word),
+            output_queue.r_en.eq(first.waits | self.o_write.word.ready),
             retired.eq(output_queue.r_rdy & output_queue.r_en),
         ]
 
@@ -204,32 +221,47 @@ class ResultWriter(wiring.Component):
         )
         return m
 
-    def _words(self, m: Module, issue: Value, head: data.View, half: Value) -> tuple[Value, Value]:
-        """Valid, and {1 if nothing is written, command, memory_write_layout}, one cycle after
-        `half`, the bytes of the functions.
+    def _words(
+        self, m: Module, issue: Value, head: data.View, computed: Value, written: data.View
+    ) -> None:
+        """Drive `written`, the entry of the output queue, _WORD_LATENCY cycles after `issue`:
+        `waits` is 1 if nothing is written. computed: the elements of the functions.
         """
         config = self._config
-        latency = ByteFunctions.LATENCY
-        valid = delayed(m, issue, latency, "valid", reset_less=False)
-        target = delayed(m, Cat(head.command, head.address, head.mask), latency, "target")
-        upper = delayed(m, head.half, latency, "upper")
-        bytewise = delayed(m, is_one_of(head.mode, _BYTEWISE), latency, "bytewise")
+        sums = delayed(m, self._sums(m, head), ElementFunctions.LATENCY - _SUM_LATENCY, "sums")
+        passes = delayed(m, is_one_of(head.mode, _PASSED), ElementFunctions.LATENCY, "passes")
+        result = Signal(8 * config.width, reset_less=True)
+        m.d.sync += result.eq(Mux(passes, sums, computed))
+
+        valid = delayed(m, issue, _RESULT_LATENCY, "result_valid", reset_less=False)
+        halved = delayed(m, is_one_of(head.mode, _HALVED), _RESULT_LATENCY, "halved")
+        upper = delayed(m, head.half, _RESULT_LATENCY, "upper")
         m.submodules.halves = halves = fifo.SyncFIFO(
-            width=4 * config.width, depth=max(2, config.lanes)
+            width=8 * config.width, depth=max(2, config.lanes)
         )
+        m.submodules.rounding = rounding = WordRounding(width=config.width)
         m.d.comb += [
-            halves.w_en.eq(valid & bytewise & ~upper),
-            halves.w_data.eq(half),
-            halves.r_en.eq(valid & bytewise & upper),
+            halves.w_en.eq(valid & halved & ~upper),
+            halves.w_data.eq(result),
+            halves.r_en.eq(valid & halved & upper),
+            rounding.i.eq(Cat(halves.r_data, result)),
         ]
-        sums = delayed(m, self._sums(m, head), latency - _SUM_LATENCY, "sums")
+        rounded = delayed(m, halved, WordRounding.LATENCY, "rounded")
+        whole = delayed(m, result, WordRounding.LATENCY, "whole")
         word = Signal(8 * config.width, reset_less=True)
-        m.d.sync += word.eq(Mux(bytewise, Cat(halves.r_data, half), sums))
-        waits = delayed(m, bytewise & ~upper, 1, "waits")
-        return (
-            delayed(m, valid, 1, "written", reset_less=False),
-            Cat(waits, delayed(m, target, 1, "written_target"), word),
-        )
+        exponent = Signal(EXPONENT_BITS, reset_less=True)
+        m.d.sync += [
+            word.eq(Mux(rounded, rounding.o, whole)),
+            exponent.eq(Mux(rounded, rounding.o_exponent, 0)),
+        ]
+        m.d.comb += [
+            written.waits.eq(delayed(m, halved & ~upper, WordRounding.LATENCY + 1, "waits")),
+            written.command.eq(delayed(m, head.command, _WORD_LATENCY, "command")),
+            written.word.address.eq(delayed(m, head.address, _WORD_LATENCY, "address")),
+            written.word.mask.eq(delayed(m, head.mask, _WORD_LATENCY, "mask")),
+            written.word.exponent.eq(exponent),
+            written.word.data.eq(word),
+        ]
 
     def _sums(self, m: Module, head: data.View) -> Value:
         """Old data, 0 unless ADD16, plus new data, _SUM_LATENCY cycles after issue."""

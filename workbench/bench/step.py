@@ -18,7 +18,7 @@ from firmware.session import Session
 from meadow.golden.sampling import greedy
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.cache import KeyValueCache
-from meadow.model.image import Image
+from meadow.model.image import Image, cache_rows
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES
@@ -29,7 +29,6 @@ __all__ = [
     "SEGMENTS",
     "Check",
     "StepRun",
-    "cache_rows",
     "execute_counted",
     "preset_cache",
     "run_step",
@@ -86,18 +85,6 @@ def segments(manifest: Manifest) -> dict[str, tuple[int, int]]:
     }
 
 
-def cache_rows(memory: np.ndarray, manifest: Manifest, sequence: int) -> np.ndarray:
-    """View int8 [layers, 2 (K, V), KV heads, head-dim blocks, positions, bytes] of a sequence's
-    cache.
-    """
-    facts = manifest.cache
-    start = manifest.kv_base(sequence) * BEAT_BYTES
-    size = facts.segment_beats * BEAT_BYTES
-    shape = (manifest.model.layers, 2, facts.heads, facts.blocks, facts.rows, size)
-    data = memory[start : start + facts.sequence_beats * BEAT_BYTES]
-    return data.view(np.int8).reshape(shape)
-
-
 def _heads(rows: np.ndarray, head_dim: int) -> np.ndarray:
     """[..., blocks, positions, bytes] as [..., positions, head_dim]."""
     joined = np.moveaxis(rows, -3, -2)
@@ -112,18 +99,19 @@ def preset_cache(
     sequence: int,
     position: int,
 ) -> None:
-    """Random keys and values, bell-shaped as real ones, for `position` tokens in golden and in the
-    device.
+    """Random keys and values, bell-shaped as real ones, up to `position` tokens in golden and in
+    the device; those of the prefix, which both have already, stay.
     """
     view = cache_rows(memory, manifest, sequence)
     head_dim, block = manifest.model.head_dim, view.shape[-1]
+    rows = slice(len(manifest.prefix), position)
     for part, golden in ((0, cache.keys), (1, cache.values)):
-        shape = (*golden.shape[:2], position, head_dim)
+        shape = (*golden.shape[:2], rows.stop - rows.start, head_dim)
         drawn = np.clip(np.rint(random.normal(0, 30, shape)), -127, 127).astype(np.int8)
-        golden[:, :, :position] = drawn
+        golden[:, :, rows] = drawn
         for index in range(view.shape[3]):
             columns = drawn[..., index * block : (index + 1) * block]
-            view[:, part, :, index, :position, : columns.shape[-1]] = columns
+            view[:, part, :, index, rows, : columns.shape[-1]] = columns
     cache.length = position
 
 

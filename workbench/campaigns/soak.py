@@ -46,6 +46,7 @@ class SoakCase:
     dataflow: str
     positions: tuple[int, ...]
     tokens: tuple[int, ...]
+    prefix: tuple[int, ...]
     throttle: Throttle
     seed: int
 
@@ -65,6 +66,7 @@ class SoakCase:
             "dataflow": self.dataflow,
             "positions": list(self.positions),
             "tokens": list(self.tokens),
+            "prefix": list(self.prefix),
             "stalls": self.throttle.stalls,
             "latency_cycles": self.throttle.latency_cycles,
             "bandwidth_gbps": self.throttle.bandwidth_gbps,
@@ -82,11 +84,15 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
     tokens = tuple(int(t) for t in random.integers(1, max(2, rows // count + 1), count))
     if random.random() < 0.3:
         tokens = (1,) * count
-    positions = (0,) * count
+    positions, prefix = (0,) * count, ()
     if description.causal:
         room = config.max_context - max(tokens)
         reach = room if random.random() < 0.25 else min(room, 300)
         positions = tuple(int(p) for p in random.integers(0, reach + 1, count))
+        # Every sequence has at least its prefix in the cache.
+        length = int(random.choice([0, 0, 1, 1, 2, 40]))
+        prefix = tuple(random.integers(0, description.vocabulary, length).tolist())
+        prefix = prefix[: min(positions)]
     throttle = Throttle(
         stalls=float(random.choice([0.1, 0.3, 0.5])),
         latency_cycles=int(random.integers(1, 100)),
@@ -102,6 +108,7 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
         dataflow="gemm" if count == 1 and random.random() < 0.25 else "tphs",
         positions=positions,
         tokens=tokens,
+        prefix=prefix,
         throttle=throttle,
         seed=seed,
     )
@@ -110,7 +117,9 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
 def run_case(case: SoakCase, config_name: str) -> Check:
     """Simulate a case; what was compared and the first difference."""
     config = named_config(config_name)
-    model = synthetic_model(case.description, hidden_block=case.hidden_block, seed=case.seed)
+    model = synthetic_model(
+        case.description, hidden_block=case.hidden_block, seed=case.seed, prefix=case.prefix
+    )
     image = compile_image(
         model,
         config,

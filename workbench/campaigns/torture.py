@@ -100,7 +100,8 @@ def _good_step(bench: TortureBench) -> None:
         return
     sequence = next(iter(plan.tokens))
     context = bench.image.manifest.context
-    bench.rewind(sequence, int(bench.random.integers(0, bench.session.positions[sequence] + 1)))
+    reach = bench.session.positions[sequence]
+    bench.rewind(sequence, int(bench.random.integers(bench.first_position, reach + 1)))
     room = context - bench.session.positions[sequence]
     if room:
         size = int(bench.random.integers(1, room + 1))

@@ -84,12 +84,19 @@ class TortureBench:
         self.caches = [self.golden.new_cache() for _ in range(count)]
         for index, cache in enumerate(self.caches):
             room = self.image.manifest.context - 1 if self.description.causal else 0
-            position = self.fixed[0] if self.fixed else int(random.integers(0, room + 1))
+            position = (
+                self.fixed[0] if self.fixed else int(random.integers(self.first_position, room + 1))
+            )
             preset_cache(random, cache, self.device.memory, self.image.manifest, index, position)
             self.session.positions[index] = position
         self.cycles = 0
         self.doorbells = 0
         self.planted = self.device.memory.copy()
+
+    @property
+    def first_position(self) -> int:
+        """Position of a sequence's first token, behind the prefix."""
+        return self.image.manifest.limits.start
 
     def set_memory(self, settings: DramSettings) -> None:
         """Another memory, between two programs."""
@@ -107,7 +114,8 @@ class TortureBench:
         decode = bool(random.random() < 0.3)
         tokens, left = {}, manifest.chunk_tokens
         for index, sequence in enumerate(chosen):
-            limit = min(6, self.image.manifest.context, left - (count - 1 - index))
+            room = self.image.manifest.context - self.first_position
+            limit = min(6, room, left - (count - 1 - index))
             size = 1 if decode else int(random.integers(1, limit + 1))
             if self.fixed is not None:
                 size = self.fixed[1]
@@ -116,7 +124,7 @@ class TortureBench:
                 self.rewind(sequence, 0)
             elif self.session.positions[sequence] + size > manifest.context:
                 reach = min(self.session.positions[sequence], manifest.context - size)
-                self.rewind(sequence, int(random.integers(0, reach + 1)))
+                self.rewind(sequence, int(random.integers(self.first_position, reach + 1)))
             left -= size
             tokens[sequence] = self.draw_tokens(size)
         return Plan(tokens, outputs, bool(random.random() < 0.4))

@@ -51,11 +51,17 @@ def draw_torture_model(random: np.random.Generator, config_name: str) -> Torture
     gemm = bool(random.random() < 0.15)
     count = 1 if gemm else int(random.integers(1, config.sequences + 1))
     new = int(random.integers(1, 6))
-    start = int(random.integers(0, context - new)) if description.causal else 0
+    start, prefix = 0, ()
+    if description.causal:
+        prefix = random.integers(0, description.vocabulary, random.choice([0, 0, 1, 2]))
+        prefix = tuple(prefix.tolist())
+        start = int(random.integers(len(prefix), context - new))
     fixed = (start, new) if gemm else None
     dataflow = "gemm" if gemm else "tphs"
     seed = int(random.integers(0, 1 << 31))
-    model = synthetic_model(description, hidden_block=-(-description.hidden // blocks), seed=seed)
+    model = synthetic_model(
+        description, hidden_block=-(-description.hidden // blocks), seed=seed, prefix=prefix
+    )
     image = compile_image(
         model,
         config,

@@ -54,7 +54,8 @@ def _compile_key(directory: Path, options: CompileOptions) -> str:
     parts: list[str | bytes] = [repr(options), platform.python_version(), platform.machine()]
     parts += [f"{package} {version(package)}" for package in ("numpy", "tokenizers", "gguf")]
     sources = imported_sources(compile_model.__name__, _ROOT)
-    for path in (*sources, *model_files(directory)):
+    text = [options.calibration] if options.calibration is not None else []
+    for path in (*sources, *model_files(directory), *text):
         with path.open("rb") as file:
             parts += [os.fsencode(path.name), hashlib.file_digest(file, "sha256").hexdigest()]
     return content_hash(*parts)

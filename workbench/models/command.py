@@ -25,9 +25,12 @@ from workbench.models.compile_model import (
     model_files,
 )
 from workbench.options import (
+    CalibrationOption,
     CodecOption,
     ConfigOption,
     JsonOption,
+    PrefixOption,
+    RotateOption,
     path_argument,
     path_option,
 )
@@ -58,6 +61,7 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
         "codecs": codecs,
         "commands": manifest.commands,
         "context": manifest.context,
+        "prefix": list(manifest.prefix),
         "chunk_tokens": manifest.chunk_tokens,
         "hidden_block": manifest.hidden_block,
         "accuracy": manifest.notes.get("accuracy"),
@@ -87,6 +91,9 @@ def compile_command(
             help="Tokens per sequence; all that model and configuration allow, if left out."
         ),
     ] = None,
+    rotate: RotateOption = "auto",
+    prefix: PrefixOption = "auto",
+    calibration: CalibrationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Quantise and pack a checkpoint for a configuration."""
@@ -96,6 +103,9 @@ def compile_command(
         granularity=granularity,
         hidden_block=hidden_block,
         context=context,
+        rotate=rotate,
+        prefix=prefix,
+        calibration=calibration,
     )
     for name, value in (("hidden_block", hidden_block), ("context", context)):
         check_least(name, value, 1)
@@ -106,7 +116,8 @@ def compile_command(
         hidden_block=hidden_block,
         context=context,
     )
-    check_apart(output, model_files(model_dir), "the image")
+    read = [*model_files(model_dir), *([calibration] if calibration is not None else [])]
+    check_apart(output, read, "the image")
     image = compile_directory(model_dir, options, log).image
     write_image(image, output)
     report = image_report(image, output)

@@ -18,8 +18,9 @@ from meadow.compiler.importers.checkpoint_folder import file_of
 from meadow.compiler.lowering.layout import choose_hidden_block
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.quantise.accuracy import measure_accuracy
-from meadow.compiler.quantise.calibrate import calibrate
-from meadow.compiler.quantise.quantise import GRANULARITIES, quantise, require_quantisable
+from meadow.compiler.quantise.kept_tensors import KeptTensors
+from meadow.compiler.quantise.quantise import GRANULARITIES, require_quantisable
+from meadow.compiler.quantise.recipe import Quantisation, Recipe, quantise_on_text
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.image import Image
@@ -28,6 +29,7 @@ from meadow.spec.checks import check_choice
 from meadow.spec.config import named_config
 from workbench.demo.stories import generate_stories
 from workbench.models.accuracy_report import accuracy_warnings
+from workbench.models.text_windows import paragraph_texts, read_paragraphs
 from workbench.models.tokenizer_files import read_tokenizer, tokenizer_files
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "compile_directory",
     "image_warnings",
     "model_files",
+    "quantise_directory",
 ]
 
 _CALIBRATION_FILE = "calibration.txt"
@@ -44,6 +47,7 @@ _STORIES = 24
 _STORY_SEED = 20_250_301
 _RANDOM_SEQUENCES = 8
 _SEQUENCE_TOKENS = 256
+_CALIBRATION_WINDOWS, _WINDOW_TOKENS = 8, 511
 _CHARACTERS_PER_TOKEN = 16
 _WARNINGS = "warnings"
 
@@ -55,7 +59,8 @@ class CompileOptions:
     """How a checkpoint becomes an image; ValueError names the choices.
 
     hidden_block: hidden channels per pass of the MLP, None chooses the largest that leaves room for
-        chunks.
+        chunks; rotate, prefix: choices of `Recipe`; calibration: a text file to calibrate with
+        instead of what `calibration_text` finds.
     """
 
     config_name: str
@@ -63,11 +68,24 @@ class CompileOptions:
     granularity: str = "channel"
     hidden_block: int | None = None
     context: int | None = None
+    rotate: str = "auto"
+    prefix: str = "auto"
+    calibration: Path | None = None
 
     def __post_init__(self) -> None:
         named_config(self.config_name)
         for name, choices in (("codec", CODECS), ("granularity", GRANULARITIES)):
             check_choice(name, getattr(self, name), choices)
+        self.recipe(None)
+
+    def recipe(self, hidden_block: int | None) -> Recipe:
+        """What of this is the quantiser's."""
+        return Recipe(
+            rotate=self.rotate,
+            prefix=self.prefix,
+            granularity=self.granularity,
+            hidden_block=hidden_block,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,23 +101,25 @@ class Loaded:
         return image_warnings(self.image)
 
 
-def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.ndarray], str]:
-    """Token sequences to calibrate with, and where they are from.
+def calibration_text(
+    directory: Path, checkpoint: Checkpoint, chosen: Path | None = None
+) -> tuple[list[np.ndarray], str]:
+    """Token sequences to calibrate with, without the token that opens them, and where they are
+    from.
 
-    `calibration.txt` of the directory (a text per line) if there is one; else, with a tokenizer,
-    stories of the demo model's generator; else seeded random tokens.
+    The paragraphs of the file `chosen` if there is one; else `calibration.txt` of the directory (a
+    text per line); else, with a tokenizer, stories of the demo model's generator; else seeded
+    random tokens.
     """
     d = checkpoint.description
-    limit = min(_SEQUENCE_TOKENS, d.max_positions)
-    file = file_of(directory, _CALIBRATION_FILE)
+    # One position is that of the token in front.
+    limit = max(1, min(_SEQUENCE_TOKENS, d.max_positions) - 1)
+    file = file_of(directory, _CALIBRATION_FILE) if chosen is None else chosen
     if checkpoint.tokenizer_json is None:
         if file is not None:
-            raise ValueError(f"{file} needs a tokenizer.json beside it")
+            raise ValueError(f"{file} needs a tokenizer.json beside the model")
         generator = np.random.default_rng(0)
-        sequences = [
-            np.concatenate([[d.bos_token], generator.integers(0, d.vocabulary, limit - 1)])
-            for _ in range(_RANDOM_SEQUENCES)
-        ]
+        sequences = [generator.integers(0, d.vocabulary, limit) for _ in range(_RANDOM_SEQUENCES)]
         return sequences, f"{_RANDOM_SEQUENCES} sequences of seeded random tokens"
     tokenizer = load_tokenizer(checkpoint.tokenizer_json)
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
@@ -108,6 +128,10 @@ def calibration_text(directory: Path, checkpoint: Checkpoint) -> tuple[list[np.n
             f"tokens of tokenizer.json must be below the model's vocabulary of {d.vocabulary}, "
             f"not {largest}"
         )
+    if chosen is not None:
+        length = max(1, min(_WINDOW_TOKENS, d.max_positions - 1))
+        texts = paragraph_texts(read_paragraphs(chosen), tokenizer, length, _CALIBRATION_WINDOWS)
+        return texts, f"{len(texts)} windows of {chosen.name}"
     if file is not None:
         try:
             lines = file.read_text("utf-8-sig").splitlines()
@@ -129,12 +153,38 @@ def _start(tokenizer: Any, text: str, limit: int) -> list[int]:
     """
     size = _CHARACTERS_PER_TOKEN * limit
     while True:
-        ids = tokenizer.encode(text[:size]).ids
-        # Twice as many: what opens and ends a text counts too, and words are not cut near the last
-        # one.
+        ids = tokenizer.encode(text[:size], add_special_tokens=False).ids
+        # Twice as many: words are not cut near the last one.
         if len(text) <= size or len(ids) >= 2 * limit:
             return ids[:limit]
         size *= 4
+
+
+def quantise_directory(
+    directory: Path, options: CompileOptions, log: Log
+) -> tuple[Quantisation, Checkpoint, list[str]]:
+    """Import, calibrate and quantise a checkpoint: the integers, with notes on where the text is
+    from; the checkpoint as it was read; warnings. Raises the ValueErrors of these packages.
+    """
+    config = named_config(options.config_name)
+    tokenizer_json = read_tokenizer(directory)
+    checkpoint = dataclasses.replace(load_checkpoint(directory), tokenizer_json=tokenizer_json)
+    require_quantisable(checkpoint.description)
+    texts, source = calibration_text(directory, checkpoint, options.calibration)
+    warnings = [*checkpoint.remarks]
+    if tokenizer_json is None:
+        warnings.append(
+            "the model has no tokenizer (neither tokenizer.json nor vocab.json and merges.txt): "
+            "it was calibrated with random tokens, so quantised ranges do not fit real text"
+        )
+    block = options.hidden_block
+    if block is None:
+        block = choose_hidden_block(checkpoint.description, config)
+    log(f"quantising with {source}")
+    found = quantise_on_text(checkpoint, texts, config, options.recipe(block), log)
+    notes = {**found.model.notes, "calibration": source}
+    model = dataclasses.replace(found.model, notes=notes)
+    return dataclasses.replace(found, model=model), checkpoint, warnings
 
 
 def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loaded:
@@ -142,24 +192,10 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
     packages.
     """
     config = named_config(options.config_name)
-    tokenizer_json = read_tokenizer(directory)
-    checkpoint = dataclasses.replace(load_checkpoint(directory), tokenizer_json=tokenizer_json)
-    require_quantisable(checkpoint.description)
-    sequences, source = calibration_text(directory, checkpoint)
-    warnings = [*checkpoint.remarks]
-    if tokenizer_json is None:
-        warnings.append(
-            "the model has no tokenizer (neither tokenizer.json nor vocab.json and merges.txt): "
-            "it was calibrated with random tokens, so quantised ranges do not fit real text"
-        )
-    log(f"calibrating with {source}")
-    statistics = calibrate(checkpoint, sequences)
-    block = options.hidden_block
-    if block is None:
-        block = choose_hidden_block(checkpoint.description, config)
-    model = quantise(checkpoint, statistics, granularity=options.granularity, hidden_block=block)
-    notes = {**model.notes, "calibration": source} | ({_WARNINGS: warnings} if warnings else {})
-    model = dataclasses.replace(model, notes=notes)
+    found, checkpoint, warnings = quantise_directory(directory, options, log)
+    model = found.model
+    if warnings:
+        model = dataclasses.replace(model, notes={**model.notes, _WARNINGS: warnings})
     log(f"compiling for configuration {options.config_name}")
     image = compile_image(
         model,
@@ -170,11 +206,12 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
         context=options.context,
     )
     log("measuring how far the integers are from float")
+    real = found.checkpoint
     accuracy = measure_accuracy(
-        FloatModel(checkpoint.description, checkpoint.tensors, np.float64),
+        FloatModel(real.description, KeptTensors(real.tensors), np.float64, resident=False),
         BitTrueModel(model, config),
-        sequences,
-        statistics,
+        found.sequences,
+        found.statistics,
         context=image.manifest.context,
     )
     notes = {**model.notes, "accuracy": accuracy.to_dict()}

@@ -13,7 +13,7 @@ import numpy as np
 
 from meadow.compiler.quantise.text_figures import Window
 
-__all__ = ["read_paragraphs", "text_windows"]
+__all__ = ["paragraph_texts", "read_paragraphs", "text_windows"]
 
 
 def read_paragraphs(path: Path) -> list[str]:
@@ -27,6 +27,37 @@ def read_paragraphs(path: Path) -> list[str]:
     if not found:
         raise ValueError(f"{path} must hold at least one paragraph of text")
     return found
+
+
+def paragraph_texts(
+    paragraphs: Sequence[str], tokenizer: Any, length: int, count: int
+) -> list[np.ndarray]:
+    """Up to `count` token sequences of `length` tokens that begin where a paragraph does; the last
+    one of a text may be shorter.
+
+    tokenizer : as for `text_windows`.
+    """
+    texts: list[np.ndarray] = []
+    at = 0
+    while at < len(paragraphs) and len(texts) < count:
+        ids, at = _joined_paragraphs(paragraphs, at, tokenizer, length)
+        texts.append(np.array(ids[:length], np.int64))
+    return texts
+
+
+def _joined_paragraphs(
+    paragraphs: Sequence[str], at: int, tokenizer: Any, length: int
+) -> tuple[list[int], int]:
+    """Tokens of paragraphs from `at` on, with an empty line between, until there are `length` or no
+    paragraph is left; the first paragraph behind them.
+    """
+    text: list[str] = []
+    ids: list[int] = []
+    while len(ids) < length and at < len(paragraphs):
+        text.append(paragraphs[at])
+        at += 1
+        ids = tokenizer.encode("\n\n".join(text), add_special_tokens=False).ids
+    return ids, at
 
 
 def text_windows(
@@ -56,16 +87,11 @@ def text_windows(
     windows: list[Window] = []
     at, found = 0, 0
     while found < tokens:
-        text: list[str] = []
-        ids: list[int] = []
-        while len(ids) < text_tokens:
-            if at == len(paragraphs):
-                raise ValueError(
-                    f"the text has {found} tokens in windows of {text_tokens}, not {tokens}"
-                )
-            text.append(paragraphs[at])
-            at += 1
-            ids = tokenizer.encode("\n\n".join(text), add_special_tokens=False).ids
+        ids, at = _joined_paragraphs(paragraphs, at, tokenizer, text_tokens)
+        if len(ids) < text_tokens:
+            raise ValueError(
+                f"the text has {found} tokens in windows of {text_tokens}, not {tokens}"
+            )
         windows.append(Window(np.array([*prefix, *ids[:text_tokens]], np.int64), len(prefix) + 1))
         found += text_tokens
     return windows

@@ -15,6 +15,7 @@ from firmware.tokenizer import TextTokenizer, TokenizerMissing
 from meadow.atomic_write import check_apart
 from meadow.golden.sampling import sample_top_k
 from meadow.spec.checks import check_least
+from meadow.spec.limits import Limits
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded
@@ -76,7 +77,7 @@ def run_model(
     """
     image = loaded.image
     manifest = image.manifest
-    _check_only_step(manifest.step, prompt, max_tokens, chunk)
+    _check_only_step(manifest.step, manifest.limits, prompt, max_tokens, chunk)
     manifest.limits.check_generation(prompt, max_tokens, chunk=chunk)
     reference = reference_for(loaded)
     first_difference = None
@@ -105,6 +106,7 @@ def run_model(
             pending = [token]
         phases = session.phases
     rate, clock = throttle.bytes_per_cycle, throttle.clock_mhz
+    start = manifest.limits.start
     steps = phases["decode"].steps
     return {
         "tokens": tokens,
@@ -114,12 +116,12 @@ def run_model(
         "clock_mhz": throttle.clock_mhz,
         "matches_golden": first_difference is None,
         "prefill": phase_report(
-            manifest, phases["prefill"], first=0, head_rows=1, rate=rate, clock_mhz=clock
+            manifest, phases["prefill"], first=start, head_rows=1, rate=rate, clock_mhz=clock
         ),
         "decode": phase_report(
             manifest,
             phases["decode"],
-            first=len(prompt),
+            first=start + phases["prefill"].tokens,
             head_rows=steps,
             rate=rate,
             clock_mhz=clock,
@@ -166,18 +168,23 @@ def _check_arguments(
 
 
 def _check_only_step(
-    only: tuple[int, int] | None, prompt: list[int], max_tokens: int, chunk: int | None
+    only: tuple[int, int] | None,
+    limits: Limits,
+    prompt: list[int],
+    max_tokens: int,
+    chunk: int | None,
 ) -> None:
     """ValueError if an image that serves the step `only` (position, tokens; None for any) cannot
     generate that.
     """
-    one_step = max_tokens == 1 and (chunk is None or chunk >= len(prompt))
-    if only is not None and not (one_step and tuple(only) == (0, len(prompt))):
+    taken = len(limits.own_tokens(prompt))
+    one_step = max_tokens == 1 and (chunk is None or chunk >= taken)
+    if only is not None and not (one_step and tuple(only) == (limits.start, taken)):
         position, tokens = only
         raise ValueError(
             f"this image was compiled for one step of {tokens} tokens from position {position} "
             f"on: it cannot take in "
-            f"{len(prompt)} tokens and generate {max_tokens}; compile the model for any step"
+            f"{taken} tokens and generate {max_tokens}; compile the model for any step"
         )
 
 
@@ -244,7 +251,7 @@ def run_command(
     if trace is not None and model is not None:
         check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
     tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
-    _check_only_step(found.step, tokens, max_tokens, chunk)
+    _check_only_step(found.step, found.limits, tokens, max_tokens, chunk)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
     loaded = found.load(log)
     stream = TextStream(tokenizer, tokens)

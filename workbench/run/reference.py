@@ -27,7 +27,7 @@ class Reference(Protocol):
     name: str
 
     def follow(self, tokens: Sequence[int]) -> np.ndarray:
-        """Take in tokens; logits int16 [vocabulary] of the last one."""
+        """Take in tokens as `Session.prefill` does; logits int16 [vocabulary] of the last one."""
         ...
 
 
@@ -38,9 +38,11 @@ class _BitTrue:
         assert loaded.quantised is not None
         self._model = BitTrueModel(loaded.quantised, loaded.image.manifest.config)
         self._cache = self._model.new_cache()
+        self._limits = loaded.image.manifest.limits
 
     def follow(self, tokens: Sequence[int]) -> np.ndarray:
-        return self._model.forward(list(tokens), self._cache, head_rows=[len(tokens) - 1])[0]
+        own = self._limits.own_tokens(tokens, position=self._cache.length)
+        return self._model.forward(list(own), self._cache, head_rows=[len(own) - 1])[0]
 
 
 class _Machine:

@@ -132,15 +132,16 @@ def plan_steps(
             raise ValueError(f"this image serves a step of {only} tokens only, not of {tokens}")
         return position, [only]
     decode = _DECODE_STEPS if limits.model.causal else 0
-    room = min(limits.chunk_tokens, limits.context - decode)
+    room = min(limits.chunk_tokens, limits.context - limits.start - decode)
     if room < 1:
         raise ValueError(
-            f"single-stepping needs a context of at least {decode + 1} tokens, not {limits.context}"
+            f"single-stepping needs a context of at least {limits.start + decode + 1} tokens, "
+            f"not {limits.context}"
         )
     count = min(_PREFILL_TOKENS, room) if tokens is None else tokens
     if not 1 <= count <= room:
         raise ValueError(f"the prefill chunk must have 1..{room} tokens, not {count}")
-    return 0, [count, *[1] * decode]
+    return limits.start, [count, *[1] * decode]
 
 
 def _layer(label: str) -> int | None:

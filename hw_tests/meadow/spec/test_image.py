@@ -27,6 +27,7 @@ MANIFEST = Manifest(
     config=named_config("tiny"),
     model=opt_description(layers=1, hidden=64, vocabulary=50, max_positions=20),
     context=20,
+    prefix=(1, 49),
     chunk_tokens=8,
     dataflow=("tphs",),
     step=None,
@@ -48,8 +49,14 @@ def test_json_is_canonical_and_reversible() -> None:
     text = MANIFEST.to_json()
     assert Manifest.from_json(text) == MANIFEST
     assert Manifest.from_json(text).to_json() == text
-    assert json.loads(text)["format_version"] == 2
+    assert json.loads(text)["format_version"] == 3
     assert json.loads(text)["matrices"][0]["bits_per_weight"] == 16
+
+
+def test_limits_and_shape_count_the_prefix() -> None:
+    assert MANIFEST.limits.prefix == (1, 49) and MANIFEST.limits.start == 2
+    assert MANIFEST.prefix_shape == (1, 2, 2, 1, 2, 16)
+    assert replace(MANIFEST, prefix=()).prefix_shape == (1, 2, 2, 1, 0, 16)
 
 
 def test_step_survives_json() -> None:
@@ -74,10 +81,10 @@ def test_window_grows_with_sequences() -> None:
     ("text", "message"),
     [
         ("{", "the manifest is not JSON"),
-        ("[]", "the image format version must be 2, not None"),
-        ("{}", "the image format version must be 2, not None"),
-        ('{"format_version": 9}', "the image format version must be 2, not 9"),
-        ('{"format_version": 2}', "missing or malformed field: 'config'"),
+        ("[]", "the image format version must be 3, not None"),
+        ("{}", "the image format version must be 3, not None"),
+        ('{"format_version": 9}', "the image format version must be 3, not 9"),
+        ('{"format_version": 3}', "missing or malformed field: 'config'"),
     ],
 )
 def test_what_is_no_manifest(text: str, message: str) -> None:
@@ -89,7 +96,7 @@ def test_every_field_is_needed_and_no_other_allowed() -> None:
     values = json.loads(MANIFEST.to_json())
     for name in values:
         broken = json.dumps({key: value for key, value in values.items() if key != name})
-        with pytest.raises(ValueError, match="must be 2, not None|missing or malformed field"):
+        with pytest.raises(ValueError, match="must be 3, not None|missing or malformed field"):
             Manifest.from_json(broken)
     with pytest.raises(ValueError, match="missing or malformed field: .*extra"):
         Manifest.from_json(json.dumps({**values, "extra": 1}))
@@ -97,11 +104,11 @@ def test_every_field_is_needed_and_no_other_allowed() -> None:
 
 def test_header_lists_tensors_without_gaps() -> None:
     shapes = {"dram": (32,), "embed_tokens": (5, 4), "embed_positions": (3, 4)}
-    shapes |= {"rotary": (3, 8), "tokenizer": (7,)}
+    shapes |= {"rotary": (3, 8), "prefix": MANIFEST.prefix_shape, "tokenizer": (7,)}
     data = encode_header(shapes, MANIFEST)
     assert len(data) % DATA_ALIGNMENT == 0
     header = json.loads(data[8:])
     assert int.from_bytes(data[:8], "little") == len(data) - 8
     places = [header[name]["data_offsets"] for name in shapes]
-    assert places == [[0, 32], [32, 72], [72, 96], [96, 144], [144, 151]]
-    assert header["embed_tokens"]["dtype"] == "I16"
+    assert places == [[0, 32], [32, 72], [72, 96], [96, 144], [144, 272], [272, 279]]
+    assert header["embed_tokens"]["dtype"] == "I16" and header["prefix"]["dtype"] == "I8"

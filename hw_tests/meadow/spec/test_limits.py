@@ -39,6 +39,33 @@ def test_what_does_not_fit_is_named(
         LIMITS.check_generation(prompt, 1, **options)
 
 
+def test_a_prompt_loses_the_prefix_once_at_the_start() -> None:
+    limits = replace(LIMITS, prefix=(7, 8))
+    assert limits.start == 2 and LIMITS.start == 0
+    for prompt, own in (
+        ([7, 8, 1], [1]),
+        ([7, 8, 7, 8], [7, 8]),
+        ([7, 1], [7, 1]),
+        ([8, 7, 1], [8, 7, 1]),
+        ([7], [7]),
+        ([7, 8], []),
+    ):
+        assert limits.own_tokens(prompt) == limits.own_tokens(prompt, position=2) == own
+        assert limits.own_tokens(prompt, position=3) == prompt
+        assert LIMITS.own_tokens(prompt) == prompt
+
+
+def test_the_context_counts_the_prefix() -> None:
+    limits = replace(LIMITS, prefix=(7, 8))
+    limits.check_generation([7, 8] + [1] * 18, 1)
+    limits.check_prompt([1] * 18)
+    with pytest.raises(ValueError, match="the prompt has 19 tokens, .* holds 18 more of 20"):
+        limits.check_prompt([7, 8] + [1] * 19)
+    with pytest.raises(ValueError, match=r"at least 1 token beside the prefix \[7, 8\], which"):
+        limits.check_prompt([7, 8])
+    limits.check_prompt([7, 8], position=3)
+
+
 def test_generation_needs_tokens_to_generate_and_a_model_that_does() -> None:
     with pytest.raises(ValueError, match="max_tokens must be at least 1, not 0"):
         LIMITS.check_generation([1], 0)

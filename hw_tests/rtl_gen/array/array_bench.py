@@ -11,14 +11,14 @@ from functools import cache
 
 import numpy as np
 
-from hw_tests.epilogues import finished
+from hw_tests.epilogues import finished, written_word
 from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.rtl_gen.fields import leaves
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
 from meadow.spec.commands import Command
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
+from meadow.spec.epilogue import ResultMode, result_modes_with
 from meadow.spec.numerics import TABLE_ENTRIES
 from meadow.spec.step import Step
 from rtl_gen.array.array import Array
@@ -32,20 +32,24 @@ WIDE = dataclasses.replace(
     CONFIGURATIONS["tiny"], width=32, lanes=4, groups=3, ports=2, max_head_dim=64
 )
 SHORT_STEPS = dataclasses.replace(TINY, rows=4)
-TABLE = np.random.default_rng(salted(SEED)).integers(-127, 128, TABLE_ENTRIES).tolist()
+TABLE = np.random.default_rng(salted(SEED)).integers(-(1 << 15), 1 << 15, TABLE_ENTRIES).tolist()
 """The writer's activation table."""
+_WITH_HALVES = result_modes_with(lambda epilogue: epilogue.halves)
+_WITH_OPERAND = result_modes_with(lambda epilogue: epilogue.operand)
 _CAUSES = ("tile", "operand", "drain", "softmax")
 
 
 @dataclasses.dataclass(kw_only=True)
 class Scenario:
     """What the array is given, and what must come of it. tiles: (header or None, int8 [W, W]) in
-    order.
+    order; exponents: of the words of the memory.
     """
 
     name: str
     memory: np.ndarray
     expected: np.ndarray
+    exponents: np.ndarray
+    expected_exponents: np.ndarray
     tiles: list[tuple]
     commands: list[Command]
     step: Step
@@ -57,6 +61,8 @@ class Scenario:
     def check(self) -> None:
         wrong = np.argwhere(self.memory != self.expected)
         assert not len(wrong), f"{self.name}: {len(wrong)} bytes differ, first {wrong[0]}"
+        wrong = np.argwhere(self.exponents != self.expected_exponents)
+        assert not len(wrong), f"{self.name}: {len(wrong)} exponents differ, first {wrong[0]}"
         fields = ("row", "channel", "elements", "restart")
         seen = [tuple(word[f] for f in fields) for word in self.words]
         assert not self.logits or sorted(seen) == sorted(self.logits), self.name
@@ -147,6 +153,7 @@ class _Bench:
         items = [next(decoder, None) for decoder in decoders]
         tile_credits, parameter_credits = [2] * config.ports, [2] * config.ports
         answers: deque[int] = deque()
+        self.first_halves: dict[int, list[int]] = {}
         unretired = 0
         for _ in range(limit):
             ctx.set(dut.i_command.valid, bool(pending))
@@ -157,8 +164,10 @@ class _Bench:
             answer = bool(answers) and self._chance(0.5)
             ctx.set(dut.o_read.data.valid, answer)
             if answer:
-                word = scenario.memory[answers.popleft()]
+                address = answers.popleft()
+                word = scenario.memory[address]
                 ctx.set(dut.o_read.data.payload, int.from_bytes(word.tobytes(), "little"))
+                ctx.set(dut.o_read.exponent, int(scenario.exponents[address]))
             ready = self._chance(0.6)
             ctx.set(dut.o_read.address.ready, ready)
             retire = unretired > 0 and self._chance(0.15)
@@ -187,7 +196,7 @@ class _Bench:
             raise AssertionError(f"{scenario.name}: the array is still busy")
         assert not any(items), "tiles are left"
         assert tile_credits == parameter_credits == [2] * config.ports
-        assert not answers and not unretired
+        assert not answers and not unretired and not self.first_halves
 
     def _decode(self, ctx, port, items, decoders, tile_credits, parameter_credits) -> None:
         dut, item = self.dut, items[port]
@@ -210,21 +219,25 @@ class _Bench:
         word = leaves(ctx.get(self.dut.o_result.payload))
         self.scenario.words.append(word)
         data = np.frombuffer(word["data"].to_bytes(self.config.width, "little"), np.uint8)
-        memory = self.scenario.memory
-        old = memory[word["address"]]
-        values = data.view("<i2").tolist()
-        halves = np.split(old, 2)
-        bytewise = word["mode"] in result_modes_with(lambda epilogue: epilogue.halves)
-        second = halves[word["half"]].view(np.int8) if bytewise else old.view("<i2")
-        if word["mode"] in result_modes_with(lambda e: e.second == SecondOperand.ROTARY):
-            second = memory[word["operand"]].view("<i2")
+        memory, address = self.scenario.memory, word["address"]
+        whole = (1 << self.config.word_beats) - 1
+        operand = word["operand"] if word["mode"] in _WITH_OPERAND else address
+        second = memory[operand].view("<i2").tolist()
         mode, shift = ResultMode(word["mode"]), word["shift"]
-        result = finished(mode, values, second=second.tolist(), table=TABLE, shift=shift)
-        if bytewise:
-            halves[word["half"]] = np.array(result, np.int8).view(np.uint8)
-            data = np.concatenate(halves)
-            assert word["mask"] == (1 << self.config.word_beats) - 1
+        values = data.view("<i2").tolist()
+        result = finished(mode, values, second=second, table=TABLE, shift=shift)
+        exponent = 0
+        if mode in _WITH_HALVES:
+            assert word["mask"] == whole
+            if not word["half"]:
+                assert address not in self.first_halves
+                self.first_halves[address] = result
+                return
+            elements, exponent = written_word(self.first_halves.pop(address) + result)
+            data = np.array(elements, np.int8).view(np.uint8)
         else:
             data = np.array(result, "<i2").view(np.uint8)
         mask = np.repeat([word["mask"] >> i & 1 for i in range(self.config.word_beats)], 16)
-        memory[word["address"]] = np.where(mask, data, old)
+        memory[address] = np.where(mask, data, memory[address])
+        if word["mask"] == whole:
+            self.scenario.exponents[address] = exponent

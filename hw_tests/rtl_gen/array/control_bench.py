@@ -16,6 +16,7 @@ from meadow.spec.commands import Command
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.step import Step
 from rtl_gen.array.array_control import ArrayControl
+from rtl_gen.interfaces.epilogue import drain_modes_with
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
 from rtl_gen.interfaces.result import writer_depth
 from rtl_gen.lane.latency import LaneLatency
@@ -86,7 +87,7 @@ class _Distances:
                 self.last["score", where] = self.last["score_group", group] = now
                 self.last["score",] = now
                 self.last["score_bank", bank] = now
-        if mode == DrainMode.OUTPUT and start:
+        if mode in drain_modes_with(lambda drain: drain.outputs) and start:
             assert now >= self.last["finish",] + self.rules.finish
             self.last["output",] = now
 

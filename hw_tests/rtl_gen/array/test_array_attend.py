@@ -8,18 +8,18 @@ import itertools
 import numpy as np
 import pytest
 
+from hw_tests.epilogues import written_word
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.array_bench import SHORT_STEPS, TINY, WIDE, Scenario, run_scenarios
 from hw_tests.rtl_gen.softmax.online_row import AttentionRow
 from hw_tests.seeds import salted
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.numerics import output_scale, requantise, softmax_row
+from meadow.spec.numerics import LARGEST_EXPONENT, output_scale, requantise, softmax_row
 from meadow.spec.step import Sequence, Step
 
-_SCALES = dict(score_multiplier=3000, score_shift=15, output_multiplier=50000, output_shift=10)
+_SCALES = dict(score_multiplier=3000, score_shift=15, output_multiplier=50000)
 _SCORE = (_SCALES["score_multiplier"], _SCALES["score_shift"])
-_OUTPUT = (_SCALES["output_multiplier"], _SCALES["output_shift"])
 
 
 class _Commands:
@@ -36,18 +36,34 @@ class _Commands:
         self.columns = slice(16 * column_beats, 16 * column_beats + self.segment)
         self.memory = self.rng.integers(0, 256, (500, config.width), np.uint8)
         self.expected = self.memory.copy()
+        self.exponents = self.rng.integers(0, LARGEST_EXPONENT + 1, 500)
+        self.expected_exponents = self.exponents.copy()
+        # Heads that fill whole words have an output of 16 bits and exponents.
+        self.bits = 16 if self.segment == config.width else 8
+        self.output = _SCALES["output_multiplier"], 10 if self.bits == 8 else 3
         self.tiles: list[tuple] = []
         self.commands: list[Command] = []
         self.fields = dict(
             blocks=self.blocks,
             segment_beats=self.segment // 16,
             column_beats=column_beats,
+            output_shift=self.output[1],
             **_SCALES,
         )
 
     def head_of(self, address: int) -> np.ndarray:
         """A head's int8 elements in the expected memory, [blocks, elements of a block], a view."""
         return self.expected[address : address + self.blocks, self.columns].view(np.int8)
+
+    def write_head(self, address: int, output: list[int]) -> None:
+        """A head's output, `bits` wide, into the expected memory."""
+        if self.bits == 8:
+            self.head_of(address)[:] = np.array(output).reshape(self.blocks, self.segment)
+            return
+        for block in range(self.blocks):
+            elements, exponent = written_word(output[block * self.segment :][: self.segment])
+            self.expected[address + block] = np.array(elements, np.int8).view(np.uint8)
+            self.expected_exponents[address + block] = exponent
 
     def cached(self, length: int) -> np.ndarray:
         return self.rng.integers(-127, 128, (length, self.head_dim), np.int8)
@@ -69,6 +85,8 @@ class _Commands:
             name=f"{name}, head dim {self.head_dim}, {sequences}, stalls {stalls}",
             memory=self.memory,
             expected=self.expected,
+            exponents=self.exponents,
+            expected_exponents=self.expected_exponents,
             tiles=self.tiles,
             commands=self.commands,
             step=Step(tuple(sequences)),
@@ -108,14 +126,13 @@ def _whole(
             keys, values = build.cached(length), build.cached(length)
             for token, head in itertools.product(range(entry.tokens), range(heads)):
                 address = query + (entry.first_row + token) * stride + head * blocks
-                place = build.head_of(address)
-                x = place.reshape(-1).copy()
+                x = build.head_of(address).reshape(-1).copy()
                 row = AttentionRow(config.probability_bits, _SCORE)
                 seen = entry.position + token + 1 if causal else length
                 for start in range(0, seen, width):
                     part = slice(start, min(start + width, seen))
                     row.block(x, keys[part], values[part])
-                place[:] = np.array(row.result(*_OUTPUT)).reshape(place.shape)
+                build.write_head(address, row.result(*build.output, build.bits))
             count = -(-length // width)
             build.feed(keys, 0)
             for block in range(1, count):
@@ -161,9 +178,12 @@ def _parts(
             last = min(tokens, (token // config.lanes + 1) * config.lanes) - 1
             width_seen = -(-keys_of[last] // width) * width
             elements = row[1 : 1 + width_seen // half].reshape(-1).view("<i2")
-            place = build.head_of(query + (entry.first_row + first + token) * stride)
+            address = query + (entry.first_row + first + token) * stride
             if part == AttendPart.SCORES:
-                dots = cached[:keys].astype(int) @ place.reshape(-1).astype(int)
+                x = build.head_of(address).reshape(-1)
+                dots = cached[:keys].astype(int) @ x.astype(int)
+                words_seen = width_seen // half
+                build.expected_exponents[area + token * area_stride + 1 :][:words_seen] = 0
                 elements[:] = -(1 << 15)
                 elements[:keys] = [requantise(dot, *_SCORE, 16) for dot in dots.tolist()]
                 continue
@@ -173,10 +193,10 @@ def _parts(
             row[0] = 0
             row[0, :4] = np.array([total], "<u4").view(np.uint8)
             mixed = elements[:keys].astype(int) @ cached[:keys].astype(int)
-            scale = output_scale(total, *_OUTPUT)
-            output = [requantise(value, *scale, 8) for value in mixed.tolist()]
+            scale = output_scale(total, *build.output)
+            output = [requantise(value, *scale, build.bits) for value in mixed.tolist()]
             build.memory[area + token * area_stride :][:area_stride] = row
-            place[:] = np.array(output).reshape(place.shape)
+            build.write_head(address, output)
         for block in range(count):
             build.feed(cached, block)
         build.command(

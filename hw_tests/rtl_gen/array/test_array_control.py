@@ -13,7 +13,7 @@ from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.control_bench import ControlBench
 from meadow.spec.commands import AttendPart, Command, Opcode, RowSet
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
-from meadow.spec.epilogue import MatmulOutput
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput
 from meadow.spec.step import Sequence, Step
 
 _SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=4)
@@ -25,8 +25,8 @@ _FULL = dataclasses.replace(CONFIGURATIONS["zcu102"], groups=4)
 def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[Command, list]:
     stride = 2 * slices
     values = dict(source_stride=tiles, tiles=tiles, slices=slices, destination_stride=stride)
-    apart = output in (MatmulOutput.RESIDUAL16, MatmulOutput.LOGITS16)
-    parts = 1 if output in (MatmulOutput.INT8, MatmulOutput.RELU8) else 2
+    apart = EPILOGUES[output].wide
+    parts = 1 if output == MatmulOutput.INT8 else 2
     expected = [
         (row * stride + (n * parts + part if apart else n), row)
         for row in range(rows)
@@ -39,14 +39,20 @@ def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[C
 def _attend(
     config: AcceleratorConfig, head_dim: int, step: Step, causal: bool, heads: int = 1
 ) -> tuple[Command, int, list]:
-    """The command, how many tiles it takes, and address and row of its words."""
+    """The command, how many tiles it takes, and address and row of its words: two halves of each
+    if a head fills whole words.
+    """
+    halves = 2 if head_dim >= config.width else 1
     blocks = max(1, head_dim // config.width)
     keys = sum(-(-(s.position + s.tokens) // config.width) for s in step.sequences)
     stride = heads * blocks + 1
     values = dict(query=500, query_stride=stride, blocks=blocks, causal=int(causal), heads=heads)
     values |= dict(segment_beats=min(head_dim, config.width) // 16, score_shift=1)
     words = [
-        (500 + stride * row + word, row) for row in range(step.rows) for word in range(stride - 1)
+        (500 + stride * row + word, row)
+        for row in range(step.rows)
+        for word in range(stride - 1)
+        for _ in range(halves)
     ]
     return Command(Opcode.ATTEND, values), 2 * keys * blocks, words
 
@@ -79,7 +85,8 @@ def test_distances(config: AcceleratorConfig, stalls: bool) -> None:
     spans = [(width + 3, first), (0, rows - first)]
     step = Step((Sequence(0, *spans[0]), Sequence(0, *spans[1], first)))
     commands, expected, tiles, slices = [], [], 0, 0
-    outputs = (MatmulOutput.INT8, 1), (MatmulOutput.RESIDUAL16, 2), (MatmulOutput.ROTATE8, 1)
+    outputs = (MatmulOutput.INT8, 1), (MatmulOutput.RESIDUAL16, 2), (MatmulOutput.GATE, 1)
+    outputs = (*outputs, (MatmulOutput.RELU, 1))
     for output, count in outputs:
         command, words = _matmul(rows, 3, count, output)
         commands.append(command)

@@ -18,6 +18,7 @@ from hw_tests.seeds import salted
 from hw_tests.streams import Sink, Stalls, simulate
 from meadow.spec.commands import AttendPart, Command, Opcode
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.epilogue import ResultMode
 from meadow.spec.step import Sequence, Step
 from rtl_gen.array.attend_schedule import AttendSchedule
 from rtl_gen.array.attend_span import AttendSpan
@@ -27,7 +28,7 @@ _SMALL = CONFIGURATIONS["small"]
 _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=32, rows=2)
 _ONE_LANE = dataclasses.replace(_SMALL, lanes=1, rows=4)
 _SCALES = dict(score_multiplier=77, score_shift=3, output_multiplier=99, output_shift=-4)
-_OPERAND = ("rescale", "fetch", "fetch_first", "wide", "totals")
+_OPERAND = ("rescale", "fetch", "fetch_first", "wide", "totals", "own_exponents", "exponent")
 _NO_OPERAND = ("words", "base", "stride", "heads", "head_stride", "mask")
 """Of a tile operation that fetches probabilities: nobody looks."""
 
@@ -129,12 +130,16 @@ def _expected(case: _Case, causal: int) -> tuple[list[dict], list[dict]]:
                 job |= dict(tokens=tokens - low, blocks=1, bank=b % 2, reset=b == 0)
                 job |= dict(limit=(position + low + 1 if causal else keys) - b * width)
                 job |= dict(multiplier=77, shift=3, base=None, stride=None, mask=None)
+                job |= dict(result=ResultMode.WRITE)
                 if as_words:
                     job |= dict(base=scores + low * scores_stride + 1 + 2 * b)
                     job |= dict(stride=scores_stride, mask=whole_mask)
                 jobs.append(job)
             elif b == count - 1:
-                job |= dict(mode=DrainMode.OUTPUT, target=Target.OUTPUT, group=0, row=row)
+                fills = head_mask == whole_mask
+                mode = DrainMode.OUTPUT16 if fills else DrainMode.OUTPUT
+                job |= dict(result=ResultMode.WORD if fills else ResultMode.WRITE)
+                job |= dict(mode=mode, target=Target.OUTPUT, group=0, row=row)
                 job |= dict(tokens=tokens, blocks=blocks, base=query + row * stride)
                 job |= dict(stride=stride, mask=head_mask, multiplier=99, shift=-4)
                 jobs.append(job | dict(bank=None, reset=None, limit=None))

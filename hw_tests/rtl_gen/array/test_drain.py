@@ -97,9 +97,11 @@ def test_passes_follow_each_other_until_credits_end() -> None:
     assert not seen.finishes
 
 
-def test_output_passes_wait_for_their_finish() -> None:
+@pytest.mark.parametrize("mode", [DrainMode.OUTPUT, DrainMode.OUTPUT16])
+def test_output_passes_wait_for_their_finish(mode: DrainMode) -> None:
     latency = LaneLatency.of(_CONFIG)
-    first = dict(mode=DrainMode.OUTPUT, start=1, credits=4, shift=9)
+    words = 2 if mode == DrainMode.OUTPUT16 else 1
+    first = dict(mode=mode, start=1, credits=4 * words, shift=9)
     seen = _play([first, {**first, "start": 0}, first], set(), 300)
     ready = [start + Drain.START_TO_DRAIN for start in seen.starts]
     assert ready[0] == seen.finishes[0] + latency.finish
@@ -107,6 +109,7 @@ def test_output_passes_wait_for_their_finish() -> None:
     assert ready[2] == seen.finishes[1] + latency.finish
     assert seen.finishes[1] >= ready[0] + latency.finish_reuse
     assert _shifts(seen) == {9}
+    assert len(seen.contexts) == 3 * words
 
 
 def test_score_passes_take_no_credits() -> None:
@@ -139,18 +142,21 @@ def test_stored_scores_need_neither_parameters_nor_a_pause() -> None:
 
 
 @pytest.mark.parametrize("second", [0, 1])
+@pytest.mark.parametrize("mode", [DrainMode.INT16, DrainMode.RELU16])
 @pytest.mark.parametrize("result", list(ResultMode))
-def test_sixteen_bit_words_are_neighbours_or_halves(result: ResultMode, second: int) -> None:
-    base = dict(base=500, stride=6, heads=2, head_stride=3, rotary=70, rotary_stride=4, row=9)
+def test_sixteen_bit_words_are_neighbours_or_halves(
+    result: ResultMode, mode: DrainMode, second: int
+) -> None:
+    base = dict(base=500, stride=6, heads=2, head_stride=3, operand=70, operand_stride=4, row=9)
     base |= dict(post_shift=11, mask=3, lanes=4, restart=1)
     half = _CONFIG.width // 2
-    fields = dict(base, mode=DrainMode.INT16, result=result, rotary_second=second, credits=8)
+    fields = dict(base, mode=mode, result=result, operand_second=second, credits=8)
     fields |= dict(channel=64, remaining=half + 3, last=1)
     seen = _play([fields], set(), 60)
-    halves = result in (ResultMode.TABLE8, ResultMode.ROTATE8, ResultMode.GATE8)
+    halves = result in (ResultMode.TABLE, ResultMode.ROTATE8, ResultMode.GATE, ResultMode.WORD)
     first = dict(base, half=0, channel=64, elements=half)
     other = dict(base, half=int(halves), channel=64 + half, elements=3, restart=0)
-    other |= dict(base=500 if halves else 501, rotary=70 + second)
+    other |= dict(base=500 if halves else 501, operand=70 + second)
     for (_, context), want in zip(seen.contexts, (first, other), strict=True):
         assert context == {**context, **want, "result": result}
     assert len(seen.freed) == 1

@@ -24,8 +24,8 @@ _FULL = CONFIGURATIONS["zcu102"]
 _ONE_LANE = dataclasses.replace(CONFIGURATIONS["tiny"], lanes=1, rows=8)
 _ZERO = ("mask", "remaining", "restart", "bank", "reset", "shift", "command")
 """Fields that no job here has."""
-_WITH_PARAMETERS = (DrainMode.INT8, DrainMode.RELU8, DrainMode.INT16)
-_TWO_WORDS = (DrainMode.INT16, DrainMode.SCORE16)
+_WITH_PARAMETERS = (DrainMode.INT8, DrainMode.RELU16, DrainMode.INT16)
+_TWO_WORDS = (DrainMode.INT16, DrainMode.RELU16, DrainMode.SCORE16, DrainMode.OUTPUT16)
 
 
 def _job(config: AcceleratorConfig, rng: random.Random) -> dict[str, int]:
@@ -40,11 +40,11 @@ def _job(config: AcceleratorConfig, rng: random.Random) -> dict[str, int]:
         row=rng.randrange(1000),
         limit=rng.randrange(-1000, 1000),
         causal=rng.randrange(2),
-        rotary_second=rng.randrange(2),
+        operand_second=rng.randrange(2),
         base=rng.randrange(1 << 18),
-        rotary=rng.randrange(1 << 18),
+        operand=rng.randrange(1 << 18),
         stride=rng.randrange(1 << 12),
-        rotary_stride=rng.randrange(1 << 12),
+        operand_stride=rng.randrange(1 << 12),
         head_stride=rng.randrange(1 << 6),
         post_shift=rng.randrange(1 << 6),
         channel=rng.randrange(1 << 20),
@@ -66,7 +66,7 @@ def _passes(config: AcceleratorConfig, job: dict[str, int], slot: int) -> list[d
                 group=group,
                 row=job["row"] + before,
                 base=job["base"] + before * job["stride"] + block,
-                rotary=(job["rotary"] + before * job["rotary_stride"]) % (1 << 20),
+                operand=(job["operand"] + before * job["operand_stride"]) % (1 << 20),
                 limit=job["limit"] + (before if job["causal"] else 0),
                 accumulator=(block * config.groups + group) * config.tile_cycles,
                 lanes=lanes,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operand loader: words of every step in order and in time, against the lanes' distances; steps per
-cycle.
+"""Operand loader: words of every step and their exponents in order and in time, against the lanes'
+distances; steps per cycle.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ _START = Issue.START_TO_ISSUE
 
 def _data(config: AcceleratorConfig, address: int) -> int:
     return int.from_bytes(random.Random(salted(address)).randbytes(config.width), "little")
+
+
+def _exponent(address: int) -> int:
+    return address % 8
 
 
 def _words(config: AcceleratorConfig, step: dict[str, int]) -> list[tuple[int, int, int, int]]:
@@ -98,7 +102,9 @@ class _Bench:
             answer = bool(answers) and answers[0][0] <= now and self._chance(0.5)
             ctx.set(dut.o_read.data.valid, answer)
             if answer:
-                ctx.set(dut.o_read.data.payload, _data(config, answers.popleft()[1]))
+                address = answers.popleft()[1]
+                ctx.set(dut.o_read.data.payload, _data(config, address))
+                ctx.set(dut.o_read.exponent, _exponent(address))
             ctx.set(dut.i_score_done, now in self.scores_at)
             taking = now >= free_at and self._chance(0.5)
             ctx.set(dut.o_op.ready, taking)
@@ -110,7 +116,8 @@ class _Bench:
                 answers.append((now + _READ_LATENCY, address))
             if ctx.get(dut.o_word.valid):
                 word = ctx.get(dut.o_word.payload)
-                self.words.append((now, (word.lane, word.kind.value, word.group, word.data)))
+                seen = word.lane, word.kind.value, word.group, word.data, word.exponent
+                self.words.append((now, seen))
             assert len(self.reads) - len(self.words) <= most + 1
             if ctx.get(dut.o_fetch.valid):
                 fetch = ctx.get(dut.o_fetch.payload)
@@ -148,7 +155,9 @@ class _Bench:
             for address, *where in _words(config, step):
                 cycle, seen = words.popleft()
                 assert reads.popleft() == address
-                assert seen == (*where, _data(config, address) & bytes_mask), self.seed
+                own = step.get("own_exponents", 0)
+                exponent = _exponent(address) if own else step.get("exponent", 0)
+                assert seen == (*where, _data(config, address) & bytes_mask, exponent), self.seed
                 assert swapped + rules.operand_reuse <= cycle <= swap - rules.operand
             if step.get("fetch"):
                 run = [fetches.popleft() for _ in range(config.tile_cycles)]
@@ -184,6 +193,7 @@ def _mixture(config: AcceleratorConfig, rng: random.Random, count: int) -> list[
         kind = rng.choice(["plain", "heads", "wide", "totals", "fetch"])
         fields = dict(cycles=rng.choice([0, 3, config.tile_cycles]), stride=rng.choice([0, 1, 19]))
         fields["mask"] = rng.randrange(1, 1 << config.word_beats)
+        fields |= dict(own_exponents=rng.randrange(2), exponent=rng.choice([0, 7, 3]))
         words = rng.randint(1, lanes)
         if kind == "heads":
             heads = rng.randint(1, lanes)

@@ -22,7 +22,7 @@ def test_words_take_over_their_context() -> None:
     for index in range(30):
         context = dict(
             base=rng.randrange(1 << 18),
-            rotary=rng.randrange(1 << 18),
+            operand=rng.randrange(1 << 18),
             row=rng.randrange(1 << 14),
             mask=rng.randrange(4),
             result=rng.choice(list(ResultMode)),
@@ -32,11 +32,11 @@ def test_words_take_over_their_context() -> None:
             elements=rng.randrange(17),
             restart=rng.randrange(2),
         )
-        stride, rotary_stride = rng.randrange(1 << 12), rng.randrange(1 << 12)
+        stride, operand_stride = rng.randrange(1 << 12), rng.randrange(1 << 12)
         head_stride = rng.randrange(1 << 6)
         heads = rng.randint(1, config.lanes)
         high = rng.randint(1, config.lanes)
-        strides = dict(stride=stride, head_stride=head_stride, rotary_stride=rotary_stride)
+        strides = dict(stride=stride, head_stride=head_stride, operand_stride=operand_stride)
         contexts.append({**context, **strides, "heads": heads, "lanes": high})
         for lane in range(high):
             data = rng.getrandbits(8 * config.width)
@@ -45,7 +45,7 @@ def test_words_take_over_their_context() -> None:
             word["mode"] = word.pop("result")
             word["address"] = word.pop("base") + token * stride + head * head_stride
             word["row"] += token
-            word["operand"] = word.pop("rotary") + token * rotary_stride
+            word["operand"] += token * operand_stride
             word["shift"] = word.pop("post_shift")
             words.append((lane, word))
     seen = []

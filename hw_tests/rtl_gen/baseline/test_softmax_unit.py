@@ -103,6 +103,7 @@ def _run(
         expected = _expected(config, expected, dict(command.values))
     bench.run(commands, STEP, stall=stall, write_stall=write_stall)
     assert bench.content == expected, cases
+    assert not any(bench.exponents.values()), "only norms write exponents"
     return bench
 
 

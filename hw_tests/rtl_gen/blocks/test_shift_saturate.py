@@ -13,7 +13,7 @@ from meadow.spec.numerics import saturate
 from rtl_gen.blocks.shift_saturate import ShiftSaturate
 
 
-@pytest.mark.parametrize(("in_bits", "bits"), [(48, 16), (35, 8), (49, 25)])
+@pytest.mark.parametrize(("in_bits", "bits"), [(48, 16), (35, 16), (33, 9), (49, 25)])
 def test_shift_saturate(in_bits: int, bits: int) -> None:
     rng = random.Random(salted(in_bits))
     half = 1 << (in_bits - 1)
@@ -27,7 +27,18 @@ def test_shift_saturate(in_bits: int, bits: int) -> None:
         (rng.getrandbits(rng.randrange(1, in_bits)) - rng.choice([0, half]), rng.randrange(48))
         for _ in range(300)
     ]
+    narrow = [rng.randrange(2) for _ in cases]
+    cases, narrow = cases + cases, narrow + [1 - bit for bit in narrow]
     dut = ShiftSaturate(in_bits=in_bits, bits=bits)
-    inputs = [{"i": value, "shift": shift} for value, shift in cases]
+    late = [0] * dut.NARROW_DELAY + narrow
+    inputs = [
+        {"i": value, "shift": shift, "narrow": bit}
+        for (value, shift), bit in zip(cases, late, strict=False)
+    ]
+    inputs += [inputs[-1] | {"narrow": bit} for bit in late[len(cases) :]]
     outputs = pipelined(dut, inputs, lambda ctx: ctx.get(dut.o), latency=dut.LATENCY)
-    assert outputs == [saturate(value >> shift, bits) for value, shift in cases]
+    expected = [
+        saturate(value >> shift, 8 if bit else bits)
+        for (value, shift), bit in zip(cases, narrow, strict=True)
+    ]
+    assert outputs[: len(cases)] == expected

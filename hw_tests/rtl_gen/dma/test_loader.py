@@ -94,6 +94,7 @@ def _run(
                     )
                     if space == Space.ACTIVATION:
                         assert ctx.get(payload.mask) == (1 << config.word_beats) - 1
+                        assert ctx.get(payload.exponent) == 0
             await ctx.tick()
             cycles[-1] += 1
             ctx.set(dut.i_command.valid, 0)

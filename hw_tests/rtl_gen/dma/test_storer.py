@@ -62,6 +62,7 @@ class _Run:
         self.descriptors: list[list[tuple[int, int]]] = [[] for _ in range(config.ports)]
         self.cycles: list[int] = []
         self.content = [rng.getrandbits(8 * config.width) for _ in range(512)]
+        self.exponents = [rng.randrange(8) for _ in range(512)]
         memory = ActivationMemory(config=config)
         dut = Storer(config=config)
         m = Module()
@@ -72,6 +73,7 @@ class _Run:
             for address, word in enumerate(self.content):
                 for index, bank in enumerate(memory.banks):
                     ctx.set(bank.data[address], word >> (128 * index) & ((1 << 128) - 1))
+                ctx.set(memory.exponents.data[address], self.exponents[address])
             ctx.set(dut.step.rows, step.rows)
             ctx.set(dut.step.sequences, len(step.sequences))
             ctx.set(dut.step.head_all, step.head_all)
@@ -119,9 +121,10 @@ class _Run:
 
 
 def _expected(
-    config: AcceleratorConfig, content: list[int], fields: dict[str, int], step: Step
+    config: AcceleratorConfig, run: _Run, fields: dict[str, int], step: Step
 ) -> dict[int, int]:
     dram = {}
+    content = run.exponents if fields.get("exponents") else run.content
     size = fields["segment_beats"]
     for row in range(step.row_count(RowSet(fields["row_set"]), fields.get("rows", 0))):
         base = row * size
@@ -155,6 +158,7 @@ def _commands(config: AcceleratorConfig, rng: random.Random) -> list[dict[str, i
         if size == 20:
             size = 20 * config.word_beats
         words = -(-segments * size // config.word_beats)
+        exponents = rng.randrange(2) if number else 1
         commands.append(
             {
                 "source": rng.randrange(20),
@@ -167,6 +171,7 @@ def _commands(config: AcceleratorConfig, rng: random.Random) -> list[dict[str, i
                 "rows": 6,
                 "cache": cache,
                 "traffic": 2,
+                "exponents": exponents,
             }
         )
     return commands
@@ -189,7 +194,7 @@ def test_stores_of_every_kind(
         run = _Run(config, commands, step, rng, accept=accept, describe=describe, operand=operand)
         expected: dict[int, int] = {}
         for fields in commands:
-            expected |= _expected(config, run.content, fields, step)
+            expected |= _expected(config, run, fields, step)
         assert run.dram == expected
 
 
@@ -234,7 +239,7 @@ def test_one_table_entry() -> None:
         run = _Run(
             config, [fields], step, random.Random(salted(2)), accept=1.0, describe=1.0, operand=0.0
         )
-        assert run.dram == _expected(config, run.content, fields, step)
+        assert run.dram == _expected(config, run, fields, step)
 
 
 def test_busy_waits_for_requests_that_the_memory_holds_back() -> None:
@@ -254,7 +259,7 @@ def test_busy_waits_for_requests_that_the_memory_holds_back() -> None:
     run = _Run(
         config, [fields], _STEP, random.Random(salted(2)), accept=1.0, describe=1.0, operand=0.97
     )
-    assert run.dram == _expected(config, run.content, fields, _STEP)
+    assert run.dram == _expected(config, run, fields, _STEP)
 
 
 @pytest.mark.parametrize(("width", "ports", "segments"), [(64, 4, 8), (32, 2, 6), (16, 1, 6)])

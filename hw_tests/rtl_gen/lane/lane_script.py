@@ -14,6 +14,7 @@ from hw_tests.rtl_gen.fields import nested
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.interfaces.epilogue import drain_modes_with
 from rtl_gen.interfaces.lane import DrainMode, Target, WordKind
 from rtl_gen.lane.latency import LaneLatency
 
@@ -76,16 +77,18 @@ class LaneScript:
             raise AssertionError(f"two of {name} in cycle {cycle}")
         self.operations[name][cycle] = fields
 
-    def words(self, words: Sequence[np.ndarray], **fields: Any) -> int:
-        """Words of lanes 0.. (INT8 operands unless `kind` says otherwise); the earliest cycle of
-        their swap.
+    def words(
+        self, words: Sequence[np.ndarray], exponents: Sequence[int] = (), **fields: Any
+    ) -> int:
+        """Words of lanes 0.. (INT8 operands unless `kind` says otherwise) and their exponents, 0 if
+        left out; the earliest cycle of their swap.
         """
         cycle = max(self.word, self.swap + self.latency.operand_reuse)
         for lane, word in enumerate(words):
             data = int.from_bytes(word.tobytes(), "little")
-            self._put(
-                "word", cycle, **{"lane": lane, "data": data, "kind": WordKind.INT8, **fields}
-            )
+            own = {"lane": lane, "data": data, "kind": WordKind.INT8}
+            own["exponent"] = int(exponents[lane]) if len(exponents) else 0
+            self._put("word", cycle, **{**own, **fields})
             cycle += 1
         self.word = cycle
         return cycle - 1 + self.latency.operand
@@ -148,7 +151,7 @@ class LaneScript:
         emits = []
         for index in range(config.tile_cycles):
             last = index == config.tile_cycles - 1
-            wide = mode in (DrainMode.INT16, DrainMode.SCORE16)
+            wide = mode in drain_modes_with(lambda drain: drain.wide)
             emit = last or (wide and index == half - 1)
             emit = emit and mode != DrainMode.SCORE
             names = ("bias", "multiplier", "shift")
@@ -172,7 +175,7 @@ class LaneScript:
         self.drain, self.drained[target] = cycle, cycle - 1
         if mode == DrainMode.SCORE:
             self.scored[group] = cycle - 1
-        if mode == DrainMode.OUTPUT:
+        if mode in drain_modes_with(lambda drain: drain.outputs):
             self.output_start = cycle - config.tile_cycles
         return emits
 
@@ -188,11 +191,12 @@ class LaneScript:
         self._put("finish", cycle, group=group, multiplier=multiplier, shift=shift)
         return cycle + latency.finish
 
-    def output(self, group: int, earliest: int, **fields: Any) -> list[int]:
+    def output(
+        self, group: int, earliest: int, *, mode: DrainMode = DrainMode.OUTPUT, **fields: Any
+    ) -> list[int]:
         """Drain the mixed values of a group; the parameters that come with it must not matter."""
         parameters = [(999, 3, 3)] * self.config.width
-        target = Target.OUTPUT
-        return self.drains(DrainMode.OUTPUT, target, group, parameters, earliest=earliest, **fields)
+        return self.drains(mode, Target.OUTPUT, group, parameters, earliest=earliest, **fields)
 
     def expect(self, emits: list[int], lane: int, values: bytes) -> None:
         """`values` of one lane leave as W-byte words, one per emit cycle."""

@@ -71,3 +71,32 @@ def test_takes_its_own_word_and_emits_at_its_own_time(index: int) -> None:
         return (index, ctx.get(dut.o_result.payload)) if ctx.get(dut.o_result.valid) else None
 
     play(dut, script, take, lambda: [dut], _SEED)
+
+
+def test_an_exponent_takes_effect_and_ends_with_its_swap() -> None:
+    """Words of 127 whose exponents change with every tile operation; a rest before the swap of the
+    last one.
+    """
+    config = named_config("tiny")
+    dut = Lane(config=config)
+    script = LaneScript(config)
+    width = config.width
+    ones = np.full((width, width), 1, np.int8)
+    words = np.full((1, width), 127, np.int8)
+    emits = []
+    exponents = [7, 0, 7, 1, 0, 6]
+    for group, exponent in enumerate(exponents):
+        swap = script.words(words, [exponent]) + 30 * (group == len(exponents) - 1)
+        script.step(swap, Target.BUFFER0, group, ones, first=1)
+    for group, exponent in enumerate(exponents):
+        parameters = [(0, 1, 4)] * width
+        cycles = script.drains(DrainMode.INT16, Target.BUFFER0, group, parameters, lanes_high=1)
+        value = requantise(width * 127 << exponent, 1, 4, 16)
+        halves = np.full(width // 2, value, "<i2").tobytes()
+        emits += [(cycle + Lane.RESULT_LATENCY, halves) for cycle in cycles]
+    script.expected = {(cycle, 0): halves for cycle, halves in emits}
+
+    def take(ctx: Any) -> tuple[int, int] | None:
+        return (0, ctx.get(dut.o_result.payload)) if ctx.get(dut.o_result.valid) else None
+
+    play(dut, script, take, lambda: [dut], _SEED)

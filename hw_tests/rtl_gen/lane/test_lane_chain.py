@@ -62,13 +62,18 @@ def _int8(numbers: np.random.Generator, *shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_matmul_in_every_output_mode(name: str) -> None:
-    """Slices alternate between the buffers; each is drained while the next one accumulates."""
+    """Slices alternate between the buffers; each is drained while the next one accumulates. The
+    words of one sum have different exponents.
+    """
     config = _CONFIGS[name]
     width, lanes, tiles = config.width, config.lanes, 2
     numbers, generator = np.random.default_rng(salted(_SEED)), random.Random(salted(_SEED))
     script = LaneScript(config)
     x = _int8(numbers, config.groups, lanes, tiles, width)
-    modes = [DrainMode.INT8, DrainMode.RELU8, DrainMode.INT16, DrainMode.INT8]
+    exponents = numbers.choice([0, 7, 1, 4], (config.groups, lanes, tiles))
+    x[0, 0, 0], exponents[0, 0, 0] = 0, 7  # a word of zeros
+    values_of_x = x.astype(int) << exponents[..., None]
+    modes = [DrainMode.INT8, DrainMode.RELU16, DrainMode.INT16, DrainMode.INT8]
     for number, mode in enumerate(modes):
         target = Target(number % 2)
         weights = _int8(numbers, tiles, width, width)
@@ -76,14 +81,14 @@ def test_matmul_in_every_output_mode(name: str) -> None:
             (
                 int(numbers.integers(-(1 << 20), 1 << 20)),
                 generator.randrange(1 << 14, 1 << 16),
-                generator.randint(18, 26) + (0 if mode != DrainMode.INT16 else -6),
+                generator.randint(22, 31) - (0 if mode == DrainMode.INT8 else 6),
             )
             for _ in range(width)
         ]
         for tile in range(tiles):
             for group in range(config.groups):
                 # Distance of two issues to one address: pad when one group's step is too short.
-                swap = script.words(x[group, :, tile])
+                swap = script.words(x[group, :, tile], exponents[group, :, tile])
                 if config.groups == 1 or config.groups * config.tile_cycles < 6:
                     swap = max(swap, script.issue - config.tile_cycles + script.latency.revisit)
                 script.step(swap, target, group, weights[tile], first=tile == 0)
@@ -92,13 +97,13 @@ def test_matmul_in_every_output_mode(name: str) -> None:
             low, high = (low, high) if number else (0, lanes)
             emits = script.drains(mode, target, group, parameters, lanes_low=low, lanes_high=high)
             for lane in range(low, high):
-                sums = np.einsum("tcw,tw->c", *(a.astype(int) for a in (weights, x[group, lane])))
-                bits = 16 if mode == DrainMode.INT16 else 8
+                sums = np.einsum("tcw,tw->c", weights.astype(int), values_of_x[group, lane])
+                bits = 8 if mode == DrainMode.INT8 else 16
                 values = [
                     requantise(int(total) + bias, multiplier, shift, bits)
                     for total, (bias, multiplier, shift) in zip(sums, parameters, strict=True)
                 ]
-                if mode == DrainMode.RELU8:
+                if mode == DrainMode.RELU16:
                     values = [max(0, value) for value in values]
                 script.expect(emits, lane, np.array(values, f"<i{bits // 8}").tobytes())
     _play(config, script)
@@ -129,6 +134,8 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
         # The second head accumulates in the last head-dim block of OUTPUT: its highest addresses.
         head_block = head * max(0, config.max_head_dim // width - 1)
         low, high = (0, lanes) if head == 0 else (min(1, lanes - 1), lanes)
+        mode = (DrainMode.OUTPUT, DrainMode.OUTPUT16)[head ^ causal]
+        bits = 16 if mode == DrainMode.OUTPUT16 else 8
 
         def score_block(block: int) -> None:
             for group in range(groups):
@@ -179,13 +186,13 @@ def test_attention_of_two_commands(name: str, causal: int) -> None:
             score_block(block)
         probability_value(blocks - 1)
         for group in range(groups):
-            multiplier, shift = 50000, 15 if head == 0 else 14
+            multiplier, shift = 50000, (15 if head == 0 else 14) - (bits - 8)
             earliest = script.finish(group, multiplier, shift)
             lanes_of = {"lanes_low": low, "lanes_high": high}
-            emits = script.output(group, earliest, block=head_block, **lanes_of)
+            emits = script.output(group, earliest, mode=mode, block=head_block, **lanes_of)
             for lane in range(low, high):
-                result = rows[group][lane].result(multiplier, shift)
-                script.expect(emits, lane, np.array(result, np.int8).tobytes())
+                result = rows[group][lane].result(multiplier, shift, bits)
+                script.expect(emits, lane, np.array(result, f"<i{bits // 8}").tobytes())
     _play(config, script)
 
 
@@ -232,18 +239,22 @@ def test_scores_out_and_probabilities_in(name: str, causal: int) -> None:
         for group in range(groups):
             if block == 0:
                 script.totals(group, totals[group])
-            script.words(p[group, :, :half], kind=WordKind.LOW)
-            swap = script.words(p[group, :, half:], kind=WordKind.HIGH)
+            # Words of probabilities may come with any exponents.
+            seven = [7] * lanes
+            script.words(p[group, :, :half], seven, kind=WordKind.LOW)
+            swap = script.words(p[group, :, half:], seven, kind=WordKind.HIGH)
             if block:  # distance of two issues to one address
                 swap = max(swap, script.issue + script.latency.revisit)
             script.step(swap, Target.OUTPUT, group, values.T, first=block == 0)
+    mode, bits = (DrainMode.OUTPUT16, 16) if causal else (DrainMode.OUTPUT, 8)
     for group in range(groups):
-        earliest = script.finish(group, 50000, 13)
-        emits = script.output(group, earliest, lanes_high=lanes)
+        shift = 13 - (bits - 8)
+        earliest = script.finish(group, 50000, shift)
+        emits = script.output(group, earliest, mode=mode, lanes_high=lanes)
         for lane in range(lanes):
-            scale = output_scale(totals[group][lane], 50000, 13)
-            output = [requantise(int(total), *scale, 8) for total in sums[group, lane]]
-            script.expect(emits, lane, np.array(output, np.int8).tobytes())
+            scale = output_scale(totals[group][lane], 50000, shift)
+            output = [requantise(int(total), *scale, bits) for total in sums[group, lane]]
+            script.expect(emits, lane, np.array(output, f"<i{bits // 8}").tobytes())
     _play(config, script)
 
 

@@ -115,7 +115,11 @@ class _Script:
         self.run(
             "word",
             self.config.lanes,
-            lambda lane: {"lane": lane, "data": self.chance.getrandbits(8 * self.config.width)},
+            lambda lane: {
+                "lane": lane,
+                "data": self.chance.getrandbits(8 * self.config.width),
+                "exponent": self.chance.randrange(8),
+            },
         )
 
     def step(self, target: Target, group: int, **fields: Any) -> None:
@@ -185,13 +189,13 @@ class _Script:
         self.rest(latency.score_sum)
         self.run("finish", 1, lambda _: {"group": group, "multiplier": 50000, "shift": 14})
         self.rest(latency.finish)
-        self.drain(DrainMode.OUTPUT, Target.OUTPUT, group)
+        self.drain(self.chance.choice((DrainMode.OUTPUT, DrainMode.OUTPUT16)), Target.OUTPUT, group)
         self.rest(latency.score_revisit)
         self.words()
         self.rest(latency.operand)
         self.step(Target.BUFFER1, group, first=1)
         self.rest(latency.accumulate)
-        self.drain(self.chance.choice((DrainMode.INT8, DrainMode.RELU8)), Target.BUFFER1, group)
+        self.drain(self.chance.choice((DrainMode.INT8, DrainMode.RELU16)), Target.BUFFER1, group)
         self.rest(latency.revisit)
 
 

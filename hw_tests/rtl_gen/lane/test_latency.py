@@ -43,7 +43,7 @@ def test_numbers_of_zcu102() -> None:
     config = CONFIGURATIONS["zcu102"]
     assert sum_bits(config) == 25
     assert LaneLatency.of(config) == LaneLatency(
-        accumulate=10,
+        accumulate=11,
         port=1,
         revisit=6,
         operand=1,

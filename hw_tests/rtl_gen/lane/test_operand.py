@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operand registers: words and probabilities into the shadow, swaps at any time."""
+"""The operand registers: words, exponents and probabilities into the shadow, swaps at any time."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def test_follows_a_register_model() -> None:
 
     async def bench(ctx: Any) -> None:
         shadow, active = [0] * width, [0] * width
+        exponent = active_exponent = 0
+        seen = set()
         for _ in range(400):
             kind = generator.choice([None, None, None, None, "int8", "low", "high"])
             fetch, swap = (generator.random() < chance for chance in (0.6, 0.2))
@@ -34,6 +36,8 @@ def test_follows_a_register_model() -> None:
             else:
                 elements = np.array([generator.randrange(1 << 12) for _ in range(half)], "<u2")
             ctx.set(dut.i_word, int.from_bytes(elements.tobytes(), "little"))
+            word_exponent = generator.choice([0, 7, generator.randrange(8)])
+            ctx.set(dut.i_exponent, word_exponent)
             for name in ("int8", "low", "high"):
                 ctx.set(getattr(dut, f"i_{name}"), kind == name)
             ctx.set(dut.i_fetch, fetch)
@@ -42,12 +46,20 @@ def test_follows_a_register_model() -> None:
                 ctx.set(dut.i_probabilities[row], probabilities[row])
             ctx.set(dut.i_swap, swap)
             await ctx.tick()
-            active = list(shadow) if swap else active
+            if swap:
+                active, active_exponent = list(shadow), exponent
+            if kind == "int8":
+                exponent = word_exponent
+            elif kind is not None or fetch:
+                exponent = 0
             if fetch:
                 shadow[index * rows : (index + 1) * rows] = probabilities
             if kind is not None:
                 start = half if kind == "high" else 0
                 shadow[start : start + len(elements)] = elements.tolist()
             assert [ctx.get(dut.o_active[e]) for e in range(width)] == active, f"seed {_SEED}"
+            assert ctx.get(dut.o_exponent) == active_exponent, f"seed {_SEED}"
+            seen.add(active_exponent)
+        assert {0, 7} <= seen and len(seen) > 4
 
     simulate(dut, bench)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arbitration, masks, order and latency of the activation memory against a Python model."""
+"""Arbitration, masks, exponents, order and latency of the activation memory against a model."""
 
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from amaranth.back import rtlil
@@ -13,6 +14,7 @@ from hw_tests.streams import simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Unit
 from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.verilog import component_ports
 from rtl_gen.interfaces.members import members
 from rtl_gen.interfaces.memory import READ_CLIENTS, WRITE_CLIENTS
@@ -29,14 +31,17 @@ def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float) 
     rng = random.Random(salted(seed))
     config = unit_config(width)
     dut = ActivationMemory(config=config)
-    content = [0] * 256
-    answers: dict[str, list[tuple[int, int]]] = {name: [] for name in READ_CLIENTS}
+    whole = (1 << config.word_beats) - 1
+    content, exponents = [0] * 256, [0] * 256
+    answers: dict[str, list[tuple[int, int, int]]] = {name: [] for name in READ_CLIENTS}
+    partial = 0  # writes of a part of a word that has an exponent
     granted = {name: 0 for name in READ_CLIENTS}
 
     async def process(ctx):
+        nonlocal partial
         read_ports, write_ports = members(dut.i_read), members(dut.i_write)
         reads: dict[str, int | None] = dict.fromkeys(READ_CLIENTS)
-        writes: dict[str, tuple[int, int, int] | None] = dict.fromkeys(WRITE_CLIENTS)
+        writes: dict[str, dict[str, int] | None] = dict.fromkeys(WRITE_CLIENTS)
         for cycle in range(600):
             stopped = cycle > 580
             for name in READ_CLIENTS:
@@ -47,28 +52,31 @@ def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float) 
                 ctx.set(port.payload, reads[name] or 0)
             for name in WRITE_CLIENTS:
                 if writes[name] is None and not stopped and rng.random() < density:
-                    writes[name] = (
-                        rng.randrange(_WORDS),
-                        rng.getrandbits(width // 16),
-                        rng.getrandbits(8 * width),
-                    )
+                    writes[name] = {
+                        "address": rng.randrange(_WORDS),
+                        "mask": rng.choice([whole, rng.randrange(whole + 1)]),
+                        "exponent": rng.choice([0, 7, rng.randrange(8)]),
+                        "data": rng.getrandbits(8 * width),
+                    }
                 port = write_ports[name].word
                 ctx.set(port.valid, writes[name] is not None)
-                address, mask, data = writes[name] or (0, 0, 0)
-                ctx.set(port.payload, {"address": address, "mask": mask, "data": data})
+                ctx.set(port.payload, writes[name] or {})
             for name in READ_CLIENTS:
                 output = read_ports[name].data
                 due = answers[name] and answers[name][0][0] == cycle
                 assert ctx.get(output.valid) == bool(due), (seed, cycle, name)
                 if due:
-                    assert ctx.get(output.payload) == answers[name].pop(0)[1], (seed, cycle, name)
+                    seen = ctx.get(output.payload), ctx.get(read_ports[name].exponent)
+                    assert seen == answers[name].pop(0)[1:], (seed, cycle, name)
             first = next((name for name in READ_CLIENTS if reads[name] is not None), None)
             for name in READ_CLIENTS:
                 if reads[name] is not None:
                     ready = ctx.get(read_ports[name].address.ready)
                     assert ready == (name == first), (seed, cycle, name)
             if first is not None:
-                answers[first].append((cycle + dut.LATENCY, content[reads[first] or 0]))
+                address = reads[first] or 0
+                answer = cycle + dut.LATENCY, content[address], exponents[address]
+                answers[first].append(answer)
                 granted[first] += 1
                 reads[first] = None
             first = next((name for name in WRITE_CLIENTS if writes[name] is not None), None)
@@ -77,17 +85,23 @@ def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float) 
                     ready = ctx.get(write_ports[name].word.ready)
                     assert ready == (name == first), (seed, cycle, name)
             if first is not None:
-                address, mask, data = writes[first] or (0, 0, 0)
+                write = writes[first] or {}
+                address = write["address"]
                 writes[first] = None
                 for part in range(width // 16):
-                    if mask >> part & 1:
+                    if write["mask"] >> part & 1:
                         field = ((1 << 128) - 1) << (128 * part)
-                        content[address] = content[address] & ~field | data & field
+                        content[address] = content[address] & ~field | write["data"] & field
+                if write["mask"] == whole:
+                    exponents[address] = write["exponent"]
+                else:
+                    partial += exponents[address] != write["exponent"]
             await ctx.tick()
 
     simulate(dut, process)
     assert not any(answers.values())
     assert granted["operand"] > 100
+    assert partial > 20
     if density < 1:
         assert min(granted.values()) > 10
 
@@ -134,7 +148,9 @@ def test_words_outside(seed: int) -> None:
                     if _UNIT_OF[name] == Unit.ARRAY:
                         ctx.set(client.command, index)
                     if writes:
-                        ctx.set(port.payload, {"address": address, "mask": 1, "data": data})
+                        exponent = data % 8
+                        word = {"address": address, "mask": 1, "data": data, "exponent": exponent}
+                        ctx.set(port.payload, word)
                     else:
                         ctx.set(port.payload, address)
                     if not valid or not free:
@@ -157,6 +173,7 @@ def test_words_outside(seed: int) -> None:
         assert several > 10 and sum(command != 0 for _, command in due.values()) > 50
         for address, data in content.items():
             assert ctx.get(dut.banks[0].data[address]) == data, (seed, address)
+            assert ctx.get(dut.exponents.data[address]) == data % 8, (seed, address)
 
     simulate(dut, process)
 
@@ -180,10 +197,12 @@ def test_black_box_instances_match_the_bank_module() -> None:
     config = CONFIGURATIONS["zcu102"]
     memory = ActivationMemory(config=config, black_box=True)
     text = rtlil.convert(memory, ports=component_ports(memory))
-    assert text.count(f"cell \\{BANK_MODULE} ") == config.word_beats
+    assert text.count(f"cell \\{BANK_MODULE} ") == config.word_beats + 1
+    widths = re.findall(r"parameter \\BITS (\d+)", text)
+    assert sorted(map(int, widths)) == [EXPONENT_BITS] + [128] * config.word_beats
     assert len(text) < 100_000
     module = bank_verilog(config)
-    assert f"module {BANK_MODULE}(" in module and "[0:32767]" in module
+    assert f"module {BANK_MODULE} #(parameter BITS = 128) (" in module and "[0:32767]" in module
     for port in (
         "clk",
         "read_enable",

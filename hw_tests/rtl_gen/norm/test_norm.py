@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NORM commands with the real activation memory, against numerics.layer_norm_row."""
+"""NORM commands with the real activation memory, against numerics.layer_norm_row and the words with
+exponents that are made of it.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 import pytest
 
+from hw_tests.epilogues import written_word
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.vector.vector_bench import STEP, VectorBench, pack, small_config
 from hw_tests.seeds import salted
@@ -44,14 +48,16 @@ def _norm_case(
     residual: bool = False,
     stall: float = 0.0,
     write_stall: float | None = None,
+    chosen: Mapping[str, int] | None = None,
+    gain: list[int] | None = None,
 ) -> VectorBench:
-    """One NORM command with random parameters, checked against numerics; the rest of the memory
-    must not change.
+    """One NORM command with random parameters but those that are `chosen`, checked against
+    numerics; the rest of the memory must not change. gain: of the channels, random if not given;
+    the offsets are 0 with it.
     """
     width = config.width
     padded = -(-channels // width) * width
     words = 2 * padded // width
-    epsilon = rng.choice([1, channels * channels * 17, (1 << 60) - 1])
     mean_shift = rng.randrange(12, 19)
     fields = {
         "source": 16,
@@ -60,7 +66,7 @@ def _norm_case(
         "destination_stride": words // 2 + rng.randrange(3),
         "words": words,
         "channels": channels,
-        "epsilon": epsilon,
+        "epsilon": rng.choice([1, channels * channels * 17, (1 << 60) - 1]),
         "mean_multiplier": round(16 / channels * 2**mean_shift) & 0xFFFF,
         "mean_shift": mean_shift,
         "norm_shift": rng.choice([-128, -3, 0, 5, 127, -14]),
@@ -71,10 +77,10 @@ def _norm_case(
         "rows": fixed,
         "residual": int(residual),
         "residual_shift": rng.choice([1, 4, 16, 32]) if residual else 0,
-    }
-    gain = [rng.choice([-32768, 32767, rng.randrange(-32768, 32768)]) for _ in range(channels)]
-    offset = [rng.randrange(-32768, 32768) for _ in range(channels)]
-    gain += [0] * (padded - channels)
+    } | dict(chosen or {})
+    drawn = [rng.choice([-32768, 32767, rng.randrange(-32768, 32768)]) for _ in range(channels)]
+    offset = [rng.randrange(-32768, 32768) * (gain is None) for _ in range(channels)]
+    gain = (gain or drawn) + [0] * (padded - channels)
     offset += [0] * (padded - channels)
     pairs = [gain[i] & 0xFFFF | (offset[i] & 0xFFFF) << 16 for i in range(padded)]
     parameters = [pack(pairs[i : i + width // 4], 32) for i in range(0, padded, width // 4)]
@@ -86,34 +92,33 @@ def _norm_case(
             bench.content[16 + number * fields["source_stride"] + k] = pack(
                 row[k * width // 2 : (k + 1) * width // 2], 16
             )
-    expected = list(bench.content)
-    chosen = rows if row_set != RowSet.HEAD else [rows[i] for i in step.head_rows]
-    for number, row in enumerate(chosen):
+    expected, exponents = list(bench.content), {}
+    normalised = rows if row_set != RowSet.HEAD else [rows[i] for i in step.head_rows]
+    for number, row in enumerate(normalised):
         results = [
             layer_norm_row(
                 row,
                 gain,
                 offset,
                 channels=channels,
-                epsilon=epsilon,
+                epsilon=fields["epsilon"],
                 mean_multiplier=fields["mean_multiplier"],
                 mean_shift=mean_shift,
                 norm_shift=fields["norm_shift"],
                 offset_shift=fields["offset_shift"],
                 output_shift=fields[shift],
                 rms=rms,
-                output_bits=bits,
             )
-            for bits, shift in ((8, "output_shift"), (16, "residual_shift"))[: 1 + residual]
+            for shift in ("output_shift", "residual_shift")[: 1 + residual]
         ]
         for k in range(words // 2):
-            expected[600 + number * fields["destination_stride"] + k] = pack(
-                results[0][k * width : (k + 1) * width], 8
-            )
+            values, exponent = written_word(results[0][k * width : (k + 1) * width])
+            address = 600 + number * fields["destination_stride"] + k
+            expected[address], exponents[address] = pack(values, 8), exponent
         for k in range(words if residual else 0):
-            expected[16 + number * fields["source_stride"] + k] = pack(
-                results[1][k * width // 2 : (k + 1) * width // 2], 16
-            )
+            address = 16 + number * fields["source_stride"] + k
+            expected[address] = pack(results[1][k * width // 2 : (k + 1) * width // 2], 16)
+            exponents[address] = 0
     bench.run(
         [Command(Opcode.NORM, fields)],
         step,
@@ -122,6 +127,7 @@ def _norm_case(
         write_stall=write_stall,
     )
     assert bench.content == expected, fields
+    assert bench.exponents == exponents, fields
     return bench
 
 
@@ -156,6 +162,36 @@ def test_norm_that_replaces_the_residual(
         stall=stall,
         write_stall=write_stall,
     )
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_norm_to_words_of_every_exponent(residual: bool) -> None:
+    """The same rows in finer and finer steps. One channel is far larger than the others; its word
+    alone has a larger exponent. A word of gain 0 is a word of zeros.
+    """
+    gain = [256] * 16 + [0] * 16 + [256] * 5 + [-32768] + [256] * 10
+    met = set()
+    for shift in range(17, 7, -1):
+        chosen = {"norm_shift": 2, "output_shift": shift, "epsilon": 1}
+        bench = _norm_case(
+            small_config(16),
+            random.Random(salted(17)),
+            STEP,
+            RowSet.FIXED,
+            48,
+            rms=False,
+            fixed=3,
+            residual=residual,
+            chosen=chosen | {"residual_shift": shift} if residual else chosen,
+            gain=gain,
+        )
+        # Row 0 of 6 INT16 words; the other rows have no spread.
+        even, zeros, outlier = (bench.exponents[600 + k] for k in range(3))
+        assert zeros == 0 < outlier
+        assert even < outlier or even == 7
+        assert bench.content[601] == 0
+        met |= {even, outlier}
+    assert met == set(range(8))
 
 
 @pytest.mark.slow
@@ -213,7 +249,7 @@ def test_norm_cycles(channels: int, residual: bool) -> None:
             residual=residual,
         )
         cycles += bench.busy_cycles
-    assert cycles[0] == words + written + NormUnit.fixed_cycles(config)
+    assert cycles[0] == words + written + NormUnit.fixed_cycles(config) - residual
     if words == 2:
         # Rows of two words wait for their scales, ROWS_AHEAD at a time.
         assert cycles[1] - cycles[0] <= 20 * 5

@@ -61,7 +61,7 @@ def test_elements(offset_shift: int, output_shift: int, wide_shift: int) -> None
     for x, mean, root, shift, gain, offset in cases:
         n = saturate(rounding_shift((16 * x - mean) * root, shift), 16)
         total = n * gain + (offset << offset_shift)
-        expected.append(saturate(rounding_shift(total, output_shift), 8))
+        expected.append(saturate(rounding_shift(total, output_shift), 16))
         expected_wide.append(saturate(rounding_shift(total, wide_shift), 16))
     assert outputs == expected
     assert wide == expected_wide

@@ -53,7 +53,7 @@ class AttentionRow:
         old = self.output or [0] * len(mixed)
         self.output = [rounding_shift(o, delta) + v for o, v in zip(old, mixed, strict=True)]
 
-    def result(self, multiplier: int, shift: int) -> list[int]:
-        """The INT8 output row."""
+    def result(self, multiplier: int, shift: int, bits: int = 8) -> list[int]:
+        """The output row, saturated to `bits`."""
         scale = output_scale(self.softmax.total, multiplier, shift)
-        return [requantise(value, *scale, 8) for value in self.output]
+        return [requantise(value, *scale, bits) for value in self.output]

@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from hw_tests.epilogues import written_word
 from hw_tests.rtl_gen.vector.vector_bench import STEP, VectorBench, pack, small_config
 from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
@@ -21,7 +22,12 @@ def _elements(words: list[int]) -> list[int]:
     return [value - (value >> 15 << 16) for value in raw]
 
 
-def _apply_norm(content: list[int], fields: dict[str, int], parameters: list[int]) -> None:
+def _apply_norm(
+    content: list[int],
+    exponents: dict[int, int],
+    fields: dict[str, int],
+    parameters: list[int],
+) -> None:
     """NORM with W = 16, four words per row and `residual`."""
     pairs = _elements(parameters)
     for row in range(fields["rows"]):
@@ -38,18 +44,21 @@ def _apply_norm(content: list[int], fields: dict[str, int], parameters: list[int
                 norm_shift=fields["norm_shift"],
                 offset_shift=fields["offset_shift"],
                 output_shift=shift,
-                output_bits=bits,
             )
-            for bits, shift in ((8, fields["output_shift"]), (16, fields["residual_shift"]))
+            for shift in (fields["output_shift"], fields["residual_shift"])
         )
         for k in range(2):
-            content[fields["destination"] + 2 * row + k] = pack(narrow[16 * k : 16 * k + 16], 8)
+            values, exponent = written_word(narrow[16 * k : 16 * k + 16])
+            address = fields["destination"] + 2 * row + k
+            content[address], exponents[address] = pack(values, 8), exponent
         for k in range(4):
-            content[source + k] = pack(wide[8 * k : 8 * k + 8], 16)
+            content[source + k], exponents[source + k] = pack(wide[8 * k : 8 * k + 8], 16), 0
 
 
-def _apply_softmax(content: list[int], fields: dict[str, int], bits: int) -> None:
-    """Causal SOFTMAX with W = 16 over two key blocks."""
+def _apply_softmax(
+    content: list[int], exponents: dict[int, int], fields: dict[str, int], bits: int
+) -> None:
+    """Causal SOFTMAX with W = 16 over two key blocks; its words have exponent 0."""
     for row in range(fields["rows"]):
         base = fields["source"] + fields["source_stride"] * row
         scores = _elements(content[base + 1 : base + 5])[: fields["keys"] + row]
@@ -57,6 +66,7 @@ def _apply_softmax(content: list[int], fields: dict[str, int], bits: int) -> Non
         values += [0] * (32 - len(values))
         for k in range(4):
             content[base + 1 + k] = pack(values[8 * k : 8 * k + 8], 16)
+        exponents.update(dict.fromkeys(range(base, base + 5), 0))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
@@ -80,6 +90,7 @@ def test_arg_max_candidates(stall: float, head_all: bool) -> None:
         stall=stall,
     )
     assert bench.content == expected
+    assert set(bench.exponents.values()) == {0}
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -118,14 +129,14 @@ def test_commands_of_every_kind_in_turn(stall: float) -> None:
         (Opcode.SOFTMAX, softmax),
         (Opcode.NORM, norm),
     ]
-    expected = list(bench.content)
+    expected, exponents = list(bench.content), {}
     for opcode, fields in order:
         if opcode == Opcode.NORM:
-            _apply_norm(expected, fields, parameters)
+            _apply_norm(expected, exponents, fields, parameters)
         elif opcode == Opcode.SOFTMAX:
-            _apply_softmax(expected, fields, config.probability_bits)
+            _apply_softmax(expected, exponents, fields, config.probability_bits)
         else:
-            expected[400] = 77 | (5 << 32)
+            expected[400], exponents[400] = 77 | (5 << 32), 0
     bench.run(
         [Command(opcode, fields) for opcode, fields in order],
         STEP,
@@ -134,3 +145,4 @@ def test_commands_of_every_kind_in_turn(stall: float) -> None:
         stall=stall,
     )
     assert bench.content == expected
+    assert bench.exponents == exponents

@@ -64,18 +64,19 @@ def _elaborated(config: AcceleratorConfig) -> tuple[ActivationMemory, VectorUnit
     m.submodules.memory, m.submodules.unit = memory, unit
     connect(m, unit.o_read, memory.i_read.vector)
     connect(m, unit.o_write, memory.i_write.vector)
-    return memory, unit, Rig(m, background=3)
+    return memory, unit, Rig(m, background=4)
 
 
 class VectorBench:
-    """Runs commands; `content` holds the memory before and after, `busy_cycles` how long each
-    command took.
+    """Runs commands; `content` holds the memory before and after, `exponents` those that came with
+    the last write of a word, by address, `busy_cycles` how long each command took.
     """
 
     def __init__(self, config: AcceleratorConfig, rng: random.Random) -> None:
         self.config, self.rng = config, rng
         self.memory, self.unit, self._rig = _elaborated(config)
         self.content = [rng.getrandbits(8 * config.width) for _ in range(config.activation_words)]
+        self.exponents: dict[int, int] = {}
         self.busy_cycles: list[int] = []
 
     def run(
@@ -100,6 +101,16 @@ class VectorBench:
                 # With mask 0.
                 ctx.set(memory.i_write.writer.word.valid, self.rng.random() < blocked)
                 await ctx.tick()
+
+        async def record(ctx):
+            port = unit.o_write.word
+            while True:
+                _, _, valid, ready, word = await ctx.tick().sample(
+                    port.valid, port.ready, port.payload
+                )
+                if valid and ready:
+                    assert word.mask == (1 << self.config.word_beats) - 1
+                    self.exponents[int(word.address)] = int(word.exponent)
 
         async def answer(ctx):
             last = 0
@@ -164,4 +175,4 @@ class VectorBench:
                 )
 
         watch = stable(unit.o_write.word)
-        self._rig.simulate(process, background=[interfere, watch, answer])
+        self._rig.simulate(process, background=[interfere, watch, record, answer])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation table: every input, loading with stalls and overwriting, latency, what busy
+"""Activation table: every entry, loading with stalls and overwriting, latency, what busy
 promises.
 """
 
@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.writer.writer_bench import join, small_config
+from hw_tests.rtl_gen.writer.writer_bench import join, small_config, split
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from meadow.spec.numerics import TABLE_ENTRIES, table_index
@@ -30,8 +30,8 @@ class _Bench:
                 await ctx.tick()
             ctx.set(source.valid, 1)
             ctx.set(source.payload.address, address)
-            data = join(table[address * self.width : (address + 1) * self.width], 8)
-            ctx.set(source.payload.data, data)
+            entries = self.width // 2
+            ctx.set(source.payload.data, join(table[address * entries :][:entries]))
             transferred = False
             while not transferred:
                 transferred = bool(ctx.get(source.ready))
@@ -57,8 +57,7 @@ class _Bench:
         for cycle in range(len(groups) + self.dut.LATENCY):
             if cycle >= self.dut.LATENCY:
                 word = ctx.get(self.dut.o)
-                entries = [word >> (8 * i) & 0xFF for i in range(lanes)]
-                results += [entry - (entry >> 7 << 8) for entry in entries]
+                results += split(word, 16, lanes)
             ctx.set(self.dut.i_data, join(groups[cycle], 16) if cycle < len(groups) else 0)
             await ctx.tick()
         return results[: len(values)]
@@ -69,11 +68,12 @@ class _Bench:
 def test_every_entry(width: int, stall: float) -> None:
     rng = random.Random(salted(width))
     bench = _Bench(width, rng)
-    first, second = ([rng.randrange(-128, 128) for _ in range(TABLE_ENTRIES)] for _ in range(2))
+    first, second = (rng.sample(range(-32768, 32768), TABLE_ENTRIES) for _ in range(2))
+    first[:2], first[-2:] = (-32768, 32767), (32767, -32768)
     # Both ends of every entry's range, every entry in every copy in the course of things.
     values = [value for edge in range(-32768, 32768, 32) for value in (edge, edge + 31)]
     rng.shuffle(values)
-    count = TABLE_ENTRIES // width
+    count = 2 * TABLE_ENTRIES // width
 
     async def process(ctx):
         assert not ctx.get(bench.dut.busy)
@@ -87,7 +87,7 @@ def test_every_entry(width: int, stall: float) -> None:
         words = rng.sample(range(count), count // 2)
         await bench.load(ctx, second, words, stall)
         await bench.settle(ctx)
-        mixed = [(second if i // width in words else first)[i] for i in range(TABLE_ENTRIES)]
+        mixed = [(second if 2 * i // width in words else first)[i] for i in range(TABLE_ENTRIES)]
         results = await bench.look_up(ctx, values)
         assert results == [mixed[table_index(value)] for value in values]
 
@@ -98,14 +98,14 @@ def test_every_entry(width: int, stall: float) -> None:
 def test_every_copy_sees_a_word_when_busy_falls(width: int) -> None:
     rng = random.Random(salted(width))
     bench = _Bench(width, rng)
-    table = [rng.choice([-1, 1]) * rng.randrange(1, 128) for _ in range(TABLE_ENTRIES)]
+    table = [rng.choice([-1, 1]) * rng.randrange(1, 32768) for _ in range(TABLE_ENTRIES)]
 
     async def process(ctx):
-        for address in rng.sample(range(TABLE_ENTRIES // width), 8):
+        for address in rng.sample(range(2 * TABLE_ENTRIES // width), 8):
             await bench.load(ctx, table, [address], 0.0)
             await bench.settle(ctx)
             # The last entry of the word is the last one written.
-            entry = address * width + width - 1
+            entry = address * width // 2 + width // 2 - 1
             value = (entry << 5) - 32768 + rng.randrange(32)
             assert await bench.look_up(ctx, [value] * (width // 2)) == [table[entry]] * (width // 2)
 

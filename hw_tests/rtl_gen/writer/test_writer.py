@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Result writer with the real activation memory: all modes, credits, read and write stalls, table,
-arg-max, reset.
+reset.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from collections import deque
 
 import pytest
 
+from hw_tests.epilogues import written_word
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.writer.writer_bench import (
-    BYTEWISE,
+    HALVED,
     IN_PLACE,
-    ROTARY,
+    LOOKING_UP,
+    OPERAND,
     WriterBench,
     WriterModel,
     join,
@@ -36,13 +38,26 @@ def _random_elements(rng: random.Random, count: int) -> int:
     return join(values)
 
 
+def _elements_of_any_size(rng: random.Random, count: int) -> int:
+    """Half of the time elements of a few bits, of which one may be an outlier: words of these have
+    every exponent.
+    """
+    if rng.random() < 0.5:
+        return _random_elements(rng, count)
+    size = 1 << rng.choice([0, 4, 7, rng.randrange(16)])
+    values = [rng.randrange(-size, size) for _ in range(count)]
+    if rng.random() < 0.5:
+        values[rng.randrange(count)] = rng.choice([-1, 1]) * (1 << rng.randrange(15))
+    return join(values)
+
+
 def _random_words(
     rng: random.Random, config: AcceleratorConfig, count: int, modes: tuple[ResultMode, ...]
 ) -> list[dict]:
     """Words of `modes` in any order, at most T halves waiting.
 
-    ADD16 and GATE8 words that may be in flight together have addresses of their own among 0..199;
-    others share 200..203 at times, where only the order decides. Rotary words are at 204..255.
+    ADD16 words that may be in flight together have addresses of their own among 0..199; others
+    share 200..203 at times, where only the order decides. Operand words are at 204..255.
     """
     addresses = list(range(200))
     rng.shuffle(addresses)
@@ -52,7 +67,7 @@ def _random_words(
     while len(words) < count or waiting:
         word = {
             "operand": rng.randrange(204, 256),
-            "data": _random_elements(rng, config.width // 2),
+            "data": _elements_of_any_size(rng, config.width // 2),
             "command": rng.getrandbits(24),
         }
         # Half of the words need small shifts: the others are 0 or saturate.
@@ -68,7 +83,7 @@ def _random_words(
                 number += 1
             else:
                 word["address"] = rng.randrange(200, 204)
-            if mode in BYTEWISE:
+            if mode in HALVED:
                 kept = ("address", "mode", "mask", "shift")
                 waiting.append({name: word[name] for name in kept})
             else:
@@ -93,8 +108,9 @@ def _check(
         else rng.getrandbits(8 * config.width)
         for _ in range(config.activation_words)
     ]
-    table = [rng.randrange(-127, 128) for _ in range(TABLE_ENTRIES)]
-    uses_table = any(word.get("mode") == ResultMode.TABLE8 for word in words)
+    # An activation: small for small inputs, so that words of look-ups have every exponent too.
+    table = [(number - 1024) * 32 + rng.randrange(32) for number in range(TABLE_ENTRIES)]
+    uses_table = any(word.get("mode") in LOOKING_UP for word in words)
     bench = WriterBench(config, rng, content)
     retired = bench.run(words, table=table if uses_table else None, **stalls)
     model = WriterModel(config.width, content, table)
@@ -102,12 +118,13 @@ def _check(
     for word in words:
         model.apply(word)
         mode, command = word.get("mode"), word.get("command", 0)
-        if mode in (*IN_PLACE, *ROTARY):
-            accesses["read"].append((command, word["operand" if mode in ROTARY else "address"]))
-        if mode is not None and (mode not in BYTEWISE or word["half"]):
+        if mode in (*IN_PLACE, *OPERAND):
+            accesses["read"].append((command, word["operand" if mode in OPERAND else "address"]))
+        if mode is not None and (mode not in HALVED or word["half"]):
             accesses["write"].append((command, word["address"]))
     assert bench.accesses == accesses
     assert bench.content == model.content
+    assert bench.exponents == model.exponents
     assert model.content != content
     return retired
 
@@ -151,7 +168,7 @@ def test_table_words_wait_for_the_table(width: int) -> None:
     """The first ones arrive while the last word of the table is being written."""
     rng = random.Random(salted(8))
     config = small_config(width, 2)
-    words = _random_words(rng, config, 8, (ResultMode.TABLE8,))
+    words = _random_words(rng, config, 8, LOOKING_UP)
     retired = _check(config, rng, words, send=1.0, operand=0.0)
     assert retired == list(range(retired[0], retired[0] + len(words)))
     assert retired[0] > ResultWriter.LATENCY
@@ -163,19 +180,19 @@ def test_groups_of_halves_as_the_array_sends_them() -> None:
     config = small_config(16, 4)
     words = []
     for group in range(20):
-        mode = BYTEWISE[group % len(BYTEWISE)]
+        mode = HALVED[group % len(HALVED)]
         for half in range(2):
             for lane in range(4):
                 place = {"address": 4 * group + lane, "operand": 204 + group, "half": half}
-                word = {"mode": mode, "mask": 1, "shift": 17, "data": _random_elements(rng, 8)}
-                words.append(word | place)
+                word = {"mode": mode, "mask": 1, "shift": 17}
+                words.append(word | place | {"data": _elements_of_any_size(rng, 8)})
     _check(config, rng, words, send=1.0, operand=0.3, write_stall=0.3)
 
 
 def test_a_reset_forgets_waiting_halves() -> None:
     rng = random.Random(salted(6))
     config = small_config(16, 2)
-    word = {"mode": ResultMode.GATE8, "mask": 1, "shift": 12, "address": 3}
+    word = {"mode": ResultMode.GATE, "mask": 1, "shift": 12, "address": 3, "operand": 9}
     words = [
         word | {"half": half, "data": _random_elements(rng, 8)} if half >= 0 else {"reset": 1}
         for half in (0, 0, -1, 0, 1)
@@ -189,7 +206,7 @@ def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
     config = small_config(16, lanes)
     bench = WriterBench(config, random.Random(salted(3)))
     words = [
-        {"address": index // 2 if mode in BYTEWISE else index, "half": index % 2, "mask": 1}
+        {"address": index // 2 if mode in HALVED else index, "half": index % 2, "mask": 1}
         | {"mode": mode, "shift": 1}
         for index in range(100)
     ]
@@ -198,58 +215,57 @@ def test_one_word_per_cycle_and_latency(mode: ResultMode, lanes: int) -> None:
     assert retired == list(range(retired[0], retired[0] + 100))
 
 
-@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(32, 2)])
-@pytest.mark.parametrize(("send", "operand"), [(1.0, 0.0), (0.5, 0.6)])
-def test_arg_max_of_rows(width: int, lanes: int, send: float, operand: float) -> None:
-    seed = 11 + width
-    print(f"seed {seed}")
-    rng = random.Random(salted(seed))
-    config = small_config(width, lanes)
-    bench = WriterBench(config, rng)
-    expected = [(0, 0)] * config.chunk_tokens
+@pytest.mark.parametrize(("width", "lanes"), [(16, 4), slow(64, 2)])
+@pytest.mark.parametrize(("send", "write_stall"), [(1.0, 0.0), (1.0, 0.7), (0.5, 0.0)])
+def test_gates_that_replace_the_activation_in_place(
+    width: int, lanes: int, send: float, write_stall: float
+) -> None:
+    """Word j of a row is written where its operand words stood, or those that were read before."""
+    rng, config = _drawn(50 + width), small_config(width, lanes)
+    half_words = 16
     words = []
-    channel = 0
-    for slice_index in range(40):
-        for row in range(config.chunk_tokens):
-            count = rng.choice([0, 1, width // 2, rng.randrange(width // 2 + 1)])
-            restart = slice_index in (0, 17)
-            # Few distinct values make ties; a row of the minimum alone keeps index 0.
-            elements = [
-                rng.choice([-32768, -32768, -5, 3, 32767][: 2 + row]) for _ in range(width // 2)
-            ]
-            words.append(
-                {
-                    "address": len(words) % 256,
-                    "mask": (1 << width // 16) - 1,
-                    "mode": ResultMode.LOGITS16,
-                    "row": row,
-                    "channel": channel,
-                    "elements": count,
-                    "restart": restart,
-                    "data": join(elements),
-                }
-            )
-            best = (-32768, 0) if restart else expected[row]
-            for index, value in enumerate(elements[:count]):
-                if value > best[0]:
-                    best = (value, channel + index)
-            expected[row] = best
-        channel += width // 2
-    # The same row in consecutive cycles.
-    for index in range(12):
-        value = -100 + index // 2
-        words.append(
-            {
-                "address": 0,
-                "mode": ResultMode.LOGITS16,
-                "row": 1,
-                "channel": 1000 + index * width // 2,
-                "elements": 1,
-                "restart": index == 0,
-                "data": join([value]),
-            }
-        )
-    expected[1] = (-95, 1000 + 10 * width // 2)
-    bench.run(words, send=send, operand=operand)
-    assert bench.candidates == expected
-    assert expected[0] == (-32768, 0)
+    for group in range(0, 3 * lanes, lanes):
+        for number in range(half_words):
+            for lane in range(lanes):
+                row = half_words * (group + lane)
+                words.append(
+                    {
+                        "mode": ResultMode.GATE,
+                        "address": row + number // 2,
+                        "operand": row + number,
+                        "half": number % 2,
+                        "mask": (1 << config.word_beats) - 1,
+                        "shift": 15,
+                        "data": _elements_of_any_size(rng, width // 2),
+                    }
+                )
+    _check(config, rng, words, send=send, operand=0.0, write_stall=write_stall)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_words_at_the_ends_of_every_exponent(lanes: int) -> None:
+    """Zeros, values that just fit each exponent or just do not, one outlier in either half, words
+    that saturate.
+    """
+    config = small_config(16, lanes)
+    bench = WriterBench(config, random.Random(salted(4)))
+    words, expected = [], []
+    rows: list[list[int]] = [[0] * 16, [-1] * 16, [-32768] * 16, [32767] * 16, [16320] * 16]
+    for exponent in range(9):
+        for value in (127 << exponent, (128 << exponent) - 1, 128 << exponent, -(128 << exponent)):
+            for place in (0, 7, 8, 15):
+                row = [1, -1] * 8
+                row[place] = max(-32768, min(32767, value))
+                rows.append(row)
+    for address, row in enumerate(rows):
+        for half in range(2):
+            data = join(row[8 * half : 8 * half + 8])
+            word = {"mode": ResultMode.WORD, "mask": 1, "half": half, "address": address}
+            words.append(word | {"data": data})
+        values, exponent = written_word(row)
+        expected.append((exponent, join(values, 8)))
+    bench.run(words, send=1.0, operand=0.0)
+    assert [(bench.exponents[a], bench.content[a]) for a in range(len(rows))] == expected
+    assert {exponent for exponent, _ in expected} == set(range(8))
+    ends = [(0, [0] * 16), (0, [-1] * 16), (7, [-127] * 16), (7, [127] * 16), (7, [127] * 16)]
+    assert expected[:5] == [(exponent, join(values, 8)) for exponent, values in ends]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import connect
 
-from hw_tests.epilogues import finished
+from hw_tests.epilogues import finished, written_word
 from hw_tests.streams import Rig
 from hw_tests.unit_config import unit_config
 from meadow.spec.config import AcceleratorConfig
@@ -21,9 +21,11 @@ from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.writer.writer import ResultWriter
 
 __all__ = [
-    "BYTEWISE",
+    "COMPUTED",
+    "HALVED",
     "IN_PLACE",
-    "ROTARY",
+    "LOOKING_UP",
+    "OPERAND",
     "WriterBench",
     "WriterModel",
     "join",
@@ -37,10 +39,16 @@ def small_config(width: int, lanes: int) -> AcceleratorConfig:
     return unit_config(width, lanes=lanes, groups=3)
 
 
-BYTEWISE = result_modes_with(lambda epilogue: epilogue.halves)
-ROTARY = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.ROTARY)
+HALVED = result_modes_with(lambda epilogue: epilogue.halves)
+OPERAND = result_modes_with(lambda epilogue: epilogue.operand)
 IN_PLACE = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.DESTINATION)
-"""Result modes that write bytes, that read a rotary word, that read what they replace."""
+LOOKING_UP = result_modes_with(lambda epilogue: epilogue.second == SecondOperand.TABLE)
+COMPUTED = tuple(
+    mode for mode in ResultMode if mode.name not in ("WRITE", "ADD16", "LOGITS16", "WORD")
+)
+"""Result modes that make halves of words, that read the word at `operand`, that read what they
+replace, that look up, that use ElementFunctions.
+"""
 
 
 def split(word: int, bits: int, count: int) -> list[int]:
@@ -92,16 +100,18 @@ class WriterBench:
         self.reset, self.gate = built.reset, built.gate
         self.accesses: dict[str, list[tuple[int, int]]] = {"read": [], "write": []}
         """Command and address of each, in order."""
+        self.exponents: dict[int, int] = {}
+        """By address, the exponent that came with the last write of a whole word."""
 
     async def _load_table(self, ctx, table: list[int], send: float) -> None:
         source = self.writer.i_table
-        width = self.config.width
-        for address in range(len(table) // width):
+        entries = self.config.width // 2
+        for address in range(len(table) // entries):
             while self.rng.random() >= send:
                 await ctx.tick()
             ctx.set(source.valid, 1)
             ctx.set(source.payload.address, address)
-            ctx.set(source.payload.data, join(table[address * width : (address + 1) * width], 8))
+            ctx.set(source.payload.data, join(table[address * entries :][:entries]))
             while not ctx.get(source.ready):
                 assert ctx.get(self.writer.busy)
                 await ctx.tick()
@@ -165,6 +175,10 @@ class WriterBench:
                 ):
                     if ctx.get(port.valid & port.ready):
                         self.accesses[kind].append((ctx.get(client.command), ctx.get(address)))
+                if ctx.get(write.word.valid & write.word.ready):
+                    payload = write.word.payload
+                    if ctx.get(payload.mask.all()):
+                        self.exponents[ctx.get(payload.address)] = ctx.get(payload.exponent)
                 await ctx.tick()
                 cycle += 1
                 assert cycle < 40 * len(words) + 200, "words lost"
@@ -193,45 +207,43 @@ class WriterBench:
 
 
 class WriterModel:
-    """The activation memory, word for word as the modes are defined."""
+    """The activation memory, word for word as the modes are defined; `exponents` of the words that
+    were written as a whole.
+    """
 
     def __init__(self, width: int, content: list[int], table: list[int]) -> None:
         self.width, self.content, self.table = width, list(content), table
+        self.exponents: dict[int, int] = {}
         self.halves: deque[list[int]] = deque()
 
-    def bytes_of(self, word: dict[str, int]) -> list[int]:
-        """The W/2 bytes of a word of a mode that writes bytes."""
+    def elements_of(self, word: dict[str, int]) -> list[int]:
+        """The W/2 elements that a word becomes, before halves are put together."""
         count = self.width // 2
-        if word["mode"] in ROTARY:
-            second = split(self.content[word["operand"]], 16, count)
-        else:
-            old = split(self.content[word["address"]], 8, self.width)
-            second = old[word["half"] * count :][:count]
+        second = self.content[word["operand" if word["mode"] in OPERAND else "address"]]
         return finished(
             ResultMode(word["mode"]),
             split(word["data"], 16, count),
-            second=second,
+            second=split(second, 16, count),
             table=self.table,
-            shift=word["shift"],
+            shift=word.get("shift", 0),
         )
 
     def apply(self, word: dict[str, int]) -> None:
         if "reset" in word:
             self.halves.clear()
             return
-        data = word["data"]
-        if word["mode"] in BYTEWISE:
-            half = self.bytes_of(word)
+        elements, exponent = self.elements_of(word), 0
+        data = join(elements)
+        if word["mode"] in HALVED:
             if not word["half"]:
-                self.halves.append(half)
+                self.halves.append(elements)
                 return
-            data = join(self.halves.popleft() + half, 8)
-        else:
-            old = split(self.content[word["address"]], 16, self.width // 2)
-            new = split(data, 16, self.width // 2)
-            data = join(finished(ResultMode(word["mode"]), new, second=old))
+            values, exponent = written_word(self.halves.popleft() + elements)
+            data = join(values, 8)
         for part in range(self.width // 16):
             if word["mask"] >> part & 1:
                 field = ((1 << 128) - 1) << (128 * part)
                 old = self.content[word["address"]]
                 self.content[word["address"]] = old & ~field | data & field
+        if word["mask"] + 1 == 1 << self.width // 16:
+            self.exponents[word["address"]] = exponent

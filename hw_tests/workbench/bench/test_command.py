@@ -16,8 +16,9 @@ import workbench.bench.attention
 import workbench.bench.step
 from hw_tests.seeds import salted
 from hw_tests.workbench.commands import meadow
+from meadow.model.image import cache_rows
 from workbench.bench.report import STALLS
-from workbench.bench.step import cache_rows, preset_cache
+from workbench.bench.step import preset_cache
 from workbench.cli import app
 
 pytestmark = [pytest.mark.sim, pytest.mark.usefixtures("small_workloads")]

@@ -16,10 +16,17 @@ from typer.testing import CliRunner
 
 from firmware.device import DeviceTimeout
 from firmware.golden_device import GoldenDevice
+from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from hw_tests.workbench.commands import meadow
+from meadow.compiler.image import compile_image
+from meadow.compiler.synthetic import synthetic_model
+from meadow.spec.config import named_config
 from workbench.cli import app
+from workbench.devices import Throttle
+from workbench.models.cached import Loaded
 from workbench.run import reference
+from workbench.run.command import run_model
 
 KEYS = [
     *("text", "tokens", "device", "config", "contract_hash", "clock_mhz", "matches_golden"),
@@ -100,6 +107,35 @@ def test_an_image_file_is_compared_with_the_golden_machine(
     values = report(image, *common)
     assert values["golden"] == "machine" and values["matches_golden"]
     assert values["tokens"] == report(checkpoint, *common)["tokens"]
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_a_model_with_a_prefix_equals_golden(quantised: bool) -> None:
+    """Of a prompt that begins with it the rest is taken in, and counted from behind it."""
+    model = synthetic_model(
+        family_description("llama", eos_token=19), seed=salted(6), prefix=(1, 3)
+    )
+    config = named_config("tiny")
+    image = compile_image(model, config, config_name="tiny", tokenizer_json=b"")
+
+    def told(prompt: list[int]) -> dict[str, Any]:
+        return run_model(
+            Loaded(image, model if quantised else None),
+            prompt,
+            device_name="golden",
+            throttle=Throttle(),
+            max_tokens=6,
+            chunk=2,
+            top_k=None,
+            seed=0,
+        )
+
+    long, short = told([1, 3, 7, 8, 9]), told([7, 8, 9])
+    for values in (long, short):
+        assert values["matches_golden"] and values["prefill"]["tokens"] == 3
+        assert values["golden"] == ("bit_true" if quantised else "machine")
+    assert long["tokens"] == short["tokens"] and long["prompt_tokens"] == [1, 3, 7, 8, 9]
+    assert told([1, 7, 8])["matches_golden"]
 
 
 def test_a_difference_ends_with_exit_code_1(

@@ -124,10 +124,10 @@ def test_the_window_is_compared_too(image: Image) -> None:
     assert (found.where, found.label, found.address) == ("dram", "KV cache", address)
 
 
-def family_image(name: str, **options: object) -> Image:
+def family_image(name: str, *, prefix: tuple[int, ...] = (), **options: object) -> Image:
     description = family_description(name, vocabulary=30)
     return compile_image(
-        synthetic_model(description, seed=salted(4)),
+        synthetic_model(description, seed=salted(4), prefix=prefix),
         named_config("tiny"),
         config_name="tiny",
         tokenizer_json="{}",
@@ -142,6 +142,21 @@ def test_every_family_is_stepped(name: str) -> None:
     device = GoldenDevice(image.manifest.config, Session.window_bytes(image))
     steps = 3 if image.manifest.model.causal else 1
     assert single_step(device, image, tokens=20) == (steps * image.manifest.commands, None)
+
+
+@pytest.mark.parametrize("options", [{}, {"dataflow": "gemm", "step": (2, 9)}])
+def test_a_model_with_a_prefix_is_stepped_behind_it(options: dict[str, object]) -> None:
+    """A byte of the prefix in the cache that differs is found."""
+    image = family_image("llama", prefix=(3, 4), **options)
+    device = GoldenDevice(image.manifest.config, Session.window_bytes(image))
+    compared, found = single_step(device, image, tokens=9)
+    assert compared == (1 if options else 3) * image.manifest.commands and found is None
+    address = image.manifest.cache.start * BEAT_BYTES + 1
+    _, found = single_step(BrokenByte(image, "end", address, 0), image, tokens=9)
+    assert found is not None and (found.label, found.address) == ("KV cache", address)
+    if not options:
+        with pytest.raises(ValueError, match=r"the prefill chunk must have 1\.\.44 tokens, not 45"):
+            single_step(device, image, tokens=45)
 
 
 def test_the_normalised_residual_of_a_post_norm_is_named() -> None:

@@ -244,13 +244,18 @@ class CacheLayout:
 
 
 def plan_cache(
-    description: ModelDescription, config: AcceleratorConfig, context: int
+    description: ModelDescription, config: AcceleratorConfig, context: int, *, prefix: int = 0
 ) -> CacheLayout:
     """Cache for sequences of `context` tokens; CompileError if model or configuration allow
-    fewer."""
+    fewer, or if no token has room behind the `prefix` tokens that each begins with."""
     d = description
     if context < 1:
         raise CompileError(f"context must be at least 1, not {context}")
+    if context <= prefix:
+        raise CompileError(
+            f"context must hold the prefix of the model and at least 1 token more, {prefix + 1} in "
+            f"all, not {context}"
+        )
     _limit("context", context, "max_context", config.max_context)
     if context > d.max_positions:
         raise CompileError(

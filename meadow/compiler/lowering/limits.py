@@ -22,15 +22,16 @@ def plan_limits(
     *,
     hidden_block: int | None = None,
     context: int | None = None,
+    prefix: tuple[int, ...] = (),
 ) -> Limits:
     """The limits of the image that `compile_image` makes of such a model for any step.
 
-    hidden_block, context: as they are compiled, None as chosen by default. CompileError for what
-    the configuration cannot hold.
+    hidden_block, context: as they are compiled, None as chosen by default; prefix: tokens that
+    every sequence will begin behind. CompileError for what the configuration cannot hold.
     """
     block = choose_hidden_block(description, config) if hidden_block is None else hidden_block
     if context is None:
         context = min(description.max_positions, config.max_context)
-    plan_cache(description, config, context)
+    plan_cache(description, config, context, prefix=len(prefix))
     plan = plan_activations(plan_sizes(description, block, config), config)
-    return Limits(model=description, context=context, chunk_tokens=plan.tokens)
+    return Limits(model=description, context=context, chunk_tokens=plan.tokens, prefix=prefix)

@@ -21,6 +21,7 @@ from meadow.compiler.lowering.heads import HeadLayout
 from meadow.compiler.lowering.layout import (
     ActivationPlan,
     CacheLayout,
+    CompileError,
     Sizes,
     plan_activations,
     plan_cache,
@@ -87,7 +88,8 @@ def compile_program(
 ) -> Program:
     """Lower `model`.
 
-    context: tokens per sequence, by default all that model and configuration allow; dataflow: of
+    context: tokens per sequence, those of the model's prefix included, by default all that model
+    and configuration allow; dataflow: of
     `DATAFLOWS`, one for all layers or one for each, or "auto", per layer the one with fewer
     predicted cycles; step: see `Lowering`; bytes_per_cycle: DRAM speed that predictions assume, by
     default what the ports can take.
@@ -99,6 +101,12 @@ def compile_program(
     if context is None:
         context = min(d.max_positions, config.max_context)
     rate = Rate.of(config, bytes_per_cycle)
+    cache = plan_cache(d, config, context, prefix=model.start)
+    if step is not None and step[0] < model.start:
+        raise CompileError(
+            f"a step must start behind the prefix of the model, at position {model.start} or "
+            f"later, not at {step[0]}"
+        )
     sizes = plan_sizes(d, model.hidden_block, config)
     plan = plan_activations(sizes, config)
     only = plan if step is None else plan_activations(sizes, config, most=step[1])
@@ -118,7 +126,7 @@ def compile_program(
         config=config,
         sizes=sizes,
         plan=plan,
-        cache=plan_cache(d, config, context),
+        cache=cache,
         heads=HeadLayout.of(d, config),
         assembler=Assembler(config, codec),
         step=step,

@@ -7,7 +7,9 @@ that of a single unit (the embedding, an attention, an MLP, the head) which star
 stream rounded to the residual's INT16: it does not inherit what went wrong before it. It is
 measured in the stream behind the unit, so that one which adds little is not blamed for rounding it.
 
-Everything runs layer by layer over all sequences, so that only one layer's rows are held.
+Everything runs layer by layer over all sequences, so that only one layer's rows are held. Of a
+model with a prefix its tokens stand at the beginning of every sequence: in float they are computed,
+the integers have their keys and values, and no figure counts them.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ import numpy as np
 from meadow.compiler.quantise.calibrate import CalibrationStatistics
 from meadow.compiler.quantise.error_figures import PERCENTILE, Yardstick, far_tokens
 from meadow.compiler.quantise.fault import LEAST_COSINE, Fault, LayerError, UnitError, find_fault
+from meadow.compiler.quantise.integer_stream import IntegerStream
 from meadow.golden.tiers.bit_true import BitTrueModel
-from meadow.golden.tiers.cache import KeyValueCache
 from meadow.golden.tiers.float_tier import FloatModel
 
 __all__ = ["MEASURED_TOKENS", "Accuracy", "measure_accuracy"]
 
 MEASURED_TOKENS = 1024
 """Tokens that are measured at most: enough for a percentile, and seconds for a small model."""
+
+_PRODUCTS = 1 << 35
+_LEAST_TOKENS = 128
+"""Of a large model fewer tokens are measured: so many times its parameters, but not below these."""
 
 _DISTINCT = 8
 """Of fewer different tokens the mean row is most of every row; then nothing is centred."""
@@ -81,29 +87,35 @@ def measure_accuracy(
     statistics: CalibrationStatistics,
     *,
     context: int | None = None,
-    tokens: int = MEASURED_TOKENS,
+    tokens: int | None = None,
 ) -> Accuracy:
     """Compare the bit-true tier with the float tier of the same model on token sequences.
 
     real: in float64 if the figures must not depend on the machine or on its threads.
 
-    sequences: start at position 0, each cut to `context` (by default what model and configuration
-    allow) and all together to `tokens`; statistics: of the calibration, to name what took the
-    residual's range. ValueError if there is no token, or one that the model does not have.
+    sequences: start at position 0, with the prefix if the model has one, each cut to `context` (by
+    default what model and configuration allow) and all together to `tokens`, by default at most
+    `MEASURED_TOKENS`; statistics: of the calibration, to name what took the residual's range.
+    ValueError if there is no token, or one that the model does not have.
     """
+    if tokens is None:
+        tokens = max(_LEAST_TOKENS, _PRODUCTS // real.description.parameters)
+        tokens = min(MEASURED_TOKENS, tokens)
+    given = tier.model.start
     limit = min(real.description.max_positions, tier.config.max_context)
-    ids = _cut(sequences, min(limit, context or limit), tokens)
-    kept = _kept(real, ids)
+    ids = _cut(sequences, min(limit, context or limit), tokens, given)
+    kept = _kept(real, ids, given)
     chosen = np.concatenate(kept)
     centred = len(np.unique(np.concatenate(ids)[chosen])) >= _DISTINCT
     layers = _Comparison(real, tier, ids, kept, centred=centred).layers()
     fault = find_fault(layers, real, statistics)
     warnings = fault.warnings(tier.model.notes, tokens=int(chosen.sum()))
     places = np.concatenate([np.arange(len(part)) for part in ids])
+    sinks = ~chosen & (places >= given)
     return Accuracy(
-        tokens=len(chosen),
-        sinks=int((~chosen).sum()),
-        sink_positions=tuple(np.unique(places[~chosen]).tolist()),
+        tokens=int((places >= given).sum()),
+        sinks=int(sinks.sum()),
+        sink_positions=tuple(np.unique(places[sinks]).tolist()),
         centred=centred,
         layers=layers,
         fault=fault,
@@ -112,31 +124,41 @@ def measure_accuracy(
 
 
 def _cut(
-    sequences: Sequence[Sequence[int] | np.ndarray], limit: int, tokens: int
+    sequences: Sequence[Sequence[int] | np.ndarray], limit: int, tokens: int, given: int
 ) -> list[np.ndarray]:
-    """The first `limit` tokens of each sequence until there are `tokens`; none is empty."""
+    """The first `limit` tokens of each sequence until there are `tokens` behind the `given` ones;
+    none is empty.
+    """
     ids: list[np.ndarray] = []
     left = tokens
     for sequence in sequences:
-        part = np.asarray(sequence)[: min(limit, left)]
-        left -= len(part)
-        if len(part):
+        part = np.asarray(sequence)[: min(limit, left + given)]
+        if len(part) > given:
+            left -= len(part) - given
             ids.append(part)
     if not ids:
         raise ValueError("accuracy needs at least one token, not none")
     return ids
 
 
-def _kept(real: FloatModel, ids: list[np.ndarray]) -> list[np.ndarray]:
-    """Which tokens of each sequence are no sinks at any place of the float stream."""
+def _kept(real: FloatModel, ids: list[np.ndarray], given: int) -> list[np.ndarray]:
+    """Which tokens of each sequence are behind the `given` ones and are no sinks at any place of
+    the float stream.
+    """
     d = real.description
+    behind = np.concatenate([np.arange(len(part)) >= given for part in ids])
+    far = ~behind
+
+    def look(x: Rows) -> None:
+        far[behind] |= far_tokens(np.concatenate(x)[behind])
+
     x = [real.embed(part, np.arange(len(part))) for part in ids]
-    far = far_tokens(np.concatenate(x))
+    look(x)
     for index in range(d.layers):
         x = [real.attention_sublayer(index, rows, real.new_cache(len(rows))) for rows in x]
-        far |= far_tokens(np.concatenate(x))
+        look(x)
         x = [real.mlp_sublayer(index, rows) for rows in x]
-        far |= far_tokens(np.concatenate(x))
+        look(x)
     return np.split(~far, np.cumsum([len(part) for part in ids])[:-1])
 
 
@@ -153,26 +175,27 @@ class _Comparison:
         centred: bool,
     ) -> None:
         self.real, self.tier, self.kept, self.centred = real, tier, kept, centred
+        self.stream, self.given = IntegerStream(tier), tier.model.start
         self.unit = tier.model.residual_scale
         positions = [np.arange(len(part)) for part in ids]
         self.x = [real.embed(*pair) for pair in zip(ids, positions, strict=True)]
-        self.y = [tier.model.embed(*pair) for pair in zip(ids, positions, strict=True)]
+        self.y = [self.stream.start(part) for part in ids]
 
     def layers(self) -> tuple[LayerError, ...]:
         """Errors of all places in order of flow."""
-        real, tier = self.real, self.tier
+        real, stream = self.real, self.stream
         start = self._compare("embedding", self.x, self.y, self._rounded(self.x))
         found = [LayerError("embedding", (start,))]
         for index in range(real.description.layers):
             attention = self._advance(
                 f"layers.{index}.attention",
                 lambda rows, i=index: real.attention_sublayer(i, rows, real.new_cache(len(rows))),
-                lambda rows, i=index: tier.attention_sublayer(i, rows, _cache(tier, rows)),
+                lambda rows, i=index: stream.attention(i, rows),
             )
             mlp = self._advance(
                 f"layers.{index}.mlp",
                 lambda rows, i=index: real.mlp_sublayer(i, rows),
-                lambda rows, i=index: tier.mlp_sublayer(i, rows),
+                lambda rows, i=index: stream.mlp(i, rows),
             )
             found.append(LayerError(f"layers.{index}", (attention, mlp)))
         return (*found, LayerError("head", (self._head(),)))
@@ -180,7 +203,13 @@ class _Comparison:
     def _advance(self, name: str, real: Step, integer: Step) -> UnitError:
         """Take both streams through a unit, whose steps turn rows into rows, and compare."""
         start = self._rounded(self.x)
-        rounded = self._rounded([real(self._real(rows)) for rows in start])
+        given = self.given
+        begun = [
+            # The prefix is not rounded: its residual never runs through integers.
+            np.concatenate([x[:given], self._real(rows)[given:]])
+            for x, rows in zip(self.x, start, strict=True)
+        ]
+        rounded = self._rounded([real(rows) for rows in begun])
         own = [integer(rows) for rows in start]
         self.x, self.y = [real(rows) for rows in self.x], [integer(rows) for rows in self.y]
         return self._compare(name, self.x, own, rounded)
@@ -227,8 +256,3 @@ class _Comparison:
     def _real(self, rows: np.ndarray) -> np.ndarray:
         """The real values of INT16 rows."""
         return rows.astype(self.real.dtype) * self.real.dtype(self.unit)
-
-
-def _cache(tier: BitTrueModel, rows: np.ndarray) -> KeyValueCache:
-    """Room for one sequence. Of the layers' memory only what is written to is ever taken."""
-    return KeyValueCache(tier.model.description, capacity=len(rows))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PERCENTILE", "ErrorFigures", "Yardstick", "far_tokens"]
+__all__ = ["PERCENTILE", "ErrorFigures", "Yardstick", "far_tokens", "overall_figures"]
 
 PERCENTILE = 1
 """The worst figure is the one that this percentage of tokens does not reach, rounded down."""
@@ -125,17 +125,39 @@ def far_tokens(rows: np.ndarray) -> np.ndarray:
     return distance > SINK_RATIO * usual
 
 
+def overall_figures(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Cosine and signal-to-noise ratio in dB of all values of (reference, measured) together.
+
+    The ratio stays within +-120 dB, and the cosine of nothing but zeros is 1 if both sides are.
+    """
+    want, got, product, noise = 0.0, 0.0, 0.0, 0.0
+    for reference, measured in pairs:
+        x, y = reference.astype(np.float64), measured.astype(np.float64)
+        want += float(np.square(x).sum())
+        got += float(np.square(y).sum())
+        product += float((x * y).sum())
+        noise += float(np.square(x - y).sum())
+    cosine, ratio = _ratios(*(np.array([value]) for value in (want, got, product, noise)))
+    return _rounded(float(cosine[0]), 6), _rounded(float(ratio[0]), 2)
+
+
 def _compare(want: np.ndarray, got: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cosine [n] and signal-to-noise ratio in dB [n] of rows [n, c].
 
     The cosine with a row of zeros is 1 if both are, else 0; the ratio stays within +-120 dB, the
     most that float32 can tell.
     """
-    signal, size = np.square(want).sum(axis=1), np.square(got).sum(axis=1)
-    noise = np.square(want - got).sum(axis=1)
+    squares = np.square(want).sum(axis=1), np.square(got).sum(axis=1)
+    return _ratios(*squares, (want * got).sum(axis=1), np.square(want - got).sum(axis=1))
+
+
+def _ratios(
+    signal: np.ndarray, size: np.ndarray, product: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and decibels from sums of squares, of products and of squared differences."""
     norms = np.sqrt(signal) * np.sqrt(size)
     alike = np.where(noise > 0, 0.0, 1.0)
-    cosine = np.where(norms > 0, (want * got).sum(axis=1) / np.where(norms > 0, norms, 1.0), alike)
+    cosine = np.where(norms > 0, product / np.where(norms > 0, norms, 1.0), alike)
     ratio = np.log10(np.maximum(signal, _TINY)) - np.log10(np.maximum(noise, _TINY))
     decibels = np.where(noise > 0, 10 * ratio, _SNR_LIMIT_DB)
     return cosine, np.clip(decibels, -_SNR_LIMIT_DB, _SNR_LIMIT_DB)

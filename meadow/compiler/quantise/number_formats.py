@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from meadow.spec.numerics import LIMIT_INT8
+from meadow.spec.numerics import LARGEST_EXPONENT, LIMIT_INT8
 
 __all__ = [
-    "LARGEST_EXPONENT",
     "WORD_RANGE",
     "clipped_step",
     "rounded_rows",
@@ -21,13 +20,12 @@ __all__ = [
     "word_exponents",
 ]
 
-LARGEST_EXPONENT = 7
-
 WORD_RANGE = LIMIT_INT8 << LARGEST_EXPONENT
 """Largest value of a word with an exponent, in steps."""
 
 _INT16 = (1 << 15) - 1
 _CLIPS = np.linspace(0.3, 1.0, 71)
+_BINS = 250 * LIMIT_INT8
 
 
 def word_exponents(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,16 +61,22 @@ def clipped_step(samples: np.ndarray) -> float:
     """The step of signed 8-bit values that holds samples (any shape) with the least squared error.
 
     The range is the largest sample or less of it: few large samples may be worth less than finer
-    steps for all others. 1 if all samples are 0.
+    steps for all others. Samples are looked at in bins of nearly equal size, 250 to the largest
+    step. 1 if all samples are 0.
     """
-    largest = float(np.abs(samples).max(initial=0.0))
+    sizes = np.abs(samples, dtype=np.float32).reshape(-1)
+    largest = float(sizes.max(initial=0.0))
     if largest == 0:
         return 1.0
+    bins = (sizes * np.float32(_BINS / largest)).astype(np.int32)
+    counts = np.bincount(bins)
+    middle = np.bincount(bins, weights=sizes)[counts > 0]
+    counts = counts[counts > 0]
+    middle /= counts
     steps = largest * _CLIPS / LIMIT_INT8
-    errors = []
-    for step in steps:
-        held = np.clip(np.rint(samples / step), -LIMIT_INT8, LIMIT_INT8) * step
-        errors.append(float(np.square(held - samples, dtype=np.float64).sum()))
+    units = middle / steps[:, None]
+    held = np.minimum(np.rint(units), LIMIT_INT8)
+    errors = np.square((held - units) * steps[:, None]) @ counts
     return float(steps[int(np.argmin(errors))])
 
 

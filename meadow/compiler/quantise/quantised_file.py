@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from meadow.model.prefix import QuantisedPrefix
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.model import ModelDescription
 
@@ -27,7 +28,14 @@ _FORMAT = 1
 _MODEL = "model"
 _PARTS = {
     part.__name__: part
-    for part in (ModelDescription, QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm)
+    for part in (
+        ModelDescription,
+        QuantisedLayer,
+        QuantisedLinear,
+        QuantisedModel,
+        QuantisedNorm,
+        QuantisedPrefix,
+    )
 }
 """The only classes that a file can name."""
 

@@ -6,10 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from meadow.compiler.lowering.activation import activation_table
 from meadow.compiler.quantise.calibrate import CalibrationStatistics
+from meadow.compiler.quantise.head_steps import lifted
+from meadow.compiler.quantise.number_formats import WORD_RANGE
 from meadow.compiler.quantise.scales import (
     LIMIT_INT16,
     fitting_shift,
@@ -19,16 +23,18 @@ from meadow.compiler.quantise.scales import (
 )
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedNorm
 from meadow.spec.model import ModelDescription
-from meadow.spec.numerics import LIMIT_INT8, SCORE_FRACTION_BITS
+from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS, SCORE_FRACTION_BITS
 
 __all__ = ["Quantiser"]
 
 _INT32 = (1 << 31) - 1
 
 
-# A channel that calibration saw (nearly) silent gets the step of one this much below the loudest.
-_SILENT = 1e-4
+# Bits between INT16 results and the INT8 values they are turned into: shifts of 14 + 1 to 31.
+_LEAST_TURNED, _MOST_TURNED = 1, 17
 
+# The second factor of a gated MLP beyond what calibration saw.
+_UP_HEADROOM = 1.25
 
 # A bias is at most this many accumulator units, which leaves the products room in 32 bits.
 _BIAS_LIMIT = 1 << 30
@@ -38,8 +44,9 @@ _BIAS_LIMIT = 1 << 30
 class Quantiser:
     """Steps and integers of one checkpoint; all folds in float64.
 
-    tensors : float64, by canonical name. statistics : of the calibration.
-    granularity, smoothing_alpha : as `quantise` takes them.
+    tensors : float64, by canonical name, those of a layer one after the other. statistics : of the
+        calibration.
+    granularity : as `quantise` takes it.
     blocks : hidden channels of each part of the second MLP matrix.
     residual_scale : step of the residual stream.
     """
@@ -48,116 +55,135 @@ class Quantiser:
     tensors: Mapping[str, np.ndarray]
     statistics: CalibrationStatistics
     granularity: str
-    smoothing_alpha: float | None
     blocks: tuple[slice, ...]
     residual_scale: float
 
-    def maxima(self, site: str, channels: int) -> np.ndarray:
-        """Calibrated maxima [channels] of a site, silent channels lifted, never 0."""
-        maxima = self.statistics.site(site)
-        if maxima.shape != (channels,):
-            raise ValueError(f"site {site} must have {channels} channels, not {maxima.shape[0]}")
-        return _lifted(maxima)
+    def site_range(self, site: str) -> float:
+        """Largest value that calibration saw at a site, never 0."""
+        return float(self.statistics.site(site).max(initial=0.0)) or 1.0
 
-    def input_steps(self, site: str, consumers: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Steps [in] of the input of matrices [out, in]: the largest value seen is 127 units."""
-        weight = np.concatenate(list(consumers.values()))
-        return self.smoothed(self.maxima(site, weight.shape[1]), weight)
+    def norm_step(self, site: str, norm: str) -> float:
+        """Step of the words that norm `norm` writes: that of the range, or the finest for which its
+        gains fit their 16 bits.
+        """
+        gain = float(np.abs(self.tensors[f"{norm}.weight"]).max()) * self._norm_unit
+        return max(self.site_range(site) / WORD_RANGE, 2 * gain / LIMIT_INT16)
 
-    def smoothed(self, maxima: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Steps [in] for inputs of these maxima [in] that go into a weight [out, in]."""
-        if self.smoothing_alpha is None:
-            return np.full(len(maxima), maxima.max() / LIMIT_INT8)
-        columns = _lifted(np.abs(weight).max(axis=0))
-        factor = maxima**self.smoothing_alpha / columns ** (1 - self.smoothing_alpha)
-        return factor * ((maxima / factor).max() / LIMIT_INT8)
+    @property
+    def _norm_unit(self) -> float:
+        """Real value of one unit of the normalised value n; see `norm`."""
+        d = self.description.width
+        return d / 2.0 ** _norm_fraction(d)
 
     def layer(self, index: int) -> QuantisedLayer:
         """Decoder layer `index`."""
         d = self.description
         name = f"layers.{index}."
-        weight = {
-            part: self.tensors[f"{name}{part}.weight"]
-            for part in ("q", "k", "v", "o", "fc1", "fc2")
-        }
-        bias = {part: self.tensors[f"{name}{part}.bias"] for part in weight}
-
-        def matrix(part: str, inputs: np.ndarray, outputs: np.ndarray) -> QuantisedLinear:
-            return self.linear(name + part, weight[part], bias[part], inputs, outputs)
-
-        qkv_step = self.input_steps(name + "qkv_in", {part: weight[part] for part in "qkv"})
-        q_step, k_step, score_scale = self._score_steps(name)
-        v_step, o_step, output_scale = self._value_steps(name, weight["o"])
-        score = scale_parts(score_scale, name + "scores")
-        output_multiplier, output_shift = output_parts(output_scale, name + "attention")
-        fc1_step = self.input_steps(name + "fc1_in", {"fc1": weight["fc1"]})
-        fc2_step = self.input_steps(name + "fc2_in", {"fc2": weight["fc2"]})
         residual_step = np.full(d.width, self.residual_scale)
+        qkv_step = self.norm_step(name + "qkv_in", name + "attention_norm")
+        turned = self._turned(name) if d.rotary_base else 0
+        q_step, k_step = self.statistics.step(name + "q_out"), self.statistics.step(name + "k_out")
+        o_step, output_scale = self._output_steps(name)
+        score = scale_parts(self._score_scale(q_step, k_step), name + "scores")
+        output_multiplier, output_shift = output_parts(output_scale, name + "attention")
+        fc1_step = self.norm_step(name + "fc1_in", name + "mlp_norm")
         return QuantisedLayer(
             attention_norm=self.norm(name + "attention_norm", qkv_step),
-            q=matrix("q", qkv_step, q_step),
-            k=matrix("k", qkv_step, k_step),
-            v=matrix("v", qkv_step, v_step),
-            o=matrix("o", o_step, residual_step),
+            # What is turned has 16 bits, of which the rotation takes `turned`.
+            q=self._matrix(name + "q", qkv_step, q_step / 2.0**turned),
+            k=self._matrix(name + "k", qkv_step, k_step / 2.0**turned),
+            v=self._matrix(name + "v", qkv_step, self.statistics.step(name + "v_out")),
+            o=self._matrix(name + "o", o_step, residual_step),
             mlp_norm=self.norm(name + "mlp_norm", fc1_step),
-            fc1=matrix("fc1", fc1_step, fc2_step),
-            fc2=self._hidden_blocks(name + "fc2", weight["fc2"], bias["fc2"], fc2_step),
+            **self._mlp(name, fc1_step, residual_step),
             score_multiplier=tuple(score[0].tolist()),
             score_shift=tuple(score[1].tolist()),
             output_multiplier=output_multiplier,
             output_shift=output_shift,
+            rotary_shift=ROTARY_FRACTION_BITS + turned if d.rotary_base else 0,
         )
 
-    def _score_steps(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Steps of q [heads*e] and k [kv_heads*e], and the scale of q.k per KV head.
+    def _turned(self, name: str) -> int:
+        """Bits that the INT16 results of q and k have more than the INT8 values they are turned
+        into: as many as leave them the square root of 2 above what calibration saw.
+        """
+        largest = max(
+            float((self.statistics.site(f"{name}{part}_linear") / step).max())
+            for part in "qk"
+            for step in [self.statistics.step(f"{name}{part}_out")]
+        )
+        room = LIMIT_INT16 / (math.sqrt(2) * max(largest, 1.0))
+        return max(_LEAST_TURNED, min(_MOST_TURNED, math.floor(math.log2(room))))
 
-        A factor of a channel of K and its inverse on Q cancel in the score, so both get the
-        geometric mean of their maxima; query heads of a KV head share their steps.
+    def _score_scale(self, q_step: np.ndarray, k_step: np.ndarray) -> np.ndarray:
+        """Base-2 scores in their fixed point for one unit of q.k, per KV head; the product of the
+        steps of a channel is the same in the whole head.
         """
         d = self.description
-        group = d.heads // d.kv_heads
-        q = self.maxima(name + "q_out", d.heads * d.head_dim)
-        q = q.reshape(d.kv_heads, group, d.head_dim).max(axis=1)
-        k = self.maxima(name + "k_out", d.kv_heads * d.head_dim).reshape(d.kv_heads, d.head_dim)
-        factor = np.ones_like(q) if self.smoothing_alpha is None else np.sqrt(q / k)
-        q_scale = (q / factor).max(axis=1) / LIMIT_INT8
-        k_scale = (k * factor).max(axis=1) / LIMIT_INT8
-        q_step = np.repeat((q_scale[:, None] * factor)[:, None], group, axis=1)
-        k_step = k_scale[:, None] / factor
         base_two = math.log2(math.e) * (1 << SCORE_FRACTION_BITS) / math.sqrt(d.head_dim)
-        return q_step.reshape(-1), k_step.reshape(-1), q_scale * k_scale * base_two
+        first = q_step.reshape(d.kv_heads, -1)[:, 0] * k_step.reshape(d.kv_heads, -1)[:, 0]
+        return first * base_two
 
-    def _value_steps(
-        self, name: str, o_weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Steps of v [kv_heads*e] and of o's input [heads*e], and their ratio per KV head.
+    def _output_steps(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps of o's input [heads*e], and of V over them, per KV head.
 
         Attention mixes positions, never channels, so a channel of its output has the step of V
-        over the ratio that lets the calibrated output reach 127.
+        over the ratio that lets the calibrated output of the head reach the range of a word.
         """
         d = self.description
-        group = d.heads // d.kv_heads
-        v = self.maxima(name + "v_out", d.kv_heads * d.head_dim).reshape(d.kv_heads, d.head_dim)
-        o = self.maxima(name + "o_in", d.heads * d.head_dim)
-        o = o.reshape(d.kv_heads, group, d.head_dim).max(axis=1)
-        columns = o_weight.reshape(-1, d.kv_heads, d.head_dim)
-        v_step = np.stack([self.smoothed(v[h], columns[:, h]) for h in range(d.kv_heads)])
-        ratio = LIMIT_INT8 / (o / v_step).max(axis=1)
-        o_step = np.repeat((v_step / ratio[:, None])[:, None], group, axis=1)
-        return v_step.reshape(-1), o_step.reshape(-1), ratio
+        v_step = self.statistics.step(name + "v_out").reshape(d.kv_heads, 1, d.head_dim)
+        o = lifted(self.statistics.site(name + "o_in")).reshape(d.kv_heads, -1, d.head_dim)
+        ratio = WORD_RANGE / (o / v_step).max(axis=(1, 2))
+        o_step = np.repeat(v_step / ratio[:, None, None], d.group_heads, axis=1)
+        return o_step.reshape(-1), ratio
+
+    def _mlp(self, name: str, fc1_step: float, residual_step: np.ndarray) -> dict[str, Any]:
+        """The fields of the MLP."""
+        d = self.description
+        hidden_step = self.site_range(name + "fc2_in") / WORD_RANGE
+        fc2 = self._hidden_blocks(name + "fc2", hidden_step, residual_step)
+        fields: dict[str, Any] = {"fc2": fc2}
+        if d.activation == "relu":
+            return fields | {"fc1": self._matrix(name + "fc1", fc1_step, hidden_step)}
+        table_step = self.site_range(name + "fc1_out") / LIMIT_INT16
+        fields["fc1"] = self._matrix(name + "fc1", fc1_step, table_step)
+        activated_step = hidden_step
+        if d.gated:
+            activated_step = self.site_range(name + "activation") / LIMIT_INT16
+            # A unit of the product is activated_step * up_step: it is shifted to hidden_step, and
+            # the rest of the factor is up's.
+            least = self.site_range(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
+            shift = math.floor(math.log2(hidden_step / (activated_step * least)))
+            shift = max(1, min(31, shift))
+            fields["gate_shift"] = shift
+            up_step = hidden_step / (activated_step * 2.0**shift)
+            fields["up"] = self._matrix(name + "up", fc1_step, up_step)
+        table = activation_table(d.activation, table_step, activated_step)
+        return fields | {"activation_table": table}
+
+    def _matrix(
+        self, name: str, input_step: np.ndarray | float, output_step: np.ndarray | float
+    ) -> QuantisedLinear:
+        weight = self.tensors[f"{name}.weight"]
+        return self.linear(name, weight, self._bias(name, len(weight)), input_step, output_step)
+
+    def _bias(self, name: str, outputs: int) -> np.ndarray:
+        bias = f"{name}.bias"
+        return self.tensors[bias] if bias in self.tensors else np.zeros(outputs)
 
     def _hidden_blocks(
-        self, name: str, weight: np.ndarray, bias: np.ndarray, step: np.ndarray
+        self, name: str, step: float, residual_step: np.ndarray
     ) -> tuple[QuantisedLinear, ...]:
         """fc2 [d, hidden] as one matrix per hidden block, the bias in block 0."""
-        residual_step = np.full(len(weight), self.residual_scale)
-        whole = float(np.abs(weight * step).max())
+        weight = self.tensors[f"{name}.weight"]
+        bias = self._bias(name, len(weight))
+        whole = float(np.abs(weight).max() * step)
         return tuple(
             self.linear(
                 name,
                 weight[:, block],
                 np.zeros_like(bias) if index else bias,
-                step[block],
+                step,
                 residual_step,
                 largest=whole,
             )
@@ -169,8 +195,8 @@ class Quantiser:
         name: str,
         weight: np.ndarray,
         bias: np.ndarray,
-        input_step: np.ndarray,
-        output_step: np.ndarray,
+        input_step: np.ndarray | float,
+        output_step: np.ndarray | float,
         *,
         largest: float | None = None,
     ) -> QuantisedLinear:
@@ -197,17 +223,17 @@ class Quantiser:
             shift=shift,
         )
 
-    def norm(self, name: str, step: np.ndarray) -> QuantisedNorm:
-        """Norm `name` with outputs of these steps [d]; see `numerics.layer_norm_row`.
+    def norm(self, name: str, step: float) -> QuantisedNorm:
+        """Norm `name` with outputs of this step; see `numerics.layer_norm_row`.
 
         n = (x - mean) / deviation * 2^f / d, and |x - mean| / deviation <= sqrt(d) always: f is
         the largest that keeps n within 16 bits, and norm_shift = 19 - f (4 bits of the mean's
         fraction, 15 of the reciprocal root).
         """
         d = self.description.width
-        fraction = math.floor(math.log2(LIMIT_INT16 * math.sqrt(d)))
-        gain = self.tensors[f"{name}.weight"] / step * (d / 2.0**fraction)
-        offset = self.tensors[f"{name}.bias"] / step
+        fraction = _norm_fraction(d)
+        gain = self.tensors[f"{name}.weight"] / step * self._norm_unit
+        offset = self._bias(name, d) / step
         if not (np.isfinite(gain).all() and np.isfinite(offset).all()):
             raise ValueError(f"gain and offset of {name} must be finite")
         largest_gain, largest_offset = np.abs(gain).max(), np.abs(offset).max()
@@ -233,7 +259,6 @@ class Quantiser:
         )
 
 
-def _lifted(maxima: np.ndarray) -> np.ndarray:
-    """Maxima with silent channels lifted; all ones if every channel is silent."""
-    largest = maxima.max(initial=0.0)
-    return np.maximum(maxima, largest * _SILENT) if largest > 0 else np.ones_like(maxima)
+def _norm_fraction(width: int) -> int:
+    """f of `Quantiser.norm`."""
+    return math.floor(math.log2(LIMIT_INT16 * math.sqrt(width)))

@@ -7,9 +7,18 @@ import math
 
 import numpy as np
 
-from meadow.spec.numerics import MAX_SHIFT, MULTIPLIER_BITS
+from meadow.golden.tiers.float_operators import rotary_angles
+from meadow.spec.model import ModelDescription
+from meadow.spec.numerics import MAX_SHIFT, MULTIPLIER_BITS, ROTARY_FRACTION_BITS
 
-__all__ = ["LIMIT_INT16", "fitting_shift", "output_parts", "scale_parts", "to_int16"]
+__all__ = [
+    "LIMIT_INT16",
+    "fitting_shift",
+    "output_parts",
+    "rotary_table",
+    "scale_parts",
+    "to_int16",
+]
 
 LIMIT_INT16 = (1 << 15) - 1
 
@@ -67,3 +76,12 @@ def output_parts(ratio: np.ndarray, name: str) -> tuple[tuple[int, ...], tuple[i
 def to_int16(value: np.ndarray) -> np.ndarray:
     """Real units rounded to the nearest int16, the ends of the range beyond it."""
     return np.clip(np.rint(value), -LIMIT_INT16 - 1, LIMIT_INT16).astype(np.int16)
+
+
+def rotary_table(description: ModelDescription) -> np.ndarray:
+    """Cosine and sine of every position and pair in Q14, int16 [max_positions, head_dim/2, 2]."""
+    d = description
+    positions = np.arange(d.max_positions)
+    angles = rotary_angles(positions, d.head_dim, d.rotary_base, d.rotary_divisors)
+    turns = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return to_int16(turns * 2**ROTARY_FRACTION_BITS)

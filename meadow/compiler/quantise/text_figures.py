@@ -10,13 +10,14 @@ measured model:
 - top-1 agreement: how often both rank the same token first.
 
 Windows run through both models layer by layer, so that a model needs only one of its layers at a
-time. Shape letters: n tokens, d width, V vocabulary.
+time, and so that both can be compared behind each of them. Shape letters: n tokens, d width, V
+vocabulary.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +31,8 @@ _ROWS = 64
 """Rows of logits that are looked at together: a vocabulary is wide."""
 
 Advance = Callable[[float], object]
+
+Look = Callable[[int, Sequence[np.ndarray], Sequence[np.ndarray]], object]
 
 
 @dataclass(frozen=True)
@@ -168,20 +171,32 @@ def compare_on_text(
     windows: Sequence[Window],
     *,
     advance: Advance | None = None,
+    look: Look | None = None,
 ) -> TextFigures:
     """Figures of both models over windows; without a second model of the reference against itself.
 
     advance : called with the share of the work that was done since the last call; all shares
-        together are 1. ValueError if there is no window.
+        together are 1.
+    look : called with the number of a layer and the rows of every window behind it in both models,
+        from -1 on, which is in front of the first one. The rows must not be written to.
+
+    ValueError if there is no window.
     """
     if not windows:
         raise ValueError("a text must have at least one window, not none")
     step = advance if advance is not None else _ignore
     streams = [reference] if measured is None else [reference, measured]
-    walked = sum(stream.layers for stream in streams) * len(windows)
+    layers = reference.layers
     # Behind the layers stands the head, which is as wide as the vocabulary.
-    share = 1 / (walked + len(windows))
-    rows = [_walked(stream, windows, step, share) for stream in streams]
+    share = 1 / (len(windows) * (layers * len(streams) + 1))
+    rows = [[stream.start(window.tokens) for window in windows] for stream in streams]
+    for index in range(-1, layers):
+        for stream, parts in zip(streams, rows, strict=True):
+            for at, part in enumerate(parts if index >= 0 else ()):
+                parts[at] = stream.layer(index, part)
+                step(share)
+        if look is not None:
+            look(index, rows[0], rows[-1])
     figures = TextFigures()
     for index, window in enumerate(windows):
         # Row t predicts token t + 1; the last token predicts nothing.
@@ -190,18 +205,6 @@ def compare_on_text(
         figures.add(logits[0], logits[-1], window.tokens[window.given :])
         step(share)
     return figures
-
-
-def _walked(
-    stream: Stream, windows: Iterable[Window], advance: Advance, share: float
-) -> list[np.ndarray]:
-    """Rows of every window behind the last layer; all windows pass a layer before the next one."""
-    rows = [stream.start(window.tokens) for window in windows]
-    for index in range(stream.layers):
-        for at, part in enumerate(rows):
-            rows[at] = stream.layer(index, part)
-            advance(share)
-    return rows
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

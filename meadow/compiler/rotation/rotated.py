@@ -78,6 +78,7 @@ class RotatedTensors(ShapedTensors):
     -------
     description : of the rotated model: RMS norms, a head of its own.
     shapes : of its tensors.
+    turned : rows of the residual as the rotated model has them.
 
     ValueError for a model that is not pre-norm or that has no head, and for a final norm with an
     offset where its gain is 0, which no head without biases can take in.
@@ -118,6 +119,12 @@ class RotatedTensors(ShapedTensors):
         if rest in _WRITERS:
             return self._writer(layer, rest, kind)
         return self._reader(layer, rest, kind)
+
+    def turned(self, rows: np.ndarray) -> np.ndarray:
+        """Rows ``[n, width]`` of the model's residual in the rotated model's coordinates, in the
+        type that they have.
+        """
+        return self._centred(rows, axis=1) @ self._residual.astype(rows.dtype)
 
     def _reader(self, layer: str, part: str, kind: str) -> np.ndarray:
         """A matrix that reads a norm's output, or its bias."""

@@ -74,11 +74,10 @@ class BitTrueModel:
         self.dataflow = names
 
     def new_cache(self) -> KeyValueCache:
-        """An empty cache for as many positions as model and configuration allow."""
+        """A cache of the prefix, for as many positions as model and configuration allow."""
         description = self.model.description
-        return KeyValueCache(
-            description, capacity=min(description.max_positions, self.config.max_context)
-        )
+        capacity = min(description.max_positions, self.config.max_context)
+        return KeyValueCache(description, capacity=capacity, prefix=self.model.prefix)
 
     def forward(
         self,
@@ -91,12 +90,12 @@ class BitTrueModel:
         """Logits int16 [rows, vocabulary] of n tokens that follow what the cache holds.
 
         A model with the outputs "hidden" returns its residual int16 [rows, d]. The cache is
-        extended by the n tokens; without one the tokens start at position 0, where those of a
-        model that is not causal must start. `head_rows` are the rows of the chunk to return, all
-        by default. The real value of a logit is `model.logits_scale` times it, that of a residual
-        `model.residual_scale` times it. `observe(site, array)` is called with the integers at the
-        float tier's sites, in order of execution: of a site with words what they stand for, in
-        steps of the site; `head_in` has the head rows only. ValueError for
+        extended by the n tokens; without one the tokens start behind the model's prefix, those of a
+        model that is not causal, which has none, always at position 0. `head_rows` are the rows of
+        the chunk to return, all by default. The real value of a logit is `model.logits_scale` times
+        it, that of a residual `model.residual_scale` times it. `observe(site, array)` is called
+        with the integers at the float tier's sites, in order of execution: of a site with words
+        what they stand for, in steps of the site; `head_in` has the head rows only. ValueError for
         a token or a position that the model does not have.
         """
         model = self.model
@@ -119,6 +118,7 @@ class BitTrueModel:
         end, room = cache.length + len(ids), min(cache.capacity, self.config.max_context)
         if end > room:
             raise ValueError(f"position {end - 1} is beyond the {room} positions there are")
+        cache.check_behind(self.model.start)
         if not description.causal and cache.length:
             raise ValueError(
                 f"tokens of a model that is not causal must start at position 0, not {cache.length}"

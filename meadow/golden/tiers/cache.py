@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
+from meadow.model.prefix import QuantisedPrefix
 from meadow.spec.model import ModelDescription
 
 __all__ = ["Cache", "FloatCache", "KeyValueCache"]
@@ -52,7 +53,24 @@ class FloatCache(Cache):
 
 
 class KeyValueCache(Cache):
-    """INT8 keys and values."""
+    """INT8 keys and values; with ``prefix`` the first rows are those of it already."""
 
-    def __init__(self, description: ModelDescription, *, capacity: int | None = None) -> None:
+    def __init__(
+        self,
+        description: ModelDescription,
+        *,
+        capacity: int | None = None,
+        prefix: QuantisedPrefix | None = None,
+    ) -> None:
         super().__init__(description, np.int8, capacity=capacity)
+        if prefix is not None:
+            self.length = len(prefix)
+            self.keys[:, :, : self.length] = prefix.keys
+            self.values[:, :, : self.length] = prefix.values
+
+    def check_behind(self, start: int) -> None:
+        """ValueError if the next token would stand before position ``start``."""
+        if self.length < start:
+            raise ValueError(
+                f"tokens must start behind the prefix of {start}, not at position {self.length}"
+            )

@@ -75,11 +75,13 @@ def attention(
 ) -> np.ndarray:
     """Attention of one head over its whole rows.
 
-    query, keys, values: [n, e] -> int64 [n, e] of `output_bits` bits. The largest probability of a row is
-    2^probability_bits, the others are rounded to integers.
+    query: [n, e], of the last n positions; keys, values: [L, e], of all -> int64 [n, e] of
+    `output_bits` bits. The largest probability of a row is 2^probability_bits, the others are
+    rounded to integers.
     """
     scores = requantise(query @ keys.T, score_multiplier, score_shift, 16)
-    masked = np.triu(np.ones(scores.shape, bool), 1) & causal
+    seen_by_first = len(keys) - len(query) + 1
+    masked = np.triu(np.ones(scores.shape, bool), seen_by_first) & causal
     largest = np.where(masked, np.iinfo(np.int64).min, scores).max(axis=1, keepdims=True)
     power = 2.0 ** ((np.minimum(scores, largest) - largest) / 2.0**SCORE_FRACTION_BITS)
     power = np.where(masked, 0, np.floor(power * 2.0**probability_bits + 0.5))
@@ -105,21 +107,21 @@ class IntegerModel:
     def forward(
         self, tokens: Sequence[int] | np.ndarray, *, observe: Observer | None = None
     ) -> np.ndarray:
-        """Logits int16 [n, vocabulary] of a sequence from position 0, or the residual int16 [n, d]
-        of a model with the outputs "hidden".
+        """Logits int16 [n, vocabulary] of a sequence that begins behind the model's prefix, or the
+        residual int16 [n, d] of a model with the outputs "hidden".
 
         `observe(site, array)` is called with the integers at the float tier's sites.
         """
         model = self.model
         ids = np.asarray(tokens)
         seen: Observer = observe if observe is not None else ignore
-        x = model.embed(ids, np.arange(len(ids))).astype(np.int64)
+        x = model.embed(ids, model.start + np.arange(len(ids))).astype(np.int64)
         seen("embedding", x)
         behind, site = model.embedding_norm, "embedding.residual_norm"
         for index, layer in enumerate(model.layers):
             name = f"layers.{index}."
             x = self._attention(
-                name, layer, *self._normed(x, layer.attention_norm, behind, site, seen), seen
+                index, layer, *self._normed(x, layer.attention_norm, behind, site, seen), seen
             )
             behind, site = self._behind(layer.attention_norm), name + "residual_attention_norm"
             x = self._mlp(name, layer, *self._normed(x, layer.mlp_norm, behind, site, seen), seen)
@@ -138,10 +140,11 @@ class IntegerModel:
         return parameters if self.model.description.norm_order == "post" else None
 
     def _attention(
-        self, name: str, layer: QuantisedLayer, normed: np.ndarray, x: np.ndarray, seen: Observer
+        self, index: int, layer: QuantisedLayer, normed: np.ndarray, x: np.ndarray, seen: Observer
     ) -> np.ndarray:
         """Attention of normalised rows [n, d], added to the residual x [n, d]."""
         description, rotary = self.model.description, self.model.rotary
+        name = f"layers.{index}."
         seen(name + "qkv_in", normed)
         bits = 8 if rotary is None else 16
         q, k = (linear(normed, matrix, bits) for matrix in (layer.q, layer.k))
@@ -149,7 +152,8 @@ class IntegerModel:
         if rotary is not None:
             seen(name + "q_linear", q)
             seen(name + "k_linear", k)
-            rotary_table = rotary[: len(x)]
+            start = self.model.start
+            rotary_table = rotary[start : start + len(x)]
             q, k = (
                 rotate_heads(rows, rotary_table, layer.rotary_shift).astype(np.int64)
                 for rows in (q, k)
@@ -157,6 +161,7 @@ class IntegerModel:
         seen(name + "q_out", q)
         seen(name + "k_out", k)
         seen(name + "v_out", v)
+        k, v = self._behind_prefix(index, k, v)
         attention_out = np.empty_like(q)
         exponent = attention_exponent(description, self.width)
         for head in range(description.heads):
@@ -182,6 +187,21 @@ class IntegerModel:
         x = saturate(x + linear(attention_out, layer.o, 16), 16)
         seen(name + "residual_attention", x)
         return x
+
+    def _behind_prefix(
+        self, index: int, keys: np.ndarray, values: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and values [n, kv_heads*e] of a layer behind those of the prefix."""
+        prefix = self.model.prefix
+        if prefix is None:
+            return keys, values
+        firsts = (rows[index].swapaxes(0, 1) for rows in (prefix.keys, prefix.values))
+        joined = (
+            np.concatenate([first.reshape(len(prefix), -1), rows])
+            for first, rows in zip(firsts, (keys, values), strict=True)
+        )
+        keys, values = joined
+        return keys, values
 
     def _mlp(
         self, name: str, layer: QuantisedLayer, normed: np.ndarray, x: np.ndarray, seen: Observer

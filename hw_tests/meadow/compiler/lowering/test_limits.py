@@ -39,5 +39,8 @@ def test_what_the_configuration_cannot_hold_is_refused() -> None:
     description = family_description("opt", width=1024, heads=16, kv_heads=16, head_dim=64)
     with pytest.raises(CompileError, match="padded width must be at most norm_channels"):
         plan_limits(description, config)
+    with pytest.raises(CompileError, match="hold the prefix of the model and .* 3 in all, not 2"):
+        plan_limits(family_description("opt"), config, context=2, prefix=(1, 2))
+    assert plan_limits(family_description("opt"), config, context=3, prefix=(1, 2)).start == 2
     with pytest.raises(CompileError, match="context must be at least 1, not 0"):
         plan_limits(family_description("opt"), config, context=0)

@@ -10,12 +10,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hw_tests.models import family_description, random_model
+from hw_tests.models import family_description, random_model, random_prefix
 from hw_tests.scalar_attention import ScalarAttention
 from hw_tests.seeds import salted
 from meadow.golden.tiers.bit_true import DATAFLOWS, BitTrueModel
 from meadow.golden.tiers.cache import KeyValueCache
 from meadow.golden.tiers.float_tier import FloatModel
+from meadow.model.prefix import QuantisedPrefix
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec import numerics as scalar
 from meadow.spec.config import AcceleratorConfig, named_config
@@ -224,6 +225,36 @@ def test_chunks_change_nothing(architecture: str, chunk: int) -> None:
     assert np.array_equal(np.concatenate(parts), whole)
     assert cache.length == len(TOKENS)
     assert not cache.keys[:, :, cache.length :].any()
+
+
+@pytest.mark.parametrize("architecture", ["opt", "llama"])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("length", [1, 5])
+def test_a_prefix_is_what_its_tokens_would_have_left(
+    architecture: str, dataflow: str, length: int
+) -> None:
+    """With the keys and values that the integers themselves give, nothing changes."""
+    model = _model(architecture)
+    plain = BitTrueModel(model, TINY, dataflow)
+    cache = plain.new_cache()
+    whole = plain.forward(TOKENS, cache)
+    keys, values = (rows[:, :, :length].copy() for rows in (cache.keys, cache.values))
+    prefix = QuantisedPrefix(tokens=tuple(TOKENS[:length].tolist()), keys=keys, values=values)
+    tier = BitTrueModel(dataclasses.replace(model, prefix=prefix), TINY, dataflow)
+    assert np.array_equal(tier.forward(TOKENS[length:]), whole[length:])
+    assert tier.new_cache().length == length
+    with pytest.raises(ValueError, match=f"start behind the prefix of {length}, not at position 0"):
+        tier.forward(TOKENS, KeyValueCache(model.description))
+
+
+def test_another_prefix_gives_other_logits() -> None:
+    model = _model("llama")
+    one, other = (random_prefix(model.description, (3, 4), seed=seed) for seed in (5, 6))
+    first, second = (
+        BitTrueModel(dataclasses.replace(model, prefix=prefix), TINY).forward(TOKENS[:9])
+        for prefix in (one, other)
+    )
+    assert not np.array_equal(first, second)
 
 
 def test_lanes_groups_and_ports_do_not_matter() -> None:

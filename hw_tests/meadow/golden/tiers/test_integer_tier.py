@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from meadow.golden import numerics
 from meadow.golden.tiers import bit_true, float_tier
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.golden.tiers.integer_tier import IntegerModel, attention, linear, norm
+from meadow.model.prefix import QuantisedPrefix
 from meadow.model.quantised import QuantisedLinear, QuantisedModel, QuantisedNorm
 from meadow.spec.config import named_config
 from meadow.spec.families import FAMILIES
@@ -50,6 +53,30 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     """Relative Frobenius distance of a from b."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("family", ["opt", "llama"])
+def test_a_prefix_is_what_its_tokens_would_have_left(family: str) -> None:
+    model = random_model(family_description(family))
+    description, tokens = model.description, np.arange(12) % 20
+    rows: dict[str, np.ndarray] = {}
+    whole = IntegerModel(model, width=TINY.width).forward(
+        tokens, observe=lambda site, at: rows.update({site: at})
+    )
+    keys, values = (
+        np.stack(
+            [
+                rows[f"layers.{index}.{part}_out"][:3]
+                .reshape(3, description.kv_heads, description.head_dim)
+                .swapaxes(0, 1)
+                for index in range(description.layers)
+            ]
+        ).astype(np.int8)
+        for part in "kv"
+    )
+    prefix = QuantisedPrefix(tokens=(0, 1, 2), keys=keys, values=values)
+    behind = IntegerModel(replace(model, prefix=prefix), width=TINY.width).forward(tokens[3:])
+    assert np.array_equal(behind, whole[3:])
 
 
 def _unit(words: np.ndarray) -> np.ndarray:

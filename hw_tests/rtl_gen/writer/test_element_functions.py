@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Byte functions: modes that change every cycle, all at the declared latency."""
+"""Element functions: modes that change every cycle, all at the declared latency."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import random
 
 import pytest
 
-from hw_tests.rtl_gen.writer.writer_bench import BYTEWISE, WriterModel, join, small_config
+from hw_tests.rtl_gen.writer.writer_bench import COMPUTED, WriterModel, join, small_config
 from hw_tests.seeds import salted
 from hw_tests.streams import put, simulate
 from meadow.spec.numerics import TABLE_ENTRIES
-from rtl_gen.writer.byte_functions import ByteFunctions
+from rtl_gen.writer.element_functions import ElementFunctions
 
 
 @pytest.mark.parametrize("width", [16, 32])
 def test_modes_change_every_cycle(width: int) -> None:
     rng = random.Random(salted(width))
-    dut = ByteFunctions(config=small_config(width, 1))
-    table = [rng.randrange(-128, 128) for _ in range(TABLE_ENTRIES)]
+    dut = ElementFunctions(config=small_config(width, 1))
+    table = [rng.randrange(-32768, 32768) for _ in range(TABLE_ENTRIES)]
     model = WriterModel(width, [rng.getrandbits(8 * width) for _ in range(256)], table)
     words = [
-        {"mode": rng.choice(BYTEWISE), "half": rng.randrange(2), "shift": rng.randrange(1, 32)}
+        {"mode": rng.choice(COMPUTED), "shift": rng.randrange(1, 32)}
         | {"address": number, "operand": number, "data": rng.getrandbits(8 * width)}
         for number in range(200)
     ]
     outputs = []
 
     async def process(ctx):
-        for address in range(TABLE_ENTRIES // width):
-            entries = table[address * width : (address + 1) * width]
-            await put(ctx, dut.i_table, {"address": address, "data": join(entries, 8)})
+        for address in range(2 * TABLE_ENTRIES // width):
+            entries = table[address * width // 2 :][: width // 2]
+            await put(ctx, dut.i_table, {"address": address, "data": join(entries)})
         while ctx.get(dut.table_busy):
             await ctx.tick()
         for cycle in range(len(words) + dut.LATENCY):
@@ -40,7 +40,6 @@ def test_modes_change_every_cycle(width: int) -> None:
             for port, name in (
                 (dut.i_data, "data"),
                 (dut.i_mode, "mode"),
-                (dut.i_half, "half"),
                 (dut.i_shift, "shift"),
             ):
                 ctx.set(port, word[name])
@@ -49,4 +48,4 @@ def test_modes_change_every_cycle(width: int) -> None:
             await ctx.tick()
 
     simulate(dut, process)
-    assert outputs == [join(model.bytes_of(word), 8) for word in words]
+    assert outputs == [join(model.elements_of(word)) for word in words]
