@@ -8,6 +8,7 @@ import numpy as np
 from hw_tests.seeds import salted
 from meadow.golden.machine.machine import Machine
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.numerics import EXPONENT_BITS
 from meadow.spec.step import Sequence, Step
 
 __all__ = ["machine", "step"]
@@ -18,6 +19,7 @@ def machine(config: AcceleratorConfig, dram_bytes: int = 1 << 16) -> Machine:
     random = np.random.default_rng(salted(7))
     made = Machine(config, random.integers(0, 256, dram_bytes, np.uint8))
     made.activations[:] = random.integers(0, 256, made.activations.shape, np.uint8)
+    made.exponents[:] = random.integers(0, 1 << EXPONENT_BITS, made.exponents.shape, np.uint8)
     made.activation_table[:] = random.integers(0, 256, made.activation_table.shape, np.uint8)
     return made
 

@@ -9,7 +9,7 @@ import pytest
 from hw_tests.epilogues import finished
 from hw_tests.seeds import salted
 from meadow.golden.epilogue import SecondOperands, finish
-from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput
 from meadow.spec.numerics import TABLE_ENTRIES
 
 
@@ -18,12 +18,12 @@ def test_rows_are_the_scalar_rows(output: MatmulOutput) -> None:
     random, record, shape = np.random.default_rng(salted(int(output))), EPILOGUES[output], (5, 24)
     limit = 1 << (record.bits - 1)
     results = random.integers(1 - limit, limit, shape)
-    kind = np.int16 if record.wide else np.int8
+    kind = np.int16 if record.wide or record.exponents else np.int8
     destination = random.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
-    rotary = random.integers(-(1 << 15), 1 << 15, shape).astype(np.int16)
-    table = random.integers(-127, 128, TABLE_ENTRIES).astype(np.int8)
-    operands = SecondOperands(destination=destination, rotary=rotary, table=table, post_shift=13)
-    second = rotary if record.second == SecondOperand.ROTARY else destination
+    operand = random.integers(-(1 << 15), 1 << 15, shape).astype(np.int16)
+    table = random.integers(-32767, 32768, TABLE_ENTRIES).astype(np.int16)
+    operands = SecondOperands(destination=destination, operand=operand, table=table, post_shift=13)
+    second = operand if record.operand else destination
     expected = [
         finished(
             record.mode,

@@ -245,7 +245,7 @@ def test_demo_perplexity(
 ) -> None:
     checkpoint, statistics, heldout = demo
     model = quantise(checkpoint, statistics, granularity=granularity, hidden_block=256)
-    integer, hardware = IntegerModel(model), BitTrueModel(model, TINY)
+    integer, hardware = IntegerModel(model, width=TINY.width), BitTrueModel(model, TINY)
     real = FloatModel(checkpoint.description, checkpoint.tensors)
     reference = perplexity(real.forward, heldout)
     scale = model.logits_scale

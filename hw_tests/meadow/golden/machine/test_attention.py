@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.epilogues import written_word
 from hw_tests.noisy_machine import machine
 from hw_tests.scalar_attention import ScalarAttention
 from meadow.golden.machine.machine import Machine
@@ -18,7 +19,7 @@ from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.step import Sequence, Step
 
 CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
-SCALES = dict(score_multiplier=50000, score_shift=25, output_multiplier=60000, output_shift=14)
+SCALES = dict(score_multiplier=50000, score_shift=25, output_multiplier=60000, output_shift=10)
 
 
 def quiet_machine(config: AcceleratorConfig) -> Machine:
@@ -38,13 +39,29 @@ def cached(made: Machine, start: int, keys: int, blocks: int, size: int) -> list
     return np.concatenate(parts, axis=1).view(np.int8).tolist()
 
 
-def scalar(config: AcceleratorConfig) -> ScalarAttention:
+def scalar(config: AcceleratorConfig, size: int) -> ScalarAttention:
+    """Attention of heads that take `size` bytes of a word."""
     return ScalarAttention(
         width=config.width,
         probability_bits=config.probability_bits,
         score=(SCALES["score_multiplier"], SCALES["score_shift"]),
         output=(SCALES["output_multiplier"], SCALES["output_shift"]),
+        output_bits=16 if size == config.width else 8,
     )
+
+
+def put_output(
+    words: np.ndarray, exponents: np.ndarray, result: list[int], place: slice = slice(None)
+) -> None:
+    """The output of a head into its words [blocks, W] and their exponents [blocks]: words with
+    their own, or bytes `place` of one word, whose exponent stays."""
+    width = words.shape[1]
+    if place != slice(None):
+        words[:, place] = np.array(result, np.int8).view(np.uint8)
+        return
+    for block in range(len(words)):
+        values, exponents[block] = written_word(result[block * width : (block + 1) * width])
+        words[block] = np.array(values, np.int8).view(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +89,8 @@ def test_attend(
     fields |= SCALES | dict(causal=causal, heads=heads)
     position = config.width + 3
     sequences = (Sequence(0, position, 4, 0), Sequence(6000, 0, 3, 4))
-    expected = made.activations.copy()
+    expected, exponents = made.activations.copy(), made.exponents.copy()
+    place = slice(16 * column, 16 * column + size) if size < config.width else slice(None)
     for entry in sequences:
         length = entry.position + entry.tokens
         keys, values = (
@@ -82,12 +100,12 @@ def test_attend(
             seen = entry.position + token + 1 if causal else length
             for head in range(heads):
                 first = 30 + stride * (entry.first_row + token) + head * blocks
-                words = expected[first : first + blocks, 16 * column : 16 * column + size]
-                query = words.copy().view(np.int8).reshape(-1).tolist()
-                result = scalar(config).online(query, keys, values, seen)
-                words[:] = np.array(result, np.int8).view(np.uint8).reshape(blocks, size)
+                words = slice(first, first + blocks)
+                query = expected[words, place].copy().view(np.int8).reshape(-1).tolist()
+                result = scalar(config, size).online(query, keys, values, seen)
+                put_output(expected[words], exponents[words], result, place)
     made.execute(Command(Opcode.ATTEND, fields), Step(sequences))
-    assert (made.activations == expected).all()
+    assert (made.activations == expected).all() and (made.exponents == exponents).all()
     assert made.traffic[TrafficClass.KV_READ] == 2 * head_dim * (position + 4 + 3)
 
 
@@ -98,15 +116,14 @@ def test_attend_of_some_of_the_tokens() -> None:
     fields = dict(query=0, query_stride=2, blocks=1, segment_beats=2, heads=2, first=3, rows=5)
     fields |= dict(key_offset=16, value_offset=3000, causal=1) | SCALES
     keys, values = (cached(made, offset, 28, 1, 32) for offset in (16, 3000))
-    expected = made.activations.copy()
+    expected, exponents = made.activations.copy(), made.exponents.copy()
     for token in range(3, 8):
-        for word in expected[2 * token : 2 * token + 2]:
-            query = word.view(np.int8).tolist()
-            word[:] = np.array(
-                scalar(config).online(query, keys, values, 21 + token), np.int8
-            ).view(np.uint8)
+        for word in (slice(2 * token, 2 * token + 1), slice(2 * token + 1, 2 * token + 2)):
+            query = expected[word].view(np.int8).reshape(-1).tolist()
+            result = scalar(config, 32).online(query, keys, values, 21 + token)
+            put_output(expected[word], exponents[word], result)
     made.execute(Command(Opcode.ATTEND, fields), Step((Sequence(0, 20, 10),)))
-    assert (made.activations == expected).all()
+    assert (made.activations == expected).all() and (made.exponents == exponents).all()
     assert made.traffic[TrafficClass.KV_READ] == 2 * 32 * 28
 
 
@@ -158,14 +175,15 @@ def test_scores_softmax_and_values(
 
     def put(expected: np.ndarray, row: int, elements: list[int]) -> None:
         start = area + row * stride + 1
+        exponents[start : start + 2 * len(elements) // width] = 0
         words = expected[start : start + 2 * len(elements) // width]
         words[:] = np.array(elements, "<i2").view(np.uint8).reshape(words.shape)
 
     def run(opcode: Opcode, values: dict[str, int], expected: np.ndarray) -> None:
         made.execute(Command(opcode, values), described)
-        assert (made.activations == expected).all()
+        assert (made.activations == expected).all() and (made.exponents == exponents).all()
 
-    expected = made.activations.copy()
+    expected, exponents = made.activations.copy(), made.exponents.copy()
     scores = []
     for row in range(count):
         products = [
@@ -180,17 +198,16 @@ def test_scores_softmax_and_values(
     for row in range(count):
         powers, total = numerics.softmax_row(scores[row], config.probability_bits)
         put(expected, row, powers + [0] * (shown[row] - seen[row]))
-        expected[area + row * stride] = 0
+        expected[area + row * stride] = exponents[area + row * stride] = 0
         expected[area + row * stride, :4] = list(total.to_bytes(4, "little"))
     softmax = dict(source=area, source_stride=stride, rows=count, keys=seen[0], causal=causal)
     run(Opcode.SOFTMAX, softmax, expected)
 
     for row in range(count):
-        result = scalar(config).layerwise(queries[row], keys, values, seen[row])
-        place = (first + row) * blocks
-        expected[place : place + blocks, :size] = (
-            np.array(result, np.int8).view(np.uint8).reshape(blocks, size)
-        )
+        result = scalar(config, size).layerwise(queries[row], keys, values, seen[row])
+        words = slice((first + row) * blocks, (first + row + 1) * blocks)
+        place = slice(0, size) if size < width else slice(None)
+        put_output(expected[words], exponents[words], result, place)
     run(Opcode.ATTEND, fields | dict(part=AttendPart.VALUES), expected)
     assert made.traffic[TrafficClass.KV_READ] == 2 * total_keys * head_dim
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw_tests.epilogues import written_word
 from hw_tests.noisy_machine import machine, step
 from hw_tests.seeds import salted
 from meadow.golden.machine.state import MachineError
@@ -34,12 +35,15 @@ def test_load_strides_rows_and_leaves_the_rest(config: AcceleratorConfig) -> Non
     fields = dict(destination=9, destination_stride=5, offset=3, row_beats=2 * beats)
     fields |= dict(row_set=RowSet.CHUNK, traffic=TrafficClass.ACTIVATIONS)
     made.execute(Command(Opcode.LOAD, fields), step(2, 1))
-    expected = before.copy()
+    expected, exponents = before.copy(), made.exponents.copy()
     for row in range(3):
         start = 48 + row * 2 * config.width
         data = made.dram[start : start + 2 * config.width]
         expected[9 + 5 * row : 11 + 5 * row] = data.reshape(2, -1)
     assert (made.activations == expected).all()
+    for row in range(3):
+        exponents[9 + 5 * row : 11 + 5 * row] = 0
+    assert (made.exponents == exponents).all()
     assert made.traffic[TrafficClass.ACTIVATIONS] == 3 * 2 * config.width
 
 
@@ -60,15 +64,16 @@ def test_load_fills_norm_parameters() -> None:
     assert (made.norm_parameters[2:6].reshape(-1) == made.dram[16:80]).all()
     assert not made.norm_parameters[6:].any() and not made.norm_parameters[:2].any()
     assert made.traffic[TrafficClass.WEIGHTS] == 64
+    assert (made.exponents == machine(CONFIGS[0]).exponents).all()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
 def test_load_fills_the_activation_table(config: AcceleratorConfig) -> None:
     made = machine(config)
-    before, words = made.activation_table.copy(), 2048 // config.width
-    fields = dict(space=Space.TABLE, offset=9, row_beats=128, rows=1, traffic=TrafficClass.WEIGHTS)
+    before, words = made.activation_table.copy(), 4096 // config.width
+    fields = dict(space=Space.TABLE, offset=9, row_beats=256, rows=1, traffic=TrafficClass.WEIGHTS)
     made.execute(Command(Opcode.LOAD, fields), step(1))
-    assert (made.activation_table.reshape(-1) == made.dram[144 : 144 + 2048]).all()
+    assert (made.activation_table.reshape(-1) == made.dram[144 : 144 + 4096]).all()
     assert made.activation_table.shape == before.shape == (words, config.width)
     fields |= dict(destination=words - 1, row_beats=2 * config.word_beats)
     with pytest.raises(MachineError, match=f"LOAD to TABLE must be .*, below word {words}"):
@@ -91,6 +96,21 @@ def test_store_of_segments_smaller_and_larger_than_a_word(config: AcceleratorCon
                 before[start : start + size] = data[segment * size : (segment + 1) * size]
         assert (made.dram == before).all()
         assert made.traffic[TrafficClass.ACTIVATIONS] == 3 * segments * size
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+def test_store_of_exponents_puts_each_in_place_of_its_word(config: AcceleratorConfig) -> None:
+    made, beats = machine(config), 2 * config.word_beats
+    before = made.dram.copy()
+    fields = dict(source=20, source_stride=7, offset=5, segments=2, segment_beats=beats)
+    fields |= dict(segment_stride=500, row_set=RowSet.CHUNK, exponents=1)
+    made.execute(Command(Opcode.STORE, fields), step(3))
+    for row in range(3):
+        for word in range(4):
+            start = (5 + 500 * (word // 2) + row * beats) * 16 + word % 2 * config.width
+            before[start : start + config.width] = 0
+            before[start] = made.exponents[20 + 7 * row + word]
+    assert (made.dram == before).all() and len(np.unique(made.exponents)) == 8
 
 
 def test_store_to_the_cache_goes_to_every_sequence_at_its_position() -> None:
@@ -148,19 +168,27 @@ class _Norm:
         )
 
 
+def _put_words(words: np.ndarray, exponents: np.ndarray, first: int, row: list[int]) -> None:
+    """Make words of a row of 16-bit values, from word `first` on."""
+    width = words.shape[1]
+    for index, start in enumerate(range(0, len(row), width)):
+        values, exponents[first + index] = written_word(row[start : start + width])
+        words[first + index] = np.array(values, np.int8).view(np.uint8)
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
 @pytest.mark.parametrize("rms", [0, 1])
 def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> None:
     norm = _Norm(config, 6, rms=rms, seed=5)
     made = norm.machine
-    fields = norm.fields | norm.PLACE | dict(channels=norm.channels, output_shift=21)
+    fields = norm.fields | norm.PLACE | dict(channels=norm.channels, output_shift=15)
     for row_set, chosen in ((RowSet.CHUNK, range(6)), (RowSet.HEAD, (3, 5))):
-        before = made.activations.copy()
+        before, exponents = made.activations.copy(), made.exponents.copy()
         made.execute(Command(Opcode.NORM, {**fields, "row_set": row_set}), step(4, 2))
         for index, row in enumerate(chosen):
-            words = np.array(norm.expected(row, output_shift=21), np.int8).view(np.uint8)
-            before[90 + 3 * index : 92 + 3 * index] = words.reshape(2, -1)
-        assert (made.activations == before).all()
+            _put_words(before, exponents, 90 + 3 * index, norm.expected(row, output_shift=15))
+        assert (made.activations == before).all() and (made.exponents == exponents).all()
+        assert exponents[90:107].max() == 7
 
 
 @pytest.mark.parametrize("rms", [0, 1])
@@ -168,16 +196,25 @@ def test_norm_that_replaces_its_source(rms: int) -> None:
     norm = _Norm(CONFIGS[1], 3, rms=rms, seed=8)
     made = norm.machine
     fields = norm.fields | norm.PLACE | dict(channels=norm.channels, row_set=RowSet.CHUNK)
-    fields |= dict(residual=1, residual_shift=15, output_shift=21)
-    expected = made.activations.copy()
+    fields |= dict(residual=1, residual_shift=15, output_shift=18)
+    expected, exponents = made.activations.copy(), made.exponents.copy()
     for row in range(3):
-        short = norm.expected(row, output_shift=21, output_bits=8)
-        long = norm.expected(row, output_shift=15, output_bits=16)
-        target, source = slice(90 + 3 * row, 92 + 3 * row), slice(40 + 5 * row, 44 + 5 * row)
-        expected[target] = np.array(short, np.int8).view(np.uint8).reshape(2, -1)
-        expected[source] = np.array(long, "<i2").view(np.uint8).reshape(4, -1)
+        _put_words(expected, exponents, 90 + 3 * row, norm.expected(row, output_shift=18))
+        source = slice(40 + 5 * row, 44 + 5 * row)
+        residual = norm.expected(row, output_shift=15)
+        expected[source] = np.array(residual, "<i2").view(np.uint8).reshape(4, -1)
+        exponents[source] = 0
     made.execute(Command(Opcode.NORM, fields), step(2, 1))
-    assert (made.activations == expected).all()
+    assert (made.activations == expected).all() and (made.exponents == exponents).all()
+
+
+def test_the_arg_max_words_have_the_exponent_0() -> None:
+    made = machine(CONFIGS[0])
+    exponents = made.exponents.copy()
+    fields = dict(destination=7, destination_stride=3, row_set=RowSet.HEAD)
+    made.execute(Command(Opcode.VECTOR, fields), step(4, 2))
+    exponents[[7, 10]] = 0
+    assert (made.exponents == exponents).all()
 
 
 def test_condition_decides_on_effect_and_traffic() -> None:

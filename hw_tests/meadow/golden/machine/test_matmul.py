@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw_tests.epilogues import finished
+from hw_tests.epilogues import finished, written_word
 from hw_tests.noisy_machine import machine, step
 from hw_tests.seeds import salted
 from meadow.compiler.packing.packing import pack_matrix
@@ -55,19 +55,26 @@ def matmul(made: Machine, matrix: QuantisedLinear, **values: int) -> tuple[Comma
 
 @pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
 @pytest.mark.parametrize("output", list(MatmulOutput))
-def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None:
+@pytest.mark.parametrize("exponent", [0, 7])
+def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput, exponent: int) -> None:
+    """Of words with exponents of their own, and of words that all have one."""
     made, width = machine(config), config.width
     matrix = noise(config, 2, 3)
     epilogue = EPILOGUES[output]
     wide = epilogue.wide
     fields = dict(source=10, source_stride=3, destination=100, destination_stride=5)
     fields |= dict(output=output, row_set=RowSet.CHUNK, channels=2 * width, restart=1)
-    fields |= dict(rotary=200, rotary_stride=4, rotary_words=2, post_shift=20)
+    # A gate has a word for each half slice.
+    repeated = 2 if epilogue.second == SecondOperand.ROTARY else 0
+    fields |= dict(operand=200, operand_stride=5, operand_words=repeated, post_shift=15)
+    fields |= dict(exponent=exponent)
     command, size = matmul(made, matrix, **fields)
-    before = made.activations.copy()
+    before, exponents = made.activations.copy(), made.exponents.copy()
     made.execute(command, step(3, 2))
     for row in range(5):
         x = before[10 + 3 * row : 13 + 3 * row].reshape(-1).view(np.int8).astype(int)
+        shifts = exponents[10 + 3 * row : 13 + 3 * row].astype(int)
+        x <<= np.repeat([exponent] * 3 if exponent else shifts, width)
         words = slice(100 + 5 * row, 100 + 5 * row + 2 * (1 + wide))
         old = before[words].reshape(-1).view("<i2" if wide else np.int8)
         results = []
@@ -76,18 +83,21 @@ def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput) -> None
             multiplier, shift = int(matrix.multiplier[channel]), int(matrix.shift[channel])
             result = numerics.requantise(total, multiplier, shift, epilogue.bits)
             results.append(max(0, result) if epilogue.relu else result)
-        rotary = before[200 + 4 * row : 202 + 4 * row].reshape(-1).view("<i2")
+        operand = before[200 + 5 * row : 200 + 5 * row + (repeated or 4)].reshape(-1).view("<i2")
         expected = finished(
             epilogue.mode,
             results,
-            second=np.resize(rotary, len(results)).tolist()
-            if epilogue.second == SecondOperand.ROTARY
-            else old.tolist(),
-            table=made.activation_table.reshape(-1).view(np.int8).tolist(),
-            shift=20,
+            second=(np.resize(operand, len(results)) if epilogue.operand else old).tolist(),
+            table=made.activation_table.reshape(-1).view("<i2").tolist(),
+            shift=15,
         )
+        own = [0] * (2 * (1 + wide))
+        if epilogue.exponents:
+            pairs = [written_word(expected[s : s + width]) for s in (0, width)]
+            expected, own = sum((pair[0] for pair in pairs), []), [pair[1] for pair in pairs]
         before[words].reshape(-1).view(old.dtype)[:] = expected
-    assert (made.activations == before).all()
+        exponents[words] = own
+    assert (made.activations == before).all() and (made.exponents == exponents).all()
     assert made.traffic[TrafficClass.WEIGHTS] == size
     made.execute(command, step(3, 2))
     assert made.traffic[TrafficClass.WEIGHTS] == 2 * size
@@ -109,11 +119,71 @@ def test_rotary_words_repeat_after_their_number(words: int) -> None:
     )
     fields = dict(source=0, source_stride=1, destination=100, destination_stride=4)
     fields |= dict(output=MatmulOutput.ROTATE8, row_set=RowSet.CHUNK, post_shift=22)
-    fields |= dict(rotary=300, rotary_stride=words, rotary_words=words)
+    fields |= dict(operand=300, operand_stride=words, operand_words=words)
     command, _ = matmul(made, matrix, **fields)
     made.execute(command, step(3))
     rows = made.activations[100:112].reshape(3, 8 // words, -1)
     assert (rows == rows[:, :1]).all() and len(np.unique(rows)) > 8
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+def test_a_gate_replaces_the_activation_that_it_reads(config: AcceleratorConfig) -> None:
+    """Two words of INT16 for each word of the product, which comes to the beginning of the row."""
+    made, width = machine(config), config.width
+    matrix = noise(config, 3, 1)
+    made.activations[7] = made.exponents[7] = 0
+    area = dict(destination=20, destination_stride=6, row_set=RowSet.CHUNK, source_stride=1)
+    command, _ = matmul(made, matrix, source=0, output=MatmulOutput.TABLE16, **area)
+    made.execute(command, step(8))
+    activated = made.activations[20:68].reshape(8, -1).view("<i2").astype(int)
+    assert not made.exponents[20:68].any() and np.abs(activated).max() > 30000
+    area |= dict(operand=20, operand_stride=6, post_shift=8)
+    command, _ = matmul(
+        made, noise(config, 3, 1, seed=1), source=0, output=MatmulOutput.GATE, **area
+    )
+    fine, _ = matmul(
+        made,
+        noise(config, 3, 1, seed=1),
+        source=0,
+        output=MatmulOutput.LOGITS16,
+        **area | dict(destination=100),
+    )
+    made.execute(fine, step(8))
+    up = made.activations[100:148].reshape(8, -1).view("<i2").astype(int)
+    made.execute(command, step(8))
+    for row in range(8):
+        products = [
+            numerics.gate(a, b, 8)
+            for a, b in zip(activated[row].tolist(), up[row].tolist(), strict=True)
+        ]
+        for word in range(3):
+            values, exponent = written_word(products[word * width : (word + 1) * width])
+            assert made.activations[20 + 6 * row + word].view(np.int8).tolist() == values
+            assert made.exponents[20 + 6 * row + word] == exponent
+        half = activated[row].astype("<i2").view(np.uint8).reshape(6, -1)[3:]
+        assert (made.activations[23 + 6 * row : 26 + 6 * row] == half).all()
+    assert made.exponents[20:68:6].any()
+
+
+def test_all_exponents_are_added_in() -> None:
+    """One word of each exponent, and one value in it: the largest sum of 2^0 to 2^7."""
+    config = CONFIGS[0]
+    made = machine(config)
+    made.activations[:8], made.exponents[:8] = 0, np.arange(8)
+    made.activations[:8, 3] = 127
+    matrix = QuantisedLinear(
+        weight=np.full((16, 128), 127, np.int8),
+        bias=np.full(16, 5, np.int32),
+        multiplier=np.full(16, 1 << 15, np.uint16),
+        shift=np.full(16, 15 + 8, np.uint8),
+    )
+    fields = dict(source=0, source_stride=8, destination=50, destination_stride=2)
+    fields |= dict(output=MatmulOutput.LOGITS16, row_set=RowSet.CHUNK)
+    for exponent, total in ((0, 127 * 127 * 255), (3, 127 * 127 * 64)):
+        command, _ = matmul(made, matrix, **fields, exponent=exponent)
+        made.execute(command, step(1))
+        got = made.activations[50:52].reshape(-1).view("<i2")
+        assert got.tolist() == [numerics.requantise(total + 5, 1 << 15, 23, 16)] * 16
 
 
 def test_argmax_runs_over_pieces_and_takes_the_lowest_index() -> None:
