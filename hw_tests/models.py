@@ -56,16 +56,16 @@ def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) 
     random = np.random.default_rng(salted(seed))
     blocks = hidden_slices(d.hidden, hidden_block)
     post = d.norm_order == "post"
-    # Shifts that bring accumulators to 8 and to 16 bits.
-    narrow, wide = 23, 17
+    # Shifts that bring accumulators of products with words to 8 and to 16 bits.
+    narrow, wide = 30, 24
     turned = wide if d.rotary_base else narrow
 
     def matrix(outputs: int, inputs: int, shift: int, *, bias: bool = d.biases) -> QuantisedLinear:
         return _linear(random, outputs, inputs, shift=shift, bias=bias)
 
     def layer() -> QuantisedLayer:
-        table = random.integers(-127, 128, 2048).astype(np.int8)
-        inner = narrow if d.activation == "relu" else wide
+        # Words of every exponent: of 16 neighbouring entries, and of all, the largest differ.
+        table = random.integers(-32767, 32768, 2048) >> random.integers(0, 12, 2048)
         return QuantisedLayer(
             attention_norm=_norm(random, d, post=post),
             q=matrix(d.heads * d.head_dim, d.width, turned, bias=d.has_bias("q")),
@@ -73,7 +73,7 @@ def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) 
             v=matrix(d.kv_heads * d.head_dim, d.width, narrow, bias=d.has_bias("v")),
             o=matrix(d.width, d.heads * d.head_dim, wide),
             mlp_norm=_norm(random, d, post=post),
-            fc1=matrix(d.hidden, d.width, inner),
+            fc1=matrix(d.hidden, d.width, wide),
             fc2=tuple(
                 matrix(d.width, block.stop - block.start, wide, bias=index == 0 and d.biases)
                 for index, block in enumerate(blocks)
@@ -81,9 +81,9 @@ def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) 
             score_multiplier=tuple(random.integers(40000, 50000, d.kv_heads).tolist()),
             score_shift=tuple(random.integers(18, 21, d.kv_heads).tolist()),
             output_multiplier=tuple(random.integers(33000, 65000, d.kv_heads).tolist()),
-            output_shift=tuple(random.integers(13, 15, d.kv_heads).tolist()),
+            output_shift=tuple(random.integers(6, 8, d.kv_heads).tolist()),
             up=matrix(d.hidden, d.width, wide) if d.gated else None,
-            activation_table=None if d.activation == "relu" else table,
+            activation_table=None if d.activation == "relu" else table.astype(np.int16),
             gate_shift=15 if d.gated else 0,
             rotary_shift=22 if d.rotary_base else 0,
         )
@@ -114,7 +114,7 @@ def _linear(
 ) -> QuantisedLinear:
     return QuantisedLinear(
         weight=random.integers(-127, 128, (outputs, inputs)).astype(np.int8),
-        bias=random.integers(-20000, 20000, outputs).astype(np.int32) * bias,
+        bias=random.integers(-(1 << 21), 1 << 21, outputs).astype(np.int32) * bias,
         multiplier=random.integers(1 << 15, 1 << 16, outputs).astype(np.uint16),
         shift=random.integers(shift, shift + 3, outputs).astype(np.uint8),
     )
@@ -130,7 +130,7 @@ def _norm(random: np.random.Generator, d: ModelDescription, *, post: bool) -> Qu
         mean_shift=15,
         norm_shift=3,
         offset_shift=7,
-        output_shift=21,
+        output_shift=14,
         rms=d.norm == "rms",
         residual_shift=14 if post else None,
     )

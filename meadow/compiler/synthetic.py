@@ -4,8 +4,8 @@ checkpoint.
 
 Weights are drawn from Student's t, whose tails are like those of trained matrices, with few degrees
 of freedom where those have outliers, and get one scale per matrix that makes the largest 127: most
-weights are small then, and compress like OPT's. Scales keep every activation alive: INT8 values of
-about 30, residuals of about 2000, scores of about 2.
+weights are small then, and compress like OPT's. Scales keep every activation alive: Q, K and V of
+about 30, residuals of about 2000, scores of about 2, and words with exponents of about 4.
 """
 
 from __future__ import annotations
@@ -37,15 +37,20 @@ _DEGREES = {
     "head": (8, 26),
 }
 _INT8 = 30.0
+# Deviations of 16-bit values of which words are made: behind a norm, and of attention and MLP.
+_NORMED = _INT8 * 2**4
+_WORDS = _INT8 * 2**7
 _RESIDUAL = 2000.0
 _LOGITS = 3000.0
 _SCORE = 2.0 * 256
 
-# What an INT16 result in front of a table, a gate or a rotation has more than the INT8 behind it.
+# What an INT16 result in front of a table, a gate or a rotation has more than an INT8 one.
 _FINER_BITS = 6
-_GATE_SHIFT = 10
-# The table takes inputs of deviation 30 * 2^6 as 2, and gives values of up to 8 as 127.
-_TABLE_SCALES = 2 / (_INT8 * 2**_FINER_BITS), 8 / LIMIT_INT8
+_GATE_SHIFT = 11
+# The table takes inputs of deviation 30 * 2^6 as 2, and gives values of up to 8 as 127 * 2^7.
+_TABLE_SCALES = 2 / (_INT8 * 2**_FINER_BITS), 8 / (LIMIT_INT8 * 2**7)
+# The norm's own values have a deviation of 2^12, its gain is about as large.
+_NORM_SHIFT = 15
 
 _STRIP = 1 << 16
 
@@ -115,19 +120,21 @@ def _layer(
     turned = finer if d.rotary_base else _INT8
     table = d.activation != "relu"
 
-    def linear(name: str, outputs: int, inputs: int, spread: float) -> QuantisedLinear:
-        return _linear(random, name, outputs, inputs, spread, bias=d.has_bias(name))
+    def linear(
+        name: str, outputs: int, inputs: int, spread: float, taken: float = _NORMED
+    ) -> QuantisedLinear:
+        return _linear(random, name, outputs, inputs, spread, taken, bias=d.has_bias(name))
 
     # The sum of all hidden blocks is a quarter of the residual, as is the attention output.
-    fc2 = linear("fc2", d.width, d.hidden, _RESIDUAL / 4)
+    fc2 = linear("fc2", d.width, d.hidden, _RESIDUAL / 4, _WORDS)
     return QuantisedLayer(
         attention_norm=_norm(random, d, post=post),
         q=linear("q", attention, d.width, turned),
         k=linear("k", key_value, d.width, turned),
         v=linear("v", key_value, d.width, _INT8),
-        o=linear("o", d.width, attention, _RESIDUAL / 4),
+        o=linear("o", d.width, attention, _RESIDUAL / 4, _WORDS),
         mlp_norm=_norm(random, d, post=post),
-        fc1=linear("fc1", d.hidden, d.width, finer if table else _INT8),
+        fc1=linear("fc1", d.hidden, d.width, finer if table else _WORDS),
         up=linear("up", d.hidden, d.width, finer) if d.gated else None,
         fc2=tuple(_column_part(fc2, block) for block in blocks),
         activation_table=activation_table(d.activation, *_TABLE_SCALES) if table else None,
@@ -143,13 +150,14 @@ def _linear(
     outputs: int,
     inputs: int,
     spread: float,
+    taken: float = _NORMED,
     *,
     bias: bool = True,
 ) -> QuantisedLinear:
-    """Outputs of standard deviation `spread` for inputs of `_INT8`."""
+    """Outputs of standard deviation `spread` for inputs of standard deviation `taken`."""
     weight = _student(random, outputs, inputs, random.uniform(*_DEGREES[name]))
     square = np.dot(weight.reshape(-1), weight.reshape(-1)) / weight.size
-    accumulator = math.sqrt(inputs * square) * _INT8
+    accumulator = math.sqrt(inputs * square) * taken
     multiplier, shift = scale_parts(spread / accumulator * random.uniform(0.8, 1.2, outputs), name)
     offsets = np.rint(random.normal(0, accumulator / 8, outputs)) if bias else np.zeros(outputs)
     return QuantisedLinear(
@@ -191,7 +199,7 @@ def _column_part(linear: QuantisedLinear, columns: slice) -> QuantisedLinear:
 
 
 def _norm(random: np.random.Generator, d: ModelDescription, *, post: bool) -> QuantisedNorm:
-    """Normalised values in units of about 2^-12, then a gain of about 30 * 2^-12.
+    """Normalised values in units of about 2^-12, then a gain that brings them to `_NORMED`.
 
     post: the INT16 row of a post-norm model is the same in finer steps, of about 2000.
     """
@@ -207,9 +215,9 @@ def _norm(random: np.random.Generator, d: ModelDescription, *, post: bool) -> Qu
         mean_shift=int(shift),
         norm_shift=7 - round(math.log2(channels)),
         offset_shift=8,
-        output_shift=19,
+        output_shift=_NORM_SHIFT,
         rms=d.norm == "rms",
-        residual_shift=19 - _FINER_BITS if post else None,
+        residual_shift=_NORM_SHIFT - 2 if post else None,
     )
 
 
@@ -217,11 +225,11 @@ def _attention(random: np.random.Generator, d: ModelDescription) -> dict[str, tu
     heads = d.kv_heads
     products = math.sqrt(d.head_dim) * _INT8 * _INT8
     multiplier, shift = scale_parts(_SCORE / products * random.uniform(0.5, 2, heads), "scores")
-    # multiplier * 2^(-1 - shift) is the gain on the mean of V: 1 to 2.
+    # multiplier * 2^(-1 - shift) is the gain on the mean of V: 2^7 to 2^8.
     gain = random.integers(1 << 15, 1 << 16, heads)
     return {
         "score_multiplier": tuple(int(value) for value in multiplier),
         "score_shift": tuple(int(value) for value in shift),
         "output_multiplier": tuple(int(value) for value in gain),
-        "output_shift": (14,) * heads,
+        "output_shift": (7,) * heads,
     }

@@ -15,6 +15,7 @@ import numpy as np
 from meadow.spec.numerics import (
     EXP2_BITS,
     EXP2_TABLE,
+    LARGEST_EXPONENT,
     LIMIT_INT8,
     MAX_SHIFT,
     NEWTON_TABLE,
@@ -37,6 +38,10 @@ __all__ = [
     "saturate",
     "softmax_rows",
     "table_index",
+    "word_exponent",
+    "word_numbers",
+    "word_values",
+    "words",
 ]
 
 _NEWTON = np.array(NEWTON_TABLE, np.int64)
@@ -137,11 +142,46 @@ def rotate(
 
 
 def gate(activated: np.ndarray, value: np.ndarray, shift: int) -> np.ndarray:
-    """sat8(rounding_shift(activated * value, shift)): signed 8 by signed 16 bit, 1 <= shift <=
+    """sat16(rounding_shift(activated * value, shift)): signed 16 by signed 16 bit, 1 <= shift <=
     31.
     """
     product = np.asarray(activated, np.int64) * np.asarray(value, np.int64)
-    return saturate(rounding_shift(product, shift), 8)
+    return saturate(rounding_shift(product, shift), 16)
+
+
+def word_exponent(values: np.ndarray) -> np.ndarray:
+    """Exponents of words of signed 16-bit values: [..., W] -> [...], 0..LARGEST_EXPONENT."""
+    largest = np.maximum(values, ~np.asarray(values)).max(axis=-1)
+    return np.clip(bit_length(largest) - 7, 0, LARGEST_EXPONENT)
+
+
+def word_values(values: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
+    """The signed 8-bit values of words with these exponents: sat8(rounding_shift(v, exponent))."""
+    return saturate(rounding_shift(np.asarray(values, np.int64), exponent), 8)
+
+
+def words(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of signed 16-bit values [n, c] as words of `width` channels.
+
+    Returns their values int8 [n, c] and their exponents uint8 [n, ceil(c / width)]. The last word
+    of a row is filled up with zeros, which do not change its exponent.
+    """
+    rows, channels = values.shape
+    count = -(-channels // width)
+    # 32 bits hold every intermediate of 16-bit values, and are faster than 64.
+    padded = np.zeros((rows, count * width), np.int32)
+    padded[:, :channels] = values
+    padded = padded.reshape(rows, count, width)
+    exponents = word_exponent(padded)
+    half = ((1 << exponents) >> 1).astype(np.int32)[..., None]
+    short = saturate((padded + half) >> exponents.astype(np.int32)[..., None], 8)
+    return short.reshape(rows, -1)[:, :channels].astype(np.int8), exponents.astype(np.uint8)
+
+
+def word_numbers(values: np.ndarray, exponents: np.ndarray, width: int) -> np.ndarray:
+    """What words stand for, m * 2^e: int8 [n, c], uint8 [n, words] -> int16 [n, c]."""
+    shift = np.repeat(exponents, width, axis=1)[:, : values.shape[1]]
+    return values.astype(np.int16) << shift.astype(np.int16)
 
 
 def reciprocal(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +196,7 @@ def reciprocal(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def output_scale(
     total: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Multiplier and shift that turn P.V accumulators of softmax sum `total` into INT8."""
+    """Multiplier and shift that turn P.V accumulators of softmax sum `total` into outputs."""
     quotient, length = reciprocal(total)
     scale = (quotient * np.asarray(multiplier, np.int64) + (1 << 15)) >> 16
     return scale, np.clip(np.asarray(shift, np.int64) + length, 1, MAX_SHIFT)
@@ -184,9 +224,10 @@ def layer_norm(
     offset_shift: int,
     output_shift: int,
     rms: bool = False,
-    output_bits: int = 8,
 ) -> np.ndarray:
-    """`layer_norm_row` of each INT16 row [n, d], d true channels; gain, offset [d] -> [n, d]."""
+    """`layer_norm_row` of each INT16 row [n, d], d true channels; gain, offset [d] -> [n, d] of 16
+    bits.
+    """
     rows = np.asarray(rows, np.int64)
     channels = rows.shape[-1]
     square = np.einsum("nd,nd->n", rows, rows)
@@ -198,4 +239,4 @@ def layer_norm(
     scaled = rounding_shift((16 * rows - mean[:, None]) * root[:, None], shift[:, None])
     product = saturate(scaled, 16) * np.asarray(gain, np.int64)
     product += np.asarray(offset, np.int64) << offset_shift
-    return saturate(rounding_shift(product, output_shift), output_bits)
+    return saturate(rounding_shift(product, output_shift), 16)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,11 +71,6 @@ class QuantisedLinear:
     def inputs(self) -> int:
         """Input channels."""
         return self.weight.shape[1]
-
-    @cached_property
-    def operand(self) -> np.ndarray:
-        """The weight as float32 [out, in], made at first use, for products in BLAS."""
-        return self.weight.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,6 +171,8 @@ class QuantisedLayer:
             for value in values:
                 require_integer(name, value, low, high)
         gated = int(self.up is not None)
+        if gated and self.activation_table is None:
+            raise ValueError("activation_table must be given where `up` multiplies the activation")
         require_integer("gate_shift", self.gate_shift, gated, 31 * gated)
         require_integer("rotary_shift", self.rotary_shift, 0, 31)
         if self.activation_table is not None:

@@ -88,7 +88,8 @@ class ErrorCode(IntEnum):
 
 CONTROL_MEANINGS = {
     Control.START: (
-        "doorbell: clears done, the error registers and all counters, and runs the program. "
+        "doorbell: clears done, the error registers, `command_index` and all counters, and runs "
+        "the program. "
         "Answered SLVERR while busy and "
         "where `rows` or `sequences` are out of range; then no bit of the write acts"
     ),

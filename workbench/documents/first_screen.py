@@ -36,12 +36,14 @@ def _figures(load: Load) -> str:
     if baseline is not None and plain is not None:
         ratio = f"**{baseline['time_ms'] / plain['time_ms']:.2f}×**"
     memory = load("memory-12-zynqmp")
-    used = _MISSING if memory is None else f"**{memory['bandwidth_utilisation']:.1%}** of the limit"
+    used = _MISSING
+    if memory is not None:
+        used = f"**{memory['bandwidth_utilisation']:.1%}** of the 12 Gbit/s"
     decode = load("meadow-decode")
     bits = "" if decode is None else f", {decode['bits_per_weight']:.1f} bits per weight"
     rows = [
         [
-            "OPT-1.3B, prompt of 512 tokens",
+            "OPT-1.3B, raw INT8, tokens of a prompt of 512",
             "100 MHz, 12 Gbit/s",
             _rate(load("meadow-conditions")),
             f"100 tokens/s, MEADOW on ZCU102 as {_TELLME} gives it",
@@ -53,22 +55,23 @@ def _figures(load: Load) -> str:
             "2 tokens/s, the same source",
         ],
         [
-            "OPT-125M, first token against layer by layer, raw weights",
+            "OPT-125M, first token against layer by layer, raw INT8 both",
             "100 MHz, 1 Gbit/s",
             ratio,
-            f"1.57–2.5×, {_MEADOW} on ZCU102",
+            f"1.57–2.5×, {_MEADOW} on ZCU102, packed against raw",
         ],
         [
-            "TinyLlama 1.1B, decode at context 512",
-            "250 MHz, DRAM unlimited: four ports, 128 Gbit/s",
+            "TinyLlama 1.1B, raw INT8, decode at context 512",
+            "250 MHz, DRAM unlimited, so the ports' 128 Gbit/s",
             _rate(load("decode-tinyllama")),
-            "1.5 tokens/s, [LlamaF](https://arxiv.org/abs/2409.11424) on ZCU102",
+            "1.5 tokens/s, [LlamaF](https://arxiv.org/abs/2409.11424) on ZCU102, behind its DRAM",
         ],
         [
-            "OPT-125M, decode behind a DRAM with refresh and page misses",
+            "OPT-125M, raw INT8, decode behind a DRAM with refresh and page misses",
             "250 MHz, 12 Gbit/s",
             used,
-            "93–94%, [Hummingbird](https://arxiv.org/abs/2507.03308) on ZynqMP boards",
+            "93–94% of the memory's rate, [Hummingbird](https://arxiv.org/abs/2507.03308) on "
+            "ZynqMP boards",
         ],
     ]
     return markdown(("model", "clock, DRAM", "here, *simulated*", "published"), rows)

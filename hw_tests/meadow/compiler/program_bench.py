@@ -35,7 +35,7 @@ class Bench:
         dram = np.random.default_rng(salted(0)).integers(0, 256, window, np.uint8)
         dram[: len(program.dram)] = program.dram
         self.machine = Machine(program.config, dram)
-        self.machine.activations[:] = 0x5A
+        self.machine.activations[:], self.machine.exponents[:] = 0x5A, 5
 
     def preset(self, position: int, seed: int) -> None:
         """Random keys and values for the first `position` tokens of sequence 0."""
@@ -129,7 +129,7 @@ class Bench:
             if head or not facts.name.startswith("head")
         )
         norms = (len(model.norms) - (model.head is not None and not asked)) * 4 * sizes.width
-        tables = TABLE_ENTRIES * any(one.activation_table is not None for one in model.layers)
+        tables = 2 * TABLE_ENTRIES * any(one.activation_table is not None for one in model.layers)
         row_head = 2 * sizes.head_dim
         activations = step.rows * 2 * sizes.width
         if Outputs.LOGITS in step.outputs:

@@ -9,16 +9,18 @@ import numpy as np
 
 from meadow.golden.activations import ACTIVATIONS
 from meadow.spec.checks import check_choice
-from meadow.spec.numerics import LIMIT_INT8, TABLE_ENTRIES, TABLE_SHIFT
+from meadow.spec.numerics import TABLE_ENTRIES, TABLE_SHIFT
 
 __all__ = ["activation_table"]
 
+_LARGEST = (1 << 15) - 1
+
 
 def activation_table(kind: str, input_scale: float, output_scale: float) -> np.ndarray:
-    """int8 [TABLE_ENTRIES] of an activation (a name of `ACTIVATIONS`) between these scales.
+    """int16 [TABLE_ENTRIES] of an activation (a name of `ACTIVATIONS`) between these scales.
 
     Entry i stands for the inputs x of `numerics.table_index(x) == i` and is the function at the
-    middle of them, rounded: rint(f(middle * input_scale) / output_scale) within -127..127.
+    middle of them, rounded: rint(f(middle * input_scale) / output_scale) within +-32767.
 
     ValueError for another kind, or scales that are not positive numbers.
     """
@@ -29,4 +31,4 @@ def activation_table(kind: str, input_scale: float, output_scale: float) -> np.n
     bucket = 1 << TABLE_SHIFT
     middle = np.arange(TABLE_ENTRIES) * bucket - (1 << 15) + (bucket - 1) / 2
     values = ACTIVATIONS[kind](middle * input_scale) / output_scale
-    return np.clip(np.rint(values), -LIMIT_INT8, LIMIT_INT8).astype(np.int8)
+    return np.clip(np.rint(values), -_LARGEST, _LARGEST).astype(np.int16)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meadow.compiler.lowering.layout import Area
+from meadow.compiler.lowering.layout import Area, CompileError
 from meadow.compiler.lowering.lowering import Lowering
 from meadow.compiler.packing.packing import pad_linear
 from meadow.model.quantised import QuantisedLayer, QuantisedLinear
@@ -23,6 +23,9 @@ __all__ = [
     "project_output",
     "wide_counts",
 ]
+
+_LARGEST_SHIFT = 63
+"""Of a signed field of 7 bits."""
 
 
 def project_inputs(lowering: Lowering, index: int, layer: QuantisedLayer) -> None:
@@ -71,9 +74,9 @@ def _project(
     if rotary_shift:
         output = MatmulOutput.ROTATE8
         fields = {
-            "rotary": plan.rotary.base,
-            "rotary_stride": plan.rotary.stride,
-            "rotary_words": lowering.heads.rotary_words,
+            "operand": plan.rotary.base,
+            "operand_stride": plan.rotary.stride,
+            "operand_words": lowering.heads.rotary_words,
             "post_shift": rotary_shift,
         }
     lowering.assembler.matmul(label, matrix, padded, plan.norm, area, output, **fields)
@@ -84,7 +87,13 @@ def project_output(lowering: Lowering, index: int, layer: QuantisedLayer) -> Non
     plan, sizes = lowering.plan, lowering.sizes
     padded = pad_linear(layer.o, sizes.width, sizes.query, columns=lowering.heads.query_channels)
     lowering.assembler.matmul(
-        f"layers.{index}.o", layer.o, padded, plan.query, plan.residual, MatmulOutput.RESIDUAL16
+        f"layers.{index}.o",
+        layer.o,
+        padded,
+        plan.query,
+        plan.residual,
+        MatmulOutput.RESIDUAL16,
+        exponent=lowering.heads.exponent,
     )
 
 
@@ -143,8 +152,18 @@ def attend_heads(lowering: Lowering, index: int, layer: QuantisedLayer) -> None:
 def attend_fields(
     lowering: Lowering, index: int, layer: QuantisedLayer, head: int, member: int
 ) -> dict[str, Any]:
-    """Fields of an ATTEND of query heads from `member` on of KV head `head`, all but how many."""
+    """Fields of an ATTEND of query heads from `member` on of KV head `head`, all but how many.
+
+    CompileError if its rounding shift is beyond what the field holds.
+    """
     cache, heads = lowering.cache, lowering.heads
+    output_shift = layer.output_shift[head] + heads.exponent
+    if output_shift > _LARGEST_SHIFT:
+        raise CompileError(
+            f"layers.{index}: output_shift of KV head {head} must be at most "
+            f"{_LARGEST_SHIFT - heads.exponent} for heads narrower than a word of "
+            f"{heads.width} channels, not {layer.output_shift[head]}"
+        )
     return {
         "query": lowering.plan.query.base + heads.query_word(head, member),
         "query_stride": lowering.plan.query.stride,
@@ -157,6 +176,6 @@ def attend_fields(
         "score_multiplier": layer.score_multiplier[head],
         "score_shift": layer.score_shift[head],
         "output_multiplier": layer.output_multiplier[head],
-        "output_shift": layer.output_shift[head],
+        "output_shift": output_shift,
         "causal": int(lowering.model.description.causal),
     }

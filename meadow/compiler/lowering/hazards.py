@@ -106,10 +106,12 @@ def _matmul(
     match epilogue.second:
         case SecondOperand.DESTINATION:
             reads += (written,)
-        case SecondOperand.ROTARY:
-            reads += (area("rotary", values["rotary_words"] * word),)
+        case SecondOperand.ROTARY | SecondOperand.ACTIVATED:
+            # A GATE may write the words that it has read itself, as it is done with them.
+            words = values.get("operand_words", 0) or 2 * values["slices"]
+            reads += (area("operand", words * word),)
         case SecondOperand.TABLE:
-            reads += (Footprint("table", 0, 1, TABLE_ENTRIES // BEAT_BYTES, 1),)
+            reads += (Footprint("table", 0, 1, 2 * TABLE_ENTRIES // BEAT_BYTES, 1),)
     if epilogue.arg_max:
         writes += (candidates,)
     return reads, writes

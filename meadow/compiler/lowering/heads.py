@@ -7,19 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.model.head_padding import attention_exponent, padded_head_dim
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
 
-__all__ = ["HeadLayout", "padded_head_dim"]
-
-
-def padded_head_dim(description: ModelDescription, width: int) -> int:
-    """A power of two >= 16 up to W, above it a multiple of W, with rotary positions a power of two
-    there too: what repeats from head to head is then a power of two of rotary words."""
-    head_dim = description.head_dim
-    if head_dim > width and not description.rotary_base:
-        return -(-head_dim // width) * width
-    return max(BEAT_BYTES, 1 << (head_dim - 1).bit_length())
+__all__ = ["HeadLayout"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +22,7 @@ class HeadLayout:
     W/e side by side. K and V of KV head k start at channel k*e. The query heads of a KV head all
     lie at its column, so that one command
     covers them: member i of head k is in word (k div per_word)*group*blocks + i*blocks of the row.
+    exponent: of all words of the attention output, 0 if they have their own.
     """
 
     width: int
@@ -37,13 +30,15 @@ class HeadLayout:
     padded: int
     kv_heads: int
     group: int
+    exponent: int = 0
 
     @classmethod
     def of(cls, description: ModelDescription, config: AcceleratorConfig) -> HeadLayout:
         """The layout of a model's heads in a configuration's words."""
         d = description
         padded = padded_head_dim(d, config.width)
-        return cls(config.width, d.head_dim, padded, d.kv_heads, d.group_heads)
+        exponent = attention_exponent(d, config.width)
+        return cls(config.width, d.head_dim, padded, d.kv_heads, d.group_heads, exponent)
 
     @property
     def per_word(self) -> int:

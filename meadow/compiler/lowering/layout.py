@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from meadow.compiler.lowering.heads import HeadLayout
 from meadow.model.hidden_blocks import hidden_slices
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from meadow.spec.config import BEAT_BYTES, MAX_INPUTS, AcceleratorConfig
 from meadow.spec.model import ModelDescription
 
 __all__ = [
@@ -46,7 +46,8 @@ class Sizes:
 
     width: d; head_dim: see `padded_head_dim`; query: all query heads; key_value: all KV heads;
     hidden: one per hidden block; vocabulary: 0 if there is no head; rotary: cosines and sines of a
-    row, 0 without rotary positions, counted in bytes.
+    row, 0 without rotary positions, counted in bytes; gated: whether the activation of a hidden
+    block has 16 bits before it becomes words.
     """
 
     width: int
@@ -56,11 +57,17 @@ class Sizes:
     hidden: tuple[int, ...]
     vocabulary: int
     rotary: int
+    gated: bool = False
+
+    @property
+    def hidden_row(self) -> int:
+        """Bytes of a token in the area of a hidden block."""
+        return max(self.hidden) * (1 + self.gated)
 
     @property
     def shared(self) -> int:
-        """The area that Q, K, V and a hidden block have in turn."""
-        return max(self.query, self.key_value, *self.hidden)
+        """The area that Q, K, V and a hidden block have in turn, in bytes of a token."""
+        return max(self.query, self.key_value, self.hidden_row)
 
     @property
     def row(self) -> int:
@@ -77,6 +84,10 @@ def plan_sizes(
     _limit("padded head dim", heads.padded, "max_head_dim", config.max_head_dim)
     width = _pad(d.width, w)
     _limit("padded width", width, "norm_channels", config.norm_channels)
+    inputs = MAX_INPUTS // w * w
+    _limit("padded channels of all query heads", heads.query_words * w, "inputs", inputs)
+    hidden = tuple(_pad(b.stop - b.start, w) for b in hidden_slices(d.hidden, hidden_block))
+    _limit("padded hidden_block", max(hidden), "inputs", inputs)
     if d.rotary_base:
         _limit("padded head dim with rotary positions", heads.padded, "16 words", 16 * w)
     return Sizes(
@@ -84,9 +95,10 @@ def plan_sizes(
         head_dim=heads.padded,
         query=heads.query_words * w,
         key_value=heads.key_words * w,
-        hidden=tuple(_pad(b.stop - b.start, w) for b in hidden_slices(d.hidden, hidden_block)),
+        hidden=hidden,
         vocabulary=_pad(d.vocabulary, w) if d.outputs == "tokens" else 0,
         rotary=heads.rotary_words * w if d.rotary_base else 0,
+        gated=d.gated,
     )
 
 
@@ -95,15 +107,18 @@ def choose_hidden_block(description: ModelDescription, config: AcceleratorConfig
 
     A block takes no memory up to the size of Q, whose place it has, nor while the largest chunk of
     the configuration fits with it. It is at least 512 channels, which keeps the array's work per
-    pass of the residual large, where that leaves room for T tokens.
+    pass of the residual large, where that leaves room for T tokens, and no more than the inputs
+    that a matrix may have. In a gated model it takes twice the memory.
     """
     w = config.width
     least = plan_sizes(description, w, config)
     other = (least.row - least.shared) // w
     budget = config.activation_words // config.chunk_tokens - other
     words = max(least.query // w, budget)
-    if (other + _MINIMUM_BLOCK // w) * config.lanes <= config.activation_words:
-        words = max(words, _MINIMUM_BLOCK // w)
+    least_words = _MINIMUM_BLOCK // w * (1 + least.gated)
+    if (other + least_words) * config.lanes <= config.activation_words:
+        words = max(words, least_words)
+    words = max(1, min(words // (1 + least.gated), MAX_INPUTS // w))
     hidden_words = _pad(description.hidden, w) // w
     blocks = -(-hidden_words // words)
     return min(-(-hidden_words // blocks) * w, description.hidden)
@@ -121,7 +136,7 @@ class Area:
 class ActivationPlan:
     """Who owns the activation memory, for `tokens` rows.
 
-    tokens: largest chunk, a multiple of T. norm: norm output, INT8. residual: INT16. One area is
+    tokens: largest chunk, a multiple of T. norm: norm output, words. residual: INT16. One area is
     shared by Q, which the attention output replaces (`query`), and then a `hidden` block; `key` and
     `value` stage K and V in it before Q comes. The LM head needs neither residual nor shared area
     any more and puts `logit_slices` slices of logits over both (`logits`), and the arg-max words
@@ -148,8 +163,8 @@ def plan_activations(
     """The plan with the largest chunk that fits, of at most `most` tokens in whole groups;
     CompileError if not even T tokens fit.
 
-    Words of a token: 3 d/W (norm output and residual), max(Q, K, V, hidden block)/W, and those of
-    rotary positions.
+    Words of a token: 3 d/W (norm output and residual), max(Q, K, V, hidden block)/W, where a hidden
+    block of a gated model counts twice, and those of rotary positions.
     """
     w = config.width
     norm, query, key_value = sizes.width // w, sizes.query // w, sizes.key_value // w
@@ -178,7 +193,7 @@ def plan_activations(
         norm=Area(0, norm),
         residual=Area(residual_base, 2 * norm),
         query=Area(shared_base, query),
-        hidden=Area(shared_base, max(sizes.hidden) // w),
+        hidden=Area(shared_base, sizes.hidden_row // w),
         key=Area(shared_base, key_value),
         value=Area(value_base, key_value),
         logits=Area(residual_base, 2 * logit_slices),

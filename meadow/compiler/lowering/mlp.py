@@ -15,17 +15,22 @@ __all__ = ["load_table", "lower_mlp", "row_part"]
 
 
 def load_table(lowering: Lowering, label: str, table: np.ndarray) -> None:
-    """LOAD of an activation table, int8 [TABLE_ENTRIES]."""
-    lowering.assembler.load_constant(label, Space.TABLE, table.tobytes())
+    """LOAD of an activation table, int16 [TABLE_ENTRIES]."""
+    lowering.assembler.load_constant(label, Space.TABLE, table.astype("<i2").tobytes())
 
 
 def lower_mlp(lowering: Lowering, index: int, layer: QuantisedLayer) -> None:
     """fc1, what multiplies it in a gated model, and fc2 onto the residual, hidden block by
     block.
+
+    The activation of a gated model has 16 bits until it is multiplied: two words for the word that
+    the product becomes, at the beginning of the same row.
     """
     plan, sizes, assembler = lowering.plan, lowering.sizes, lowering.assembler
     name = f"layers.{index}."
-    activation = MatmulOutput.RELU8 if layer.activation_table is None else MatmulOutput.TABLE8
+    activation = MatmulOutput.RELU if layer.activation_table is None else MatmulOutput.TABLE
+    if layer.up is not None:
+        activation = MatmulOutput.TABLE16
     for part, (block, fc2) in enumerate(zip(lowering.model.blocks, layer.fc2, strict=True)):
         hidden = sizes.hidden[part]
         fc1 = row_part(layer.fc1, block)
@@ -39,7 +44,9 @@ def lower_mlp(lowering: Lowering, index: int, layer: QuantisedLayer) -> None:
                 pad_linear(up, hidden, sizes.width),
                 plan.norm,
                 plan.hidden,
-                MatmulOutput.GATE8,
+                MatmulOutput.GATE,
+                operand=plan.hidden.base,
+                operand_stride=plan.hidden.stride,
                 post_shift=layer.gate_shift,
             )
         padded = pad_linear(fc2, sizes.width, hidden)

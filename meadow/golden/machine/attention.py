@@ -30,6 +30,8 @@ def run_attend(state: MachineState, fields: Fields, step: Step) -> None:
     address = state.words(
         fields["query"], fields["query_stride"], step.rows, blocks * heads, "ATTEND query"
     )
+    # Only what fills whole words has exponents.
+    output_bits = 16 if beats == config.word_beats else 8
     place = slice(column * BEAT_BYTES, (column + beats) * BEAT_BYTES)
     for entry in step.sequences:
         if fields["rows"]:
@@ -49,7 +51,7 @@ def run_attend(state: MachineState, fields: Fields, step: Step) -> None:
             _scores(state, fields, entry, query[:, 0])
             continue
         if part == AttendPart.VALUES:
-            result = _values(state, fields, entry)[:, None]
+            result = _values(state, fields, entry, output_bits)[:, None]
         else:
             keys, values = (
                 _cached(state, fields, entry, name) for name in ("key_offset", "value_offset")
@@ -66,10 +68,14 @@ def run_attend(state: MachineState, fields: Fields, step: Step) -> None:
                 score_shift=fields["score_shift"],
                 output_multiplier=fields["output_multiplier"],
                 output_shift=fields["output_shift"],
+                output_bits=output_bits,
                 causal=bool(fields["causal"]),
             )
-        result = np.ascontiguousarray(result).view(np.uint8)
-        state.activations[words, place] = result.reshape(*words.shape, -1)
+        if output_bits == 16:
+            state.write_words(words, result.reshape(entry.tokens, -1))
+        else:
+            result = np.ascontiguousarray(result).view(np.uint8)
+            state.activations[words, place] = result.reshape(*words.shape, -1)
 
 
 def run_softmax(state: MachineState, fields: Fields) -> None:
@@ -112,8 +118,11 @@ class _Area:
     def write(self, elements: np.ndarray) -> None:
         """Elements [rows, keys] of the blocks that each row's group sees."""
         kept = np.arange(self.keys) >= self.group_keys[:, None]
+        address = self.address[:, 1:]
         merged = np.where(kept, self.read(), elements).astype("<i2")
-        self.state.write(self.address[:, 1:], merged)
+        kept_words = kept[:, :: self.state.config.width // 2]
+        exponents = np.where(kept_words, self.state.exponents[address], 0)
+        self.state.write(address, merged, exponents)
 
 
 def _scores(state: MachineState, fields: Fields, entry: Sequence, query: np.ndarray) -> None:
@@ -128,8 +137,8 @@ def _scores(state: MachineState, fields: Fields, entry: Sequence, query: np.ndar
     area.write(scores)
 
 
-def _values(state: MachineState, fields: Fields, entry: Sequence) -> np.ndarray:
-    """The attention output int8 [tokens, head dim] from probabilities and totals."""
+def _values(state: MachineState, fields: Fields, entry: Sequence, output_bits: int) -> np.ndarray:
+    """The attention output int8 or int16 [tokens, head dim] from probabilities and totals."""
     seen = _visible(fields, entry)
     values = _cached(state, fields, entry, "value_offset")
     area = _Area(state, fields["scores"], fields["scores_stride"], seen, "ATTEND scores")
@@ -153,6 +162,7 @@ def _values(state: MachineState, fields: Fields, entry: Sequence) -> np.ndarray:
         values,
         fields["output_multiplier"],
         fields["output_shift"],
+        output_bits,
     )
 
 

@@ -139,6 +139,8 @@ class Machine(MachineState):
         size = rows * beats * BEAT_BYTES
         data = self.window(fields["offset"], size, "LOAD")
         memory[address] = data.reshape(*address.shape, self.config.width)
+        if space == Space.ACTIVATION:
+            self.exponents[address] = 0
         self.traffic[TrafficClass(fields["traffic"])] += size
 
     def _store(self, fields: Fields, step: Step) -> None:
@@ -149,7 +151,10 @@ class Machine(MachineState):
         size = beats * BEAT_BYTES
         words = -(-segments * size // self.config.width)
         address = self.words(fields["source"], fields["source_stride"], rows, words, "STORE")
-        data = self.activations[address].reshape(rows, -1)
+        stored = self.activations[address]
+        if fields["exponents"]:
+            stored[..., 0], stored[..., 1:] = self.exponents[address], 0
+        data = stored.reshape(rows, -1)
         spans = [(0, 0, rows)]
         if fields["cache"]:
             spans = [
@@ -195,8 +200,8 @@ class Machine(MachineState):
             for name in ("epsilon", "mean_multiplier", "mean_shift", "norm_shift", "offset_shift")
         }
 
-        def normalised(shift: int, bits: int) -> np.ndarray:
-            result = np.zeros((rows, padded), np.int8 if bits == 8 else "<i2")
+        def normalised(shift: int) -> np.ndarray:
+            result = np.zeros((rows, padded), "<i2")
             result[:, :channels] = layer_norm(
                 x[:, :channels],
                 parameters[:channels, 0],
@@ -204,13 +209,12 @@ class Machine(MachineState):
                 **shared,
                 output_shift=shift,
                 rms=bool(fields["rms"]),
-                output_bits=bits,
             )
             return result
 
-        self.write(target, normalised(fields["output_shift"], 8))
+        self.write_words(target, normalised(fields["output_shift"]))
         if fields["residual"]:
-            self.write(source, normalised(fields["residual_shift"], 16))
+            self.write(source, normalised(fields["residual_shift"]))
 
     def _vector(self, fields: Fields, step: Step) -> None:
         rows = row_count(fields, step)

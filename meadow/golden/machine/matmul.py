@@ -12,19 +12,20 @@ from meadow.golden.machine.state import (
     MachineState,
     row_count,
 )
-from meadow.golden.numerics import requantise
+from meadow.golden.numerics import requantise, word_numbers
 from meadow.golden.streams.decode import unpack_stream
 from meadow.golden.tiers.layer_parts import accumulate
 from meadow.model.quantised import QuantisedLinear
 from meadow.spec.commands import TrafficClass
 from meadow.spec.config import BEAT_BYTES
-from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
+from meadow.spec.epilogue import EPILOGUES, MatmulOutput
 from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Step
 
 __all__ = ["MatmulRunner"]
 
-_CACHED_WEIGHTS = 1 << 26
+_CACHED_WEIGHTS = 1 << 28
+"""A model of a few hundred million weights; a byte each."""
 
 
 class MatmulRunner:
@@ -51,28 +52,34 @@ class MatmulRunner:
             slices * epilogue.element_bytes,
             "MATMUL destination",
         )
+        exponents = state.exponents[source]
+        if fields["exponent"]:
+            exponents = np.full_like(exponents, fields["exponent"])
         x = state.activations[source].reshape(rows, tiles * width).view(np.int8)
+        x = word_numbers(x, exponents, width)
         results = requantise(accumulate(x, matrix), matrix.multiplier, matrix.shift, epilogue.bits)
         if epilogue.arg_max:
             self._compare(results[:, : fields["channels"]], fields)
         written_type = np.dtype("<i2" if epilogue.wide else np.int8)
         operands = SecondOperands(
             destination=state.activations[target].reshape(rows, -1).view(written_type),
-            rotary=self._angles(rows, slices, fields)
-            if epilogue.second == SecondOperand.ROTARY
-            else None,
-            table=state.activation_table.reshape(-1).view(np.int8),
+            operand=self._operand(rows, slices, fields) if epilogue.operand else None,
+            table=state.activation_table.reshape(-1).view("<i2"),
             post_shift=fields["post_shift"],
         )
-        state.write(target, finish(epilogue, results, operands).astype(written_type))
+        written = finish(epilogue, results, operands)
+        if epilogue.exponents:
+            state.write_words(target, written)
+        else:
+            state.write(target, written.astype(written_type))
 
-    def _angles(self, rows: int, slices: int, fields: Fields) -> np.ndarray:
-        """Cosines and sines of all channels, int16 [rows, slices*W]."""
-        state, words = self.state, fields["rotary_words"]
+    def _operand(self, rows: int, slices: int, fields: Fields) -> np.ndarray:
+        """The elements of the operand words of all channels, int16 [rows, slices*W]."""
+        state, words = self.state, fields["operand_words"] or 2 * slices
         address = state.words(
-            fields["rotary"], fields["rotary_stride"], rows, words, "MATMUL rotary"
+            fields["operand"], fields["operand_stride"], rows, words, "MATMUL operand"
         )
-        # Word c mod rotary_words holds the W/4 pairs of channels c*W/2 on.
+        # Word c mod operand_words belongs to channels c*W/2 on.
         word = np.arange(2 * slices) % words
         return state.activations[address][:, word].reshape(rows, -1).view("<i2")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from meadow.golden.numerics import words
 from meadow.spec.commands import RowSet, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.numerics import TABLE_ENTRIES
@@ -66,9 +67,10 @@ class MachineState:
     Members
     -------
     activations : uint8 [activation_words, W].
+    exponents : uint8 [activation_words], of the words.
     norm_parameters : uint8 [norm_channels*4/W, W]; byte 4*c holds {int16 gain, int16 offset} of
         channel c.
-    activation_table : uint8 [TABLE_ENTRIES/W, W], int8 entries.
+    activation_table : uint8 [2*TABLE_ENTRIES/W, W], int16 entries.
     best_index, best_value : int64 [C], running arg-max of each row of the LM head's row set.
     traffic : DRAM bytes by TrafficClass since construction or `clear_traffic`.
 
@@ -84,10 +86,13 @@ class MachineState:
         self.config = config
         self.dram = dram
         self.activations = np.zeros((config.activation_words, config.width), np.uint8)
+        self.exponents = np.zeros(config.activation_words, np.uint8)
         self.norm_parameters = np.zeros(
             (config.norm_channels * 4 // config.width, config.width), np.uint8
         )
-        self.activation_table = np.zeros((TABLE_ENTRIES // config.width, config.width), np.uint8)
+        self.activation_table = np.zeros(
+            (2 * TABLE_ENTRIES // config.width, config.width), np.uint8
+        )
         self.best_index = np.zeros(config.chunk_tokens, np.int64)
         self.best_value = np.zeros(config.chunk_tokens, np.int64)
         self.traffic = dict.fromkeys(TrafficClass, 0)
@@ -119,10 +124,15 @@ class MachineState:
             )
         return address
 
-    def write(self, target: np.ndarray, rows: np.ndarray) -> None:
-        """Little-endian rows into the activation words at [rows, words]."""
+    def write(self, target: np.ndarray, rows: np.ndarray, exponents: np.ndarray | int = 0) -> None:
+        """Little-endian rows into the activation words at [rows, words], with their exponents."""
         data = np.ascontiguousarray(rows).view(np.uint8)
         self.activations[target] = data.reshape(*target.shape, self.config.width)
+        self.exponents[target] = exponents
+
+    def write_words(self, target: np.ndarray, values: np.ndarray) -> None:
+        """Rows of 16-bit values as words, each with its exponent."""
+        self.write(target, *words(values, self.config.width))
 
     def window(self, start_beats: int, size: int, what: str) -> np.ndarray:
         """View of `size` DRAM bytes from beat `start_beats` of the DMA window."""

@@ -37,6 +37,7 @@ def attend(
     score_shift: np.ndarray | int,
     output_multiplier: np.ndarray | int,
     output_shift: np.ndarray | int,
+    output_bits: int,
     causal: bool = True,
 ) -> np.ndarray:
     """An ATTEND: online base-2 softmax over key blocks in ascending order.
@@ -44,14 +45,16 @@ def attend(
     query: int8 [..., n, e]; keys, values: int8 [..., L, e], row j is absolute position j;
     positions: [n], absolute position of each query row, not used unless causal;
     width: W, keys per block, blocks start at multiples of W;
+    output_bits: 16 where heads fill words, 8 for narrower ones;
     multipliers and shifts: numbers, or arrays of the leading shape (...), usually [kv_heads].
 
-    Returns int8 [..., n, e]. Per row, with the block's scores z = rq16(q.k) of unmasked keys:
+    Returns int16 or int8 [..., n, e]. Per row, with the block's scores z = rq16(q.k) of unmasked
+    keys:
 
         M' = max(M, ceil(max z / 256)), delta = min(M' - M, 63), 0 for the first unmasked block
         sum = rounding_shift(sum, delta) + sum of p,  p = probability(z, M')
         O = rounding_shift(O, delta) + p.V
-        out = requantise(O, *output_scale(sum), 8)
+        out = requantise(O, *output_scale(sum), output_bits)
 
     A block without an unmasked key changes nothing; a row without any gives zeros.
     """
@@ -91,7 +94,7 @@ def attend(
             output = rounding_shift(output, step[..., None])
         total += sums[..., block]
         output += accumulators[..., block, :, :]
-    return _divided(output, total, output_multiplier, output_shift)
+    return _divided(output, total, output_multiplier, output_shift, output_bits)
 
 
 def _divided(
@@ -99,12 +102,16 @@ def _divided(
     total: np.ndarray,
     multiplier: np.ndarray | int,
     shift: np.ndarray | int,
+    bits: int,
 ) -> np.ndarray:
-    """requantise(mixed, *output_scale(total), 8), int8 [..., n, e], for total [..., n]."""
+    """requantise(mixed, *output_scale(total), bits), int8 or int16 [..., n, e], for total
+    [..., n].
+    """
     scale, amount = output_scale(
         total, np.asarray(multiplier)[..., None], np.asarray(shift)[..., None]
     )
-    return requantise(accumulators, scale[..., None], amount[..., None], 8).astype(np.int8)
+    output = requantise(accumulators, scale[..., None], amount[..., None], bits)
+    return output.astype(np.int8 if bits == 8 else np.int16)
 
 
 def scores16(
@@ -128,15 +135,17 @@ def mix_values(
     values: np.ndarray,
     multiplier: np.ndarray | int,
     shift: np.ndarray | int,
+    bits: int,
 ) -> np.ndarray:
-    """requantise(sum p.V, *output_scale(total), 8) of whole rows.
+    """requantise(sum p.V, *output_scale(total), bits) of whole rows.
 
     power: probabilities [..., n, L]; total: [..., n], their sums; values: int8 [..., L, e];
-    multiplier and shift: numbers, or arrays of the leading shape (...). Returns int8 [..., n, e].
+    multiplier and shift: numbers, or arrays of the leading shape (...). Returns int8 or int16
+    [..., n, e].
     """
     # p.V over all keys stays below 4095 * 127 * 2^19 < 2^53: float64 is exact.
     accumulators = (power.astype(np.float64) @ values.astype(np.float64)).astype(np.int64)
-    return _divided(accumulators, total, multiplier, shift)
+    return _divided(accumulators, total, multiplier, shift, bits)
 
 
 def attend_layerwise(
@@ -150,6 +159,7 @@ def attend_layerwise(
     score_shift: np.ndarray | int,
     output_multiplier: np.ndarray | int,
     output_shift: np.ndarray | int,
+    output_bits: int,
     causal: bool = True,
 ) -> np.ndarray:
     """The baseline's ATTEND SCORES, SOFTMAX and ATTEND VALUES: one maximum and total for the row.
@@ -161,7 +171,7 @@ def attend_layerwise(
     if causal:
         visible = np.arange(keys.shape[-2]) <= np.asarray(positions)[:, None]
     power, total = softmax_rows(scores, visible, probability_bits)
-    return mix_values(power, total, values, output_multiplier, output_shift)
+    return mix_values(power, total, values, output_multiplier, output_shift, output_bits)
 
 
 def _per_head(value: np.ndarray | int) -> np.ndarray:

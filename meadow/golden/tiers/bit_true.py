@@ -14,13 +14,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meadow.golden.numerics import gate
 from meadow.golden.tiers.attention import attend, attend_layerwise
 from meadow.golden.tiers.cache import KeyValueCache
-from meadow.golden.tiers.layer_parts import add_residual, linear, look_up, norm, rotate_heads
+from meadow.golden.tiers.layer_parts import (
+    add_residual,
+    as_words,
+    hidden_rows,
+    linear,
+    norm,
+    rotate_heads,
+)
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
-from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
+from meadow.model.head_padding import attention_exponent
+from meadow.model.quantised import QuantisedModel, QuantisedNorm
 from meadow.spec.checks import check_choice
 from meadow.spec.config import AcceleratorConfig
 
@@ -87,8 +94,9 @@ class BitTrueModel:
         model that is not causal, which has none, always at position 0. `head_rows` are the rows of
         the chunk to return, all by default. The real value of a logit is `model.logits_scale` times
         it, that of a residual `model.residual_scale` times it. `observe(site, array)` is called
-        with the integers at the float tier's sites, in order of execution; `head_in` has the head
-        rows only. ValueError for a token or a position that the model does not have.
+        with the integers at the float tier's sites, in order of execution: of a site with words
+        what they stand for, in steps of the site; `head_in` has the head rows only. ValueError for
+        a token or a position that the model does not have.
         """
         model = self.model
         cache = self.new_cache() if cache is None else cache
@@ -131,7 +139,7 @@ class BitTrueModel:
         if self.model.description.norm_order == "post":
             normed, x = self._post_norm(index, x, seen)
         else:
-            normed = norm(x, layer.attention_norm)
+            normed = self._normed(x, layer.attention_norm)
         seen(name + "qkv_in", normed)
         positions = np.arange(cache.length, cache.length + len(x))
         attention_out = self._attention_out(index, normed, positions, cache, seen)
@@ -150,15 +158,17 @@ class BitTrueModel:
         layer, name = self.model.layers[index], f"layers.{index}."
         seen: Observer = observe if observe is not None else ignore
         if self.model.description.norm_order == "post":
-            normed, x = _norm_both(x, layer.attention_norm)
+            normed, x = self._norm_both(x, layer.attention_norm)
             seen(name + "residual_attention_norm", x)
         else:
-            normed = norm(x, layer.mlp_norm)
+            normed = self._normed(x, layer.mlp_norm)
         seen(name + "fc1_in", normed)
-        mlp_hidden = self._mlp_hidden(name, layer, normed, seen)
-        seen(name + "fc2_in", mlp_hidden)
-        for matrix, block in zip(layer.fc2, self.model.blocks, strict=True):
-            x = add_residual(x, linear(mlp_hidden[:, block], matrix, bits=16))
+        hidden = hidden_rows(name, layer, normed, seen)
+        # The words of a hidden block start with it.
+        parts = [as_words(hidden[:, block], self.config.width) for block in self.model.blocks]
+        seen(name + "fc2_in", np.concatenate(parts, axis=1))
+        for matrix, part in zip(layer.fc2, parts, strict=True):
+            x = add_residual(x, linear(part, matrix, bits=16))
         seen(name + "residual_mlp", x)
         return x
 
@@ -178,7 +188,7 @@ class BitTrueModel:
             x = x[np.asarray(head_rows, np.int64)]
         if model.final_norm is None or model.head is None:
             return x
-        normed = norm(x, model.final_norm)
+        normed = self._normed(x, model.final_norm)
         seen("head_in", normed)
         return linear(normed, model.head, bits=16)
 
@@ -192,25 +202,9 @@ class BitTrueModel:
         else:
             assert self.model.embedding_norm is not None
             parameters, site = self.model.embedding_norm, "embedding.residual_norm"
-        normed, x = _norm_both(x, parameters)
+        normed, x = self._norm_both(x, parameters)
         seen(site, x)
         return normed, x
-
-    def _mlp_hidden(
-        self, name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer
-    ) -> np.ndarray:
-        """The MLP up to fc2: int8 [n, d] -> int8 [n, hidden]."""
-        if layer.activation_table is None:
-            return linear(normed, layer.fc1, relu=True)
-        mlp_hidden = linear(normed, layer.fc1, bits=16)
-        seen(name + "fc1_out", mlp_hidden)
-        mlp_hidden = look_up(mlp_hidden, layer.activation_table)
-        if layer.up is None:
-            return mlp_hidden
-        seen(name + "activation", mlp_hidden)
-        up = linear(normed, layer.up, bits=16)
-        seen(name + "up_out", up)
-        return gate(mlp_hidden, up, layer.gate_shift).astype(np.int8)
 
     def _attention_out(
         self,
@@ -220,7 +214,7 @@ class BitTrueModel:
         cache: KeyValueCache,
         seen: Observer,
     ) -> np.ndarray:
-        """From the normalised rows int8 [n, d] to what o takes in, int8 [n, heads*e]."""
+        """From the normalised rows int16 [n, d] to what o takes in, int16 [n, heads*e]."""
         description, layer = self.model.description, self.model.layers[index]
         name = f"layers.{index}."
         if self.model.rotary is None:
@@ -258,9 +252,11 @@ class BitTrueModel:
         """All heads of layer `index`, in its dataflow.
 
         q: int8 [n, heads*e], rotated; keys, values: int8 [kv_heads, L, e], row j is position j;
-        positions: [n], of the rows. Returns int8 [n, heads*e].
+        positions: [n], of the rows. Returns what the words of o stand for, int16 [n, heads*e].
         """
         description, layer = self.model.description, self.model.layers[index]
+        width = self.config.width
+        exponent = attention_exponent(description, width)
         group = description.group_heads
         # The query heads of a KV head are further rows of its attention.
         query = q.reshape(len(q), description.kv_heads, group, description.head_dim).transpose(
@@ -277,21 +273,26 @@ class BitTrueModel:
                 "score_multiplier": np.array(layer.score_multiplier[part]),
                 "score_shift": np.array(layer.score_shift[part]),
                 "output_multiplier": np.array(layer.output_multiplier[part]),
-                "output_shift": np.array(layer.output_shift[part]),
+                "output_shift": np.array(layer.output_shift[part]) + exponent,
+                "output_bits": 8 if exponent else 16,
                 "causal": description.causal,
             }
             if self.dataflow[index] == "gemm":
                 outputs.append(attend_layerwise(*operands, **common))
             else:
-                outputs.append(attend(*operands, width=self.config.width, **common))
+                outputs.append(attend(*operands, width=width, **common))
         attention_out = np.concatenate(outputs).reshape(
             description.kv_heads, group, len(q), description.head_dim
         )
-        return attention_out.transpose(2, 0, 1, 3).reshape(
-            len(q), description.heads * description.head_dim
-        )
+        # The words of a head start with it.
+        heads = attention_out.transpose(2, 0, 1, 3).reshape(-1, description.head_dim)
+        heads = heads.astype(np.int16) << exponent if exponent else as_words(heads, width)
+        return heads.reshape(len(q), -1)
 
+    def _normed(self, x: np.ndarray, parameters: QuantisedNorm) -> np.ndarray:
+        """A NORM: what its words stand for, int16 [n, d]."""
+        return as_words(norm(x, parameters), self.config.width)
 
-def _norm_both(x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:
-    """A NORM that also replaces the residual: its INT8 result and the new residual."""
-    return norm(x, parameters), norm(x, parameters, bits=16)
+    def _norm_both(self, x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:
+        """A NORM that also replaces the residual: its words and the new residual."""
+        return self._normed(x, parameters), norm(x, parameters, as_residual=True)

@@ -8,35 +8,67 @@ from __future__ import annotations
 
 import numpy as np
 
-from meadow.golden.numerics import layer_norm, requantise, rotate, saturate, table_index
-from meadow.model.quantised import QuantisedLinear, QuantisedNorm
+from meadow.golden.numerics import (
+    gate,
+    layer_norm,
+    requantise,
+    rotate,
+    saturate,
+    table_index,
+    word_numbers,
+    words,
+)
+from meadow.golden.tiers.observer import Observer
+from meadow.model.quantised import QuantisedLayer, QuantisedLinear, QuantisedNorm
 
-__all__ = ["accumulate", "add_residual", "linear", "look_up", "norm", "rotate_heads"]
+__all__ = [
+    "accumulate",
+    "add_residual",
+    "as_words",
+    "hidden_rows",
+    "linear",
+    "look_up",
+    "norm",
+    "rotate_heads",
+]
 
-# float32 holds integers up to 2^24 exactly, and 127 * 127 * 1040 is the last sum below it: within
-# a strip of 1024 products no partial sum, in whatever order BLAS takes them, is rounded.
-_EXACT_STRIP = 1024
+_STRIP_WEIGHTS = 1 << 18
+"""Weights that are float64 at a time: 2 MiB stay in a core's cache, so that one row takes hardly
+longer than with weights kept as float64, which would take 8 times the memory.
+"""
 
 
 def accumulate(x: np.ndarray, matrix: QuantisedLinear) -> np.ndarray:
-    """Accumulators x @ weight.T + bias: x int8 [n, in] -> int64 [n, out], exact."""
-    operand = x.astype(np.float32)
-    total = np.broadcast_to(matrix.bias.astype(np.int64), (len(x), matrix.outputs)).copy()
-    for start in range(0, matrix.inputs, _EXACT_STRIP):
-        strip = slice(start, start + _EXACT_STRIP)
-        total += (operand[:, strip] @ matrix.operand[:, strip].T).astype(np.int64)
+    """Accumulators x @ weight.T + bias: x of integers [n, in] -> int64 [n, out], exact.
+
+    x is what words stand for, or plain 8-bit values.
+    """
+    # Accumulators have 36 bits: float64 holds every partial sum, in whatever order BLAS takes
+    # them. float32 would need x in two parts, which costs as much.
+    operand = x.astype(np.float64)
+    total = np.empty((len(x), matrix.outputs), np.int64)
+    rows = max(1, _STRIP_WEIGHTS // matrix.inputs)
+    for start in range(0, matrix.outputs, rows):
+        strip = slice(start, start + rows)
+        total[:, strip] = operand @ matrix.weight[strip].astype(np.float64).T
+    total += matrix.bias
     return total
 
 
 def linear(
     x: np.ndarray, matrix: QuantisedLinear, *, bits: int = 8, relu: bool = False
 ) -> np.ndarray:
-    """A MATMUL up to its drain: x int8 [n, in] -> sat(rq(acc + bias)) [n, out].
+    """A MATMUL up to the result writer: x of integers [n, in] -> sat(rq(acc + bias)) [n, out].
 
-    bits 8 gives int8 (MatmulOutput INT8, with `relu` RELU8), bits 16 gives int16 (LOGITS16).
+    bits 8 gives int8 (MatmulOutput INT8), bits 16 gives int16, with `relu` not below 0.
     """
     y = requantise(accumulate(x, matrix), matrix.multiplier, matrix.shift, bits)
     return (np.maximum(y, 0) if relu else y).astype(np.int8 if bits == 8 else np.int16)
+
+
+def as_words(values: np.ndarray, width: int) -> np.ndarray:
+    """What the words stand for that are made of 16-bit values: int16 [n, c] -> int16 [n, c]."""
+    return word_numbers(*words(values, width), width)
 
 
 def add_residual(residual: np.ndarray, update: np.ndarray) -> np.ndarray:
@@ -44,14 +76,16 @@ def add_residual(residual: np.ndarray, update: np.ndarray) -> np.ndarray:
     return saturate(residual.astype(np.int32) + update, 16).astype(np.int16)
 
 
-def norm(residual: np.ndarray, parameters: QuantisedNorm, *, bits: int = 8) -> np.ndarray:
-    """A NORM: residual int16 [n, d] -> int8 [n, d].
+def norm(
+    residual: np.ndarray, parameters: QuantisedNorm, *, as_residual: bool = False
+) -> np.ndarray:
+    """A NORM: residual int16 [n, d] -> int16 [n, d], of which words are made.
 
-    bits 16 gives the int16 row that replaces the residual of a post-norm model.
+    as_residual gives the row that replaces the residual of a post-norm model.
     """
-    shift = parameters.output_shift if bits == 8 else parameters.residual_shift
+    shift = parameters.residual_shift if as_residual else parameters.output_shift
     if shift is None:
-        raise ValueError("a norm without residual_shift has no 16-bit result")
+        raise ValueError("a norm without residual_shift does not replace the residual")
     return layer_norm(
         residual,
         parameters.gain,
@@ -63,8 +97,7 @@ def norm(residual: np.ndarray, parameters: QuantisedNorm, *, bits: int = 8) -> n
         offset_shift=parameters.offset_shift,
         output_shift=shift,
         rms=parameters.rms,
-        output_bits=bits,
-    ).astype(np.int8 if bits == 8 else np.int16)
+    ).astype(np.int16)
 
 
 def rotate_heads(x: np.ndarray, rotary: np.ndarray, shift: int) -> np.ndarray:
@@ -79,5 +112,23 @@ def rotate_heads(x: np.ndarray, rotary: np.ndarray, shift: int) -> np.ndarray:
 
 
 def look_up(x: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """The activation table as TABLE8 applies it: int16 [n, hidden], int8 [2048] -> int8."""
+    """The activation table: int16 [n, hidden], table int16 [2048] -> int16 [n, hidden]."""
     return table[table_index(x)]
+
+
+def hidden_rows(name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer) -> np.ndarray:
+    """The MLP up to the words of fc2: integers [n, d] -> int16 [n, hidden].
+
+    name: of the layer, in front of the sites that are seen.
+    """
+    table = layer.activation_table
+    hidden = linear(normed, layer.fc1, bits=16, relu=table is None)
+    if table is not None:
+        seen(name + "fc1_out", hidden)
+        hidden = look_up(hidden, table)
+    if layer.up is None:
+        return hidden
+    seen(name + "activation", hidden)
+    up = linear(normed, layer.up, bits=16)
+    seen(name + "up_out", up)
+    return gate(hidden, up, layer.gate_shift).astype(np.int16)

@@ -13,7 +13,7 @@ from meadow.spec.model import ModelDescription
 
 RANDOM = np.random.default_rng(salted(41))
 LLAMA = family_description("llama", width=32, heads=6, kv_heads=2, head_dim=8)
-OPT = family_description("opt", width=24, heads=3, head_dim=8)
+OPT = family_description("opt", width=24, heads=3, kv_heads=3, head_dim=8)
 
 
 def rows(channels: int, *, loud: int | None = None) -> np.ndarray:
