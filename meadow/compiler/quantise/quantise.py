@@ -91,8 +91,8 @@ def quantise(
     logits_scale = logits_range * logits_headroom / LIMIT_INT16
 
     quantiser = Quantiser(d, tensors, statistics, granularity, blocks, residual_scale)
-    head_step = quantiser.norm_step("head_in", "final_norm")
     head = tensors["embed_tokens" if d.tied_head else "head"]
+    head_step = quantiser.norm_steps("head_in", "final_norm", head)
     return QuantisedModel(
         description=d,
         hidden_block=hidden_block,

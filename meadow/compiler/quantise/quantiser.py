@@ -26,6 +26,7 @@ from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS, SCORE_FRACTION_BITS
 
 __all__ = ["Quantiser"]
+SMOOTH = True
 
 _INT32 = (1 << 31) - 1
 
@@ -62,12 +63,25 @@ class Quantiser:
         """Largest value that calibration saw at a site, never 0."""
         return float(self.statistics.site(site).max(initial=0.0)) or 1.0
 
-    def norm_step(self, site: str, norm: str) -> float:
-        """Step of the words that norm `norm` writes: that of the range, or the finest for which its
-        gains fit their 16 bits.
+    def input_steps(self, site: str, *consumers: np.ndarray) -> np.ndarray:
+        """Steps [in] of the words that go into matrices [out, in]: the largest value that
+        calibration saw, in steps, is that of a word.
+
+        Channels of very different size in a word are brought together by factors that whoever
+        writes them takes in at no cost, SmoothQuant's (arXiv 2211.10438, equation 4, with the
+        exponent 1/2).
         """
-        gain = float(np.abs(self.tensors[f"{norm}.weight"]).max()) * self._norm_unit
-        return max(self.site_range(site) / WORD_RANGE, 2 * gain / LIMIT_INT16)
+        maxima = lifted(self.statistics.site(site))
+        columns = np.max([np.abs(weight).max(axis=0) for weight in consumers], axis=0)
+        factor = np.sqrt(maxima / lifted(columns)) if SMOOTH else np.ones_like(maxima)
+        return factor * ((maxima / factor).max() / WORD_RANGE)
+
+    def norm_steps(self, site: str, norm: str, *consumers: np.ndarray) -> np.ndarray:
+        """`input_steps` of what norm `norm` writes, or the finest for which its gains fit their 16
+        bits.
+        """
+        gain = np.abs(self.tensors[f"{norm}.weight"]) * self._norm_unit
+        return np.maximum(self.input_steps(site, *consumers), 2 * gain / LIMIT_INT16)
 
     @property
     def _norm_unit(self) -> float:
@@ -80,13 +94,17 @@ class Quantiser:
         d = self.description
         name = f"layers.{index}."
         residual_step = np.full(d.width, self.residual_scale)
-        qkv_step = self.norm_step(name + "qkv_in", name + "attention_norm")
+        qkv = (self.tensors[f"{name}{part}.weight"] for part in "qkv")
+        qkv_step = self.norm_steps(name + "qkv_in", name + "attention_norm", *qkv)
         turned = self._turned(name) if d.rotary_base else 0
         q_step, k_step = self.statistics.step(name + "q_out"), self.statistics.step(name + "k_out")
         o_step, output_scale = self._output_steps(name)
         score = scale_parts(self._score_scale(q_step, k_step), name + "scores")
         output_multiplier, output_shift = output_parts(output_scale, name + "attention")
-        fc1_step = self.norm_step(name + "fc1_in", name + "mlp_norm")
+        first = [
+            self.tensors[f"{name}{part}.weight"] for part in (["fc1", "up"] if d.gated else ["fc1"])
+        ]
+        fc1_step = self.norm_steps(name + "fc1_in", name + "mlp_norm", *first)
         return QuantisedLayer(
             attention_norm=self.norm(name + "attention_norm", qkv_step),
             # What is turned has 16 bits, of which the rotation takes `turned`.
@@ -137,32 +155,31 @@ class Quantiser:
         o_step = np.repeat(v_step / ratio[:, None, None], d.group_heads, axis=1)
         return o_step.reshape(-1), ratio
 
-    def _mlp(self, name: str, fc1_step: float, residual_step: np.ndarray) -> dict[str, Any]:
+    def _mlp(self, name: str, fc1_step: np.ndarray, residual_step: np.ndarray) -> dict[str, Any]:
         """The fields of the MLP."""
         d = self.description
-        hidden_step = self.site_range(name + "fc2_in") / WORD_RANGE
+        hidden_step = self.input_steps(name + "fc2_in", self.tensors[f"{name}fc2.weight"])
         fc2 = self._hidden_blocks(name + "fc2", hidden_step, residual_step)
         fields: dict[str, Any] = {"fc2": fc2}
         if d.activation == "relu":
             return fields | {"fc1": self._matrix(name + "fc1", fc1_step, hidden_step)}
         table_step = self.site_range(name + "fc1_out") / LIMIT_INT16
         fields["fc1"] = self._matrix(name + "fc1", fc1_step, table_step)
-        activated_step = hidden_step
-        if d.gated:
-            activated_step = self.site_range(name + "activation") / LIMIT_INT16
-            # A unit of the product is activated_step * up_step: it is shifted to hidden_step, and
-            # the rest of the factor is up's.
-            least = self.site_range(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
-            shift = math.floor(math.log2(hidden_step / (activated_step * least)))
-            shift = max(1, min(31, shift))
-            fields["gate_shift"] = shift
-            up_step = hidden_step / (activated_step * 2.0**shift)
-            fields["up"] = self._matrix(name + "up", fc1_step, up_step)
-        table = activation_table(d.activation, table_step, activated_step)
-        return fields | {"activation_table": table}
+        activated_step = self.site_range(name + "activation") / LIMIT_INT16
+        # A unit of the product is activated_step * up_step: it is shifted to hidden_step, and the
+        # rest of the factor is up's.
+        least = self.statistics.site(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
+        most = float((activated_step * least / hidden_step).max())
+        shift = max(1, min(31, math.floor(-math.log2(most)) if most else 31))
+        up_step = hidden_step / (activated_step * 2.0**shift)
+        return fields | {
+            "activation_table": activation_table(d.activation, table_step, activated_step),
+            "gate_shift": shift,
+            "up": self._matrix(name + "up", fc1_step, up_step),
+        }
 
     def _matrix(
-        self, name: str, input_step: np.ndarray | float, output_step: np.ndarray | float
+        self, name: str, input_step: np.ndarray, output_step: np.ndarray | float
     ) -> QuantisedLinear:
         weight = self.tensors[f"{name}.weight"]
         return self.linear(name, weight, self._bias(name, len(weight)), input_step, output_step)
@@ -172,18 +189,18 @@ class Quantiser:
         return self.tensors[bias] if bias in self.tensors else np.zeros(outputs)
 
     def _hidden_blocks(
-        self, name: str, step: float, residual_step: np.ndarray
+        self, name: str, step: np.ndarray, residual_step: np.ndarray
     ) -> tuple[QuantisedLinear, ...]:
         """fc2 [d, hidden] as one matrix per hidden block, the bias in block 0."""
         weight = self.tensors[f"{name}.weight"]
         bias = self._bias(name, len(weight))
-        whole = float(np.abs(weight).max() * step)
+        whole = float(np.abs(weight * step).max())
         return tuple(
             self.linear(
                 name,
                 weight[:, block],
                 np.zeros_like(bias) if index else bias,
-                step,
+                step[block],
                 residual_step,
                 largest=whole,
             )
@@ -195,7 +212,7 @@ class Quantiser:
         name: str,
         weight: np.ndarray,
         bias: np.ndarray,
-        input_step: np.ndarray | float,
+        input_step: np.ndarray,
         output_step: np.ndarray | float,
         *,
         largest: float | None = None,
@@ -223,8 +240,8 @@ class Quantiser:
             shift=shift,
         )
 
-    def norm(self, name: str, step: float) -> QuantisedNorm:
-        """Norm `name` with outputs of this step; see `numerics.layer_norm_row`.
+    def norm(self, name: str, step: np.ndarray) -> QuantisedNorm:
+        """Norm `name` with outputs of these steps [d]; see `numerics.layer_norm_row`.
 
         n = (x - mean) / deviation * 2^f / d, and |x - mean| / deviation <= sqrt(d) always: f is
         the largest that keeps n within 16 bits, and norm_shift = 19 - f (4 bits of the mean's

@@ -29,6 +29,9 @@ class Counted(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self.names)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
 
 NAMES = ["embed_tokens", "layers.0.q.weight", "layers.0.k.weight", "layers.1.q.weight", "head"]
 

@@ -55,13 +55,19 @@ def test_rows_are_those_of_the_float_model_in_steps() -> None:
         steps = np.stack([statistics.step(f"layers.{i}.{kind}").reshape(2, 1, 8) for i in range(2)])
         error = np.abs(rows * steps - exact)
         clipped = np.abs(exact) > 127 * steps
-        assert rows.any() and (error[~clipped] <= 0.51 * np.broadcast_to(steps, error.shape)[~clipped]).all()
+        assert (
+            rows.any()
+            and (error[~clipped] <= 0.51 * np.broadcast_to(steps, error.shape)[~clipped]).all()
+        )
         assert (np.abs(rows)[clipped] == 127).all()
 
 
 def test_ranges_leave_the_prefix_out_but_for_k_and_v() -> None:
     made = checkpoint(500.0)
-    kept, sent = calibrate(made, TEXTS, prefix=(1,)), calibrate(made, np.insert(TEXTS, 0, 1, axis=1))
+    kept, sent = (
+        calibrate(made, TEXTS, prefix=(1,)),
+        calibrate(made, np.insert(TEXTS, 0, 1, axis=1)),
+    )
     assert kept.residual < 50 and sent.residual > 400
     assert (kept.tokens, sent.tokens) == (80, 84)
     assert quantised_prefix(sent, LLAMA) is None
