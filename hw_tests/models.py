@@ -81,10 +81,10 @@ def random_model(d: ModelDescription, *, hidden_block: int = 10, seed: int = 1) 
             score_multiplier=tuple(random.integers(40000, 50000, d.kv_heads).tolist()),
             score_shift=tuple(random.integers(18, 21, d.kv_heads).tolist()),
             output_multiplier=tuple(random.integers(33000, 65000, d.kv_heads).tolist()),
-            output_shift=tuple(random.integers(6, 8, d.kv_heads).tolist()),
+            output_shift=tuple(random.integers(7, 10, d.kv_heads).tolist()),
             up=matrix(d.hidden, d.width, wide) if d.gated else None,
             activation_table=None if d.activation == "relu" else table.astype(np.int16),
-            gate_shift=15 if d.gated else 0,
+            gate_shift=12 if d.gated else 0,
             rotary_shift=22 if d.rotary_base else 0,
         )
 

@@ -18,12 +18,14 @@ class ScalarAttention:
 
     width : keys of a block, W. probability_bits : of a probability.
     score, output : multiplier and shift that bring products to scores, and the mix to results.
+    output_bits : of results.
     """
 
     width: int
     probability_bits: int
     score: tuple[int, int]
     output: tuple[int, int]
+    output_bits: int
 
     def online(self, query: list[int], keys: Rows, values: Rows, visible: int) -> list[int]:
         """A row that sees keys 0 .. visible-1, block by block as the specification says."""
@@ -64,4 +66,4 @@ class ScalarAttention:
 
     def _result(self, accumulators: list[int], total: int) -> list[int]:
         scale = scalar.output_scale(total, *self.output)
-        return [scalar.requantise(value, *scale, 8) for value in accumulators]
+        return [scalar.requantise(value, *scale, self.output_bits) for value in accumulators]

@@ -104,7 +104,7 @@ def test_models_like_llama_become_images(
 def test_a_sink_is_the_prefix_of_the_image(tmp_path: Path) -> None:
     config = config_of("llama", "width72")
     weights = llama_weights(config)
-    weights["model.embed_tokens.weight"][1, 5] += 30_000
+    weights["model.embed_tokens.weight"][1, 5] += 1_000
     directory = write_directory(tmp_path / "model", config, weights)
     report = compile_json(directory, tmp_path / "image", "--rotate", "on")
     assert report["notes"]["prefix"] == [1]
@@ -233,7 +233,7 @@ def test_calibration_text_that_is_none(
     assert refused(own, tmp_path / "out").startswith(f"meadow: {file} must be UTF-8 text: ")
     silent = damage(silent_checkpoint, tmp_path / "silent", {})
     (silent / "calibration.txt").write_text("a")
-    assert refused(silent, tmp_path / "out").endswith("needs a tokenizer.json beside it")
+    assert refused(silent, tmp_path / "out").endswith("needs a tokenizer.json beside the model")
 
 
 def test_an_image_does_not_replace_what_it_is_made_from(checkpoint: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def quantise(
 
     quantiser = Quantiser(d, tensors, statistics, granularity, blocks, residual_scale)
     head = tensors["embed_tokens" if d.tied_head else "head"]
-    head_step = quantiser.norm_steps("head_in", "final_norm", head)
+    head_step = quantiser.norm_step("head_in", "final_norm")
     return QuantisedModel(
         description=d,
         hidden_block=hidden_block,

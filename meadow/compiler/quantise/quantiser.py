@@ -26,7 +26,6 @@ from meadow.spec.model import ModelDescription
 from meadow.spec.numerics import LIMIT_INT8, ROTARY_FRACTION_BITS, SCORE_FRACTION_BITS
 
 __all__ = ["Quantiser"]
-SMOOTH = True
 
 _INT32 = (1 << 31) - 1
 
@@ -63,25 +62,16 @@ class Quantiser:
         """Largest value that calibration saw at a site, never 0."""
         return float(self.statistics.site(site).max(initial=0.0)) or 1.0
 
-    def input_steps(self, site: str, *consumers: np.ndarray) -> np.ndarray:
-        """Steps [in] of the words that go into matrices [out, in]: the largest value that
-        calibration saw, in steps, is that of a word.
+    def input_step(self, site: str) -> float:
+        """Step of words: the largest value that calibration saw is the largest of a word."""
+        return self.site_range(site) / WORD_RANGE
 
-        Channels of very different size in a word are brought together by factors that whoever
-        writes them takes in at no cost, SmoothQuant's (arXiv 2211.10438, equation 4, with the
-        exponent 1/2).
-        """
-        maxima = lifted(self.statistics.site(site))
-        columns = np.max([np.abs(weight).max(axis=0) for weight in consumers], axis=0)
-        factor = np.sqrt(maxima / lifted(columns)) if SMOOTH else np.ones_like(maxima)
-        return factor * ((maxima / factor).max() / WORD_RANGE)
-
-    def norm_steps(self, site: str, norm: str, *consumers: np.ndarray) -> np.ndarray:
-        """`input_steps` of what norm `norm` writes, or the finest for which its gains fit their 16
+    def norm_step(self, site: str, norm: str) -> float:
+        """`input_step` of what norm `norm` writes, or the finest for which its gains fit their 16
         bits.
         """
-        gain = np.abs(self.tensors[f"{norm}.weight"]) * self._norm_unit
-        return np.maximum(self.input_steps(site, *consumers), 2 * gain / LIMIT_INT16)
+        gain = float(np.abs(self.tensors[f"{norm}.weight"]).max()) * self._norm_unit
+        return max(self.input_step(site), 2 * gain / LIMIT_INT16)
 
     @property
     def _norm_unit(self) -> float:
@@ -94,17 +84,13 @@ class Quantiser:
         d = self.description
         name = f"layers.{index}."
         residual_step = np.full(d.width, self.residual_scale)
-        qkv = (self.tensors[f"{name}{part}.weight"] for part in "qkv")
-        qkv_step = self.norm_steps(name + "qkv_in", name + "attention_norm", *qkv)
+        qkv_step = self.norm_step(name + "qkv_in", name + "attention_norm")
         turned = self._turned(name) if d.rotary_base else 0
         q_step, k_step = self.statistics.step(name + "q_out"), self.statistics.step(name + "k_out")
         o_step, output_scale = self._output_steps(name)
         score = scale_parts(self._score_scale(q_step, k_step), name + "scores")
         output_multiplier, output_shift = output_parts(output_scale, name + "attention")
-        first = [
-            self.tensors[f"{name}{part}.weight"] for part in (["fc1", "up"] if d.gated else ["fc1"])
-        ]
-        fc1_step = self.norm_steps(name + "fc1_in", name + "mlp_norm", *first)
+        fc1_step = self.norm_step(name + "fc1_in", name + "mlp_norm")
         return QuantisedLayer(
             attention_norm=self.norm(name + "attention_norm", qkv_step),
             # What is turned has 16 bits, of which the rotation takes `turned`.
@@ -155,10 +141,10 @@ class Quantiser:
         o_step = np.repeat(v_step / ratio[:, None, None], d.group_heads, axis=1)
         return o_step.reshape(-1), ratio
 
-    def _mlp(self, name: str, fc1_step: np.ndarray, residual_step: np.ndarray) -> dict[str, Any]:
+    def _mlp(self, name: str, fc1_step: float, residual_step: np.ndarray) -> dict[str, Any]:
         """The fields of the MLP."""
         d = self.description
-        hidden_step = self.input_steps(name + "fc2_in", self.tensors[f"{name}fc2.weight"])
+        hidden_step = self.input_step(name + "fc2_in")
         fc2 = self._hidden_blocks(name + "fc2", hidden_step, residual_step)
         fields: dict[str, Any] = {"fc2": fc2}
         if d.activation == "relu":
@@ -168,9 +154,9 @@ class Quantiser:
         activated_step = self.site_range(name + "activation") / LIMIT_INT16
         # A unit of the product is activated_step * up_step: it is shifted to hidden_step, and the
         # rest of the factor is up's.
-        least = self.statistics.site(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
-        most = float((activated_step * least / hidden_step).max())
-        shift = max(1, min(31, math.floor(-math.log2(most)) if most else 31))
+        least = self.site_range(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
+        shift = math.floor(math.log2(hidden_step / (activated_step * least)))
+        shift = max(1, min(31, shift))
         up_step = hidden_step / (activated_step * 2.0**shift)
         return fields | {
             "activation_table": activation_table(d.activation, table_step, activated_step),
@@ -179,7 +165,7 @@ class Quantiser:
         }
 
     def _matrix(
-        self, name: str, input_step: np.ndarray, output_step: np.ndarray | float
+        self, name: str, input_step: np.ndarray | float, output_step: np.ndarray | float
     ) -> QuantisedLinear:
         weight = self.tensors[f"{name}.weight"]
         return self.linear(name, weight, self._bias(name, len(weight)), input_step, output_step)
@@ -189,18 +175,18 @@ class Quantiser:
         return self.tensors[bias] if bias in self.tensors else np.zeros(outputs)
 
     def _hidden_blocks(
-        self, name: str, step: np.ndarray, residual_step: np.ndarray
+        self, name: str, step: float, residual_step: np.ndarray
     ) -> tuple[QuantisedLinear, ...]:
         """fc2 [d, hidden] as one matrix per hidden block, the bias in block 0."""
         weight = self.tensors[f"{name}.weight"]
         bias = self._bias(name, len(weight))
-        whole = float(np.abs(weight * step).max())
+        whole = float(np.abs(weight).max() * step)
         return tuple(
             self.linear(
                 name,
                 weight[:, block],
                 np.zeros_like(bias) if index else bias,
-                step[block],
+                step,
                 residual_step,
                 largest=whole,
             )
@@ -212,7 +198,7 @@ class Quantiser:
         name: str,
         weight: np.ndarray,
         bias: np.ndarray,
-        input_step: np.ndarray,
+        input_step: np.ndarray | float,
         output_step: np.ndarray | float,
         *,
         largest: float | None = None,
@@ -240,8 +226,8 @@ class Quantiser:
             shift=shift,
         )
 
-    def norm(self, name: str, step: np.ndarray) -> QuantisedNorm:
-        """Norm `name` with outputs of these steps [d]; see `numerics.layer_norm_row`.
+    def norm(self, name: str, step: float) -> QuantisedNorm:
+        """Norm `name` with outputs of this step; see `numerics.layer_norm_row`.
 
         n = (x - mean) / deviation * 2^f / d, and |x - mean| / deviation <= sqrt(d) always: f is
         the largest that keeps n within 16 bits, and norm_shift = 19 - f (4 bits of the mean's

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer tier: the quantised model in plain order, without the hardware's approximations.
 
-It has the same integers at every site as the bit-true tier: INT8 activations, an INT16 residual,
-scores with 8 fraction bits, unsigned probabilities. But its norms divide and take roots exactly,
+It has the same integers at every site as the bit-true tier: words with exponents, INT8 queries, keys
+and values, an INT16 residual, scores with 8 fraction bits, unsigned probabilities. But its norms divide and take roots exactly,
 and its softmax is over the whole row below the row's true maximum, divided exactly. Rotation,
-activation table and gate product are the same in both. What separates
+activation table, gate product and words are the same in both. What separates
 it from the float tier is quantisation; what separates the bit-true tier from it is hardware order.
 
 Shape letters: n tokens, d width, e elements per head.
@@ -17,8 +17,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from meadow.golden.numerics import gate, requantise, saturate
-from meadow.golden.tiers.layer_parts import look_up, rotate_heads
+from meadow.golden.tiers.layer_parts import as_words, look_up, rotate_heads
 from meadow.golden.tiers.observer import Observer, ignore
+from meadow.model.head_padding import attention_exponent
 from meadow.model.quantised import (
     QuantisedLayer,
     QuantisedLinear,
@@ -32,19 +33,21 @@ __all__ = ["IntegerModel", "attention", "linear", "norm"]
 
 def linear(x: np.ndarray, matrix: QuantisedLinear, bits: int) -> np.ndarray:
     """`sat(rq(x @ weight.T + bias))`: x [n, in] -> int64 [n, out] of `bits` bits."""
-    # Products of 8-bit integers and their sums stay below 2^53: float64 is exact.
+    # Products of words with weights and their sums stay below 2^53: float64 is exact.
     total = (x.astype(np.float64) @ matrix.weight.T.astype(np.float64)).astype(np.int64)
     return requantise(total + matrix.bias, matrix.multiplier, matrix.shift, bits)
 
 
-def norm(residual: np.ndarray, parameters: QuantisedNorm, *, bits: int = 8) -> np.ndarray:
-    """Layer or RMS norm with exact division and root: [n, d] -> int64 [n, d] of `bits` bits.
+def norm(
+    residual: np.ndarray, parameters: QuantisedNorm, *, as_residual: bool = False
+) -> np.ndarray:
+    """Layer or RMS norm with exact division and root: [n, d] -> int64 [n, d] of 16 bits.
 
-    bits 16 gives the row that replaces the residual of a post-norm model.
+    as_residual gives the row that replaces the residual of a post-norm model.
     """
-    shift = parameters.output_shift if bits == 8 else parameters.residual_shift
+    shift = parameters.residual_shift if as_residual else parameters.output_shift
     if shift is None:
-        raise ValueError("a norm without residual_shift has no 16-bit result")
+        raise ValueError("a norm without residual_shift does not replace the residual")
     x = residual.astype(np.float64)
     channels = parameters.channels
     mean = np.zeros((len(x), 1)) if parameters.rms else x.mean(axis=1, keepdims=True)
@@ -54,7 +57,7 @@ def norm(residual: np.ndarray, parameters: QuantisedNorm, *, bits: int = 8) -> n
     n = (x - mean) * unit / np.sqrt(spread + parameters.epsilon)
     offset = parameters.offset.astype(np.float64) * 2.0**parameters.offset_shift
     y = (n * parameters.gain + offset) / 2.0**shift
-    return saturate(np.floor(y + 0.5).astype(np.int64), bits)
+    return saturate(np.floor(y + 0.5).astype(np.int64), 16)
 
 
 def attention(
@@ -67,12 +70,14 @@ def attention(
     score_shift: int,
     output_multiplier: int,
     output_shift: int,
+    output_bits: int,
     causal: bool = True,
 ) -> np.ndarray:
     """Attention of one head over its whole rows.
 
-    query: [n, e], of the last n positions; keys, values: [L, e], of all -> int64 [n, e] of 8 bits.
-    The largest probability of a row is 2^probability_bits, the others are rounded to integers.
+    query: [n, e], of the last n positions; keys, values: [L, e], of all -> int64 [n, e] of
+    `output_bits` bits. The largest probability of a row is 2^probability_bits, the others are
+    rounded to integers.
     """
     scores = requantise(query @ keys.T, score_multiplier, score_shift, 16)
     seen_by_first = len(keys) - len(query) + 1
@@ -82,19 +87,21 @@ def attention(
     power = np.where(masked, 0, np.floor(power * 2.0**probability_bits + 0.5))
     ratio = output_multiplier / 2.0 ** (output_shift + 1)
     attention_out = (power @ values) / power.sum(axis=1, keepdims=True) * ratio
-    return saturate(np.floor(attention_out + 0.5).astype(np.int64), 8)
+    return saturate(np.floor(attention_out + 0.5).astype(np.int64), output_bits)
 
 
 class IntegerModel:
     """A quantised transformer in integers, whole sequences at a time.
 
-    model: the quantised transformer; probability_bits: bits of a softmax probability.
+    model: the quantised transformer; width: channels of a word, W; probability_bits: bits of a
+    softmax probability.
     """
 
-    def __init__(self, model: QuantisedModel, *, probability_bits: int = 12) -> None:
+    def __init__(self, model: QuantisedModel, *, width: int, probability_bits: int = 12) -> None:
         if not 1 <= probability_bits <= 16:
             raise ValueError(f"probability_bits must be 1 to 16, not {probability_bits}")
         self.model = model
+        self.width = width
         self.probability_bits = probability_bits
 
     def forward(
@@ -114,17 +121,17 @@ class IntegerModel:
         for index, layer in enumerate(model.layers):
             name = f"layers.{index}."
             x = self._attention(
-                index, layer, *_normed(x, layer.attention_norm, behind, site, seen), seen
+                index, layer, *self._normed(x, layer.attention_norm, behind, site, seen), seen
             )
             behind, site = self._behind(layer.attention_norm), name + "residual_attention_norm"
-            x = self._mlp(name, layer, *_normed(x, layer.mlp_norm, behind, site, seen), seen)
+            x = self._mlp(name, layer, *self._normed(x, layer.mlp_norm, behind, site, seen), seen)
             behind, site = self._behind(layer.mlp_norm), name + "residual_mlp_norm"
         if behind is not None:
-            x = norm(x, behind, bits=16)
+            x = norm(x, behind, as_residual=True)
             seen(site, x)
         if model.final_norm is None or model.head is None:
             return x.astype(np.int16)
-        x = norm(x, model.final_norm)
+        x = as_words(norm(x, model.final_norm), self.width)
         seen("head_in", x)
         return linear(x, model.head, 16).astype(np.int16)
 
@@ -156,11 +163,12 @@ class IntegerModel:
         seen(name + "v_out", v)
         k, v = self._behind_prefix(index, k, v)
         attention_out = np.empty_like(q)
+        exponent = attention_exponent(description, self.width)
         for head in range(description.heads):
             pair = head * description.kv_heads // description.heads
             own = slice(head * description.head_dim, (head + 1) * description.head_dim)
             shared = slice(pair * description.head_dim, (pair + 1) * description.head_dim)
-            attention_out[:, own] = attention(
+            head_out = attention(
                 q[:, own],
                 k[:, shared],
                 v[:, shared],
@@ -168,9 +176,13 @@ class IntegerModel:
                 score_multiplier=layer.score_multiplier[pair],
                 score_shift=layer.score_shift[pair],
                 output_multiplier=layer.output_multiplier[pair],
-                output_shift=layer.output_shift[pair],
+                output_shift=layer.output_shift[pair] + exponent,
+                output_bits=8 if exponent else 16,
                 causal=description.causal,
             )
+            # The words of a head start with it; those that heads share have one exponent.
+            words = head_out << exponent if exponent else as_words(head_out, self.width)
+            attention_out[:, own] = words
         seen(name + "o_in", attention_out)
         x = saturate(x + linear(attention_out, layer.o, 16), 16)
         seen(name + "residual_attention", x)
@@ -197,17 +209,19 @@ class IntegerModel:
         """The MLP of normalised rows [n, d], added to the residual x [n, d]."""
         seen(name + "fc1_in", normed)
         hidden = self._hidden(name, layer, normed, seen)
-        seen(name + "fc2_in", hidden)
-        for matrix, block in zip(layer.fc2, self.model.blocks, strict=True):
-            x = saturate(x + linear(hidden[:, block], matrix, 16), 16)
+        # The words of a hidden block start with it.
+        parts = [as_words(hidden[:, block], self.width) for block in self.model.blocks]
+        seen(name + "fc2_in", np.concatenate(parts, axis=1))
+        for matrix, part in zip(layer.fc2, parts, strict=True):
+            x = saturate(x + linear(part, matrix, 16), 16)
         seen(name + "residual_mlp", x)
         return x
 
     @staticmethod
     def _hidden(name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer) -> np.ndarray:
-        """The MLP up to fc2: [n, d] -> int64 [n, hidden] of 8 bits."""
+        """The MLP up to the words of fc2: [n, d] -> int64 [n, hidden] of 16 bits."""
         if layer.activation_table is None:
-            return np.maximum(linear(normed, layer.fc1, 8), 0)
+            return np.maximum(linear(normed, layer.fc1, 16), 0)
         hidden = linear(normed, layer.fc1, 16)
         seen(name + "fc1_out", hidden)
         hidden = look_up(hidden, layer.activation_table).astype(np.int64)
@@ -218,16 +232,20 @@ class IntegerModel:
         seen(name + "up_out", up)
         return gate(hidden, up, layer.gate_shift)
 
+    def _normed(
+        self,
+        x: np.ndarray,
+        own: QuantisedNorm,
+        behind: QuantisedNorm | None,
+        site: str,
+        seen: Observer,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a sublayer takes in, and the residual it adds to: [n, d] of words and of 16 bits.
 
-def _normed(
-    x: np.ndarray, own: QuantisedNorm, behind: QuantisedNorm | None, site: str, seen: Observer
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a sublayer takes in, and the residual it adds to: [n, d] of 8 and of 16 bits.
-
-    own : its norm in a pre-norm model. behind : in a post-norm model the norm of the sum x.
-    """
-    if behind is None:
-        return norm(x, own), x
-    residual = norm(x, behind, bits=16)
-    seen(site, residual)
-    return norm(x, behind), residual
+        own : its norm in a pre-norm model. behind : in a post-norm model the norm of the sum x.
+        """
+        if behind is None:
+            return as_words(norm(x, own), self.width), x
+        residual = norm(x, behind, as_residual=True)
+        seen(site, residual)
+        return as_words(norm(x, behind), self.width), residual

@@ -120,7 +120,7 @@ def test_tied_head(checkpoint: Checkpoint) -> None:
 def test_outlier_channels(checkpoint: Checkpoint) -> None:
     """Norm gains, V rows and hidden rows 60 times larger, undone by what reads them.
 
-    Words with exponents, factors within a head and a rotation leave little of that.
+    A rotation brings all but the hidden rows together; of those, words keep the outliers apart.
     """
     t = checkpoint.tensors
     factor = np.ones(48)
@@ -144,7 +144,7 @@ def test_outlier_channels(checkpoint: Checkpoint) -> None:
     tensors = rotate_model(rough.description, rough.tensors)
     rotated = dataclasses.replace(rough, description=tensors.description, tensors=tensors)
     turned = _error(rough, quantise(rotated, calibrate(rotated, RANDOM_TOKENS[:8])))
-    assert turned < 0.1 < plain
+    assert turned < 0.2 < plain
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
@@ -294,7 +294,7 @@ def test_demo_perplexity(
 ) -> None:
     checkpoint, statistics, heldout = demo
     model = quantise(checkpoint, statistics, granularity=granularity, hidden_block=256)
-    integer, hardware = IntegerModel(model), BitTrueModel(model, TINY)
+    integer, hardware = IntegerModel(model, width=TINY.width), BitTrueModel(model, TINY)
     real = FloatModel(checkpoint.description, checkpoint.tensors)
     reference = perplexity(real.forward, heldout)
     scale = model.logits_scale

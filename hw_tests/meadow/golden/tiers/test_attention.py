@@ -14,14 +14,23 @@ from meadow.golden.tiers.attention import attend, attend_layerwise
 
 
 def _both(
-    seed: int, *, rows: int, keys: int, width: int, bits: int, causal: bool, score_shift: int
+    seed: int,
+    *,
+    rows: int,
+    keys: int,
+    width: int,
+    bits: int,
+    causal: bool,
+    score_shift: int,
+    output_bits: int = 8,
 ) -> None:
     random = np.random.default_rng(salted(seed))
     query = random.integers(-127, 128, (2, rows, 8)).astype(np.int8)
     key, value = (random.integers(-127, 128, (2, keys, 8)).astype(np.int8) for _ in "kv")
     positions = random.integers(-4, keys, rows)
     score = np.array([40000, 50000]), np.array([score_shift, score_shift + 1])
-    output = np.array([65535, 32768]), np.array([13, 14])
+    # The larger of the two gains makes some of the results saturate.
+    output = np.array([65535, 32768]), np.array([13, 14]) - (output_bits - 8)
     common = {
         "positions": positions,
         "probability_bits": bits,
@@ -29,10 +38,12 @@ def _both(
         "score_shift": score[1],
         "output_multiplier": output[0],
         "output_shift": output[1],
+        "output_bits": output_bits,
         "causal": causal,
     }
     online = attend(query, key, value, width=width, **common)
     layerwise = attend_layerwise(query, key, value, **common)
+    assert online.dtype == layerwise.dtype == (np.int8 if output_bits == 8 else np.int16)
     for head in range(2):
         for row in range(rows):
             visible = max(0, int(positions[row]) + 1) if causal else keys
@@ -47,6 +58,7 @@ def _both(
                 probability_bits=bits,
                 score=(int(score[0][head]), int(score[1][head])),
                 output=(int(output[0][head]), int(output[1][head])),
+                output_bits=output_bits,
             )
             place = (head, row, positions[row])
             assert online[head, row].tolist() == scalar.online(*operands), place
@@ -64,6 +76,21 @@ def test_both_equal_scalar_arithmetic(score_shift: int, causal: bool, bits: int)
         _both(seed, rows=9, keys=keys, width=16, bits=bits, causal=causal, score_shift=score_shift)
 
 
+@pytest.mark.parametrize("score_shift", [12, 19])
+def test_outputs_of_16_bits_equal_scalar_arithmetic(score_shift: int) -> None:
+    for seed, keys in enumerate((1, 16, 53)):
+        _both(
+            seed,
+            rows=9,
+            keys=keys,
+            width=16,
+            bits=12,
+            causal=True,
+            score_shift=score_shift,
+            output_bits=16,
+        )
+
+
 def _attend_one(query: list, keys: list, values: list, position: int) -> np.ndarray:
     """Score = q.k / 16 base-2 units, output = mean of V."""
     return attend(
@@ -77,6 +104,7 @@ def _attend_one(query: list, keys: list, values: list, position: int) -> np.ndar
         score_shift=11,
         output_multiplier=1 << 15,
         output_shift=14,
+        output_bits=8,
     )
 
 

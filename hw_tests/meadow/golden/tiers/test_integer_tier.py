@@ -15,6 +15,7 @@ from meadow.compiler.importers.checkpoint import Checkpoint
 from meadow.compiler.quantise.calibrate import calibrate
 from meadow.compiler.quantise.quantise import quantise
 from meadow.compiler.synthetic import synthetic_model
+from meadow.golden import numerics
 from meadow.golden.tiers import bit_true, float_tier
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.golden.tiers.integer_tier import IntegerModel, attention, linear, norm
@@ -54,6 +55,7 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("family", ["opt", "llama"])
 def test_a_prefix_is_what_its_tokens_would_have_left(family: str) -> None:
     model = random_model(family_description(family))
@@ -74,12 +76,19 @@ def test_a_prefix_is_what_its_tokens_would_have_left(family: str) -> None:
     prefix = QuantisedPrefix(tokens=(0, 1, 2), keys=keys, values=values)
     behind = IntegerModel(replace(model, prefix=prefix)).forward(tokens[3:])
     assert np.array_equal(behind, whole[3:])
+=======
+def _unit(words: np.ndarray) -> np.ndarray:
+    """2^e of the words of 16 channels that stand for these numbers [n, c], or twice as much: one
+    that an outlier's rounding gives a larger exponent."""
+    exponents = numerics.word_exponent(words.reshape(len(words), -1, 16))
+    return np.repeat(1 << (exponents + 1), 16, axis=1)
+>>>>>>> golden
 
 
 def test_tiers_agree(pair: tuple[Checkpoint, QuantisedModel]) -> None:
     checkpoint, model = pair
     real = FloatModel(checkpoint.description, checkpoint.tensors).forward(TOKENS)
-    integer = IntegerModel(model).forward(TOKENS)
+    integer = IntegerModel(model, width=TINY.width).forward(TOKENS)
     hardware = bit_true.BitTrueModel(model, TINY).forward(TOKENS)
     assert integer.dtype == np.int16
     assert _distance(hardware, integer) < 0.05
@@ -92,19 +101,21 @@ def test_tiers_agree(pair: tuple[Checkpoint, QuantisedModel]) -> None:
 def test_first_layer_is_within_one_unit_of_the_bit_true_tier(
     pair: tuple[Checkpoint, QuantisedModel],
 ) -> None:
-    """Before rounding differences spread, the two tiers' INT8 sites differ by at most one unit."""
+    """Before rounding differences spread, the two tiers differ by at most one unit of their
+    words."""
     _, model = pair
     integer: dict[str, np.ndarray] = {}
     hardware: dict[str, np.ndarray] = {}
-    IntegerModel(model).forward(TOKENS, observe=integer.__setitem__)
+    IntegerModel(model, width=TINY.width).forward(TOKENS, observe=integer.__setitem__)
     bit_true.BitTrueModel(model, TINY).forward(TOKENS, observe=hardware.__setitem__)
     assert list(integer) == list(hardware)
     assert np.array_equal(integer["embedding"], hardware["embedding"])
     for site in ("qkv_in", "q_out", "k_out", "v_out"):
         name = f"layers.0.{site}"
         difference = np.abs(integer[name] - hardware[name].astype(np.int64))
-        assert difference.max() <= 1, name
-        assert difference.mean() < 0.05, name
+        unit = _unit(hardware[name]) if site == "qkv_in" else 1
+        assert (difference <= unit).all(), name
+        assert np.mean(difference / unit) < 0.05, name
         assert len(np.unique(hardware[name])) > 100, name
 
 
@@ -138,7 +149,7 @@ def test_norm_is_the_rounded_formula() -> None:
     )
     rows = random.integers(-20000, 20000, (20, channels)).astype(np.int16)
     want = float_tier.layer_norm(rows, weight, bias, epsilon=4.0) / step
-    assert np.abs(norm(rows, parameters) - np.clip(want, -127, 127)).max() < 0.52
+    assert np.abs(norm(rows, parameters) - want).max() < 0.52
     difference = norm(rows, parameters) - bit_true.norm(rows, parameters).astype(np.int64)
     assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.02
 
@@ -156,6 +167,7 @@ def test_attention_is_near_the_float_formula(probability_bits: int) -> None:
         score_shift=19,
         output_multiplier=1 << 15,
         output_shift=14,
+        output_bits=8,
     )
     scores = np.log(2) / 256 / 16
     want = float_tier.attention(query[None] * scores, keys[None], values[None])
@@ -164,7 +176,7 @@ def test_attention_is_near_the_float_formula(probability_bits: int) -> None:
 
 def test_refused_probability_bits(pair: tuple[Checkpoint, QuantisedModel]) -> None:
     with pytest.raises(ValueError, match="probability_bits must be 1 to 16, not 0"):
-        IntegerModel(pair[1], probability_bits=0)
+        IntegerModel(pair[1], width=16, probability_bits=0)
 
 
 def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -172,7 +184,7 @@ def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.nd
     integer: dict[str, np.ndarray] = {}
     hardware: dict[str, np.ndarray] = {}
     tokens = np.random.default_rng(salted(3)).integers(0, model.description.vocabulary, 40)
-    integer["end"] = IntegerModel(model).forward(tokens, observe=integer.__setitem__)
+    integer["end"] = IntegerModel(model, width=TINY.width).forward(tokens, observe=integer.__setitem__)
     tier = bit_true.BitTrueModel(model, TINY)
     hardware["end"] = tier.forward(tokens, observe=hardware.__setitem__)
     return integer, hardware
@@ -180,7 +192,7 @@ def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.nd
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_every_family_is_near_the_bit_true_tier(architecture: str) -> None:
-    """All of a layer's INT8 sites up to attention, one unit apart at most; the end is alike."""
+    """All of a layer's sites up to attention, one unit of a word apart at most; the end is alike."""
     kv_heads = 2 if FAMILIES[architecture].grouped_keys else 4
     sizes = {"width": 64, "heads": 4, "kv_heads": kv_heads, "head_dim": 16, "hidden": 96}
     description = family_description(architecture, **sizes)
@@ -190,7 +202,8 @@ def test_every_family_is_near_the_bit_true_tier(architecture: str) -> None:
     for site in ("qkv_in", "v_out"):
         name = f"layers.0.{site}"
         difference = np.abs(integer[name] - hardware[name].astype(np.int64))
-        assert difference.max() <= 1 and len(np.unique(hardware[name])) > 50, name
+        unit = _unit(hardware[name]) if site == "qkv_in" else 1
+        assert (difference <= unit).all() and len(np.unique(hardware[name])) > 50, name
     assert _distance(hardware["end"], integer["end"]) < 0.05
 
 
@@ -208,5 +221,5 @@ def test_sites_have_the_types_of_the_bit_true_tier(architecture: str) -> None:
 def test_a_norm_without_a_second_shift_has_no_residual(
     pair: tuple[Checkpoint, QuantisedModel],
 ) -> None:
-    with pytest.raises(ValueError, match="a norm without residual_shift has no 16-bit result"):
-        norm(np.zeros((1, 64), np.int16), pair[1].layers[0].mlp_norm, bits=16)
+    with pytest.raises(ValueError, match="a norm without residual_shift does not replace"):
+        norm(np.zeros((1, 64), np.int16), pair[1].layers[0].mlp_norm, as_residual=True)

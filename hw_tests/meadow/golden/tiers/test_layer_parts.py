@@ -5,6 +5,8 @@ a norm.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,30 +15,37 @@ from hw_tests.seeds import salted
 from meadow.golden.tiers.layer_parts import (
     accumulate,
     add_residual,
+    as_words,
+    hidden_rows,
     linear,
     look_up,
     norm,
     rotate_heads,
 )
+from meadow.golden.tiers.observer import ignore
 from meadow.model.quantised import QuantisedLinear
 from meadow.spec import numerics as scalar
+from meadow.spec.config import MAX_INPUTS
 
 OPT = random_model(family_description("opt"))
 BERT = random_model(family_description("bert"))
 
 
-def test_accumulators_are_exact_beyond_the_float32_strip() -> None:
-    inputs = 5000
-    x = np.full((2, inputs), 127, np.int8)
+def test_accumulators_are_exact_at_their_largest() -> None:
+    """Sums of products with words of exponent 7, over strips of weights."""
+    inputs = MAX_INPUTS
+    x = np.full((2, inputs), 127 << 7, np.int16)
     x[1] = np.where(np.arange(inputs) % 2, -127, 126)
     matrix = QuantisedLinear(
-        weight=np.full((3, inputs), 127, np.int8) * np.array([[1], [-1], [0]], np.int8),
-        bias=np.array([1, -1, 2**31 - 1], np.int32),
-        multiplier=np.full(3, 65535, np.uint16),
-        shift=np.full(3, 20, np.uint8),
+        weight=np.full((30, inputs), 127, np.int8)
+        * np.resize(np.array([[1], [-1], [0]], np.int8), (30, 1)),
+        bias=np.resize(np.array([2**31 - 1, -(2**31), 1], np.int32), 30),
+        multiplier=np.full(30, 65535, np.uint16),
+        shift=np.full(30, 20, np.uint8),
     )
     want = x.astype(np.int64) @ matrix.weight.astype(np.int64).T + matrix.bias
     assert np.array_equal(accumulate(x, matrix), want)
+    assert -(1 << 35) <= want.min() < -(1 << 34) and 1 << 34 < want.max() < 1 << 35
 
 
 def test_linear_relu_and_types() -> None:
@@ -60,14 +69,15 @@ def test_norm_keeps_rows_apart() -> None:
     assert np.array_equal(together, np.concatenate([norm(row[None], parameters) for row in rows]))
 
 
-def test_norm_to_16_bits_is_the_same_row_with_another_shift() -> None:
+def test_norm_as_residual_is_the_same_row_with_another_shift() -> None:
     rows = np.random.default_rng(salted(9)).integers(-30000, 30000, (4, 16)).astype(np.int16)
     parameters = BERT.layers[0].mlp_norm
-    short, long = norm(rows, parameters), norm(rows, parameters, bits=16)
-    assert (short.dtype, long.dtype) == (np.int8, np.int16)
-    assert np.abs(long / 128 - short)[np.abs(short) < 127].max() <= 0.51
-    with pytest.raises(ValueError, match="a norm without residual_shift has no 16-bit result"):
-        norm(rows, OPT.layers[0].mlp_norm, bits=16)
+    parameters = dataclasses.replace(parameters, residual_shift=parameters.output_shift + 4)
+    fine, coarse = norm(rows, parameters), norm(rows, parameters, as_residual=True)
+    assert fine.dtype == coarse.dtype == np.int16 and len(np.unique(coarse)) > 20
+    assert np.abs(fine / 16 - coarse)[np.abs(fine) < 32767].max() <= 0.54
+    with pytest.raises(ValueError, match="a norm without residual_shift does not replace the resid"):
+        norm(rows, OPT.layers[0].mlp_norm, as_residual=True)
 
 
 def test_rotation_of_every_pair_of_every_head() -> None:
@@ -84,6 +94,40 @@ def test_rotation_of_every_pair_of_every_head() -> None:
 
 
 def test_look_up_takes_steps_of_32() -> None:
-    table = np.random.default_rng(salted(2)).integers(-127, 128, 2048).astype(np.int8)
+    table = np.random.default_rng(salted(2)).integers(-32767, 32768, 2048).astype(np.int16)
     x = np.arange(-(1 << 15), 1 << 15).astype(np.int16).reshape(256, 256)
     assert np.array_equal(look_up(x, table).reshape(-1), np.repeat(table, 32))
+
+
+def test_words_stand_for_what_they_hold() -> None:
+    row = [5, -128, 0, 127, 1000, -3, 4, 32767, 9, 0, 0, 0, -7]
+    want = []
+    for start in (0, 4, 8, 12):
+        word = row[start : start + 4]
+        exponent = scalar.word_exponent(word)
+        want += [value << exponent for value in scalar.word_values(word, exponent)]
+    got = as_words(np.array([row], np.int16), 4)
+    assert got.dtype == np.int16 and got[0].tolist() == want
+    assert want[:4] == [5, -127, 0, 127] and want[7] == 127 << 7 and want[8:] == row[8:]
+
+
+@pytest.mark.parametrize("architecture", ["opt", "llama", "vit"])
+def test_hidden_rows_have_16_bits(architecture: str) -> None:
+    """ReLU, a gated table and a table alone; the sites in their order."""
+    layer = random_model(family_description(architecture)).layers[0]
+    x = np.random.default_rng(salted(4)).integers(-16000, 16000, (5, 16)).astype(np.int16)
+    sites: dict[str, np.ndarray] = {}
+    hidden = hidden_rows("here.", layer, x, sites.__setitem__)
+    assert hidden.dtype == np.int16 and np.abs(hidden.astype(int)).max() > 10000
+    seen = {"opt": [], "vit": ["fc1_out"], "llama": ["fc1_out", "activation", "up_out"]}
+    assert list(sites) == ["here." + site for site in seen[architecture]]
+    want = linear(x, layer.fc1, bits=16)
+    if architecture == "opt":
+        want = np.maximum(want, 0)
+    else:
+        want = look_up(want, layer.activation_table)
+    if layer.up is not None:
+        up = linear(x, layer.up, bits=16)
+        want = np.clip((want.astype(int) * up + (1 << 11)) >> 12, -32768, 32767)
+    assert np.array_equal(hidden, want)
+    assert np.array_equal(hidden_rows("", layer, x, ignore), hidden)
