@@ -101,11 +101,12 @@ def test_models_like_llama_become_images(
     assert head["name"] == "head" and head["cosine_worst"] > 0.98
 
 
-def test_a_sink_is_the_prefix_of_the_image(tmp_path: Path) -> None:
+def test_a_sink_is_the_prefix_of_the_image(checkpoint: Path, tmp_path: Path) -> None:
     config = config_of("llama", "width72")
     weights = llama_weights(config)
     weights["model.embed_tokens.weight"][1, 5] += 1_000
     directory = write_directory(tmp_path / "model", config, weights)
+    shutil.copy(checkpoint / "tokenizer.json", directory)
     report = compile_json(directory, tmp_path / "image", "--rotate", "on")
     assert report["notes"]["prefix"] == [1]
     assert read_image(tmp_path / "image").manifest.prefix == (1,)

@@ -55,13 +55,14 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("family", ["opt", "llama"])
 def test_a_prefix_is_what_its_tokens_would_have_left(family: str) -> None:
     model = random_model(family_description(family))
     description, tokens = model.description, np.arange(12) % 20
     rows: dict[str, np.ndarray] = {}
-    whole = IntegerModel(model).forward(tokens, observe=lambda site, at: rows.update({site: at}))
+    whole = IntegerModel(model, width=TINY.width).forward(
+        tokens, observe=lambda site, at: rows.update({site: at})
+    )
     keys, values = (
         np.stack(
             [
@@ -74,15 +75,15 @@ def test_a_prefix_is_what_its_tokens_would_have_left(family: str) -> None:
         for part in "kv"
     )
     prefix = QuantisedPrefix(tokens=(0, 1, 2), keys=keys, values=values)
-    behind = IntegerModel(replace(model, prefix=prefix)).forward(tokens[3:])
+    behind = IntegerModel(replace(model, prefix=prefix), width=TINY.width).forward(tokens[3:])
     assert np.array_equal(behind, whole[3:])
-=======
+
+
 def _unit(words: np.ndarray) -> np.ndarray:
     """2^e of the words of 16 channels that stand for these numbers [n, c], or twice as much: one
     that an outlier's rounding gives a larger exponent."""
     exponents = numerics.word_exponent(words.reshape(len(words), -1, 16))
     return np.repeat(1 << (exponents + 1), 16, axis=1)
->>>>>>> golden
 
 
 def test_tiers_agree(pair: tuple[Checkpoint, QuantisedModel]) -> None:
@@ -184,7 +185,9 @@ def _both(model: QuantisedModel) -> tuple[dict[str, np.ndarray], dict[str, np.nd
     integer: dict[str, np.ndarray] = {}
     hardware: dict[str, np.ndarray] = {}
     tokens = np.random.default_rng(salted(3)).integers(0, model.description.vocabulary, 40)
-    integer["end"] = IntegerModel(model, width=TINY.width).forward(tokens, observe=integer.__setitem__)
+    integer["end"] = IntegerModel(model, width=TINY.width).forward(
+        tokens, observe=integer.__setitem__
+    )
     tier = bit_true.BitTrueModel(model, TINY)
     hardware["end"] = tier.forward(tokens, observe=hardware.__setitem__)
     return integer, hardware
