@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -47,15 +48,22 @@ def measure(
     *,
     text: np.ndarray = TEXT,
     seen: Callable[[Tensors], None] | None = None,
+    steps: Callable[[Tensors], None] | None = None,
     granularity: str = "channel",
     context: int | None = None,
 ) -> Accuracy:
-    """Calibrate, quantise and measure; `seen` changes the calibrated maxima in between."""
-    statistics = calibrate(model, text)
-    maxima = {site: values.copy() for site, values in statistics.maxima.items()}
-    if seen is not None:
-        seen(maxima)
-    statistics = CalibrationStatistics(maxima=maxima, tokens=statistics.tokens)
+    """Calibrate, quantise and measure; `seen` and `steps` change the calibrated maxima and steps in
+    between.
+    """
+    found = calibrate(model, text)
+    maxima, own = (
+        {site: values.copy() for site, values in part.items()}
+        for part in (found.maxima, found.steps)
+    )
+    for change, values in ((seen, maxima), (steps, own)):
+        if change is not None:
+            change(values)
+    statistics = dataclasses.replace(found, maxima=maxima, steps=own)
     quantised = quantise(model, statistics, granularity=granularity, hidden_block=32)
     real = FloatModel(model.description, model.tensors, np.float64)
     tier = BitTrueModel(quantised, TINY)
@@ -152,11 +160,10 @@ def test_a_saturating_mlp_is_named(index: int) -> None:
 
 
 def test_a_saturating_head_of_attention_is_named() -> None:
-    def seen(maxima: Tensors) -> None:
-        for site in ("v_out", "o_in"):
-            maxima[f"layers.1.{site}"][16:32] /= 30
+    def steps(found: Tensors) -> None:
+        found["layers.1.v_out"][16:32] /= 30
 
-    assert measure(checkpoint(), seen=seen).fault.unit.name == "layers.1.attention"
+    assert measure(checkpoint(), steps=steps).fault.unit.name == "layers.1.attention"
 
 
 def test_a_head_of_huge_scores_is_named() -> None:
@@ -202,6 +209,21 @@ def test_sequences_are_cut_to_the_context(context: int, tokens: int) -> None:
     found = measure(checkpoint(), context=context)
     assert found.tokens == tokens
     assert found.warnings == ()
+
+
+def test_a_prefix_is_in_no_figure() -> None:
+    """A sink that would take the whole range: as the prefix it is in float, and not counted."""
+
+    def massive(tensors: Tensors) -> None:
+        tensors["embed_positions"][2, 11] += 100_000
+
+    model = checkpoint(massive)
+    statistics = calibrate(model, TEXT, prefix=(1,))
+    tier = BitTrueModel(quantise(model, statistics), TINY)
+    real = FloatModel(model.description, model.tensors, np.float64)
+    behind = [np.concatenate([[1], ids]) for ids in TEXT]
+    found = measure_accuracy(real, tier, behind, statistics, tokens=100)
+    assert (found.tokens, found.sinks, found.warnings) == (100, 0, ())
 
 
 def test_a_text_of_one_token_is_not_centred() -> None:

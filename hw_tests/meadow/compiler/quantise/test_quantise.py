@@ -16,6 +16,7 @@ from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint, load_checkpoint
 from meadow.compiler.quantise.calibrate import CalibrationStatistics, calibrate
 from meadow.compiler.quantise.quantise import quantise
+from meadow.compiler.rotation.rotated import rotate_model
 from meadow.golden.perplexity import perplexity
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
@@ -90,16 +91,10 @@ def test_calibration_refuses(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
-@pytest.mark.parametrize("alpha", [None, 0.5, 0.8])
 def test_random_model_is_close_to_float(
-    checkpoint: Checkpoint,
-    statistics: CalibrationStatistics,
-    granularity: str,
-    alpha: float | None,
+    checkpoint: Checkpoint, statistics: CalibrationStatistics, granularity: str
 ) -> None:
-    model = quantise(
-        checkpoint, statistics, granularity=granularity, smoothing_alpha=alpha, hidden_block=40
-    )
+    model = quantise(checkpoint, statistics, granularity=granularity, hidden_block=40)
     assert [block.inputs for block in model.layers[0].fc2] == [40, 40, 20]
     assert _error(checkpoint, model) < {"channel": 0.05, "tensor": 0.1}[granularity]
 
@@ -123,7 +118,10 @@ def test_tied_head(checkpoint: Checkpoint) -> None:
 
 
 def test_outlier_channels(checkpoint: Checkpoint) -> None:
-    """Norm gains, V rows and hidden rows 60 times larger, undone by what reads them."""
+    """Norm gains, V rows and hidden rows 60 times larger, undone by what reads them.
+
+    A rotation brings all but the hidden rows together; of those, words keep the outliers apart.
+    """
     t = checkpoint.tensors
     factor = np.ones(48)
     factor[[3, 17]] = 60
@@ -142,11 +140,64 @@ def test_outlier_channels(checkpoint: Checkpoint) -> None:
     changes["layers__0__o__weight"] = t["layers.0.o.weight"] / factor
     changes["layers__1__fc2__weight"] = t["layers.1.fc2.weight"] / hidden
     rough = _changed(checkpoint, **changes)
-    statistics = calibrate(rough, RANDOM_TOKENS[:8])
-    smoothed = _error(rough, quantise(rough, statistics))
-    plain = _error(rough, quantise(rough, statistics, smoothing_alpha=None))
-    assert smoothed < 0.06
-    assert plain > 2 * smoothed
+    plain = _error(rough, quantise(rough, calibrate(rough, RANDOM_TOKENS[:8])))
+    tensors = rotate_model(rough.description, rough.tensors)
+    rotated = dataclasses.replace(rough, description=tensors.description, tensors=tensors)
+    turned = _error(rough, quantise(rotated, calibrate(rotated, RANDOM_TOKENS[:8])))
+    assert turned < 0.2 < plain
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_models_with_rotary_positions_and_a_gate(architecture: str) -> None:
+    d = ModelDescription.of_family(
+        architecture,
+        layers=2,
+        width=72,
+        heads=9,
+        kv_heads=3,
+        head_dim=8,
+        hidden=172,
+        vocabulary=200,
+        max_positions=64,
+        bos_token=1,
+        eos_token=2,
+    )
+    made = random_checkpoint(d, seed=7)
+    statistics = calibrate(made, RANDOM_TOKENS[:8])
+    model = quantise(made, statistics, hidden_block=60)
+    assert _error(made, model) < 0.07
+    for index, layer in enumerate(model.layers):
+        assert 1 <= layer.gate_shift <= 31 and 15 <= layer.rotary_shift <= 31
+        assert layer.activation_table is not None
+        # The range of the table is used: its largest entry is the largest activation seen.
+        assert 20_000 < layer.activation_table.max() <= 32_767
+        # What is turned has room for the square root of 2 above what was seen, not for twice that.
+        bits = layer.rotary_shift - 14
+        largest = max(
+            float((statistics.site(f"layers.{index}.{p}_linear") / step).max())
+            for p in "qk"
+            for step in [statistics.step(f"layers.{index}.{p}_out")]
+        )
+        assert 0.35 * 32767 < largest * 2**bits * 2**0.5 <= 32767
+    assert model.rotary is not None and model.rotary.shape == (64, 4, 2)
+    assert model.rotary[0].tolist() == [[1 << 14, 0]] * 4
+
+
+def test_what_feeds_a_matrix_uses_the_range_of_words(
+    checkpoint: Checkpoint, statistics: CalibrationStatistics
+) -> None:
+    """The largest value of a site is 127 * 2^7 on the calibration text."""
+    tier = BitTrueModel(quantise(checkpoint, statistics), TINY)
+    seen: dict[str, int] = {}
+
+    def observe(site: str, array: np.ndarray) -> None:
+        seen[site] = max(seen.get(site, 0), int(np.abs(array.astype(np.int64)).max()))
+
+    for tokens in RANDOM_TOKENS[:8]:
+        tier.forward(tokens, observe=observe)
+    sites = [f"layers.{i}.{name}" for i in range(2) for name in ("qkv_in", "fc1_in", "fc2_in")]
+    for site in [*sites, "head_in"]:
+        assert 0.9 * 127 * 128 < seen[site] <= 127 * 128, (site, seen[site])
 
 
 def test_silent_rows_and_channels(checkpoint: Checkpoint) -> None:
@@ -206,8 +257,6 @@ def test_embedding_beyond_the_calibrated_range(checkpoint: Checkpoint) -> None:
 def test_refused_options(checkpoint: Checkpoint, statistics: CalibrationStatistics) -> None:
     with pytest.raises(ValueError, match="granularity must be one of channel, tensor, not 'row'"):
         quantise(checkpoint, statistics, granularity="row")
-    with pytest.raises(ValueError, match="smoothing_alpha must be None or 0 to 1, not 2"):
-        quantise(checkpoint, statistics, smoothing_alpha=2)
     with pytest.raises(ValueError, match="hidden_block must be at least 1, not 0"):
         quantise(checkpoint, statistics, hidden_block=0)
     with pytest.raises(ValueError, match="residual_headroom must be at least 1, not 0.5"):
