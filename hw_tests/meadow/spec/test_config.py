@@ -55,7 +55,7 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"max_context": 1 << 18}, r"probability_bits \+ 7 \+ .* <= 35 is broken by 37 bits"),
         ({"sequences": 65}, "sequences <= 64 is broken by 65"),
         ({"max_head_dim": 1024}, "16 <= max_head_dim <= 512 is broken by 1024"),
-        ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 16384"),
+        ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 15602"),
         ({"address_bits": 64}, "32 <= address_bits <= 48 is broken by 64"),
     ],
 )
