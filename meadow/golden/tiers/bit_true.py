@@ -19,6 +19,7 @@ from meadow.golden.tiers.cache import KeyValueCache
 from meadow.golden.tiers.layer_parts import (
     add_residual,
     as_words,
+    hidden_padding,
     hidden_rows,
     linear,
     norm,
@@ -165,7 +166,10 @@ class BitTrueModel:
         seen(name + "fc1_in", normed)
         hidden = hidden_rows(name, layer, normed, seen)
         # The words of a hidden block start with it.
-        parts = [as_words(hidden[:, block], self.config.width) for block in self.model.blocks]
+        padding = hidden_padding(layer)
+        parts = [
+            as_words(hidden[:, block], self.config.width, padding) for block in self.model.blocks
+        ]
         seen(name + "fc2_in", np.concatenate(parts, axis=1))
         for matrix, part in zip(layer.fc2, parts, strict=True):
             x = add_residual(x, linear(part, matrix, bits=16))

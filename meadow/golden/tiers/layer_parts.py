@@ -25,6 +25,7 @@ __all__ = [
     "accumulate",
     "add_residual",
     "as_words",
+    "hidden_padding",
     "hidden_rows",
     "linear",
     "look_up",
@@ -66,9 +67,12 @@ def linear(
     return (np.maximum(y, 0) if relu else y).astype(np.int8 if bits == 8 else np.int16)
 
 
-def as_words(values: np.ndarray, width: int) -> np.ndarray:
-    """What the words stand for that are made of 16-bit values: int16 [n, c] -> int16 [n, c]."""
-    return word_numbers(*words(values, width), width)
+def as_words(values: np.ndarray, width: int, padding: int = 0) -> np.ndarray:
+    """What the words stand for that are made of 16-bit values: int16 [n, c] -> int16 [n, c].
+
+    padding: the value of the channels behind the last one, up to a whole word.
+    """
+    return word_numbers(*words(values, width, padding), width)
 
 
 def add_residual(residual: np.ndarray, update: np.ndarray) -> np.ndarray:
@@ -114,6 +118,20 @@ def rotate_heads(x: np.ndarray, rotary: np.ndarray, shift: int) -> np.ndarray:
 def look_up(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The activation table: int16 [n, hidden], table int16 [2048] -> int16 [n, hidden]."""
     return table[table_index(x)]
+
+
+def hidden_padding(layer: QuantisedLayer) -> int:
+    """The value of the hidden channels that pad a hidden block to whole words.
+
+    They are what the activation makes of 0: a table's entry for 0 stands for its neighbours too and
+    need not be 0. fc2 does not read them, but they are of the word whose exponent is chosen.
+    """
+    table = layer.activation_table
+    return (
+        0
+        if table is None or layer.up is not None
+        else int(look_up(np.zeros(1, np.int64), table)[0])
+    )
 
 
 def hidden_rows(name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer) -> np.ndarray:
