@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer tier: the quantised model in plain order, without the hardware's approximations.
 
-It has the same integers at every site as the bit-true tier: words with exponents, INT8 queries, keys
-and values, an INT16 residual, scores with 8 fraction bits, unsigned probabilities. But its norms divide and take roots exactly,
-and its softmax is over the whole row below the row's true maximum, divided exactly. Rotation,
-activation table, gate product and words are the same in both. What separates
-it from the float tier is quantisation; what separates the bit-true tier from it is hardware order.
+It has the same integers at every site as the bit-true tier: words with exponents, INT8 queries,
+keys and values, an INT16 residual, scores with 8 fraction bits, unsigned probabilities. But its
+norms divide and take roots exactly, and its softmax is over the whole row below the row's true
+maximum, divided exactly. Rotation, activation table, gate product and words are the same in both.
+What separates it from the float tier is quantisation; what separates the bit-true tier from it is
+hardware order.
 
 Shape letters: n tokens, d width, e elements per head.
 """
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from meadow.golden.numerics import gate, requantise, saturate
-from meadow.golden.tiers.layer_parts import as_words, hidden_padding, look_up, rotate_heads
+from meadow.golden.tiers.layer_parts import as_words, hidden_words, look_up, rotate_heads
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.model.head_padding import attention_exponent
 from meadow.model.quantised import (
@@ -209,9 +210,7 @@ class IntegerModel:
         """The MLP of normalised rows [n, d], added to the residual x [n, d]."""
         seen(name + "fc1_in", normed)
         hidden = self._hidden(name, layer, normed, seen)
-        # The words of a hidden block start with it.
-        padding = hidden_padding(layer)
-        parts = [as_words(hidden[:, block], self.width, padding) for block in self.model.blocks]
+        parts = hidden_words(layer, hidden, self.model.blocks, self.width)
         seen(name + "fc2_in", np.concatenate(parts, axis=1))
         for matrix, part in zip(layer.fc2, parts, strict=True):
             x = saturate(x + linear(part, matrix, 16), 16)

@@ -6,6 +6,8 @@ Shape letters: n rows, d width, e elements per head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from meadow.golden.numerics import (
@@ -25,8 +27,8 @@ __all__ = [
     "accumulate",
     "add_residual",
     "as_words",
-    "hidden_padding",
     "hidden_rows",
+    "hidden_words",
     "linear",
     "look_up",
     "norm",
@@ -120,18 +122,19 @@ def look_up(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     return table[table_index(x)]
 
 
-def hidden_padding(layer: QuantisedLayer) -> int:
-    """The value of the hidden channels that pad a hidden block to whole words.
+def hidden_words(
+    layer: QuantisedLayer, hidden: np.ndarray, blocks: Sequence[slice], width: int
+) -> list[np.ndarray]:
+    """What the words of each hidden block stand for: int16 [n, hidden] -> int16 [n, H] each.
 
-    They are what the activation makes of 0: a table's entry for 0 stands for its neighbours too and
-    need not be 0. fc2 does not read them, but they are of the word whose exponent is chosen.
+    A block's words start with it. The channels that fill up its last word are what the activation
+    makes of 0: a table's entry for 0 stands for its neighbours too and need not be 0. fc2 does not
+    read them, but the word's exponent is theirs too.
     """
-    table = layer.activation_table
-    return (
-        0
-        if table is None or layer.up is not None
-        else int(look_up(np.zeros(1, np.int64), table)[0])
-    )
+    table, padding = layer.activation_table, 0
+    if table is not None and layer.up is None:
+        padding = int(look_up(np.zeros(1, np.int64), table)[0])
+    return [as_words(hidden[:, block], width, padding) for block in blocks]
 
 
 def hidden_rows(name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer) -> np.ndarray:
