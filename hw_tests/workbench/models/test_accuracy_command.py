@@ -76,6 +76,7 @@ def test_a_model_like_llama_has_all_figures(
     assert found["ratio"] == pytest.approx(
         found["perplexity"]["integer"] / found["perplexity"]["float"]
     )
+    assert found["checked"] == {"windows": 2, "tokens": 32, "logits": 2 * 300}
     assert abs(found["ratio"] - 1) < 0.05 and 0 < found["kl_nats"] < 0.03
     assert found["top1_agreement"] > 0.85
     layers = load_checkpoint(model).description.layers
@@ -121,7 +122,7 @@ def test_words_and_a_table_are_for_people(checkpoint: Path, text: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "not rotated, no prefix" in result.stdout
     assert "perplexity" in result.stdout and "layers.1" in result.stdout
-    assert "nats per token" in result.stdout
+    assert "nats per token" in result.stdout and "all equal" in result.stdout
 
 
 def test_what_is_refused_is_one_line(

@@ -211,21 +211,6 @@ def test_sequences_are_cut_to_the_context(context: int, tokens: int) -> None:
     assert found.warnings == ()
 
 
-def test_a_prefix_is_in_no_figure() -> None:
-    """A sink that would take the whole range: as the prefix it is in float, and not counted."""
-
-    def massive(tensors: Tensors) -> None:
-        tensors["embed_positions"][2, 11] += 100_000
-
-    model = checkpoint(massive)
-    statistics = calibrate(model, TEXT, prefix=(1,))
-    tier = BitTrueModel(quantise(model, statistics), TINY)
-    real = FloatModel(model.description, model.tensors, np.float64)
-    behind = [np.concatenate([[1], ids]) for ids in TEXT]
-    found = measure_accuracy(real, tier, behind, statistics, tokens=100)
-    assert (found.tokens, found.sinks, found.warnings) == (100, 0, ())
-
-
 def test_a_text_of_one_token_is_not_centred() -> None:
     found = measure(checkpoint(), text=np.full((3, 1), 17))
     assert (found.tokens, found.centred, found.sinks) == (3, False, 0)

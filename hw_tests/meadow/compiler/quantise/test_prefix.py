@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from hw_tests.models import family_description
-from hw_tests.opt_models import random_checkpoint
+from hw_tests.opt_models import opt_description, random_checkpoint
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import Checkpoint
+from meadow.compiler.quantise.accuracy import measure_accuracy
 from meadow.compiler.quantise.calibrate import calibrate
 from meadow.compiler.quantise.prefix import first_token_is_sink, quantised_prefix
+from meadow.compiler.quantise.quantise import quantise
+from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
+from meadow.spec.config import named_config
 
 LLAMA = family_description("llama", width=24, heads=6, kv_heads=2, head_dim=8)
 TEXTS = np.random.default_rng(salted(3)).integers(3, 20, (4, 20))
@@ -81,3 +85,17 @@ def test_a_model_that_is_not_causal_has_none() -> None:
     vit = random_checkpoint(family_description("vit"), seed=9)
     with pytest.raises(ValueError, match="a model that is not causal must have no prefix"):
         calibrate(vit, TEXTS, prefix=(1,))
+
+
+def test_a_prefix_is_in_no_figure() -> None:
+    """A sink that would take the whole range: as the prefix it is in float, and not counted."""
+    d = opt_description(vocabulary=200, max_positions=48)
+    model = random_checkpoint(d, seed=7, embedding=0.7, heavy_tails=False)
+    model.tensors["embed_positions"][2, 11] += 100_000
+    text = np.random.default_rng(salted(21)).integers(0, 200, (12, 40))
+    statistics = calibrate(model, text, prefix=(1,))
+    tier = BitTrueModel(quantise(model, statistics), named_config("tiny"))
+    real = FloatModel(d, model.tensors, np.float64)
+    behind = [np.concatenate([[1], ids]) for ids in text]
+    found = measure_accuracy(real, tier, behind, statistics, tokens=100)
+    assert (found.tokens, found.sinks, found.warnings) == (100, 0, ())
