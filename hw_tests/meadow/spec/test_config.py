@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig, named_config
+from meadow.spec.config import (
+    ACCUMULATOR_BITS,
+    CONFIGURATIONS,
+    MAX_INPUTS,
+    AcceleratorConfig,
+    named_config,
+)
 
 ZCU102 = named_config("zcu102")
 
@@ -62,6 +68,11 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
 def test_broken_rules_name_rule_and_value(changes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(ZCU102, **changes)
+
+
+def test_the_largest_sum_of_products_fits_the_accumulator() -> None:
+    largest = MAX_INPUTS * (127 * 127 << 7) + 2**31
+    assert largest <= 1 << ACCUMULATOR_BITS - 1 < largest + (127 * 127 << 7)
 
 
 def test_unknown_names_are_listed() -> None:

@@ -233,5 +233,5 @@ def test_fields_of_ports_that_are_not_there_do_not_matter() -> None:
 
 def test_fixed_rows_hold_the_constants() -> None:
     """Norm parameters and activation table are loaded a word in a row."""
-    for name, rows in (("tiny", 128), ("small", 128), ("zcu102", 640)):
+    for name, rows in (("tiny", 256), ("small", 128), ("zcu102", 640)):
         assert fixed_rows(named_config(name)) == rows
