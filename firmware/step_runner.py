@@ -220,6 +220,13 @@ class StepRunner:
         """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's
         own.
         """
+        return self._dumped(exponents=0)
+
+    def dump_exponents(self) -> np.ndarray:
+        """Exponents of all words of the activation memory, uint8 [activation_words], likewise."""
+        return self._dumped(exponents=1)[:, 0]
+
+    def _dumped(self, *, exponents: int) -> np.ndarray:
         config, region = self.config, self.manifest.regions["dump"]
         words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
         store = Command(
@@ -233,6 +240,7 @@ class StepRunner:
                 "row_set": RowSet.FIXED,
                 "rows": config.activation_words // words,
                 "traffic": TrafficClass.ACTIVATIONS,
+                "exponents": exponents,
             },
         )
         self.run_commands([store, Command(Opcode.END)])

@@ -110,7 +110,8 @@ class ActivationMemory(wiring.Component):
         if not black_box:
             depth = config.activation_words
             for _ in range(config.word_beats):
-                self.banks.append(Memory(shape=BEAT_BITS, depth=depth, init=[]))
+                bank = Memory(shape=BEAT_BITS, depth=depth, init=[])
+                self.banks.append(bank)
             self.exponents = Memory(shape=EXPONENT_BITS, depth=depth, init=[])
         super().__init__(
             {

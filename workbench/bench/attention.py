@@ -13,6 +13,7 @@ import numpy as np
 from firmware.session import Session
 from meadow.compiler.lowering.heads import HeadLayout
 from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.head_padding import attention_exponent
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Command, Opcode, Outputs, RowSet, Space, TrafficClass
@@ -89,10 +90,14 @@ def run_attention(
         device.label_commands(manifest.labels[inside[0] :])
         counters = execute_counted(session, device, inside[0], inside[-1] + 1 - inside[0])
         with unlimited(device):
-            memory = session.dump_activations()
+            memory, exponents = session.dump_activations(), session.dump_exponents()
     address = query["query"] + query["query_stride"] * np.arange(rows)[:, None]
     address = address + np.arange(query["query_stride"])
-    seen = memory[address].reshape(rows, -1).view(np.int8)[:, channels]
+    values = memory[address].view(np.int8).astype(np.int16)
+    # Heads that share a word have no exponents of their own: their outputs are steps of 2^7.
+    fixed = attention_exponent(description, width)
+    shift = np.full(address.shape, fixed) if fixed else exponents[address]
+    seen = (values << shift[..., None].astype(np.int16)).reshape(rows, -1)[:, channels]
     log("computing the golden attention")
     expected = [
         golden.attention(

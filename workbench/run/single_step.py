@@ -106,6 +106,9 @@ def single_step(
             found = _activations(
                 image, step, described[0], index, seen, golden_device.machine.activations
             )
+            if found is None:
+                machine = golden_device.machine
+                found = _exponents(image, step, index, session.dump_exponents(), machine.exponents)
             if found is not None:
                 return compared, found
             compared += 1
@@ -182,6 +185,28 @@ def _activations(
         address=word,
         device=values[0],
         golden=values[1],
+    )
+
+
+def _exponents(
+    image: Image, step: int, index: int, seen: np.ndarray, golden: np.ndarray
+) -> Difference | None:
+    """The first word whose bytes are equal, but not its exponent."""
+    wrong = np.flatnonzero(seen != golden)
+    if not wrong.size:
+        return None
+    label, word = image.manifest.labels[index], int(wrong[0])
+    return Difference(
+        step=step,
+        layer=_layer(label),
+        command=index,
+        label=label,
+        where="exponents",
+        token=None,
+        element=None,
+        address=word,
+        device=int(seen[word]),
+        golden=int(golden[word]),
     )
 
 
