@@ -33,7 +33,7 @@ class Difference:
     """The first place where a device and the golden machine differ.
 
     step: 0 is the prefill chunk; layer: None outside of layers; label, command: which command;
-    where: "activations" or "dram"; token, element: see `Place`, None if the command does not write
+    where: "activations", "exponents" or "dram"; token, element: see `Place`, None if the command does not write
         there;
     address: word of the activation memory, or byte of the window; device, golden: the byte (or
         element) there.
@@ -59,7 +59,7 @@ class Difference:
         place = f"token {self.token}, element {self.element}"
         if self.token is None:
             place = "outside of what the command writes"
-        unit = "word" if self.where == "activations" else "byte"
+        unit = "byte" if self.where == "dram" else "word"
         return (
             f"step {self.step}, {layer}command {self.command} ({self.label}), {place}: "
             f"{self.device}, golden {self.golden} ({self.where}, {unit} {self.address:#x})"
