@@ -40,7 +40,9 @@ class Terminal:
         environment = os.environ | {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
         # Opened anew in a session of its own, the terminal becomes that session's.
         taken = f"import os, sys; os.close(os.open({os.ttyname(other)!r}, os.O_RDWR))"
-        launch = f"{taken}; os.execv(sys.argv[1], sys.argv[1:])"
+        # Who runs the tests may ignore Ctrl-C, as background jobs do, and that is inherited.
+        heeds = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+        launch = f"{taken}; {heeds}; os.execv(sys.argv[1], sys.argv[1:])"
         output = other if self._output is None else os.open(self._output, os.O_CREAT | os.O_WRONLY)
         self._process = subprocess.Popen(
             [sys.executable, "-c", launch, *command],
