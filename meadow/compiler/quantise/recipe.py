@@ -40,7 +40,7 @@ _CALIBRATED_TOKENS, _MEASURED_TOKENS = 512, 256
 _WINDOW = 256
 """Tokens of the texts that a rotation is measured on, and of one of them at most."""
 
-_WORTH = 0.95
+_WORTH = 0.9
 """A rotation is kept if it leaves less than this part of the divergence."""
 
 Log = Callable[[str], None]
