@@ -175,7 +175,8 @@ def words(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     exponents = word_exponent(padded)
     half = ((1 << exponents) >> 1).astype(np.int32)[..., None]
     short = saturate((padded + half) >> exponents.astype(np.int32)[..., None], 8)
-    return short.reshape(rows, count * width)[:, :channels].astype(np.int8), exponents.astype(np.uint8)
+    short = short.reshape(rows, count * width)[:, :channels]
+    return short.astype(np.int8), exponents.astype(np.uint8)
 
 
 def word_numbers(values: np.ndarray, exponents: np.ndarray, width: int) -> np.ndarray:

@@ -171,13 +171,20 @@ def test_order_of_a_gated_layer() -> None:
         "q": MatmulOutput.ROTATE8,
         "k": MatmulOutput.ROTATE8,
         "v": MatmulOutput.INT8,
-        "fc1.0": MatmulOutput.TABLE8,
-        "up.0": MatmulOutput.GATE8,
+        "fc1.0": MatmulOutput.TABLE16,
+        "up.0": MatmulOutput.GATE,
         "fc2.0": MatmulOutput.RESIDUAL16,
     }
     assert by_label["layers.0.table_load"].values["space"] == Space.TABLE
     assert by_label["layers.0.table_load"].wait == Unit(0)
     assert by_label["layers.0.up.0"].wait == Unit.ARRAY
+    hidden = program.plan.hidden
+    assert hidden.stride == 4
+    gate = {"operand": hidden.base, "operand_stride": 4, "operand_words": 0}
+    gate |= {"destination": hidden.base, "destination_stride": 4, "slices": 2}
+    assert gate.items() <= by_label["layers.0.up.0"].values.items() | {("operand_words", 0)}
+    assert by_label["layers.0.fc2.0"].values["source_stride"] == 4
+    assert by_label["layers.0.fc2.0"].values["tiles"] == 2
     assert by_label["rotary"].values["offset"] == program.regions["rotary"][0]
 
 

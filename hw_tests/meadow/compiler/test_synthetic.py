@@ -36,7 +36,7 @@ def test_activations_stay_alive(family: str) -> None:
     BitTrueModel(model, named_config("tiny")).forward(
         tokens, observe=lambda site, array: seen.setdefault(site, array)
     )
-    residuals = int8 = 0
+    residuals = int8 = words = 0
     for site, array in seen.items():
         spread = float(array.std())
         if "residual" in site or site == "embedding":
@@ -46,7 +46,12 @@ def test_activations_stay_alive(family: str) -> None:
             int8 += 1
             assert 12 < spread < 55, site
             assert (np.abs(array.astype(int)) == 127).mean() < 0.1, site
-    assert residuals >= 7 and int8 >= 18
+        elif site.endswith(("_in", "activation")):
+            words += 1
+            low, high = (1200, 6500) if site[-4:] in ("2_in", "tion", "o_in") else (300, 900)
+            assert low < spread < high, site
+            assert (np.abs(array.astype(int)) >= 127 << 7).mean() < 0.1, site
+    assert residuals >= 7 and int8 >= 9 and words >= 12
 
 
 @pytest.mark.parametrize("family", FAMILIES)

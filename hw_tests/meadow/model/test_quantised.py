@@ -78,18 +78,23 @@ def test_parts_of_the_model(architecture: str, change: dict[str, Any], message: 
         ("vit", {"activation_table": None}, "layers.0.activation_table must be given"),
         (
             "opt",
-            {"activation_table": np.zeros(2048, np.int8)},
+            {"activation_table": np.zeros(2048, np.int16)},
             "layers.0.activation_table must be None",
         ),
         (
             "vit",
-            {"activation_table": np.zeros(1024, np.int8)},
-            r"activation_table must be int8 \[2048\], not int8 \[1024\]",
+            {"activation_table": np.zeros(1024, np.int16)},
+            r"activation_table must be int16 \[2048\], not int16 \[1024\]",
         ),
         (
             "vit",
-            {"activation_table": np.full(2048, -128, np.int8)},
-            "activation_table must be within -127..127, not -128..-128",
+            {"activation_table": np.zeros(2048, np.int8)},
+            r"activation_table must be int16 \[2048\], not int8 \[2048\]",
+        ),
+        (
+            "llama",
+            {"activation_table": None},
+            "activation_table must be given where `up` multiplies the activation",
         ),
         ("bert", {"mlp_norm": MODELS["opt"].final_norm}, "residual_shift of a norm must be given"),
     ],

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig, named_config
+from meadow.spec.config import (
+    ACCUMULATOR_BITS,
+    CONFIGURATIONS,
+    MAX_INPUTS,
+    AcceleratorConfig,
+    named_config,
+)
 
 ZCU102 = named_config("zcu102")
 
@@ -55,13 +61,18 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"max_context": 1 << 18}, r"probability_bits \+ 7 \+ .* <= 35 is broken by 37 bits"),
         ({"sequences": 65}, "sequences <= 64 is broken by 65"),
         ({"max_head_dim": 1024}, "16 <= max_head_dim <= 512 is broken by 1024"),
-        ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 16384"),
+        ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 15602"),
         ({"address_bits": 64}, "32 <= address_bits <= 48 is broken by 64"),
     ],
 )
 def test_broken_rules_name_rule_and_value(changes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(ZCU102, **changes)
+
+
+def test_the_largest_sum_of_products_fits_the_accumulator() -> None:
+    largest = MAX_INPUTS * (127 * 127 << 7) + 2**31
+    assert largest <= 1 << ACCUMULATOR_BITS - 1 < largest + (127 * 127 << 7)
 
 
 def test_unknown_names_are_listed() -> None:

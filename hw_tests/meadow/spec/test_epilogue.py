@@ -28,14 +28,17 @@ def test_every_output_has_its_record_and_fits_its_field() -> None:
 @pytest.mark.parametrize(
     ("holds", "names"),
     [
-        (lambda epilogue: epilogue.bits == 8, "INT8 RELU8"),
-        (lambda epilogue: epilogue.relu, "RELU8"),
-        (lambda epilogue: epilogue.wide, "RESIDUAL16 LOGITS16"),
-        (lambda epilogue: epilogue.halves, "TABLE8 ROTATE8 GATE8"),
-        (lambda epilogue: epilogue.second == SecondOperand.DESTINATION, "RESIDUAL16 GATE8"),
+        (lambda epilogue: epilogue.bits == 8, "INT8"),
+        (lambda epilogue: epilogue.relu, "RELU"),
+        (lambda epilogue: epilogue.wide, "RESIDUAL16 LOGITS16 TABLE16"),
+        (lambda epilogue: epilogue.halves, "RELU TABLE ROTATE8 GATE"),
+        (lambda epilogue: epilogue.second == SecondOperand.DESTINATION, "RESIDUAL16"),
         (lambda epilogue: epilogue.second == SecondOperand.ROTARY, "ROTATE8"),
-        (lambda epilogue: epilogue.second == SecondOperand.TABLE, "TABLE8"),
-        (lambda epilogue: epilogue.post_shift, "ROTATE8 GATE8"),
+        (lambda epilogue: epilogue.second == SecondOperand.TABLE, "TABLE TABLE16"),
+        (lambda epilogue: epilogue.second == SecondOperand.ACTIVATED, "GATE"),
+        (lambda epilogue: epilogue.operand, "ROTATE8 GATE"),
+        (lambda epilogue: epilogue.exponents, "RELU TABLE GATE"),
+        (lambda epilogue: epilogue.post_shift, "ROTATE8 GATE"),
         (lambda epilogue: epilogue.arg_max, "LOGITS16"),
     ],
 )
@@ -60,8 +63,9 @@ def test_epilogues_of_one_result_mode_are_equal_to_the_writer(mode: ResultMode) 
     assert len(asked) == 1
 
 
-def test_a_relu_is_for_eight_bits_and_the_second_half_of_a_word_for_one_byte() -> None:
+def test_a_relu_is_for_16_bits_and_so_is_a_word_with_an_exponent() -> None:
     for output, record in EPILOGUES.items():
         assert record.bits in (8, 16) and record.element_bytes in (1, 2), output.name
-        assert record.bits == 8 or not record.relu, output.name
+        assert record.bits == 16 or not record.relu, output.name
+        assert record.halves or not record.exponents, output.name
         assert record.bits == 16 or not record.wide, output.name

@@ -115,33 +115,34 @@ def test_common_fields(opcode: Opcode) -> None:
             {"space": 1, "rows": 2, "destination": 511, "destination_stride": 1},
             "below word 512",
         ),
-        (Opcode.LOAD, {"space": 2, "rows": 1, "row_beats": 132}, "LOAD to TABLE .* word 32"),
+        (Opcode.LOAD, {"space": 2, "rows": 1, "row_beats": 260}, "LOAD to TABLE .* word 64"),
         (Opcode.STORE, {"segments": 0}, "segments must be in 1"),
         (Opcode.STORE, {"segment_beats": 0}, "segment_beats must be in 1"),
         (Opcode.STORE, {"segment_beats": 3}, "segment_beats must divide 4 or be a multiple"),
         (Opcode.STORE, {"segment_beats": 6}, "segment_beats must divide 4 or be a multiple"),
         (Opcode.STORE, {"cache": 1}, "to the cache must have row_set CHUNK"),
         (Opcode.MATMUL, {"tiles": 0}, "tiles must be in 1"),
+        (Opcode.MATMUL, {"tiles": 244}, "tiles must be in 1..243, not 244"),
         (Opcode.MATMUL, {"slices": 0}, "slices must be in 1"),
-        (Opcode.MATMUL, {"output": 7}, "output must be in 0..6"),
+        (Opcode.MATMUL, {"output": 8}, "output must be in 0..7"),
         (Opcode.MATMUL, {"row_set": RowSet.FIXED}, "row_set must be in 1..2"),
         (Opcode.MATMUL, {"beats3": 0}, "beats3 must be in 1"),
         (Opcode.MATMUL, {"channels": (1 << 19) + 1}, "channels must be in 0..524288"),
         (Opcode.MATMUL, {"first_channel": 1 << 19}, "first_channel must be in 0..524287"),
         (
             Opcode.MATMUL,
-            {"output": MatmulOutput.ROTATE8, "rotary_words": 3, "post_shift": 1},
-            "rotary_words must be a power of two",
+            {"output": MatmulOutput.ROTATE8, "operand_words": 3, "post_shift": 1},
+            "operand_words must be 0 or a power of two with output ROTATE8 or GATE",
         ),
         (
             Opcode.MATMUL,
-            {"output": MatmulOutput.ROTATE8, "post_shift": 1},
-            "rotary_words must be a power of two",
+            {"output": MatmulOutput.GATE, "operand_words": 6, "post_shift": 1},
+            "operand_words must be 0 or a power of two",
         ),
-        (Opcode.MATMUL, {"output": MatmulOutput.GATE8}, "post_shift must be in 1..31"),
+        (Opcode.MATMUL, {"output": MatmulOutput.GATE}, "post_shift must be in 1..31"),
         (
             Opcode.MATMUL,
-            {"output": MatmulOutput.GATE8, "post_shift": 32},
+            {"output": MatmulOutput.GATE, "post_shift": 32},
             "post_shift must be in 1..31",
         ),
         (Opcode.ATTEND, {"blocks": 0}, "blocks must be in 1..2"),
@@ -209,7 +210,11 @@ def test_broken_rules(opcode: Opcode, values: dict[str, int], message: str) -> N
         ),
         (Opcode.STORE, {"segment_beats": 2, "traffic": TrafficClass.COMMANDS}),
         (Opcode.STORE, {"segment_beats": 12, "cache": 1, "row_set": RowSet.CHUNK}),
-        (Opcode.MATMUL, {"output": MatmulOutput.ROTATE8, "rotary_words": 32, "post_shift": 31}),
+        (Opcode.MATMUL, {"output": MatmulOutput.ROTATE8, "operand_words": 32, "post_shift": 31}),
+        (Opcode.MATMUL, {"output": MatmulOutput.GATE, "operand_words": 0, "post_shift": 1}),
+        (Opcode.MATMUL, {"output": MatmulOutput.RELU, "operand_words": 3, "exponent": 7}),
+        (Opcode.MATMUL, {"tiles": 243}),
+        (Opcode.STORE, {"exponents": 1}),
         (Opcode.ATTEND, {"segment_beats": 2, "column_beats": 2, "heads": 16, "output_shift": -64}),
         (Opcode.ATTEND, {"blocks": 2, "part": AttendPart.VALUES, "first": 639, "rows": 1}),
         (Opcode.NORM, {"words": 256, "channels": 8192, "norm_shift": -128}),
@@ -228,5 +233,5 @@ def test_fields_of_ports_that_are_not_there_do_not_matter() -> None:
 
 def test_fixed_rows_hold_the_constants() -> None:
     """Norm parameters and activation table are loaded a word in a row."""
-    for name, rows in (("tiny", 128), ("small", 128), ("zcu102", 640)):
+    for name, rows in (("tiny", 256), ("small", 128), ("zcu102", 640)):
         assert fixed_rows(named_config(name)) == rows

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer tier: the quantised model in plain order, without the hardware's approximations.
 
-It has the same integers at every site as the bit-true tier: words with exponents, INT8 queries, keys
-and values, an INT16 residual, scores with 8 fraction bits, unsigned probabilities. But its norms divide and take roots exactly,
-and its softmax is over the whole row below the row's true maximum, divided exactly. Rotation,
-activation table, gate product and words are the same in both. What separates
-it from the float tier is quantisation; what separates the bit-true tier from it is hardware order.
+It has the same integers at every site as the bit-true tier: words with exponents, INT8 queries,
+keys and values, an INT16 residual, scores with 8 fraction bits, unsigned probabilities. But its
+norms divide and take roots exactly, and its softmax is over the whole row below the row's true
+maximum, divided exactly. Rotation, activation table, gate product and words are the same in both.
+What separates it from the float tier is quantisation; what separates the bit-true tier from it is
+hardware order.
 
 Shape letters: n tokens, d width, e elements per head.
 """

@@ -20,23 +20,23 @@ FUNCTIONS = {"gelu": gelu, "silu": silu, "relu": relu}
 def test_an_entry_is_within_half_a_unit_and_half_a_bucket(
     kind: str, reach: float, top: float
 ) -> None:
-    input_scale, output_scale = reach / 32768, top / 127
+    input_scale, output_scale = reach / 32768, top / 16256
     table = activation_table(kind, input_scale, output_scale)
-    assert table.dtype == np.int8 and table.shape == (2048,)
+    assert table.dtype == np.int16 and table.shape == (2048,)
     inputs = np.arange(-(1 << 15), 1 << 15)
     got = table[[table_index(int(x)) for x in inputs]]
-    exact = np.clip(FUNCTIONS[kind](inputs * input_scale) / output_scale, -127, 127)
+    exact = np.clip(FUNCTIONS[kind](inputs * input_scale) / output_scale, -32767, 32767)
     steepest = 1.13 * 16 * input_scale / output_scale
     assert np.abs(got - exact).max() <= 0.5 + steepest + 1e-3
-    assert (table >= -127).all()
+    assert (table >= -32767).all()
 
 
 def test_entries_are_those_at_the_middle_of_their_inputs() -> None:
-    table = activation_table("gelu", 1 / 4096, 1 / 32)
+    table = activation_table("gelu", 1 / 4096, 1 / 8192)
     for entry in (0, 900, 1023, 1024, 1100, 1500, 2047):
         middle = (entry * 32 - 32768 + 15.5) / 4096
-        value = middle * 0.5 * (1 + math.erf(middle / math.sqrt(2))) * 32
-        assert table[entry] == min(127, round(value))
+        value = middle * 0.5 * (1 + math.erf(middle / math.sqrt(2))) * 8192
+        assert table[entry] == min(32767, round(value))
 
 
 def test_refused() -> None:

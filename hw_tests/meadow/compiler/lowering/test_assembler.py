@@ -17,7 +17,7 @@ def test_a_command_out_of_range_is_named_when_it_is_emitted() -> None:
     with pytest.raises(CompileError, match=message):
         assembler.emit("layers.7.x", Opcode.VECTOR, rows=65)
     with pytest.raises(CompileError, match="y: the device .* LOAD to TABLE must be one FIXED row"):
-        assembler.emit("y", Opcode.LOAD, space=2, row_beats=129, rows=1)
+        assembler.emit("y", Opcode.LOAD, space=2, row_beats=257, rows=1)
     assert not assembler.commands and not assembler.labels
     assembler.emit("layers.7.x", Opcode.VECTOR, rows=64)
     assert assembler.labels == ["layers.7.x"]

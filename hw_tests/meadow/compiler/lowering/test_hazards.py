@@ -89,8 +89,9 @@ def drawn(chance: random.Random) -> Command:
     elif opcode == Opcode.STORE:
         values |= area("source") | {"segments": 1, "segment_beats": chance.randint(1, 3)}
     elif opcode == Opcode.MATMUL:
-        values |= area("source") | area("destination") | area("rotary") | {"rotary_words": 1}
+        values |= area("source") | area("destination") | area("operand")
         values |= {"tiles": chance.randint(1, 2), "slices": 1}
+        values["operand_words"] = chance.choice([0, 1])
         values["output"] = chance.choice(list(MatmulOutput))
     elif opcode == Opcode.ATTEND:
         values = area("query") | area("scores") | {"segment_beats": 1, "column_beats": 0}
@@ -215,23 +216,59 @@ def test_parts_of_attention_have_rows_and_a_scores_area() -> None:
 
 def test_what_outputs_read_besides_their_source() -> None:
     fields = {"source": 0, "source_stride": 4, "tiles": 1, "slices": 1, "destination": 40}
-    fields |= {"destination_stride": 4, "rotary": 90, "rotary_stride": 2, "rotary_words": 2}
+    fields |= {"destination_stride": 4, "operand": 90, "operand_stride": 4, "operand_words": 4}
     source = Footprint("activations", 0, 4, 1, TOKENS)
-    written = Footprint("activations", 40, 4, 1, TOKENS)
-    for output, more in (
-        (MatmulOutput.INT8, ()),
-        (MatmulOutput.TABLE8, (Footprint("table", 0, 1, 128, 1),)),
-        (MatmulOutput.ROTATE8, (Footprint("activations", 90, 2, 2, TOKENS),)),
-        (MatmulOutput.GATE8, (written,)),
+    written, two = (Footprint("activations", 40, 4, beats, TOKENS) for beats in (1, 2))
+    table = Footprint("table", 0, 1, 256, 1)
+    for output, more, place in (
+        (MatmulOutput.INT8, (), written),
+        (MatmulOutput.RELU, (), written),
+        (MatmulOutput.TABLE, (table,), written),
+        (MatmulOutput.TABLE16, (table,), two),
+        (MatmulOutput.RESIDUAL16, (two,), two),
+        (MatmulOutput.ROTATE8, (Footprint("activations", 90, 4, 4, TOKENS),), written),
+        (MatmulOutput.GATE, (Footprint("activations", 90, 4, 4, TOKENS),), written),
     ):
         command = Command(Opcode.MATMUL, fields | {"output": output})
-        assert footprints(command, CONFIG, TOKENS) == ((source, *more), (written,))
+        assert footprints(command, CONFIG, TOKENS) == ((source, *more), (place,))
+    command = Command(Opcode.MATMUL, fields | {"output": MatmulOutput.GATE, "operand_words": 0})
+    operand = Footprint("activations", 90, 4, 2, TOKENS)
+    assert footprints(command, CONFIG, TOKENS) == ((source, operand), (written,))
+
+
+def test_a_gate_waits_for_the_activation_that_it_reads_and_for_nothing_of_its_own() -> None:
+    """Two slices in place: four words of the activation become two words of the product."""
+    fields = {"source": 0, "source_stride": 1, "tiles": 1, "slices": 2, "destination": 40}
+    fields |= {"destination_stride": 4, "row_set": RowSet.CHUNK}
+    gate = fields | {"output": MatmulOutput.GATE, "operand": 40, "operand_stride": 4}
+    hidden = {"source": 40, "source_stride": 4, "tiles": 2, "slices": 1, "destination": 90}
+    hidden |= {"output": MatmulOutput.RESIDUAL16}
+    commands = [
+        Command(Opcode.MATMUL, fields | {"output": MatmulOutput.TABLE16}),
+        Command(Opcode.MATMUL, gate),
+        Command(Opcode.MATMUL, hidden | {"destination_stride": 1}),
+        Command(Opcode.MATMUL, fields | {"output": MatmulOutput.TABLE16}),
+        Command(Opcode.MATMUL, gate),
+    ]
+    array, none = Unit.ARRAY, Unit(0)
+    waits = [command.wait for command in with_waits(commands, CONFIG, TOKENS)]
+    assert waits == [none, array, array, none, array]
+    assert with_waits([Command(Opcode.MATMUL, gate)], CONFIG, TOKENS)[0].wait == none
+    # Words that only the activation takes are read all the same.
+    elsewhere = {"source": 42, "source_stride": 4, "segments": 1, "segment_beats": 1}
+    load = {"destination": 43, "destination_stride": 4, "row_beats": 1, "row_set": RowSet.CHUNK}
+    for command, wait in (
+        (Command(Opcode.STORE, elsewhere), none),
+        (Command(Opcode.LOAD, load), array),
+    ):
+        last = with_waits([Command(Opcode.MATMUL, gate), command], CONFIG, TOKENS)[-1]
+        assert last.wait == wait
 
 
 def test_a_table_waits_for_those_who_read_the_last_one_and_they_for_it() -> None:
-    load = Command(Opcode.LOAD, {"space": Space.TABLE, "row_beats": 128, "rows": 1})
+    load = Command(Opcode.LOAD, {"space": Space.TABLE, "row_beats": 256, "rows": 1})
     fields = {"source": 0, "source_stride": 4, "tiles": 1, "slices": 1, "destination": 40}
-    use = Command(Opcode.MATMUL, fields | {"destination_stride": 4, "output": MatmulOutput.TABLE8})
+    use = Command(Opcode.MATMUL, fields | {"destination_stride": 4, "output": MatmulOutput.TABLE})
     waits = [command.wait for command in with_waits([load, use, load, use], CONFIG, TOKENS)]
     assert waits == [Unit(0), Unit.LOADER, Unit.ARRAY, Unit.LOADER]
 

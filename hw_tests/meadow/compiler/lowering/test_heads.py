@@ -38,6 +38,16 @@ def test_places_of_heads(name: str, head_dim: int, kv_heads: int, group: int) ->
         assert (query.reshape(-1) == key.reshape(-1)).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "head_dim", "exponent"),
+    [("tiny", 4, 0), ("tiny", 40, 0), ("small", 16, 7), ("small", 18, 0), ("zcu102", 32, 7)],
+)
+def test_words_that_heads_share_have_one_exponent(name: str, head_dim: int, exponent: int) -> None:
+    d = describe("llama", heads=2, head_dim=head_dim)
+    heads = HeadLayout.of(d, named_config(name))
+    assert heads.exponent == exponent and (heads.per_word > 1) == (exponent > 0)
+
+
 def test_rotary_words_are_a_power_of_two_that_fits_a_head() -> None:
     for head_dim, words in ((4, 1), (16, 2), (32, 4), (40, 8), (64, 8)):
         d = describe("llama", heads=1, head_dim=head_dim)

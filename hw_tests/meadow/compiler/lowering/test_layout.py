@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from hw_tests.meadow.compiler.family_models import describe
-from meadow.compiler.lowering.layout import choose_hidden_block, plan_activations, plan_sizes
+from meadow.compiler.lowering.layout import (
+    CompileError,
+    choose_hidden_block,
+    plan_activations,
+    plan_sizes,
+)
 from meadow.spec.config import named_config
 
 ZCU102 = named_config("zcu102")
@@ -22,11 +27,12 @@ ZCU102 = named_config("zcu102")
     [
         ("opt", dict(heads=12, head_dim=64, hidden=3072), 768, 640),
         ("opt", dict(heads=32, head_dim=64, hidden=8192), 2048, 256),
-        ("llama", dict(heads=32, kv_heads=4, head_dim=64, hidden=5632), 1920, 240),
+        ("llama", dict(heads=32, kv_heads=4, head_dim=64, hidden=5632), 960, 240),
+        ("llama", dict(heads=9, kv_heads=3, head_dim=64, hidden=1536), 512, 640),
         ("vit", dict(heads=6, head_dim=64, hidden=1536), 1536, 640),
         ("bert", dict(heads=12, head_dim=32, hidden=1536), 1536, 640),
     ],
-    ids=("opt-125m", "opt-1.3b", "tinyllama", "deit-s", "minilm"),
+    ids=("opt-125m", "opt-1.3b", "tinyllama", "smollm2", "deit-s", "minilm"),
 )
 def test_chunks_of_real_models(family: str, sizes: dict[str, Any], block: int, tokens: int) -> None:
     d = describe(family, **sizes)
@@ -71,7 +77,35 @@ def test_rotary_words_are_room_of_their_own() -> None:
     assert plan.rotary.base + plan.tokens * 2 == plan.words
     assert plan.hidden.base + plan.tokens * plan.hidden.stride == plan.rotary.base
     opt = plan_sizes(describe("opt", heads=2, head_dim=16), 64, config)
-    assert opt.rotary == 0 and plan_sizes(llama, 64, config).row == opt.row + 32
+    assert opt.rotary == 0 and not opt.gated and opt.hidden_row == 64
+    # A hidden block of a gated model takes twice the room until it is multiplied.
+    sizes = plan_sizes(llama, 64, config)
+    assert sizes.gated and sizes.hidden == (64,) and sizes.hidden_row == 128
+    assert sizes.row == opt.row + 64 + 32 and plan.hidden.stride == 8
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "zcu102"])
+@pytest.mark.parametrize("hidden", [1, 33, 500, 5000])
+def test_a_chosen_block_of_a_gated_model_leaves_as_much_room(name: str, hidden: int) -> None:
+    config = named_config(name)
+    d = describe("llama", heads=6, kv_heads=2, head_dim=20, hidden=hidden)
+    block = choose_hidden_block(d, config)
+    assert 1 <= block <= hidden and (block == hidden or block % config.width == 0)
+    tokens = plan_activations(plan_sizes(d, block, config), config).tokens
+    most = plan_activations(plan_sizes(d, config.width, config), config).tokens
+    assert tokens == most or block <= 512
+
+
+def test_a_matrix_has_no_more_inputs_than_an_accumulator_can_hold() -> None:
+    config = replace(named_config("zcu102"), activation_words=1 << 18)
+    d = describe("opt", heads=2, head_dim=64, hidden=20000)
+    assert choose_hidden_block(d, config) == 10048
+    message = r"padded hidden_block must be at most inputs \(15552\), not 15616"
+    with pytest.raises(CompileError, match=message):
+        plan_sizes(d, 15553, config)
+    d = describe("llama", heads=300, kv_heads=100, head_dim=64, width=128)
+    with pytest.raises(CompileError, match=r"all query heads must be at most inputs \(15552\)"):
+        plan_sizes(d, 512, config)
 
 
 def test_sizes_without_a_head_have_no_vocabulary() -> None:
