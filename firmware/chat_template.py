@@ -76,8 +76,13 @@ class ChatTemplate:
         # Isolated: neither the current folder nor the user's paths are searched for modules.
         command = [sys.executable, "-I", str(_RENDERER)]
         try:
+            # Of its own session: the Ctrl-C that ends an answer is not for the renderer.
             done = subprocess.run(
-                command, input=request.encode(), capture_output=True, timeout=2 * self.seconds
+                command,
+                input=request.encode(),
+                capture_output=True,
+                timeout=2 * self.seconds,
+                start_new_session=True,
             )
         except subprocess.TimeoutExpired:
             return {"error": f"it takes longer than {2 * self.seconds} seconds"}

@@ -129,6 +129,8 @@ def _check_kinds(manifest: Manifest) -> None:
     if missing:
         raise ValueError(f"the manifest must hold the region {missing[0]}")
     parts: dict[str, Any] = {"": manifest, "cache.": manifest.cache}
+    if manifest.chat is not None:
+        parts["chat."] = manifest.chat
     parts |= {f"regions.{name}.": region for name, region in manifest.regions.items()}
     parts |= {f"logits[{index}].": piece for index, piece in enumerate(manifest.logits)}
     parts |= {f"matrices[{index}].": facts for index, facts in enumerate(manifest.matrices)}
@@ -156,15 +158,16 @@ def _check_kinds(manifest: Manifest) -> None:
         raise ValueError(
             f"the manifest must hold {manifest.commands} labels, not {len(manifest.labels)}"
         )
-    _check_prefix(manifest)
+    _check_sequences(manifest)
 
 
-def _check_prefix(manifest: Manifest) -> None:
-    """ValueError unless every sequence can begin behind the prefix."""
+def _check_sequences(manifest: Manifest) -> None:
+    """ValueError unless every sequence can begin behind the prefix, and end."""
     prefix, last = manifest.prefix, manifest.model.vocabulary - 1
-    for token in prefix:
-        if type(token) is not int or not 0 <= token <= last:
-            raise ValueError(f"a token of the prefix must be in 0..{last}, not {token!r:.40}")
+    for what, tokens in (("the prefix", prefix), ("end_tokens", manifest.end_tokens)):
+        for token in tokens:
+            if type(token) is not int or not 0 <= token <= last:
+                raise ValueError(f"a token of {what} must be in 0..{last}, not {token!r:.40}")
     if prefix and not manifest.model.causal:
         raise ValueError(
             f"a model that is not causal must have no prefix, not {len(prefix)} tokens"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -87,18 +87,20 @@ class Session(StepRunner):
         sampler: Sampler | None = None,
         chunk: int | None = None,
         sequence: int = 0,
+        end_tokens: Collection[int] | None = None,
     ) -> Iterator[int]:
-        """Tokens that follow `prompt`, one by one, at most `max_tokens`; the end token is the last
-        if it comes.
+        """Tokens that follow `prompt`, one by one, at most `max_tokens`; an end token is the last
+        if one comes.
 
-        sampler: choice from the logits; None takes the device's arg-max. Ends early when the
-        context is full. ValueError at once, not with the first token, for what does not fit the
-        image.
+        sampler: choice from the logits; None takes the device's arg-max. end_tokens: None for those
+        of the image. Ends early when the context is full. ValueError at once, not with the first
+        token, for what does not fit the image.
         """
         self.device.check_open()
         position = self.positions[sequence]
         self.manifest.limits.check_generation(prompt, max_tokens, chunk=chunk, position=position)
-        return self._generated(prompt, max_tokens, sampler, chunk, sequence)
+        ends = self.manifest.end_tokens if end_tokens is None else end_tokens
+        return self._generated(prompt, max_tokens, sampler, chunk, sequence, ends)
 
     def _generated(
         self,
@@ -107,6 +109,7 @@ class Session(StepRunner):
         sampler: Sampler | None,
         chunk: int | None,
         sequence: int,
+        ends: Collection[int],
     ) -> Iterator[int]:
         outputs = Outputs.ARGMAX if sampler is None else Outputs.ARGMAX | Outputs.LOGITS
         result = self.prefill(prompt, sequence=sequence, chunk=chunk, outputs=outputs)
@@ -114,7 +117,7 @@ class Session(StepRunner):
             token = self._choose(result, sampler)
             yield token
             full = self.positions[sequence] >= self.manifest.context
-            if token == self.manifest.model.eos_token or full or index + 1 == max_tokens:
+            if token in ends or full or index + 1 == max_tokens:
                 return
             result = self.decode(token, sequence=sequence, outputs=outputs)
 

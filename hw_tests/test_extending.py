@@ -45,11 +45,11 @@ ACTIVATION = (
     + """
 import math
 from meadow.compiler.lowering.activation import activation_table
-table = activation_table("gelu_tanh", 1 / 4096, 1 / 32)
+table = activation_table("gelu_tanh", 1 / 4096, 1 / 2048)
 for entry in range(2048):
     x = (32 * entry - 32768 + 15.5) / 4096
     y = x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    assert table[entry] == max(-127, min(127, round(32 * y))), entry
+    assert table[entry] == max(-32767, min(32767, round(2048 * y))), entry
 changed = run("llama", activation="gelu_tanh").layers[0].activation_table
 print((changed != run("llama").layers[0].activation_table).any())
 """

@@ -36,10 +36,6 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "meadow/compiler/packing/test_packing.py": ("meadow/spec/streams",),
     "meadow/compiler/packing/test_bit_fields.py": ("meadow/golden/streams/parts",),
-    "meadow/compiler/quantise/test_quantise.py": (
-        "meadow/compiler/quantise/calibrate",
-        "meadow/compiler/quantise/quantiser",
-    ),
     "meadow/compiler/test_image.py": ("meadow/model/image",),
     "meadow/spec/test_ranges.py": ("meadow/spec/rules",),
     "meadow/golden/tiers/test_float_tier.py": (

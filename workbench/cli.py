@@ -9,6 +9,7 @@ from workbench.bench.command import bench_command
 from workbench.campaigns.corruption import corrupt_command
 from workbench.campaigns.soak import soak_command
 from workbench.campaigns.torture import torture_command
+from workbench.chat.command import chat_command
 from workbench.console import ReportingGroup
 from workbench.generate import generate_command
 from workbench.models.accuracy_command import accuracy_command
@@ -33,6 +34,7 @@ app.command("generate")(generate_command)
 app.command("compile")(compile_command)
 app.command("accuracy")(accuracy_command)
 app.command("run")(run_command)
+app.command("chat")(chat_command)
 app.command("verify")(verify_command)
 app.command("bench")(bench_command)
 app.command("soak")(soak_command)

@@ -22,16 +22,19 @@ from workbench.devices import DEVICES
 __all__ = [
     "BandwidthOption",
     "CalibrationOption",
+    "ChunkOption",
     "ClockOption",
     "CodecOption",
     "ConfigOption",
     "DeviceOption",
     "JsonOption",
     "LatencyOption",
+    "MaxTokensOption",
     "ModelArgument",
     "PrefixOption",
     "RotateOption",
     "StallsOption",
+    "TopKOption",
     "TraceOption",
     "check_path",
     "choices",
@@ -88,7 +91,7 @@ ConfigOption = Annotated[str, typer.Option(help=f"{choices(CONFIGURATIONS)}.")]
 
 ModelArgument = Annotated[
     Path | None,
-    path_argument(help="Image file or checkpoint directory; the demo model if left out."),
+    path_argument(help="Image, checkpoint directory or GGUF file; the demo model if left out."),
 ]
 DeviceOption = Annotated[str, typer.Option(help=f"{choices(DEVICES)}.")]
 CodecOption = Annotated[str, typer.Option(help=f"{choices(CODECS)}.")]
@@ -111,6 +114,13 @@ CalibrationOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+
+MaxTokensOption = Annotated[int, typer.Option(help="Tokens to generate at most.")]
+ChunkOption = Annotated[
+    int | None,
+    typer.Option(help="Prompt tokens per chunk; as few equal chunks as possible, if left out."),
+]
+TopKOption = Annotated[int | None, typer.Option(help="Sample from the k best tokens.")]
 
 StallsOption = Annotated[float, typer.Option(help="Chance that an AXI channel rests.")]
 LatencyOption = Annotated[int, typer.Option(help="DRAM latency in cycles.")]

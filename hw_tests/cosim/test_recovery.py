@@ -268,8 +268,8 @@ def test_commands_that_the_model_does_not_use(config: str) -> None:
     scores = dict(blocks=1, segment_beats=1, score_shift=9, heads=1, part=1, scores_stride=64)
     with bench(config) as run:
         product = product_fields(run)
-        rotated = dict(output=MatmulOutput.ROTATE8, post_shift=9, rotary=last, rotary_stride=2)
-        rotated |= dict(rotary_words=2, source_stride=8, destination_stride=8)
+        rotated = dict(output=MatmulOutput.ROTATE8, post_shift=9, operand=last, operand_stride=2)
+        rotated |= dict(operand_words=2, source_stride=8, destination_stride=8)
         run.step()
         run.session.rewind()
         for command in (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 import pytest
@@ -37,6 +38,21 @@ def test_a_conversation_is_rendered_up_to_the_answer() -> None:
     # A message is text, whatever it looks like: nothing in it is evaluated.
     assert template.render(TALK) == expected + "<|start|>assistant\n"
     assert template.render(TALK, add_generation_prompt=False) == expected
+
+
+def test_the_renderer_does_not_hear_the_ctrl_c_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is of a session of its own, which the terminal's signals do not reach."""
+    asked = []
+    run = subprocess.run
+
+    def watched(*arguments: object, **options: object) -> object:
+        asked.append(options["start_new_session"])
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", watched)
+    assert rendered("{{ messages[0].content }}") == "Be brief." and asked == [True]
 
 
 def test_special_tokens_are_known_by_name() -> None:

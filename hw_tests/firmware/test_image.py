@@ -170,6 +170,9 @@ def test_manifest_is_checked(path: Path) -> None:
             r"tensor prefix must have the shape \[2, 2, .*1, \d+\], not \[2, 2, .*2, ",
         ),
         ({"context": 2}, "context must hold the prefix and at least 1 token more, 3 in all, not 2"),
+        ({"end_tokens": [1, 130]}, r"a token of end_tokens must be in 0\.\.129, not 130"),
+        ({"chat": "x"}, "the manifest has a missing or malformed field: .*mapping, not str"),
+        ({"chat": {"source": 3, "special_tokens": {}}}, "chat.source must be of type str, not 3"),
         ({"logits": []}, "the manifest must hold at least one logits piece and one matrix"),
     ],
 )

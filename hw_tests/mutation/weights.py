@@ -91,7 +91,7 @@ def _matmul(
         "slices": slices,
         "destination": words // 2 + random.randrange(words // 8),
         "destination_stride": random.randrange(2 * slices, 2 * slices + 20),
-        "output": random.choice([MatmulOutput.INT8, MatmulOutput.RELU8, MatmulOutput.RESIDUAL16]),
+        "output": random.choice([MatmulOutput.INT8, MatmulOutput.RELU, MatmulOutput.RESIDUAL16]),
         "row_set": RowSet.CHUNK,
         "offset0": place,
         "beats0": beats,

@@ -57,6 +57,20 @@ BAD: dict[str, dict[str, str]] = {
         f"--prompt-tokens {','.join(['5'] * 257)}": "the prompt has 257 tokens, the context ",
         "--trace ''": f"'--trace': {EMPTY}",
         "--prompt a --prompt-tokens 1": "give either --prompt or --prompt-tokens, not both",
+        "--chat a --prompt b": "give either --prompt or --chat, not both",
+        "--chat a": "the model has no chat template: give --prompt, a text to continue",
+    },
+    "chat": SIMULATED
+    | MEMORY
+    | THROTTLE
+    | SOURCE
+    | {
+        "--device fpga": "unknown device 'fpga': choose from sim, golden",
+        "--max-tokens 0": "max_tokens must be at least 1, not 0",
+        "--chunk 65": "a chunk of this image holds 1..64 tokens, not 65",
+        "--top-k 0": "top-k must be at least 1, not 0",
+        "--trace @folder": "cannot write the timeline: Is a directory: ",
+        "--check=1": "Option '--check' does not take a value",
     },
     "run --json": SIMULATED
     | MEMORY

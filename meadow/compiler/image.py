@@ -17,7 +17,14 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
-from meadow.spec.image import TENSOR_TYPES, CacheFacts, Manifest, Region, encode_header
+from meadow.spec.image import (
+    TENSOR_TYPES,
+    CacheFacts,
+    ChatFacts,
+    Manifest,
+    Region,
+    encode_header,
+)
 
 __all__ = ["compile_image", "write_image"]
 
@@ -33,13 +40,16 @@ def compile_image(
     dataflow: str | Sequence[str] = "tphs",
     step: tuple[int, int] | None = None,
     bytes_per_cycle: float | None = None,
+    end_tokens: Sequence[int] = (),
+    chat: ChatFacts | None = None,
 ) -> Image:
     """Image of `model` for `config`.
 
     codec: of `packing.CODECS`; tokenizer_json: content of tokenizer.json; context: tokens per
     sequence, the prefix included, by default all that model and configuration allow; dataflow,
-    step, bytes_per_cycle: see `compile_program`. The same arguments give the same image, byte for
-    byte.
+    step, bytes_per_cycle: see `compile_program`; end_tokens: that end a generated text beside the
+    model's `eos_token`; chat: the model's chat template. The same arguments give the same image,
+    byte for byte.
 
     CompileError (a ValueError) if the configuration cannot hold the model.
     """
@@ -61,7 +71,11 @@ def compile_image(
         "prefix": _prefix_rows(model, program.cache),
         "tokenizer": np.frombuffer(text, np.uint8),
     }
-    manifest = _manifest(model, config, config_name, program)
+    manifest = replace(
+        _manifest(model, config, config_name, program),
+        end_tokens=tuple(dict.fromkeys((model.description.eos_token, *end_tokens))),
+        chat=chat,
+    )
     digests = {name: hashlib.sha256(tensor.data).hexdigest() for name, tensor in tensors.items()}
     return Image(replace(manifest, tensors_sha256=digests), **tensors)
 
@@ -115,6 +129,8 @@ def _manifest(
         matrices=program.matrices,
         tensors_sha256={},
         notes=dict(model.notes),
+        end_tokens=(),
+        chat=None,
     )
 
 

@@ -160,16 +160,16 @@ def word_values(values: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
     return saturate(rounding_shift(np.asarray(values, np.int64), exponent), 8)
 
 
-def words(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+def words(values: np.ndarray, width: int, padding: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows of signed 16-bit values [n, c] as words of `width` channels.
 
     Returns their values int8 [n, c] and their exponents uint8 [n, ceil(c / width)]. The last word
-    of a row is filled up with zeros, which do not change its exponent.
+    of a row is filled up with `padding`; zeros do not change its exponent.
     """
     rows, channels = values.shape
     count = -(-channels // width)
     # 32 bits hold every intermediate of 16-bit values, and are faster than 64.
-    padded = np.zeros((rows, count * width), np.int32)
+    padded = np.full((rows, count * width), padding, np.int32)
     padded[:, :channels] = values
     padded = padded.reshape(rows, count, width)
     exponents = word_exponent(padded)

@@ -42,6 +42,7 @@ __all__ = [
     "MANIFEST_KEY",
     "TENSOR_TYPES",
     "CacheFacts",
+    "ChatFacts",
     "LogitsPiece",
     "Manifest",
     "MatrixFacts",
@@ -90,6 +91,18 @@ class CacheFacts:
     segment_beats: int
     blocks: int
     block_stride: int
+
+
+@dataclass(frozen=True)
+class ChatFacts:
+    """How a conversation becomes text.
+
+    source: the chat template; special_tokens: texts of the special tokens that it may name, by
+    name, such as `bos_token`.
+    """
+
+    source: str
+    special_tokens: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,9 @@ class Manifest:
     rotary models), argmax (16 bytes {u32 index, s32 value, 0} per row, of models with a head),
     logits, dump (room for a copy of the activation memory); beyond them the cache;
     logits: the pieces, by ascending channel; matrices: in order of execution;
-    tensors_sha256: by tensor name; notes: how the model was quantised.
+    tensors_sha256: by tensor name; notes: how the model was quantised;
+    end_tokens: tokens that end a generated text, the model's `eos_token` among them;
+    chat: None for a model without a chat template.
     """
 
     contract_hash: str
@@ -166,6 +181,8 @@ class Manifest:
     matrices: tuple[MatrixFacts, ...]
     tensors_sha256: Mapping[str, str]
     notes: Mapping[str, Any]
+    end_tokens: tuple[int, ...]
+    chat: ChatFacts | None
 
     @property
     def limits(self) -> Limits:
@@ -224,6 +241,8 @@ class Manifest:
             values["labels"] = tuple(values["labels"])
             values["dataflow"] = tuple(values["dataflow"])
             values["prefix"] = tuple(values["prefix"])
+            values["end_tokens"] = tuple(values["end_tokens"])
+            values["chat"] = None if values["chat"] is None else ChatFacts(**values["chat"])
             values["step"] = None if values["step"] is None else tuple(values["step"])
             values["regions"] = {name: Region(**entry) for name, entry in values["regions"].items()}
             values["logits"] = tuple(LogitsPiece(**entry) for entry in values["logits"])

@@ -46,15 +46,17 @@ def bank_verilog(config: AcceleratorConfig) -> str:
     a collision. Its parameter BITS is 16 bytes unless an instance says otherwise.
     """
     high = (config.activation_words - 1).bit_length() - 1
-    return f"""module {BANK_MODULE} #(parameter BITS = {BEAT_BITS}) (
-  input clk,
-  input read_enable,
-  input [{high}:0] read_address,
-  output reg [BITS-1:0] read_data,
-  input write_enable,
-  input [{high}:0] write_address,
-  input [BITS-1:0] write_data
+    return f"""module {BANK_MODULE}(
+  clk, read_enable, read_address, read_data, write_enable, write_address, write_data
 );
+  parameter BITS = {BEAT_BITS};
+  input clk;
+  input read_enable;
+  input [{high}:0] read_address;
+  output reg [BITS-1:0] read_data;
+  input write_enable;
+  input [{high}:0] write_address;
+  input [BITS-1:0] write_data;
   (* ram_style = "block" *)
   reg [BITS-1:0] memory [0:{config.activation_words - 1}];
   always @(posedge clk) begin

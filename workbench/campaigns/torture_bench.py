@@ -253,13 +253,17 @@ class TortureBench:
 
     def prefill(self, sequence: int, tokens: list[int], chunk: int | None) -> None:
         """A prompt in chunks through the driver; its result must equal golden."""
+        position, limits = self.session.positions[sequence], self.image.manifest.limits
+        own = limits.own_tokens(tokens, position=position)
+        if not own:
+            return  # the prefix alone is no prompt
         outputs = Outputs.LOGITS
         if self.description.outputs == "tokens":
             outputs |= Outputs.ARGMAX
-        self.doorbells += -(-len(tokens) // (chunk or len(tokens)))
+        self.doorbells += -(-len(own) // (chunk or len(own)))
         result = self.session.prefill(tokens, sequence=sequence, chunk=chunk, outputs=outputs)
         self.check_bounds()
-        self.compare(result, Plan({sequence: tokens}, outputs, False))
+        self.compare(result, Plan({sequence: list(own)}, outputs, False))
 
     def compare(self, result: StepResult, plan: Plan) -> None:
         """WrongResult unless a step's results are golden's, whose caches move on."""

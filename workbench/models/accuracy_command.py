@@ -30,6 +30,7 @@ from workbench.console import print_json, say, show
 from workbench.demo.stories import generate_stories
 from workbench.models.cached import DEMO_MODEL
 from workbench.models.compile_model import CompileOptions, quantise_directory
+from workbench.models.machine_check import check_with_machine
 from workbench.models.text_windows import read_paragraphs, text_windows
 from workbench.models.tokenizer_files import read_tokenizer
 from workbench.options import (
@@ -85,11 +86,15 @@ def accuracy_command(
         read_paragraphs(calibration)
     found, checkpoint, _ = quantise_directory(directory, options, log)
     report = _report(checkpoint, found, windows, named_config(config))
+    log("computing a sample with the golden machine")
+    stream = IntegerStream(BitTrueModel(found.model, named_config(config)))
+    checked = check_with_machine(stream, found.model, windows, named_config(config), config)
     report |= {
         "config": config,
         "model": str(directory),
         "text": "stories of the demo generator" if text is None else str(text),
         "windows": [len(windows), len(windows[0].tokens)],
+        "checked": checked,
         "notes": dict(found.model.notes),
     }
     if as_json:
@@ -181,6 +186,11 @@ def _tell(report: dict[str, Any]) -> None:
     say(
         f"KL {report['kl_nats']:.5f} nats per token, the same first choice for "
         f"{report['top1_agreement']:.1%} of them"
+    )
+    checked = report["checked"]
+    say(
+        f"{checked['tokens']} tokens at the beginning of {checked['windows']} windows went through "
+        f"the golden machine as well: {checked['logits']} logits, all equal"
     )
     table = Table("residual behind", "cosine", "SNR dB")
     for entry in report["layers"]:

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from firmware.chat_template import ChatTemplate
-from meadow.compiler.importers.checkpoint_folder import CheckpointError, read_bytes, read_json
+from meadow.compiler.importers.checkpoint_folder import (
+    CheckpointError,
+    file_of,
+    read_bytes,
+    read_json,
+)
 from meadow.compiler.importers.gguf_file import is_gguf, open_gguf
 
-__all__ = ["read_chat_template"]
+__all__ = ["chat_template_files", "read_chat_template"]
 
 _FILE, _SETTINGS = "chat_template.jinja", "tokenizer_config.json"
 _KEY = "chat_template"
@@ -23,6 +28,16 @@ _GGUF_ROLES = {
     "unknown": "unk_token",
     "padding": "pad_token",
 }
+
+
+def chat_template_files(source: Path) -> list[Path]:
+    """The files that `read_chat_template` reads, as far as they are there; CheckpointError as it
+    raises.
+    """
+    if is_gguf(source):
+        return [source]
+    found = [file_of(source, name) for name in (_FILE, _SETTINGS)]
+    return [path for path in found if path is not None]
 
 
 def read_chat_template(source: Path) -> ChatTemplate | None:

@@ -27,8 +27,10 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_choice
 from meadow.spec.config import named_config
+from meadow.spec.image import ChatFacts
 from workbench.demo.stories import generate_stories
 from workbench.models.accuracy_report import accuracy_warnings
+from workbench.models.chat_template_files import chat_template_files, read_chat_template
 from workbench.models.text_windows import paragraph_texts, read_paragraphs
 from workbench.models.tokenizer_files import read_tokenizer, tokenizer_files
 
@@ -204,6 +206,8 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
         codec=options.codec,
         tokenizer_json=checkpoint.tokenizer_json or b"",
         context=options.context,
+        end_tokens=checkpoint.end_tokens,
+        chat=_chat_facts(directory),
     )
     log("measuring how far the integers are from float")
     real = found.checkpoint
@@ -221,6 +225,14 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
     )
 
 
+def _chat_facts(directory: Path) -> ChatFacts | None:
+    """The chat template as the image keeps it."""
+    template = read_chat_template(directory)
+    if template is None:
+        return None
+    return ChatFacts(template.source, dict(template.special_tokens))
+
+
 def image_warnings(image: Image) -> list[str]:
     """What a user of the image must know, a sentence each; usually nothing."""
     noted = image.manifest.notes.get(_WARNINGS)
@@ -233,6 +245,10 @@ def model_files(directory: Path) -> list[Path]:
     as it raises.
     """
     calibration = file_of(directory, _CALIBRATION_FILE)
-    found = [*checkpoint_files(directory), *tokenizer_files(directory)]
+    found = [
+        *checkpoint_files(directory),
+        *tokenizer_files(directory),
+        *chat_template_files(directory),
+    ]
     files = {path.name: path for path in [*found, *([calibration] if calibration else [])]}
     return [files[name] for name in sorted(files)]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware.chat_template import ChatTemplate
 from firmware.image import read_image
 from meadow.compiler.importers.checkpoint import read_description
 from meadow.compiler.importers.gguf_file import is_gguf
@@ -18,6 +19,7 @@ from meadow.spec.config import named_config
 from meadow.spec.contract import contract_hash
 from meadow.spec.limits import Limits
 from workbench.models.cached import DEMO_MODEL, CompileOptions, Loaded, load_model
+from workbench.models.chat_template_files import read_chat_template
 from workbench.models.tokenizer_files import read_tokenizer
 from workbench.warning import warn
 
@@ -32,11 +34,13 @@ Log = Callable[[str], None]
 class NamedModel:
     """limits: what requests must fit; step: (position, tokens) of the only step an image serves,
     None for any;
-    tokenizer_json: bytes, empty without one; make: what `load` calls."""
+    tokenizer_json: bytes, empty without one; template: of a chat, None without one; make: what
+    `load` calls."""
 
     limits: Limits
     step: tuple[int, int] | None
     tokenizer_json: bytes
+    template: ChatTemplate | None
     make: Callable[[Log], Loaded]
 
     def load(self, log: Log) -> Loaded:
@@ -63,8 +67,15 @@ def find_model(source: Path | None, config_name: str | None) -> NamedModel:
         image = read_image(source)
         _check_config(source, image, config_name)
         manifest = image.manifest
+        chat = manifest.chat
         return NamedModel(
-            manifest.limits, manifest.step, image.tokenizer.tobytes(), lambda _: Loaded(image, None)
+            manifest.limits,
+            manifest.step,
+            image.tokenizer.tobytes(),
+            None
+            if chat is None
+            else ChatTemplate(source=chat.source, special_tokens=chat.special_tokens),
+            lambda _: Loaded(image, None),
         )
     directory = DEMO_MODEL if source is None else source
     options = CompileOptions(config_name=config_name or DEFAULT_CONFIG)
@@ -73,6 +84,7 @@ def find_model(source: Path | None, config_name: str | None) -> NamedModel:
         limits,
         None,
         read_tokenizer(directory) or b"",
+        read_chat_template(directory),
         lambda log: load_model(directory, options, log),
     )
 

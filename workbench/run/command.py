@@ -7,52 +7,41 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from firmware.session import Sampler, Session
-from firmware.tokenizer import TextTokenizer, TokenizerMissing
+from firmware.session import Session
 from meadow.atomic_write import check_apart
-from meadow.golden.sampling import sample_top_k
 from meadow.spec.checks import check_least
 from meadow.spec.limits import Limits
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded
 from workbench.models.compile_model import model_files
-from workbench.models.named import DEFAULT_CONFIG, NamedModel, find_model
+from workbench.models.named import DEFAULT_CONFIG, find_model
 from workbench.options import (
     BandwidthOption,
+    ChunkOption,
     ClockOption,
     DeviceOption,
     JsonOption,
     LatencyOption,
+    MaxTokensOption,
     ModelArgument,
     StallsOption,
+    TopKOption,
     TraceOption,
     image_config_option,
     seed_option,
 )
 from workbench.progress import log, tick
 from workbench.run.measure import phase_report
+from workbench.run.prompt import DEFAULT_PROMPT, Prompt
 from workbench.run.reference import difference, reference_for
+from workbench.run.sampler import make_sampler
 from workbench.run.table import print_table
 from workbench.run.text_stream import TextStream
 
-__all__ = ["parse_tokens", "run_command", "run_model"]
-
-DEFAULT_PROMPT = "Once upon a time"
-
-
-def parse_tokens(text: str) -> list[int]:
-    """Token numbers from "1,2,3"; ValueError for anything else, and for what no vocabulary has."""
-    try:
-        tokens = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"prompt tokens must be numbers like 1,2,3, not {text!r:.60}") from None
-    if min(tokens) < 0:
-        raise ValueError(f"a prompt token must be at least 0, not {min(tokens)}")
-    return tokens
+__all__ = ["run_command", "run_model"]
 
 
 def run_model(
@@ -95,7 +84,7 @@ def run_model(
         log(f"taking in {len(prompt)} tokens")
         pending = prompt
         for token in session.generate(
-            prompt, max_tokens, sampler=_sampler(top_k, seed), chunk=chunk
+            prompt, max_tokens, sampler=make_sampler(top_k, seed), chunk=chunk
         ):
             assert session.last is not None
             found = difference(session.last, reference.follow(pending))
@@ -138,33 +127,8 @@ def run_model(
     }
 
 
-def _sampler(top_k: int | None, seed: int) -> Sampler | None:
-    if top_k is None:
-        return None
-    generator = np.random.default_rng(seed)
-    return lambda logits: sample_top_k(logits, k=top_k, generator=generator)
-
-
 def _tick(tokens: list[int]) -> None:
     tick(f"generated {len(tokens)} tokens")
-
-
-def _check_arguments(
-    *,
-    device: str,
-    prompt: str | None,
-    prompt_tokens: str | None,
-    max_tokens: int,
-    top_k: int | None,
-) -> None:
-    """What can be said without the model; ValueError names the rule and the value."""
-    check_device(device)
-    for name, value in (("max_tokens", max_tokens), ("top-k", top_k)):
-        check_least(name, value, 1)
-    if prompt is not None and prompt_tokens is not None:
-        raise ValueError("give either --prompt or --prompt-tokens, not both")
-    if prompt_tokens is not None:
-        parse_tokens(prompt_tokens)
 
 
 def _check_only_step(
@@ -188,23 +152,6 @@ def _check_only_step(
         )
 
 
-def _prompt(
-    model: NamedModel, text: str | None, numbers: str | None
-) -> tuple[list[int], TextTokenizer | None]:
-    """Tokens to start with, and the tokenizer if there is one."""
-    try:
-        tokenizer = TextTokenizer(model.tokenizer_json)
-    except TokenizerMissing:
-        if text is not None:
-            raise
-        tokenizer = None
-    if numbers is not None:
-        return parse_tokens(numbers), tokenizer
-    if tokenizer is None:
-        return [model.limits.model.bos_token], None
-    return tokenizer.encode(DEFAULT_PROMPT if text is None else text), tokenizer
-
-
 def run_command(
     model: ModelArgument = None,
     device: DeviceOption = "sim",
@@ -213,17 +160,18 @@ def run_command(
         str | None, typer.Option(help=f"Text to continue; {DEFAULT_PROMPT!r} if left out.")
     ] = None,
     prompt_tokens: Annotated[str | None, typer.Option(help="Token numbers, like 1,2,3.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Tokens to generate at most.")] = 128,
+    chat: Annotated[
+        str | None,
+        typer.Option(help="What a user says, for a model with a chat template to answer."),
+    ] = None,
+    max_tokens: MaxTokensOption = 128,
     bandwidth_gbps: BandwidthOption = None,
     clock_mhz: ClockOption = 250.0,
-    chunk: Annotated[
-        int | None,
-        typer.Option(help="Prompt tokens per chunk; as few equal chunks as possible, if left out."),
-    ] = None,
+    chunk: ChunkOption = None,
     stalls: StallsOption = 0.0,
     latency_cycles: LatencyOption = 32,
     seed: Annotated[int, seed_option("stalls and sampling")] = 0,
-    top_k: Annotated[int | None, typer.Option(help="Sample from the k best tokens.")] = None,
+    top_k: TopKOption = None,
     trace: TraceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -239,22 +187,19 @@ def run_command(
         latency_cycles=latency_cycles,
         seed=seed,
     )
-    _check_arguments(
-        device=device,
-        prompt=prompt,
-        prompt_tokens=prompt_tokens,
-        max_tokens=max_tokens,
-        top_k=top_k,
-    )
+    check_device(device)
+    check_least("max_tokens", max_tokens, 1)
+    check_least("top-k", top_k, 1)
+    asked = Prompt(text=prompt, numbers=prompt_tokens, chat=chat)
     check_timeline(trace, device)
     found = find_model(model, config)
     if trace is not None and model is not None:
         check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
-    tokens, tokenizer = _prompt(found, prompt, prompt_tokens)
+    tokens, tokenizer = asked.tokens(found)
     _check_only_step(found.step, found.limits, tokens, max_tokens, chunk)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
     loaded = found.load(log)
-    stream = TextStream(tokenizer, tokens)
+    stream = TextStream(tokenizer, tokens if chat is None else [])
     report = run_model(
         loaded,
         tokens,

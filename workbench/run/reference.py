@@ -30,6 +30,10 @@ class Reference(Protocol):
         """Take in tokens as `Session.prefill` does; logits int16 [vocabulary] of the last one."""
         ...
 
+    def rewind(self, position: int) -> None:
+        """Forget what was taken in from `position` on, the prefix counted."""
+        ...
+
 
 class _BitTrue:
     name = "bit_true"
@@ -44,6 +48,9 @@ class _BitTrue:
         own = self._limits.own_tokens(tokens, position=self._cache.length)
         return self._model.forward(list(own), self._cache, head_rows=[len(own) - 1])[0]
 
+    def rewind(self, position: int) -> None:
+        self._cache.length = position
+
 
 class _Machine:
     name = "machine"
@@ -57,6 +64,9 @@ class _Machine:
         result = self._session.prefill(tokens, outputs=Outputs.LOGITS)
         assert result.logits is not None
         return result.logits[-1]
+
+    def rewind(self, position: int) -> None:
+        self._session.rewind(position=position)
 
 
 def reference_for(loaded: Loaded) -> Reference:

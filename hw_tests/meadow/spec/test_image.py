@@ -14,6 +14,7 @@ from meadow.spec.config import named_config
 from meadow.spec.image import (
     DATA_ALIGNMENT,
     CacheFacts,
+    ChatFacts,
     LogitsPiece,
     Manifest,
     MatrixFacts,
@@ -42,6 +43,8 @@ MANIFEST = Manifest(
     matrices=(MatrixFacts("q", 32, 32, "raw", 2048),),
     tensors_sha256={"dram": "0"},
     notes={"a": [1, None]},
+    end_tokens=(2, 7),
+    chat=ChatFacts("{{ bos_token }}", {"bos_token": "</s>"}),
 )
 
 
@@ -57,6 +60,11 @@ def test_limits_and_shape_count_the_prefix() -> None:
     assert MANIFEST.limits.prefix == (1, 49) and MANIFEST.limits.start == 2
     assert MANIFEST.prefix_shape == (1, 2, 2, 1, 2, 16)
     assert replace(MANIFEST, prefix=()).prefix_shape == (1, 2, 2, 1, 0, 16)
+
+
+def test_a_model_without_a_chat_template_survives_json() -> None:
+    made = replace(MANIFEST, chat=None, end_tokens=())
+    assert Manifest.from_json(made.to_json()) == made
 
 
 def test_step_survives_json() -> None:

@@ -245,16 +245,8 @@ def test_one_table_entry() -> None:
 def test_busy_waits_for_requests_that_the_memory_holds_back() -> None:
     """One word per port: descriptors are long taken when the last word is read."""
     config = _config(16, 4)
-    fields = {
-        "source": 7,
-        "source_stride": 1,
-        "segments": 1,
-        "segment_beats": 1,
-        "row_set": int(RowSet.FIXED),
-        "rows": 4,
-        "cache": 0,
-        "traffic": 2,
-    }
+    fields = {"source": 7, "source_stride": 1, "segments": 1, "segment_beats": 1}
+    fields |= {"row_set": int(RowSet.FIXED), "rows": 4, "cache": 0, "traffic": 2}
     fields |= {"offset": 9, "segment_stride": 0}
     run = _Run(
         config, [fields], _STEP, random.Random(salted(2)), accept=1.0, describe=1.0, operand=0.97

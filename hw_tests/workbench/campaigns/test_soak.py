@@ -51,6 +51,8 @@ def test_every_case_that_is_drawn_fits(config: str) -> None:
     assert any(d.heads > d.kv_heads > 1 for d in (case.description for case in cases))
     assert any(len(case.tokens) > 1 and any(case.positions) for case in cases)
     assert any(case.throttle.stalls for case in cases)
+    assert all(len(case.prefix) <= min(case.positions) for case in cases)
+    assert {0, 1, 2} <= {len(case.prefix) for case in cases}
 
 
 def test_the_seed_decides_what_is_drawn() -> None:

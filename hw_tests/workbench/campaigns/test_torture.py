@@ -22,6 +22,7 @@ from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode, Status
 from workbench.campaigns.torture import FAULTS, campaign
 from workbench.campaigns.torture_bench import TortureBench
+from workbench.campaigns.torture_model import TortureModel, draw_torture_model
 from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Hang, Scene
 
@@ -42,6 +43,23 @@ def bench(seed: int = 5) -> TortureBench:
     made = TortureBench(np.random.default_rng(salted(seed)), "tiny", lambda text: None)
     made.good_step(made.prepare(made.draw_plan()))
     return made
+
+
+def test_a_prompt_that_begins_with_the_prefix_is_compared_without_it() -> None:
+    def drawn(seed: int) -> TortureModel:
+        return draw_torture_model(np.random.default_rng(salted(seed)), "tiny")
+
+    with_prefix = (seed for seed in range(100) if drawn(seed).image.manifest.prefix)
+    made = next(one for one in map(bench, with_prefix) if one.fixed is None)
+    prefix, start = list(made.image.manifest.prefix), made.first_position
+    assert len(prefix) == start > 0
+    other = [(prefix[0] + 1) % 5]
+    repeated = [*prefix, *prefix]
+    for tokens, taken in (([*prefix, 1, 2], 2), (repeated, start), (prefix, 0), (other, 1)):
+        made.rewind(0, start)
+        made.prefill(0, tokens, chunk=1)
+        assert made.session.positions[0] == made.caches[0].length == start + taken
+    made.close()
 
 
 @pytest.mark.slow

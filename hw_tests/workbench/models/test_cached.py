@@ -175,15 +175,19 @@ def test_a_good_model_has_no_warning(checkpoint: Path, cache: Path) -> None:
     assert "WARNING" not in result.stderr
 
 
-def test_end_tokens_that_cannot_be_held_are_told(checkpoint: Path, tmp_path: Path) -> None:
+def test_all_end_tokens_are_kept_and_opening_tokens_that_are_not_told(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     own = shutil.copytree(checkpoint, tmp_path / "own")
     config = json.loads((own / "config.json").read_text())
-    (own / "config.json").write_text(json.dumps(config | {"eos_token_id": [5, 2]}))
+    several = {"eos_token_id": [5, 2], "bos_token_id": [5, 2]}
+    (own / "config.json").write_text(json.dumps(config | several))
     result = command("compile", own, "-o", tmp_path / "out", "--json")
     report = json.loads(result.stdout)
-    assert report["warnings"] == ["eos_token_id is the first of [5, 2]: the others have no effect"]
+    assert report["warnings"] == ["bos_token_id is the first of [5, 2]: the others have no effect"]
     assert f"meadow: WARNING: {report['warnings'][0]}" in result.stderr
-    assert read_image(tmp_path / "out").manifest.model.eos_token == 5
+    manifest = read_image(tmp_path / "out").manifest
+    assert manifest.model.eos_token == 5 and manifest.end_tokens == (5, 2)
 
 
 def test_notes_of_an_image_are_not_trusted(checkpoint: Path, tmp_path: Path) -> None:

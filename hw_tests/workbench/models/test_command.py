@@ -75,7 +75,43 @@ def test_calibration_names_its_source(
     (own / "calibration.txt").write_text("hello you\n\nand me\n")
     report = compile_json(own, output)
     assert report["notes"]["calibration"] == "2 lines of calibration.txt"
+    # Each behind the token that opens it.
     assert report["notes"]["calibration_tokens"] == 10 + 7
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text("hello you\nall\n\nand me\n")
+    report = compile_json(own, output, "--calibration", str(chosen))
+    assert report["notes"]["calibration"] == "1 windows of chosen.txt"
+    assert report["notes"]["calibration_tokens"] == 1 + 21
+
+
+@pytest.mark.parametrize(("rotate", "rotated"), [("on", True), ("off", False)])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_models_like_llama_become_images(
+    tmp_path: Path, architecture: str, rotate: str, rotated: bool
+) -> None:
+    config = config_of(architecture, "width72")
+    weights = llama_weights(config)
+    directory = write_directory(tmp_path / "model", config, weights)
+    report = compile_json(directory, tmp_path / "image", "--rotate", rotate)
+    assert report["notes"]["rotated"] is rotated and report["notes"]["prefix"] == []
+    manifest = read_image(tmp_path / "image").manifest
+    assert manifest.model.architecture == architecture
+    assert manifest.model.tied_head is False
+    head = report["accuracy"]["layers"][-1]
+    assert head["name"] == "head" and head["cosine_worst"] > 0.98
+
+
+def test_a_sink_is_the_prefix_of_the_image(checkpoint: Path, tmp_path: Path) -> None:
+    config = config_of("llama", "width72")
+    weights = llama_weights(config)
+    weights["model.embed_tokens.weight"][1, 5] += 1_000
+    directory = write_directory(tmp_path / "model", config, weights)
+    shutil.copy(checkpoint / "tokenizer.json", directory)
+    report = compile_json(directory, tmp_path / "image", "--rotate", "on")
+    assert report["notes"]["prefix"] == [1]
+    assert read_image(tmp_path / "image").manifest.prefix == (1,)
+    report = compile_json(directory, tmp_path / "image", "--rotate", "on", "--prefix", "none")
+    assert read_image(tmp_path / "image").manifest.prefix == ()
 
 
 def test_the_same_input_gives_the_same_file(checkpoint: Path, tmp_path: Path) -> None:
@@ -117,13 +153,7 @@ def test_what_is_no_model_is_one_line_and_keeps_the_old_image(
     expected = "meadow: model_type must be one of llama, opt, qwen2, not 'gpt2'"
     assert refused(other, output) == expected
     config = config_of("llama", "width72")
-    llama = write_directory(tmp_path / "llama", config, llama_weights(config))
     file = write_gguf(tmp_path / "llama.gguf", config, llama_weights(config))
-    for source in (llama, file):
-        assert refused(source, output) == (
-            "meadow: models of architecture opt can be quantised, not of llama, "
-            "which runs in float only"
-        )
     file.write_bytes(file.read_bytes()[:-1000])
     assert refused(file, output).startswith("meadow: llama.gguf is cut short or corrupt: it has ")
     cut = damage(checkpoint, tmp_path / "cut", {})
@@ -204,7 +234,7 @@ def test_calibration_text_that_is_none(
     assert refused(own, tmp_path / "out").startswith(f"meadow: {file} must be UTF-8 text: ")
     silent = damage(silent_checkpoint, tmp_path / "silent", {})
     (silent / "calibration.txt").write_text("a")
-    assert refused(silent, tmp_path / "out").endswith("needs a tokenizer.json beside it")
+    assert refused(silent, tmp_path / "out").endswith("needs a tokenizer.json beside the model")
 
 
 def test_an_image_does_not_replace_what_it_is_made_from(checkpoint: Path, tmp_path: Path) -> None:
@@ -226,7 +256,9 @@ def test_no_more_of_a_line_is_encoded_than_calibration_needs(
     own = damage(checkpoint, tmp_path / "own", {})
     text = "It was a book, once. " * 200
     tokenizer = load_tokenizer(read.tokenizer_json or b"")
-    expected = tokenizer.encode(text).ids[: read.description.max_positions]
+    # One position is that of the token in front.
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    expected = ids[: read.description.max_positions - 1]
     (own / "calibration.txt").write_text(text * 500)  # 2 MB, which take seconds as a whole
     start = time.process_time()
     sequences, source = calibration_text(own, read)

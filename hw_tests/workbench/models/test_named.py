@@ -64,7 +64,7 @@ def test_an_image_brings_its_configuration(checkpoint: Path, tmp_path: Path) -> 
     ("change", "message"),
     [
         ({"contract_hash": "0" * 64}, "gives .* for the same configuration: compile it again"),
-        ({"format_version": 1}, "the image format version must be 2, not 1: compile it again"),
+        ({"format_version": 1}, "the image format version must be 3, not 1: compile it again"),
     ],
 )
 def test_an_image_of_another_version_is_to_be_compiled_again(

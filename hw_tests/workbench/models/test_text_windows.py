@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from workbench.models.text_windows import read_paragraphs, text_windows
+from workbench.models.text_windows import paragraph_texts, read_paragraphs, text_windows
 
 WORDS = [f"w{number}" for number in range(40)]
 
@@ -36,6 +36,14 @@ def test_windows_begin_with_paragraphs_and_have_one_length(tokenizer: Tokenizer)
     expected = [[0, 1, 2, 3, 4, 5], [8, 9, 10, 11, 12, 13], [17, 18, 19, 20, 21, 22]]
     assert [window.tokens.tolist() for window in found] == [[99, 97, *part] for part in expected]
     assert {window.given for window in found} == {3}
+
+
+def test_texts_begin_with_paragraphs_and_the_last_may_be_short(tokenizer: Tokenizer) -> None:
+    text = paragraphs(5, 3, 9, 2)
+    found = paragraph_texts(text, tokenizer, 6, 4)
+    expected = [[0, 1, 2, 3, 4, 5], [8, 9, 10, 11, 12, 13], [17, 18]]
+    assert [ids.tolist() for ids in found] == expected
+    assert len(paragraph_texts(text, tokenizer, 6, 2)) == 2
 
 
 def test_the_first_token_of_text_is_given(tokenizer: Tokenizer) -> None:

@@ -42,7 +42,7 @@ SCORES = {"scores": 50, "scores_stride": 9, "query": 500, "query_stride": 4, "he
 CASES = [
     # Row 2, third word: INT8 of three slices of channels.
     (command(Opcode.MATMUL, **MATMUL, output=MatmulOutput.INT8), 122, 3, (2, 2 * W + 3, 1)),
-    (command(Opcode.MATMUL, **MATMUL, output=MatmulOutput.GATE8), 122, 3, (2, 2 * W + 3, 1)),
+    (command(Opcode.MATMUL, **MATMUL, output=MatmulOutput.GATE), 122, 3, (2, 2 * W + 3, 1)),
     (command(Opcode.MATMUL, **MATMUL, output=MatmulOutput.INT8), 123, 0, None),
     (command(Opcode.MATMUL, **MATMUL, output=MatmulOutput.INT8), 99, 0, None),
     # INT16 takes two words for as many channels.

@@ -110,6 +110,6 @@ def _tokens(value: Any, key: str, file: str, remarks: list[str]) -> tuple[int, .
     if not value:
         raise CheckpointError(f"{key} of {file} must be an integer or a list of them, not []")
     tokens = [integer_field({key: token}, key, file=file) for token in value]
-    if len(set(tokens)) > 1:
+    if len(set(tokens)) > 1 and key == "bos_token_id":
         remarks.append(f"{key} is the first of {tokens}: the others have no effect")
     return tuple(tokens)

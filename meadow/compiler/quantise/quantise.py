@@ -82,8 +82,7 @@ def quantise(
     tables = [tensors["embed_tokens"]]
     if not d.rotary_base:
         tables.append(tensors["embed_positions"][d.position_offset :])
-    # A token that calibration never saw must not saturate.
-    reach = float(np.sum([np.abs(table).max(axis=0) for table in tables], axis=0).max())
+    reach = _reach(tables, statistics.prefix)
     residual_range = max(statistics.residual * residual_headroom, reach) or 1.0
     residual_scale = residual_range / LIMIT_INT16
     embed_tokens, *positions = (to_int16(table / residual_scale) for table in tables)
@@ -92,8 +91,8 @@ def quantise(
     logits_scale = logits_range * logits_headroom / LIMIT_INT16
 
     quantiser = Quantiser(d, tensors, statistics, granularity, blocks, residual_scale)
-    head_step = quantiser.norm_step("head_in", "final_norm")
     head = tensors["embed_tokens" if d.tied_head else "head"]
+    head_step = quantiser.norm_step("head_in", "final_norm")
     return QuantisedModel(
         description=d,
         hidden_block=hidden_block,
@@ -115,3 +114,14 @@ def quantise(
             "logits_headroom": logits_headroom,
         },
     )
+
+
+def _reach(tables: list[np.ndarray], prefix: tuple[int, ...]) -> float:
+    """Largest |value| that any token at any position can bring into the residual, so that one which
+    calibration never saw does not saturate. The prefix does not count: it never comes in.
+    """
+    tokens, *positions = (np.abs(table) for table in tables)
+    reach = np.delete(tokens, prefix, axis=0).max(axis=0, initial=0.0)
+    for table in positions:
+        reach = reach + table[len(prefix) :].max(axis=0)
+    return float(reach.max())

@@ -62,12 +62,16 @@ class Quantiser:
         """Largest value that calibration saw at a site, never 0."""
         return float(self.statistics.site(site).max(initial=0.0)) or 1.0
 
+    def input_step(self, site: str) -> float:
+        """Step of words: the largest value that calibration saw is the largest of a word."""
+        return self.site_range(site) / WORD_RANGE
+
     def norm_step(self, site: str, norm: str) -> float:
-        """Step of the words that norm `norm` writes: that of the range, or the finest for which its
-        gains fit their 16 bits.
+        """`input_step` of what norm `norm` writes, or the finest for which its gains fit their 16
+        bits.
         """
         gain = float(np.abs(self.tensors[f"{norm}.weight"]).max()) * self._norm_unit
-        return max(self.site_range(site) / WORD_RANGE, 2 * gain / LIMIT_INT16)
+        return max(self.input_step(site), 2 * gain / LIMIT_INT16)
 
     @property
     def _norm_unit(self) -> float:
@@ -140,26 +144,25 @@ class Quantiser:
     def _mlp(self, name: str, fc1_step: float, residual_step: np.ndarray) -> dict[str, Any]:
         """The fields of the MLP."""
         d = self.description
-        hidden_step = self.site_range(name + "fc2_in") / WORD_RANGE
+        hidden_step = self.input_step(name + "fc2_in")
         fc2 = self._hidden_blocks(name + "fc2", hidden_step, residual_step)
         fields: dict[str, Any] = {"fc2": fc2}
         if d.activation == "relu":
             return fields | {"fc1": self._matrix(name + "fc1", fc1_step, hidden_step)}
         table_step = self.site_range(name + "fc1_out") / LIMIT_INT16
         fields["fc1"] = self._matrix(name + "fc1", fc1_step, table_step)
-        activated_step = hidden_step
-        if d.gated:
-            activated_step = self.site_range(name + "activation") / LIMIT_INT16
-            # A unit of the product is activated_step * up_step: it is shifted to hidden_step, and
-            # the rest of the factor is up's.
-            least = self.site_range(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
-            shift = math.floor(math.log2(hidden_step / (activated_step * least)))
-            shift = max(1, min(31, shift))
-            fields["gate_shift"] = shift
-            up_step = hidden_step / (activated_step * 2.0**shift)
-            fields["up"] = self._matrix(name + "up", fc1_step, up_step)
-        table = activation_table(d.activation, table_step, activated_step)
-        return fields | {"activation_table": table}
+        activated_step = self.site_range(name + "activation") / LIMIT_INT16
+        # A unit of the product is activated_step * up_step: it is shifted to hidden_step, and the
+        # rest of the factor is up's.
+        least = self.site_range(name + "up_out") * _UP_HEADROOM / LIMIT_INT16
+        shift = math.floor(math.log2(hidden_step / (activated_step * least)))
+        shift = max(1, min(31, shift))
+        up_step = hidden_step / (activated_step * 2.0**shift)
+        return fields | {
+            "activation_table": activation_table(d.activation, table_step, activated_step),
+            "gate_shift": shift,
+            "up": self._matrix(name + "up", fc1_step, up_step),
+        }
 
     def _matrix(
         self, name: str, input_step: np.ndarray | float, output_step: np.ndarray | float

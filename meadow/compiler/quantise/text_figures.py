@@ -180,10 +180,14 @@ def compare_on_text(
     look : called with the number of a layer and the rows of every window behind it in both models,
         from -1 on, which is in front of the first one. The rows must not be written to.
 
-    ValueError if there is no window.
+    ValueError if there is no window, or if the models differ in their layers.
     """
     if not windows:
         raise ValueError("a text must have at least one window, not none")
+    if measured is not None and measured.layers != reference.layers:
+        raise ValueError(
+            f"both models must have {reference.layers} layers, not one of them {measured.layers}"
+        )
     step = advance if advance is not None else _ignore
     streams = [reference] if measured is None else [reference, measured]
     layers = reference.layers

@@ -20,6 +20,7 @@ from meadow.golden.tiers.layer_parts import (
     add_residual,
     as_words,
     hidden_rows,
+    hidden_words,
     linear,
     norm,
     rotate_heads,
@@ -164,8 +165,7 @@ class BitTrueModel:
             normed = self._normed(x, layer.mlp_norm)
         seen(name + "fc1_in", normed)
         hidden = hidden_rows(name, layer, normed, seen)
-        # The words of a hidden block start with it.
-        parts = [as_words(hidden[:, block], self.config.width) for block in self.model.blocks]
+        parts = hidden_words(layer, hidden, self.model.blocks, self.config.width)
         seen(name + "fc2_in", np.concatenate(parts, axis=1))
         for matrix, part in zip(layer.fc2, parts, strict=True):
             x = add_residual(x, linear(part, matrix, bits=16))

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from meadow.golden.numerics import gate, requantise, saturate
-from meadow.golden.tiers.layer_parts import as_words, look_up, rotate_heads
+from meadow.golden.tiers.layer_parts import as_words, hidden_words, look_up, rotate_heads
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.model.head_padding import attention_exponent
 from meadow.model.quantised import (
@@ -210,8 +210,7 @@ class IntegerModel:
         """The MLP of normalised rows [n, d], added to the residual x [n, d]."""
         seen(name + "fc1_in", normed)
         hidden = self._hidden(name, layer, normed, seen)
-        # The words of a hidden block start with it.
-        parts = [as_words(hidden[:, block], self.width) for block in self.model.blocks]
+        parts = hidden_words(layer, hidden, self.model.blocks, self.width)
         seen(name + "fc2_in", np.concatenate(parts, axis=1))
         for matrix, part in zip(layer.fc2, parts, strict=True):
             x = saturate(x + linear(part, matrix, 16), 16)

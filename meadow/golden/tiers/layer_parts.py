@@ -6,6 +6,8 @@ Shape letters: n rows, d width, e elements per head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from meadow.golden.numerics import (
@@ -26,6 +28,7 @@ __all__ = [
     "add_residual",
     "as_words",
     "hidden_rows",
+    "hidden_words",
     "linear",
     "look_up",
     "norm",
@@ -66,9 +69,12 @@ def linear(
     return (np.maximum(y, 0) if relu else y).astype(np.int8 if bits == 8 else np.int16)
 
 
-def as_words(values: np.ndarray, width: int) -> np.ndarray:
-    """What the words stand for that are made of 16-bit values: int16 [n, c] -> int16 [n, c]."""
-    return word_numbers(*words(values, width), width)
+def as_words(values: np.ndarray, width: int, padding: int = 0) -> np.ndarray:
+    """What the words stand for that are made of 16-bit values: int16 [n, c] -> int16 [n, c].
+
+    padding: the value of the channels behind the last one, up to a whole word.
+    """
+    return word_numbers(*words(values, width, padding), width)
 
 
 def add_residual(residual: np.ndarray, update: np.ndarray) -> np.ndarray:
@@ -114,6 +120,21 @@ def rotate_heads(x: np.ndarray, rotary: np.ndarray, shift: int) -> np.ndarray:
 def look_up(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The activation table: int16 [n, hidden], table int16 [2048] -> int16 [n, hidden]."""
     return table[table_index(x)]
+
+
+def hidden_words(
+    layer: QuantisedLayer, hidden: np.ndarray, blocks: Sequence[slice], width: int
+) -> list[np.ndarray]:
+    """What the words of each hidden block stand for: int16 [n, hidden] -> int16 [n, H] each.
+
+    A block's words start with it. The channels that fill up its last word are what the activation
+    makes of 0: a table's entry for 0 stands for its neighbours too and need not be 0. fc2 does not
+    read them, but the word's exponent is theirs too.
+    """
+    table, padding = layer.activation_table, 0
+    if table is not None and layer.up is None:
+        padding = int(look_up(np.zeros(1, np.int64), table)[0])
+    return [as_words(hidden[:, block], width, padding) for block in blocks]
 
 
 def hidden_rows(name: str, layer: QuantisedLayer, normed: np.ndarray, seen: Observer) -> np.ndarray:

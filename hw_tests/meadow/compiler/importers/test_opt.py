@@ -143,7 +143,8 @@ def test_a_tied_matrix_is_read_from_shards_without_metadata(tmp_path: Path) -> N
     ("config", "generation", "tokens", "remarks"),
     [
         ({"eos_token_id": [5]}, {}, (2, 5), []),
-        ({"eos_token_id": [5, 6]}, {}, (2, 5), ["eos_token_id is the first of [5, 6]"]),
+        ({"eos_token_id": [5, 6]}, {}, (2, 5), []),
+        ({"bos_token_id": [5, 6]}, {}, (5, 2), ["bos_token_id is the first of [5, 6]"]),
         ({"bos_token_id": None}, {}, (2, 2), ["bos_token_id is null: token 2 is taken"]),
         ({"bos_token_id": None, "eos_token_id": 7}, {}, (7, 7), ["bos_token_id is null: token 7"]),
         ({"eos_token_id": None, "bos_token_id": 4}, {}, (4, 4), ["eos_token_id is null: token 4"]),
@@ -160,7 +161,7 @@ def test_a_tied_matrix_is_read_from_shards_without_metadata(tmp_path: Path) -> N
             {},
             {"eos_token_id": [8, 2]},
             (2, 8),
-            ["eos_token_id is the first of [8, 2]", "eos_token_id is 8 by generation_config.json"],
+            ["eos_token_id is 8 by generation_config.json"],
         ),
     ],
 )

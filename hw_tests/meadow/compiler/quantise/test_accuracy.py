@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -47,15 +48,22 @@ def measure(
     *,
     text: np.ndarray = TEXT,
     seen: Callable[[Tensors], None] | None = None,
+    steps: Callable[[Tensors], None] | None = None,
     granularity: str = "channel",
     context: int | None = None,
 ) -> Accuracy:
-    """Calibrate, quantise and measure; `seen` changes the calibrated maxima in between."""
-    statistics = calibrate(model, text)
-    maxima = {site: values.copy() for site, values in statistics.maxima.items()}
-    if seen is not None:
-        seen(maxima)
-    statistics = CalibrationStatistics(maxima=maxima, tokens=statistics.tokens)
+    """Calibrate, quantise and measure; `seen` and `steps` change the calibrated maxima and steps in
+    between.
+    """
+    found = calibrate(model, text)
+    maxima, own = (
+        {site: values.copy() for site, values in part.items()}
+        for part in (found.maxima, found.steps)
+    )
+    for change, values in ((seen, maxima), (steps, own)):
+        if change is not None:
+            change(values)
+    statistics = dataclasses.replace(found, maxima=maxima, steps=own)
     quantised = quantise(model, statistics, granularity=granularity, hidden_block=32)
     real = FloatModel(model.description, model.tensors, np.float64)
     tier = BitTrueModel(quantised, TINY)
@@ -152,11 +160,10 @@ def test_a_saturating_mlp_is_named(index: int) -> None:
 
 
 def test_a_saturating_head_of_attention_is_named() -> None:
-    def seen(maxima: Tensors) -> None:
-        for site in ("v_out", "o_in"):
-            maxima[f"layers.1.{site}"][16:32] /= 30
+    def steps(found: Tensors) -> None:
+        found["layers.1.v_out"][16:32] /= 30
 
-    assert measure(checkpoint(), seen=seen).fault.unit.name == "layers.1.attention"
+    assert measure(checkpoint(), steps=steps).fault.unit.name == "layers.1.attention"
 
 
 def test_a_head_of_huge_scores_is_named() -> None:

@@ -57,12 +57,13 @@ def _scalar_norm(
     return scalar.layer_norm_row(x, gain, offset, channels=len(x), **fields)
 
 
-def _scalar_words(x: list[int], width: int) -> list[int]:
+def _scalar_words(x: list[int], width: int, padding: int = 0) -> list[int]:
     """What the words stand for that are made of these values."""
     result = []
     for start in range(0, len(x), width):
         word = x[start : start + width]
-        exponent = scalar.word_exponent(word)
+        filled = word + [padding] * (width - len(word))
+        exponent = scalar.word_exponent(filled)
         result += [value << exponent for value in scalar.word_values(word, exponent)]
     return result
 
@@ -144,10 +145,13 @@ def _scalar_forward(
             post_norm(layer.attention_norm)
         else:
             normed = [_scalar_words(_scalar_norm(x, layer.mlp_norm), width) for x in rows]
+        # What an activation table makes of the zeros behind a hidden block.
+        table = layer.activation_table
+        padding = 0 if table is None or layer.up is not None else int(table[scalar.table_index(0)])
         for position, y in enumerate(normed):
             mlp_hidden = _scalar_mlp_hidden(y, layer)
             for matrix, block in zip(layer.fc2, model.blocks, strict=True):
-                words = _scalar_words(mlp_hidden[block], width)
+                words = _scalar_words(mlp_hidden[block], width, padding)
                 rows[position] = _scalar_add(rows[position], _scalar_linear(words, matrix, 16))
         if post:
             post_norm(layer.mlp_norm)
