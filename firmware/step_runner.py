@@ -216,9 +216,15 @@ class StepRunner:
         self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
         self.registers.run_program(self._scratch_beats, len(commands), self.timeout_s)
 
-    def dump_activations(self) -> np.ndarray:
-        """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's
-        own.
+    def dump_activations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Copy of the activation memory by STOREs of the session's own: its words, uint8
+        [activation_words, W], and their exponents, uint8 [activation_words].
+        """
+        return self._dump(exponents=0), self._dump(exponents=1)[:, 0]
+
+    def _dump(self, *, exponents: int) -> np.ndarray:
+        """Every word of the activation memory, or {exponent, zeros} of each: uint8
+        [activation_words, W].
         """
         config, region = self.config, self.manifest.regions["dump"]
         words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
@@ -232,6 +238,7 @@ class StepRunner:
                 "segment_beats": words * config.word_beats,
                 "row_set": RowSet.FIXED,
                 "rows": config.activation_words // words,
+                "exponents": exponents,
                 "traffic": TrafficClass.ACTIVATIONS,
             },
         )
