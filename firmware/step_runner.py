@@ -216,17 +216,16 @@ class StepRunner:
         self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
         self.registers.run_program(self._scratch_beats, len(commands), self.timeout_s)
 
-    def dump_activations(self) -> np.ndarray:
-        """Copy of the activation memory, uint8 [activation_words, W], by a STORE of the session's
-        own.
+    def dump_activations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Copy of the activation memory by STOREs of the session's own: its words, uint8
+        [activation_words, W], and their exponents, uint8 [activation_words].
         """
-        return self._dumped(exponents=0)
+        return self._dump(exponents=0), self._dump(exponents=1)[:, 0]
 
-    def dump_exponents(self) -> np.ndarray:
-        """Exponents of all words of the activation memory, uint8 [activation_words], likewise."""
-        return self._dumped(exponents=1)[:, 0]
-
-    def _dumped(self, *, exponents: int) -> np.ndarray:
+    def _dump(self, *, exponents: int) -> np.ndarray:
+        """Every word of the activation memory, or {exponent, zeros} of each: uint8
+        [activation_words, W].
+        """
         config, region = self.config, self.manifest.regions["dump"]
         words = min(_DUMP_ROW_BEATS // config.word_beats, config.activation_words)
         store = Command(
@@ -239,8 +238,8 @@ class StepRunner:
                 "segment_beats": words * config.word_beats,
                 "row_set": RowSet.FIXED,
                 "rows": config.activation_words // words,
-                "traffic": TrafficClass.ACTIVATIONS,
                 "exponents": exponents,
+                "traffic": TrafficClass.ACTIVATIONS,
             },
         )
         self.run_commands([store, Command(Opcode.END)])

@@ -154,7 +154,8 @@ class Manifest:
     command;
     regions: program, embeddings (int16 [rows, dp]), rotary (the tensor's rows of the positions, of
     rotary models), argmax (16 bytes {u32 index, s32 value, 0} per row, of models with a head),
-    logits, dump (room for a copy of the activation memory); beyond them the cache;
+    logits, dump (room for a copy of the activation memory, or of the exponents of its words);
+    beyond them the cache;
     logits: the pieces, by ascending channel; matrices: in order of execution;
     tensors_sha256: by tensor name; notes: how the model was quantised;
     end_tokens: tokens that end a generated text, the model's `eos_token` among them;

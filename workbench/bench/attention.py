@@ -12,8 +12,8 @@ import numpy as np
 
 from firmware.session import Session
 from meadow.compiler.lowering.heads import HeadLayout
+from meadow.golden.numerics import word_numbers
 from meadow.golden.tiers.bit_true import BitTrueModel
-from meadow.model.head_padding import attention_exponent
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Command, Opcode, Outputs, RowSet, Space, TrafficClass
@@ -53,7 +53,8 @@ def run_attention(
         for index in inside
         if image.command(index).opcode == Opcode.ATTEND
     )
-    channels = HeadLayout.of(description, manifest.config).query_channels
+    heads = HeadLayout.of(description, manifest.config)
+    channels = heads.query_channels
     rows = len(positions) * tokens
     width = manifest.config.width
     # With one KV head per word the first ATTEND starts at the first word of Q.
@@ -90,14 +91,13 @@ def run_attention(
         device.label_commands(manifest.labels[inside[0] :])
         counters = execute_counted(session, device, inside[0], inside[-1] + 1 - inside[0])
         with unlimited(device):
-            memory, exponents = session.dump_activations(), session.dump_exponents()
+            memory, exponents = session.dump_activations()
     address = query["query"] + query["query_stride"] * np.arange(rows)[:, None]
     address = address + np.arange(query["query_stride"])
-    values = memory[address].view(np.int8).astype(np.int16)
-    # Heads that share a word have no exponents of their own: their outputs are steps of 2^7.
-    fixed = attention_exponent(description, width)
-    shift = np.full(address.shape, fixed) if fixed else exponents[address]
-    seen = (values << shift[..., None].astype(np.int16)).reshape(rows, -1)[:, channels]
+    if heads.exponent:
+        exponents = np.full_like(exponents, heads.exponent)
+    values = memory[address].reshape(rows, -1).view(np.int8)
+    seen = word_numbers(values, exponents[address], width)[:, channels]
     log("computing the golden attention")
     expected = [
         golden.attention(

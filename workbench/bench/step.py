@@ -240,7 +240,7 @@ def residual_rows(session: Session, device: CosimDevice, rows: int) -> np.ndarra
     limits.
     """
     with unlimited(device):
-        words = session.dump_activations()
+        words, _ = session.dump_activations()
     manifest = session.manifest
     embed = session.image.command(manifest.labels.index("embed")).values
     width, channels = manifest.config.width, manifest.model.width

@@ -33,10 +33,10 @@ class Difference:
     """The first place where a device and the golden machine differ.
 
     step: 0 is the prefill chunk; layer: None outside of layers; label, command: which command;
-    where: "activations", "exponents" or "dram"; token, element: see `Place`, None if the command does not write
-        there;
+    where: "activations", "exponents" (of their words) or "dram"; token, element: see `Place`, the
+        first one of a word whose exponent differs, None if the command does not write there;
     address: word of the activation memory, or byte of the window; device, golden: the byte (or
-        element) there.
+        element, or exponent) there.
     """
 
     step: int
@@ -78,9 +78,9 @@ def single_step(
     """Commands compared, and the first difference or None.
 
     tokens: of the prefill chunk, by default 64, or what chunk and context hold. Token numbers are
-    drawn with `seed`. The activation memory is compared after every command, the DRAM window after
-    every step. An image that serves one step only takes that one, with zeros in the cache; a model
-    that is not causal takes no decode steps. log: told every step,
+    drawn with `seed`. The activation memory and the exponents of its words are compared after every
+    command, the DRAM window after every step. An image that serves one step only takes that one,
+    with zeros in the cache; a model that is not causal takes no decode steps. log: told every step,
     tick: every command. ValueError for a chunk that does not fit the image.
     """
     manifest = image.manifest
@@ -103,12 +103,9 @@ def single_step(
             session.execute(index)
             golden.execute(index)
             seen = session.dump_activations()
-            found = _activations(
-                image, step, described[0], index, seen, golden_device.machine.activations
-            )
-            if found is None:
-                machine = golden_device.machine
-                found = _exponents(image, step, index, session.dump_exponents(), machine.exponents)
+            machine = golden_device.machine
+            expected = machine.activations, machine.exponents
+            found = _activations(image, step, described[0], index, seen, expected)
             if found is not None:
                 return compared, found
             compared += 1
@@ -153,7 +150,29 @@ def _layer(label: str) -> int | None:
 
 
 def _activations(
-    image: Image, step: int, described: Step, index: int, seen: np.ndarray, golden: np.ndarray
+    image: Image,
+    step: int,
+    described: Step,
+    index: int,
+    seen: tuple[np.ndarray, np.ndarray],
+    golden: tuple[np.ndarray, np.ndarray],
+) -> Difference | None:
+    """The first difference of the words [words, W], else of their exponents [words]."""
+    found = _memory(image, step, described, index, "activations", seen[0], golden[0])
+    if found is None:
+        exponents = seen[1][:, None], golden[1][:, None]
+        found = _memory(image, step, described, index, "exponents", *exponents)
+    return found
+
+
+def _memory(
+    image: Image,
+    step: int,
+    described: Step,
+    index: int,
+    where: str,
+    seen: np.ndarray,
+    golden: np.ndarray,
 ) -> Difference | None:
     wrong = np.argwhere(seen != golden)
     if not len(wrong):
@@ -167,7 +186,7 @@ def _activations(
     # all.
     inside = [(place, key) for key, place in places.items() if place is not None]
     place, (word, byte) = min(inside) if inside else (None, next(iter(places)))
-    size = 1 if place is None else place.size_bytes
+    size = 1 if place is None or where == "exponents" else place.size_bytes
     start = byte // size * size
     values = [
         int(np.ascontiguousarray(memory[word, start : start + size]).view(f"<i{size}")[0])
@@ -179,34 +198,12 @@ def _activations(
         layer=_layer(label),
         command=index,
         label=label,
-        where="activations",
+        where=where,
         token=None if place is None else place.token,
         element=None if place is None else place.element,
         address=word,
         device=values[0],
         golden=values[1],
-    )
-
-
-def _exponents(
-    image: Image, step: int, index: int, seen: np.ndarray, golden: np.ndarray
-) -> Difference | None:
-    """The first word whose bytes are equal, but not its exponent."""
-    wrong = np.flatnonzero(seen != golden)
-    if not wrong.size:
-        return None
-    label, word = image.manifest.labels[index], int(wrong[0])
-    return Difference(
-        step=step,
-        layer=_layer(label),
-        command=index,
-        label=label,
-        where="exponents",
-        token=None,
-        element=None,
-        address=word,
-        device=int(seen[word]),
-        golden=int(golden[word]),
     )
 
 

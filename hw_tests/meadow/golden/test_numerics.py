@@ -228,11 +228,6 @@ def test_words_at_their_edges(word: list[int]) -> None:
     assert numbers[0].tolist() == [value << exponent for value in values[0].tolist()]
 
 
-def test_the_edges_have_all_that_matters() -> None:
-    exponents = [scalar.word_exponent(word) for word in _WORDS]
-    assert exponents == [0, 0, 0, 1, 1, 7, 7, 7, 7]
-
-
 @pytest.mark.parametrize("channels", [1, 15, 16, 17, 40, 48])
 def test_the_last_word_of_a_row_is_filled_up_with_zeros(channels: int) -> None:
     random = np.random.default_rng(salted(channels))

@@ -62,6 +62,13 @@ class BrokenWord(Broken):
         self.machine.activations[self.row, self.element] ^= 0x55
 
 
+class BrokenExponent(Broken):
+    """`row` is a word of the activation memory."""
+
+    def hurt(self) -> None:
+        self.machine.exponents[self.row] ^= 5
+
+
 class BrokenByte(Broken):
     """`row` is a byte of the window."""
 
@@ -103,6 +110,19 @@ def test_the_first_difference_is_named(
     named = "" if layer is None else f"layer {layer}, "
     expected = f"step 0, {named}command {found.command} ({label}), token {row}, element {element}: "
     assert str(found).startswith(expected)
+
+
+@pytest.mark.parametrize("label", ["layers.0.attention_norm", "layers.1.fc1.0", "layers.0.q"])
+def test_a_wrong_exponent_is_named(image: Image, label: str) -> None:
+    """Of a word that a NORM or a MATMUL writes; 0 is an exponent too."""
+    word, _ = place(image, label, 3, 16, 1)
+    compared, found = single_step(BrokenExponent(image, label, word, 0), image)
+    assert found is not None and found.where == "exponents"
+    assert compared == image.manifest.labels.index(label) == found.command
+    assert (found.token, found.element, found.address) == (3, 16, word)
+    assert found.device == found.golden ^ 5
+    text = f"token 3, element 16: {found.device}, golden {found.golden} (exponents, word {word:#x})"
+    assert str(found).endswith(text)
 
 
 def test_a_write_elsewhere_is_called_that(image: Image) -> None:
@@ -229,8 +249,11 @@ def test_the_dump_leaves_the_memory_alone(image: Image) -> None:
     device.machine.activations[:] = np.random.default_rng(salted(0)).integers(
         0, 256, device.machine.activations.shape
     )
-    kept = device.machine.activations.copy()
+    device.machine.exponents[:] = np.arange(len(device.machine.exponents)) % 8
+    kept, exponents = device.machine.activations.copy(), device.machine.exponents.copy()
     session = Session(device, image)
     session.prepare({0: [3]})
-    assert np.array_equal(session.dump_activations(), kept)
+    words, exponents_seen = session.dump_activations()
+    assert np.array_equal(words, kept) and np.array_equal(exponents_seen, exponents)
     assert np.array_equal(device.machine.activations, kept)
+    assert np.array_equal(device.machine.exponents, exponents)

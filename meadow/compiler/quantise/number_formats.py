@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from meadow.golden.numerics import word_numbers, words
 from meadow.spec.numerics import LARGEST_EXPONENT, LIMIT_INT8
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "clipped_step",
     "rounded_rows",
     "rounded_words",
-    "word_exponents",
 ]
 
 WORD_RANGE = LIMIT_INT8 << LARGEST_EXPONENT
@@ -28,33 +28,10 @@ _CLIPS = np.linspace(0.3, 1.0, 71)
 _BINS = 250 * LIMIT_INT8
 
 
-def word_exponents(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Signed 16-bit integers ``[n, c]`` as words: m int8 ``[n, c]``, e int8 ``[n, words]``.
-
-    With v the values of a word, ``e = clamp(bits(max(max(v, ~v))) - 7, 0, 7)`` and
-    ``m = clamp((v + half) >> e, -127, 127)``, half being ``2^(e - 1)``, or 0 for e = 0. The last
-    word of a row is filled up with zeros.
-    """
-    rows, channels = values.shape
-    words = -(-channels // width)
-    padded = np.zeros((rows, words * width), np.int32)
-    padded[:, :channels] = values
-    padded = padded.reshape(rows, words, width)
-    largest = np.maximum(padded, ~padded).max(axis=2)
-    bits = np.frexp(largest.astype(np.float64))[1]  # of 0 it is 0
-    exponents = np.clip(bits - 7, 0, LARGEST_EXPONENT)
-    half = (1 << exponents) >> 1
-    mantissas = (padded + half[:, :, None]) >> exponents[:, :, None]
-    mantissas = np.clip(mantissas, -LIMIT_INT8, LIMIT_INT8).reshape(rows, -1)[:, :channels]
-    return mantissas.astype(np.int8), exponents.astype(np.int8)
-
-
 def rounded_words(x: np.ndarray, step: float, width: int) -> np.ndarray:
     """Real values ``[n, c]`` as words with exponents hold them, in units of `step`."""
     values = np.clip(np.rint(x / step), -_INT16 - 1, _INT16).astype(np.int32)
-    mantissas, exponents = word_exponents(values, width)
-    scale = np.repeat(np.ldexp(step, exponents), width, axis=1)[:, : x.shape[1]]
-    return (mantissas * scale).astype(x.dtype)
+    return (word_numbers(*words(values, width), width) * step).astype(x.dtype)
 
 
 def clipped_step(samples: np.ndarray) -> float:

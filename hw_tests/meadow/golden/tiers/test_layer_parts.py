@@ -17,6 +17,7 @@ from meadow.golden.tiers.layer_parts import (
     add_residual,
     as_words,
     hidden_rows,
+    hidden_words,
     linear,
     look_up,
     norm,
@@ -133,3 +134,15 @@ def test_hidden_rows_have_16_bits(architecture: str) -> None:
         want = np.clip((want.astype(int) * up + (1 << 11)) >> 12, -32768, 32767)
     assert np.array_equal(hidden, want)
     assert np.array_equal(hidden_rows("", layer, x, ignore), hidden)
+
+
+def test_what_fills_up_a_hidden_block_counts_for_the_exponent() -> None:
+    """A table's entry for 0, which is large here; nothing behind a ReLU."""
+    vit = random_model(family_description("vit")).layers[0]
+    table = np.full(2048, 3000, np.int16)
+    layer, hidden = dataclasses.replace(vit, activation_table=table), np.full((1, 24), 77, np.int16)
+    blocks = (slice(0, 16), slice(16, 24))
+    whole, part = hidden_words(layer, hidden, blocks, 16)
+    assert (whole == 77).all() and (part == 64).all()  # in steps of 2^5, as 3000 needs them
+    plain = hidden_words(OPT.layers[0], hidden, blocks, 16)
+    assert np.array_equal(np.concatenate(plain, axis=1), hidden)
