@@ -188,7 +188,7 @@ def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> 
         for index, row in enumerate(chosen):
             _put_words(before, exponents, 90 + 3 * index, norm.expected(row, output_shift=15))
         assert (made.activations == before).all() and (made.exponents == exponents).all()
-        assert exponents[90:107].max() == 7
+        assert exponents[90:92].min() >= 3
 
 
 @pytest.mark.parametrize("rms", [0, 1])
@@ -196,16 +196,17 @@ def test_norm_that_replaces_its_source(rms: int) -> None:
     norm = _Norm(CONFIGS[1], 3, rms=rms, seed=8)
     made = norm.machine
     fields = norm.fields | norm.PLACE | dict(channels=norm.channels, row_set=RowSet.CHUNK)
-    fields |= dict(residual=1, residual_shift=15, output_shift=18)
+    fields |= dict(residual=1, residual_shift=15, output_shift=10)
     expected, exponents = made.activations.copy(), made.exponents.copy()
     for row in range(3):
-        _put_words(expected, exponents, 90 + 3 * row, norm.expected(row, output_shift=18))
+        _put_words(expected, exponents, 90 + 3 * row, norm.expected(row, output_shift=10))
         source = slice(40 + 5 * row, 44 + 5 * row)
         residual = norm.expected(row, output_shift=15)
         expected[source] = np.array(residual, "<i2").view(np.uint8).reshape(4, -1)
         exponents[source] = 0
     made.execute(Command(Opcode.NORM, fields), step(2, 1))
     assert (made.activations == expected).all() and (made.exponents == exponents).all()
+    assert (exponents[90:92] == 7).all()
 
 
 def test_the_arg_max_words_have_the_exponent_0() -> None:
