@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import signal
 import sys
 from collections.abc import Iterator
@@ -81,6 +83,7 @@ def _asked(*, quiet: bool) -> str:
         if not line:
             raise EOFError
         return line
-    import readline  # noqa: F401  gives `input` its line editing
-
+    # It gives `input` its line editing; a Python may have been built without it.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("readline")
     return input(_PROMPT)
