@@ -32,6 +32,13 @@ THROTTLE = {
     "--latency-cycles -1": "latency must be 0..1000000 cycles, not -1",
 }
 EMPTY = "a path must not be empty, not ''"
+QUANTISED = {
+    "--rotate x": "rotate must be one of auto, on, off, not 'x'",
+    "--prefix x": "prefix must be one of auto, none, not 'x'",
+    "--calibration @none": "No such file or directory: ",
+    "--calibration @folder": "Is a directory: ",
+    "--calibration ''": f"'--calibration': {EMPTY}",
+}
 SOURCE = {
     "''": f"Invalid value for 'model': {EMPTY} (see --help)",
     "@none": "No such file or directory: ",
@@ -93,7 +100,8 @@ BAD: dict[str, dict[str, str]] = {
         "--tokens 0": "the prefill chunk must have at least 1 token, not 0",
         "--tokens 65": "the prefill chunk must have 1..64 tokens, not 65",
     },
-    "compile MODEL": {
+    "compile MODEL": {f"-o @x {line}": message for line, message in QUANTISED.items()}
+    | {
         "-o @none/x": "cannot write the image: No such file or directory: ",
         "-o ''": f"'-o' / '--output': {EMPTY}",
         "-o @folder": "cannot write the image: Is a directory: ",
@@ -107,6 +115,18 @@ BAD: dict[str, dict[str, str]] = {
         "-o @x --hidden-block 0": "hidden_block must be at least 1, not 0",
     },
     "compile '' -o @x": {"": EMPTY},
+    "accuracy": QUANTISED
+    | {
+        "--config huge": "unknown configuration 'huge'",
+        "--tokens 0": "tokens must be at least 1, not 0",
+        "--text @none": "No such file or directory: ",
+        "--text @folder": "Is a directory: ",
+        "--text ''": f"'--text': {EMPTY}",
+        "''": EMPTY,
+        "@none": "a checkpoint must be a directory or a GGUF file; there is none at ",
+        "@file": "accuracy needs the float model too, a checkpoint directory or a GGUF file, not ",
+        "@folder": "a checkpoint must hold config.json; there is none in ",
+    },
     "compile @none -o @x": {
         "": "a checkpoint must be a directory or a GGUF file; there is none at "
     },
