@@ -292,7 +292,7 @@ class BitTrueModel:
         return as_words(norm(x, parameters), self.config.width)
 
     def head_words(self, heads: np.ndarray) -> np.ndarray:
-        """What the words of heads that fill them stand for, both int16 [n, e]; a head begins one."""
+        """What the words of heads stand for, int16 [n, e]; each head begins one and fills it."""
         return as_words(heads, self.config.width)
 
     def hidden_words(self, layer: QuantisedLayer, hidden: np.ndarray) -> list[np.ndarray]:
