@@ -15,6 +15,7 @@ import json
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +33,10 @@ from workbench.documents.runs import (
     DEMO_RUNS,
     NAMES,
     PACKING_RUNS,
+    RAW_IMAGE,
     RUNS,
     SMOLLM2,
+    SMOLLM2_RAW,
     command_line,
 )
 from workbench.models.smollm2 import smollm2_path
@@ -130,20 +133,38 @@ def checkout_commit() -> str:
     return commit.strip() + ("-dirty" if changes.strip() else "")
 
 
+def _meadow(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *arguments], capture_output=True, text=True
+    )
+
+
+def _with_smollm2(arguments: list[str], folder: Path) -> list[str]:
+    """Arguments with the names of SmolLM2 replaced by its files, of which the image is made in
+    `folder`; ValueError if it is not installed or cannot be compiled.
+    """
+    if SMOLLM2 in arguments or SMOLLM2_RAW in arguments:
+        image = folder / "raw.meadow"
+        files = {SMOLLM2: str(smollm2_path()), SMOLLM2_RAW: str(image)}
+        if SMOLLM2_RAW in arguments:
+            made = _meadow([files.get(word, word) for word in shlex.split(RAW_IMAGE)])
+            if made.returncode:
+                raise ValueError(f"exit {made.returncode}: {made.stderr.strip()[-500:]}")
+        return [files.get(word, word) for word in arguments]
+    return arguments
+
+
 def _run(name: str, commit: str) -> bool:
     """Run and store; False (and what was there stays) if the run failed or differed from golden."""
     begin = time.monotonic()
     arguments = shlex.split(command_line(name))[1:]
-    try:
-        arguments = [str(smollm2_path()) if a == SMOLLM2 else a for a in arguments]
-    except ValueError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return False
-    result = subprocess.run(
-        [sys.executable, "-m", "workbench.cli", *arguments],
-        capture_output=True,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            arguments = _with_smollm2(arguments, Path(folder))
+        except ValueError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return False
+        result = _meadow(arguments)
     if result.returncode:
         print(f"{name}: exit {result.returncode}: {result.stderr.strip()[-500:]}", file=sys.stderr)
         return False

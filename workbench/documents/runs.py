@@ -6,7 +6,17 @@ from __future__ import annotations
 from workbench.documents.measurement_tables import DECODE_CODECS, DECODE_RATES
 from workbench.documents.memory_tables import MEMORY_RATES
 
-__all__ = ["CHAT_RUNS", "DEMO_RUNS", "NAMES", "PACKING_RUNS", "RUNS", "SMOLLM2", "command_line"]
+__all__ = [
+    "CHAT_RUNS",
+    "DEMO_RUNS",
+    "NAMES",
+    "PACKING_RUNS",
+    "RAW_IMAGE",
+    "RUNS",
+    "SMOLLM2",
+    "SMOLLM2_RAW",
+    "command_line",
+]
 
 PACKING_RUNS = {
     "packing-minilm": "report minilm",
@@ -22,13 +32,18 @@ DEMO_RUNS = {
 }
 """Name -> arguments of `meadow`; the demo model, simulated whole."""
 
-SMOLLM2 = "SMOLLM2"
-_QUESTION = f'run {SMOLLM2} --chat "What is the capital of France?" --config zcu102'
+SMOLLM2, SMOLLM2_RAW = "SMOLLM2", "SMOLLM2_RAW"
+_QUESTION = '--chat "What is the capital of France?" --config zcu102'
 CHAT_RUNS = {
-    "smollm2-chat": f"{_QUESTION} --max-tokens 12",
-    "smollm2-peer": f"{_QUESTION} --max-tokens 2 --clock-mhz 100 --bandwidth-gbps 25.6",
+    "smollm2-chat": f"run {SMOLLM2} {_QUESTION} --max-tokens 12",
+    "smollm2-peer": f"run {SMOLLM2_RAW} {_QUESTION} --max-tokens 2 --clock-mhz 100 "
+    "--bandwidth-gbps 25.6",
 }
-"""Name -> arguments of `meadow`; SMOLLM2 is the file of the extra `smollm2`, simulated whole."""
+"""Name -> arguments of `meadow`; SMOLLM2 is the file of the extra `smollm2`, simulated whole, and
+SMOLLM2_RAW its image that RAW_IMAGE makes.
+"""
+
+RAW_IMAGE = f"compile {SMOLLM2} --config zcu102 --codec raw -o {SMOLLM2_RAW}"
 
 
 def _runs() -> dict[str, str]:

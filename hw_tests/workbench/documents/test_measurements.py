@@ -74,7 +74,7 @@ def test_every_run_is_a_command_that_is_understood(
 def test_a_run_of_a_model_is_a_command_too(name: str, tmp_path: Path) -> None:
     words = shlex.split(command_line(name))
     assert words[:2] == ["meadow", "run"] and words[-1] == "--json"
-    here = [str(tmp_path) if word == "SMOLLM2" else word for word in words[1:]]
+    here = [str(tmp_path) if word.startswith("SMOLLM2") else word for word in words[1:]]
     result = CliRunner().invoke(app, [*here, "--device", "none"])
     assert result.exit_code == 2 and "unknown device 'none'" in result.stderr
 
@@ -128,7 +128,7 @@ def test_only_missing_runs_are_made_without_names(
     bench = use(monkeypatch)
     assert main(["run", "decode-64"]) == 0
     assert main(["run"]) == 0
-    every = len(NAMES)
+    every = len(NAMES) + 1  # and the image of SmolLM2
     assert len(bench.calls) == every
     assert load("decode-64") == STORED | {"call": 1}
     assert main(["run"]) == 0 and len(bench.calls) == every
@@ -138,14 +138,17 @@ def test_a_run_of_smollm2_names_what_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = use(monkeypatch)
-    assert main(["run", "smollm2-peer"]) == 0
-    assert "smollm2.gguf" in bench.calls[0] and "SMOLLM2" not in bench.calls[0]
+    assert main(["run", "smollm2-chat", "smollm2-peer"]) == 0
+    asked, compiled, peer = bench.calls
+    assert "smollm2.gguf" in asked and compiled[3:5] == ["compile", "smollm2.gguf"]
+    assert compiled[-1] in peer and not {"SMOLLM2", "SMOLLM2_RAW"} & {*asked, *compiled, *peer}
+    assert not Path(compiled[-1]).parent.exists()
 
     def missing() -> Path:
         raise ValueError("SmolLM2 is not installed")
 
     monkeypatch.setattr(measurements, "smollm2_path", missing)
-    assert main(["run", "smollm2-chat"]) == 1 and load("smollm2-chat") is None
+    assert main(["run", "smollm2-chat"]) == 1
     assert capsys.readouterr().err.endswith("smollm2-chat: SmolLM2 is not installed\n")
 
 
