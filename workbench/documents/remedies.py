@@ -152,8 +152,10 @@ def measure_remedies(
         figures = compare_on_text(kept, IntegerStream(tier), windows)
         rows.append({"name": name, "width": tier.config.width, **_figures(figures)})
 
-    def quantised(**choices: str) -> QuantisedModel:
-        options = CompileOptions(config_name="zcu102", calibration=calibration, **choices)
+    def quantised(rotate: str = "auto", prefix: str = "auto") -> QuantisedModel:
+        options = CompileOptions(
+            config_name="zcu102", calibration=calibration, rotate=rotate, prefix=prefix
+        )
         return quantise_directory(directory, options, log)[0].model
 
     model = quantised()
