@@ -15,6 +15,7 @@ from rich.table import Table
 from firmware.tokenizer import load_tokenizer
 from meadow.compiler.importers.checkpoint import Checkpoint, read_description
 from meadow.compiler.importers.gguf_file import is_gguf
+from meadow.compiler.lowering.limits import plan_limits
 from meadow.compiler.quantise.error_figures import overall_figures
 from meadow.compiler.quantise.integer_stream import IntegerStream
 from meadow.compiler.quantise.kept_tensors import KeptTensors
@@ -81,6 +82,7 @@ def accuracy_command(
         )
     description = read_description(directory)
     require_quantisable(description)
+    plan_limits(description, named_config(config))
     windows = measured_windows(directory, description, named_config(config), text, tokens)
     if calibration is not None:
         read_paragraphs(calibration)

@@ -26,7 +26,7 @@ from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_choice
-from meadow.spec.config import named_config
+from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.image import ChatFacts
 from workbench.demo.stories import generate_stories
 from workbench.models.accuracy_report import accuracy_warnings
@@ -87,6 +87,7 @@ class CompileOptions:
             prefix=self.prefix,
             granularity=self.granularity,
             hidden_block=hidden_block,
+            context=self.context,
         )
 
 
@@ -170,7 +171,8 @@ def quantise_directory(
     """
     config = named_config(options.config_name)
     tokenizer_json = read_tokenizer(directory)
-    checkpoint = dataclasses.replace(load_checkpoint(directory), tokenizer_json=tokenizer_json)
+    checkpoint = _served(load_checkpoint(directory), config)
+    checkpoint = dataclasses.replace(checkpoint, tokenizer_json=tokenizer_json)
     require_quantisable(checkpoint.description)
     texts, source = calibration_text(directory, checkpoint, options.calibration)
     warnings = [*checkpoint.remarks]
@@ -189,11 +191,23 @@ def quantise_directory(
     return dataclasses.replace(found, model=model), checkpoint, warnings
 
 
+def _served(checkpoint: Checkpoint, config: AcceleratorConfig) -> Checkpoint:
+    """The model with no more positions than the configuration serves. Rotary ones are as many as a
+    file likes to say, a million of some models, and each costs a row of a table.
+    """
+    d = checkpoint.description
+    if not d.rotary_base or d.max_positions <= config.max_context:
+        return checkpoint
+    served = dataclasses.replace(d, max_positions=config.max_context)
+    return dataclasses.replace(checkpoint, description=served)
+
+
 def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loaded:
     """Import, calibrate, quantise and compile a checkpoint. Raises the ValueErrors of these
     packages.
     """
     config = named_config(options.config_name)
+    chat = _chat_facts(directory)
     found, checkpoint, warnings = quantise_directory(directory, options, log)
     model = found.model
     if warnings:
@@ -207,7 +221,7 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
         tokenizer_json=checkpoint.tokenizer_json or b"",
         context=options.context,
         end_tokens=checkpoint.end_tokens,
-        chat=_chat_facts(directory),
+        chat=chat,
     )
     log("measuring how far the integers are from float")
     real = found.checkpoint

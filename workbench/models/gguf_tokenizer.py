@@ -23,6 +23,7 @@ from tokenizers import (
 )
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from meadow.compiler.importers.config_fields import finite_number
 from meadow.compiler.importers.gguf_file import GgufFile, open_gguf
 
 __all__ = ["gguf_tokenizer"]
@@ -77,7 +78,7 @@ def gguf_tokenizer(path: Path) -> bytes | None:
     kind = file.value("tokenizer.ggml.model")
     if kind is None:
         return None
-    if kind not in _BUILDERS:
+    if not isinstance(kind, str) or kind not in _BUILDERS:
         raise CheckpointError(
             f"tokenizer.ggml.model must be one of {', '.join(_BUILDERS)}, not {kind!r:.60}"
         )
@@ -101,12 +102,15 @@ def _added(token: str) -> AddedToken:
 def _byte_level(file: GgufFile, tokens: list[str]) -> Tokenizer:
     """Byte-level BPE, as GPT-2 introduced it."""
     pre = file.value("tokenizer.ggml.pre")
-    if pre not in _PRE_TOKENIZERS:
+    if not isinstance(pre, str) or pre not in _PRE_TOKENIZERS:
         raise CheckpointError(
             f"tokenizer.ggml.pre must be one of {', '.join(_PRE_TOKENIZERS)}, not {pre!r:.60}"
         )
+    lines = file.value("tokenizer.ggml.merges")
+    if lines is not None and not isinstance(lines, list):
+        raise CheckpointError(f"tokenizer.ggml.merges must be a list, not {lines!r:.60}")
     merges = []
-    for line in file.value("tokenizer.ggml.merges") or []:
+    for line in lines or []:
         pair = str(line).split(" ")
         if len(pair) != 2:
             raise CheckpointError(
@@ -124,11 +128,7 @@ def _byte_level(file: GgufFile, tokens: list[str]) -> Tokenizer:
 
 def _sentence_piece(file: GgufFile, tokens: list[str]) -> Tokenizer:
     """SentencePiece's BPE: of all neighbours those are merged whose token has the best score."""
-    scores = file.value("tokenizer.ggml.scores")
-    if not isinstance(scores, list) or len(scores) != len(tokens):
-        raise CheckpointError(
-            f"tokenizer.ggml.scores must be {len(tokens)} numbers, one for each token"
-        )
+    scores = _numbers(file, "scores", len(tokens))
     types = _types(file, tokens)
     numbers = {token: number for number, token in enumerate(tokens)}
     pairs = []
@@ -142,7 +142,7 @@ def _sentence_piece(file: GgufFile, tokens: list[str]) -> Tokenizer:
     merges = [(tokens[left], tokens[right]) for _, _, left, right in sorted(pairs)]
     unknown = next((t for t, kind in zip(tokens, types, strict=True) if kind == _UNKNOWN), None)
     tokenizer = _bpe(tokens, merges, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types)
-    spaced = file.value("tokenizer.ggml.add_space_prefix") is not False
+    spaced = _flag(file, "add_space_prefix") is not False
     opening = [normalizers.Prepend(_SPACE)] if spaced else []
     tokenizer.normalizer = normalizers.Sequence([*opening, normalizers.Replace(" ", _SPACE)])
     stripped = [decoders.Strip(" ", 1, 0)] if spaced else []
@@ -191,23 +191,37 @@ def _tokens(file: GgufFile) -> list[str]:
 
 
 def _types(file: GgufFile, tokens: list[str]) -> list[int]:
-    types = file.value("tokenizer.ggml.token_type")
-    if types is None:
+    if file.value("tokenizer.ggml.token_type") is None:
         return [1] * len(tokens)
-    if not isinstance(types, list) or len(types) != len(tokens):
-        raise CheckpointError(
-            f"tokenizer.ggml.token_type must be {len(tokens)} numbers, one for each token"
-        )
-    return types
+    return _numbers(file, "token_type", len(tokens))
+
+
+def _numbers(file: GgufFile, name: str, count: int) -> list[Any]:
+    """A list with a finite number for each token."""
+    values = file.value(f"tokenizer.ggml.{name}")
+    if not isinstance(values, list) or len(values) != count:
+        raise CheckpointError(f"tokenizer.ggml.{name} must be {count} numbers, one for each token")
+    wrong = [value for value in values if finite_number(value) is None]
+    if wrong:
+        raise CheckpointError(f"tokenizer.ggml.{name} must be numbers, not {wrong[0]!r:.60}")
+    return values
+
+
+def _flag(file: GgufFile, name: str) -> bool | None:
+    """True or false; None if the file does not say."""
+    value = file.value(f"tokenizer.ggml.{name}")
+    if value is not None and not isinstance(value, bool):
+        raise CheckpointError(f"tokenizer.ggml.{name} must be true or false, not {value!r:.60}")
+    return value
 
 
 def _frame(file: GgufFile, tokens: list[str], tokenizer: Tokenizer) -> None:
     """What opens and ends a text, as the file says or as its kind of tokenizer does by itself."""
-    opens = file.value("tokenizer.ggml.add_bos_token")
+    opens = _flag(file, "add_bos_token")
     if opens is None:
         sentence_piece = file.value("tokenizer.ggml.model") == "llama"
         opens = sentence_piece or file.value("tokenizer.ggml.pre") == "llama-bpe"
-    ends = file.value("tokenizer.ggml.add_eos_token") is True
+    ends = _flag(file, "add_eos_token") is True
     frame = [
         (_special(file, tokens, kind) if wanted else None)
         for kind, wanted in (("bos", opens), ("eos", ends))

@@ -171,8 +171,9 @@ def test_heads_of_a_group_and_biases() -> None:
     [
         ((1.0, 2.0), "must be none or one for each of 4 pairs, not 2"),
         ((1.0, 2.0, 3.0, 4), "must be a tuple of floats, not "),
-        ((1.0, 2.0, 0.0, 4.0), "must be above 0, not 0.0"),
-        ((1.0, 2.0, float("inf"), 4.0), "must be above 0, not inf"),
+        ((1.0, 2.0, 0.0, 4.0), "must be at least 1e-30, not 0.0"),
+        ((1.0, 2.0, 1e-31, 4.0), "must be at least 1e-30, not 1e-31"),
+        ((1.0, 2.0, float("inf"), 4.0), "must be at least 1e-30, not inf"),
     ],
 )
 def test_divisors_of_rotary_frequencies(divisors: tuple[float, ...], message: str) -> None:

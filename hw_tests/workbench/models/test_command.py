@@ -223,6 +223,24 @@ def test_a_tokenizer_must_fit_the_model(checkpoint: Path, tmp_path: Path) -> Non
     )
 
 
+def test_a_chat_template_is_read_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
+    own = damage(checkpoint, tmp_path / "own", {})
+    (own / "tokenizer_config.json").write_text('{"chat_template": 7}')
+    output = tmp_path / "out"
+    result = CliRunner().invoke(app, ["compile", str(own), "-o", str(output)])
+    assert result.exit_code == 2 and not output.exists()
+    assert result.stderr == ("meadow: chat_template of tokenizer_config.json must be text, not 7\n")
+
+
+def test_rotary_positions_are_as_many_as_can_be_served(tmp_path: Path) -> None:
+    """A file may name any number: no table is made for more than the configuration has."""
+    config = config_of("llama", "narrow", max_position_embeddings=2**62)
+    directory = write_directory(tmp_path / "model", config, llama_weights(config))
+    report = compile_json(directory, tmp_path / "image", "--rotate", "off")
+    assert report["context"] == read_image(tmp_path / "image").manifest.model.max_positions == 512
+    assert [*read_image(tmp_path / "image").rotary.shape][0] == 512
+
+
 def test_calibration_text_that_is_none(
     checkpoint: Path, silent_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -208,6 +208,20 @@ def test_sentence_piece_tokens_are_those_of_greedy_merging(tmp_path: Path) -> No
         ({"token_type": [1, 2]}, "token_type must be 500 numbers, one for each token"),
         ({"add_bos_token": True, "bos_token_id": 500}, "must be a token below 500, not 500"),
         ({"model": "llama"}, "tokenizer.ggml.scores must be 500 numbers, one for each token"),
+        ({"model": ["a", "b"]}, "tokenizer.ggml.model must be one of gpt2, llama, not .'a', 'b'."),
+        ({"pre": ["a", "b"]}, "tokenizer.ggml.pre must be one of .* not .'a', 'b'."),
+        ({"merges": 7}, "tokenizer.ggml.merges must be a list, not 7"),
+        ({"token_type": ["x"] * 500}, "tokenizer.ggml.token_type must be numbers, not 'x'"),
+        (
+            {"model": "llama", "scores": [float("nan")] * 500},
+            "tokenizer.ggml.scores must be numbers, not nan",
+        ),
+        ({"add_bos_token": 7}, "tokenizer.ggml.add_bos_token must be true or false, not 7"),
+        ({"add_eos_token": "x"}, "tokenizer.ggml.add_eos_token must be true or false, not 'x'"),
+        (
+            {"model": "llama", "scores": [0.5] * 500, "add_space_prefix": 1},
+            "tokenizer.ggml.add_space_prefix must be true or false, not 1",
+        ),
     ],
 )
 def test_a_vocabulary_that_cannot_be_used_is_refused(

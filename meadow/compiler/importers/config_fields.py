@@ -14,6 +14,7 @@ from meadow.compiler.importers.checkpoint_folder import CheckpointError
 
 __all__ = [
     "SpecialTokens",
+    "finite_number",
     "flag_field",
     "integer_field",
     "number_field",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 _CONFIG, _GENERATION = "config.json", "generation_config.json"
+_INTEGER_BITS = 63
+"""A number of JSON may have any length: one that has more is no size of anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +45,37 @@ def integer_field(config: Mapping[str, Any], key: str, *, file: str = _CONFIG) -
     """An integer, which must be there."""
     value = config.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise CheckpointError(f"{key} of {file} must be an integer, not {value!r}")
+        raise CheckpointError(f"{key} of {file} must be an integer, not {value!r:.60}")
+    if value.bit_length() > _INTEGER_BITS:
+        raise CheckpointError(f"{key} of {file} must be below 2^{_INTEGER_BITS}, not {value!r:.60}")
     return value
+
+
+def finite_number(value: Any) -> float | None:
+    """The number as a float; None for what is none, or beyond the range of a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of JSON may have any length
+        return None
+    return number if math.isfinite(number) else None
 
 
 def number_field(config: Mapping[str, Any], key: str, *, default: float | None = None) -> float:
     """A finite number; without `default` it must be there."""
     value = config.get(key, default)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
+    number = finite_number(value)
+    if number is None:
         raise CheckpointError(f"{key} of {_CONFIG} must be a number, not {value!r:.60}")
-    return float(value)
+    return number
 
 
 def flag_field(config: Mapping[str, Any], key: str, *, default: bool) -> bool:
     """True or false."""
     value = config.get(key, default)
     if not isinstance(value, bool):
-        raise CheckpointError(f"{key} of {_CONFIG} must be true or false, not {value!r}")
+        raise CheckpointError(f"{key} of {_CONFIG} must be true or false, not {value!r:.60}")
     return value
 
 
@@ -67,7 +83,7 @@ def require_field(config: Mapping[str, Any], key: str, required: bool | float | 
     """An option that has only one supported value, which is also its default."""
     value = config.get(key, required)
     if value != required:
-        raise CheckpointError(f"{key} must be {required!r}, not {value!r}")
+        raise CheckpointError(f"{key} must be {required!r}, not {value!r:.60}")
 
 
 def special_tokens(

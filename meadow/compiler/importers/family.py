@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from meadow.compiler.importers.checkpoint_folder import CheckpointError
 from meadow.spec.model import ModelDescription
 
 __all__ = ["Described", "Family", "TensorLayout", "as_stored", "stored_names"]
@@ -28,11 +29,21 @@ class Described:
     description : sizes and rules.
     end_tokens : all tokens that end a sequence, the description's `eos_token` first.
     remarks : what could not be taken over as it is, in a sentence each.
+
+    CheckpointError for an end token that the model does not have.
     """
 
     description: ModelDescription
     end_tokens: tuple[int, ...]
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        vocabulary = self.description.vocabulary
+        wrong = [token for token in self.end_tokens if not 0 <= token < vocabulary]
+        if wrong:
+            raise CheckpointError(
+                f"an end token must be below the vocabulary of {vocabulary}, not {wrong[0]}"
+            )
 
 
 def as_stored(description: ModelDescription, name: str, array: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ scaling of the rotary frequencies of the kind "llama3" is a tensor of divisors, 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from meadow.compiler.importers.config_fields import finite_number
 from meadow.compiler.importers.family import Described, TensorLayout, as_stored, stored_names
 from meadow.compiler.importers.gguf_file import GgufFile
 from meadow.compiler.importers.rotary import rotary_divisors, turned_together
@@ -47,6 +47,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "expert_count": (0,),
     "attention.sliding_window": (0,),
     "attention.causal": (True,),
+    "rope.scaling.attn_factor": (0.0, 1.0),
 }
 
 
@@ -141,13 +142,10 @@ class _Fields:
         """A finite number."""
         value = self.value(name)
         value = default if value is None else value
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        number = finite_number(value)
+        if number is None:
             raise CheckpointError(f"{self._place(name)} must be a number, not {value!r:.60}")
-        return float(value)
+        return number
 
     def epsilon(self) -> float:
         """That of the norms, to the digits that float32 holds: 1e-5, not 9.999999747378752e-06."""
@@ -175,12 +173,14 @@ class _Fields:
 def _divisors(file: GgufFile, fields: _Fields, head_dim: int, base: float) -> tuple[float, ...]:
     kind = fields.value("rope.scaling.type")
     factor = fields.value("rope.scaling.factor")
-    if kind is None and factor is None:
+    if factor is None:
         factor = fields.value("rope.scale_linear")  # as older files have it
-        kind = "none" if factor is None else "linear"
+    if kind is None:
+        kind = "linear"  # as llama.cpp takes it
     # A factor of 0 is how files say that there is none.
-    scaling = {"type": "default" if kind in (None, "none") or not factor else kind}
-    divisors = rotary_divisors(scaling | {"factor": factor}, head_dim, base)
+    scaled = kind != "none" and not (kind == "linear" and factor in (None, 0))
+    scaling = {"type": kind if scaled else "default", "factor": factor}
+    divisors = rotary_divisors(scaling, head_dim, base)
     if _DIVISORS not in file:
         return divisors
     if divisors:

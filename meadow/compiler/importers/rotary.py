@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from meadow.compiler.importers.config_fields import finite_number
 from meadow.spec.model import ModelDescription
 
 __all__ = ["neighbouring_pairs", "rotary_divisors", "turned_together"]
@@ -69,6 +70,7 @@ def rotary_divisors(scaling: Mapping[str, Any], head_dim: int, base: float) -> t
 
 def _positive(scaling: Mapping[str, Any], key: str) -> float:
     value = scaling.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    number = finite_number(value)
+    if number is None or number <= 0:
         raise CheckpointError(f"{key} of the rotary scaling must be above 0, not {value!r:.60}")
-    return float(value)
+    return number

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meadow.compiler.importers.checkpoint import Checkpoint
+from meadow.compiler.lowering.limits import plan_limits
 from meadow.compiler.quantise.calibrate import CalibrationStatistics, calibrate
 from meadow.compiler.quantise.integer_stream import IntegerStream
 from meadow.compiler.quantise.kept_tensors import KeptTensors
@@ -51,12 +52,14 @@ class Recipe:
     """What may be chosen; ValueError names the choices.
 
     hidden_block : hidden channels per pass of the MLP, None for all of them.
+    context : tokens per sequence of the image to come, None for all that there is room for.
     """
 
     rotate: str = "auto"
     prefix: str = "auto"
     granularity: str = "channel"
     hidden_block: int | None = None
+    context: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("rotate", self.rotate, ROTATIONS)
@@ -92,7 +95,7 @@ def quantise_on_text(
     texts : token sequences without the token that opens them, `bos_token`, which stands in front of
     each. config : what the bit-true tier is measured for. log : is told what takes long.
     ValueError for a model that cannot be quantised, one that cannot be rotated with `rotate` "on",
-    texts without a token, and as `quantise` raises it.
+    texts without a token, a context without room for the prefix, and as `quantise` raises it.
     """
     d = checkpoint.description
     require_quantisable(d)
@@ -103,6 +106,10 @@ def quantise_on_text(
     prefix: tuple[int, ...] = ()
     if recipe.prefix == "auto" and first_token_is_sink(checkpoint, opening, texts[0]):
         prefix = opening
+        # Before the work, not when the image is made.
+        plan_limits(
+            d, config, hidden_block=recipe.hidden_block, context=recipe.context, prefix=prefix
+        )
     chosen = _Model(checkpoint, opening, prefix, recipe)
     if recipe.rotate == "on":
         chosen = chosen.rotated()

@@ -81,6 +81,10 @@ def test_divisors_of_rotary_frequencies_are_those_of_the_directory(tmp_path: Pat
     [
         ({"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}, (4.0,) * 4),
         ({"llama.rope.scale_linear": 2.0}, (2.0,) * 4),
+        # As llama.cpp reads them: linear if no type stands there, and the old key in every case.
+        ({"llama.rope.scaling.factor": 4.0}, (4.0,) * 4),
+        ({"llama.rope.scaling.type": "linear", "llama.rope.scale_linear": 2.0}, (2.0,) * 4),
+        ({"llama.rope.scaling.type": "linear"}, ()),
         ({"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0}, ()),
         ({"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 0.0}, ()),
     ],
@@ -127,6 +131,10 @@ def test_heads_may_be_listed_layer_by_layer_if_they_are_equal(tmp_path: Path) ->
             "llama.attention.sliding_window must be 0, not 16",
         ),
         ({"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}, "not 'yarn'"),
+        ({"llama.rope.scaling.type": "yarn"}, "not 'yarn'"),
+        ({"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 0.0}, "not 'yarn'"),
+        ({"llama.rope.scaling.factor": "x"}, "factor of the rotary scaling must be above 0, not"),
+        ({"llama.rope.scaling.attn_factor": 2.0}, "attn_factor must be 0.0, not 2.0"),
         ({"llama.rope.dimension_count": 4}, "llama.rope.dimension_count must be 8, not 4"),
         ({"llama.attention.value_length": 16}, "llama.attention.value_length must be 8, not 16"),
         ({"llama.attention.key_length": 16}, "value_length must be 16, not 8"),
@@ -142,6 +150,7 @@ def test_heads_may_be_listed_layer_by_layer_if_they_are_equal(tmp_path: Path) ->
             {"tokenizer.ggml.eos_token_id": 300},
             "m.gguf describes no Llama model: eos_token must be",
         ),
+        ({"tokenizer.ggml.eot_token_id": 300}, "an end token must be below .* of 300, not 300"),
         ({"tokenizer.ggml.eos_token_id": "2"}, "eos_token_id must be an integer, not '2'"),
     ],
 )

@@ -135,6 +135,19 @@ def test_end_tokens_are_a_list(tmp_path: Path) -> None:
         ({"num_hidden_layers": 1}, r"a Llama model has no tensor layers\.1\."),
         ({"model_type": "qwen2"}, r"must hold layers\.0\.self_attn\.q_proj\.bias of shape \[72\]"),
         ({"bos_token_id": 300}, "bos_token must be below the vocabulary of 300, not 300"),
+        ({"eos_token_id": [2, 300]}, "an end token must be below the vocabulary of 300, not 300"),
+        ({"eos_token_id": [2, -1]}, "an end token must be below the vocabulary of 300, not -1"),
+        ({"hidden_size": 10**400}, r"hidden_size of config.json must be below 2\^63, not 10{59}$"),
+        ({"rms_norm_eps": 10**400}, "rms_norm_eps of config.json must be a number, not 10{59}$"),
+        ({"rope_theta": 10**400}, "rope_theta of config.json must be a number, not 10{59}$"),
+        ({"mlp_bias": 10**400}, "mlp_bias must be False, not 10{59}$"),
+        ({"hidden_act": "x" * 400}, "hidden_act must be 'silu', not 'x{59}$"),
+        ({"tie_word_embeddings": "x" * 400}, "must be true or false, not 'x{59}$"),
+        ({"rope_scaling": {"type": "linear", "factor": 10**400}}, "must be above 0, not 10{59}$"),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 1e-310}},
+            "rotary_divisors must be at least 1e-30, not 1e-310",
+        ),
     ],
 )
 def test_what_is_not_imported_is_refused(

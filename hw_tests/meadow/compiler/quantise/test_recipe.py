@@ -97,6 +97,14 @@ def test_a_sink_becomes_the_prefix(architecture: str) -> None:
     assert divergence(made, found) < 5e-3 < 0.05 * divergence(made, sent)
 
 
+def test_a_context_without_room_for_the_prefix_is_refused_before_the_work() -> None:
+    made = changed(random_checkpoint(described("llama", "width72"), seed=7), sink=1e6)
+    told: list[str] = []
+    with pytest.raises(ValueError, match="prefix of the model and at least 1 token more, 2 in all"):
+        quantise_on_text(made, TEXTS, TINY, Recipe(context=1), told.append)
+    assert told == []
+
+
 def test_a_rotation_is_kept_where_it_helps() -> None:
     plain = random_checkpoint(described("llama", "width72"), seed=7)
     loud = changed(plain, loud=60)
