@@ -125,7 +125,11 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "workbench/demo/plots",
         "workbench/demo/words",
     ),
-    "workbench/documents/test_measurements.py": ("workbench/documents/memory_tables",),
+    "workbench/documents/test_measurements.py": (
+        "workbench/documents/accuracy_tables",
+        "workbench/documents/memory_tables",
+        "workbench/documents/runs",
+    ),
     "workbench/models/test_command.py": ("workbench/models/compile_model", "workbench/warning"),
     "workbench/packing/test_report.py": ("workbench/packing/build",),
     "workbench/pictures/test_main.py": ("workbench/pictures/__main__", "workbench/pictures/svg"),

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from hw_tests.marks import long
-from workbench.documents.measurements import command_line, load
+from workbench.documents.measurements import load
+from workbench.documents.runs import command_line
 
 SIMULATED = (
     *("demo-tiny", "demo-small", "demo-story", "memory-minilm-tiny"),

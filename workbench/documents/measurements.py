@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published figures: every run of README, docs/performance.md, docs/packing.md and
-docs/memory-system.md by name, its JSON in docs/measurements/, the tables. A report says in `commit`
-which sources it was made with.
+"""The published figures: every run of README, docs/performance.md, docs/packing.md,
+docs/memory-system.md and docs/real-models.md by name, its JSON in docs/measurements/, the tables. A
+report says in `commit` which sources it was made with.
 
 python -m workbench.documents.measurements run [NAME ...]     (again; all that are missing without
 names) python -m workbench.documents.measurements list               (every run and its command)
@@ -15,6 +15,7 @@ import json
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,104 +23,29 @@ from pathlib import Path
 from typing import Any
 
 from meadow.atomic_write import replacing
+from workbench.documents.accuracy_tables import ACCURACY_TABLES
 from workbench.documents.first_screen import FIRST_SCREEN_RUNS, FIRST_SCREEN_TABLES
-from workbench.documents.measurement_tables import (
-    DECODE_CODECS,
-    DECODE_RATES,
-    TABLES,
-    Load,
-    Table,
-    markdown,
-)
-from workbench.documents.memory_tables import MEMORY_RATES, MEMORY_TABLES
+from workbench.documents.measurement_tables import TABLES, Load, Table, markdown
+from workbench.documents.memory_tables import MEMORY_TABLES
 from workbench.documents.packing_tables import PACKING_TABLES
+from workbench.documents.runs import (
+    CHAT_RUNS,
+    DEMO_RUNS,
+    NAMES,
+    PACKING_RUNS,
+    RAW_IMAGE,
+    RUNS,
+    SMOLLM2,
+    SMOLLM2_RAW,
+    command_line,
+)
+from workbench.models.smollm2 import smollm2_path
 
-__all__ = [
-    "DEMO_RUNS",
-    "DOCUMENTS",
-    "PACKING_RUNS",
-    "RUNS",
-    "checkout_commit",
-    "command_line",
-    "load",
-    "main",
-]
+__all__ = ["DOCUMENTS", "checkout_commit", "load", "main"]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "measurements"
-PACKING_RUNS = {
-    "packing-minilm": "report minilm",
-    "packing-steps": "ablation",
-    "packing-student-4": "ablation --rows 2048 --columns 8192 --degrees 4",
-}
-"""Name -> arguments of `meadow`; they simulate nothing."""
-
-DEMO_RUNS = {
-    "demo-tiny": "run --config tiny --max-tokens 32",
-    "demo-small": "run --config small --max-tokens 32",
-    "demo-story": "run --config tiny",
-}
-"""Name -> arguments of `meadow`; the demo model, simulated whole."""
-
 _PARALLEL = 2
 _SOURCES = ("meadow", "rtl_gen", "firmware", "cosim", "workbench", "pyproject.toml")
-
-
-def _runs() -> dict[str, str]:
-    """Name -> arguments of `meadow bench`."""
-    runs = {
-        "prefill-opt-125m": "opt-125m",
-        "prefill-opt-1.3b": "opt-1.3b --head-channels 1024",
-        "prefill-tinyllama": "tinyllama --head-channels 1024",
-        "prefill-deit-s": "deit-s",
-        "prefill-deit-b": "deit-b",
-        "prefill-minilm": "minilm --tokens 128",
-        "attention-512": "opt-125m --phase attention --tokens 512",
-        "attention-2048": "opt-125m --phase attention --tokens 2048",
-        "attention-4096": "opt-125m --phase attention --tokens 512 --context 3584",
-        "decode-64": "opt-125m --phase decode --context 64 --layers 0 --head-channels 0",
-        "decode-1024": "opt-125m --phase decode --context 1024 --layers 0 --head-channels 0",
-        "decode-tinyllama": "tinyllama --phase decode --context 512",
-        "batch-1": "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
-        "--bandwidth-gbps 12",
-        "batch-8": "opt-125m --phase decode --context 64 --batch 8 --layers 0 --head-channels 0 "
-        "--bandwidth-gbps 12",
-        "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
-        "meadow-decode": "opt-1.3b --phase decode --context 512 --bandwidth-gbps 12 --clock-mhz "
-        "100 "
-        "--codec rice --head-channels 1024",
-    }
-    for rate in DECODE_RATES:
-        for codec in DECODE_CODECS:
-            runs[f"decode-{rate}-{codec}"] = (
-                f"opt-125m --phase decode --context 64 --bandwidth-gbps {rate} --codec {codec}"
-            )
-    for rate in MEMORY_RATES:
-        for dram in ("ideal", "zynqmp"):
-            runs[f"memory-{rate}-{dram}"] = (
-                "opt-125m --phase decode --context 64 --layers 0 --head-channels 0 "
-                f"--bandwidth-gbps {rate} --dram {dram}"
-            )
-    runs["memory-3-zynqmp-layer"] = (
-        "opt-125m --phase decode --context 64 --layers 1 --head-channels 2048 "
-        "--bandwidth-gbps 3 --dram zynqmp"
-    )
-    runs["memory-minilm-tiny"] = "minilm --config tiny --tokens 4 --dram zynqmp"
-    for rate in (1, 3, 6, 12):
-        for dataflow in ("tphs", "gemm"):
-            for codec in ("raw", "auto"):
-                limits = f"--bandwidth-gbps {rate} --clock-mhz 100"
-                runs[f"ttft-opt-125m-{rate}-{dataflow}-{codec}"] = (
-                    f"opt-125m {limits} --dataflow {dataflow} --codec {codec} --head-channels 2048"
-                )
-                if rate in (1, 12):
-                    runs[f"ttft-opt-1.3b-{rate}-{dataflow}-{codec}"] = (
-                        f"opt-1.3b {limits} --dataflow {dataflow} --codec {codec} "
-                        "--chunks 1 --head-channels 1024"
-                    )
-    return runs
-
-
-RUNS = _runs()
 
 
 def _commits(kept: Callable[[str], bool]) -> Table:
@@ -127,7 +53,7 @@ def _commits(kept: Callable[[str], bool]) -> Table:
 
     def table(load: Load) -> str:
         runs: dict[str, list[str]] = {}
-        for name in filter(kept, (*RUNS, *DEMO_RUNS, *PACKING_RUNS)):
+        for name in filter(kept, NAMES):
             report = load(name)
             if report is not None:
                 runs.setdefault(report["commit"], []).append(f"`{name}`")
@@ -162,23 +88,22 @@ def _is_memory(name: str) -> bool:
     return name.startswith("memory-")
 
 
+def _is_performance(name: str) -> bool:
+    return name in DEMO_RUNS or (name in RUNS and not _is_memory(name))
+
+
 DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
     "performance.md": {
         **TABLES,
         "first-screen": _first_screen,
-        "commits": _commits(lambda name: name not in PACKING_RUNS and not _is_memory(name)),
+        "commits": _commits(_is_performance),
     },
     "packing.md": {**PACKING_TABLES, "commits": _commits(PACKING_RUNS.__contains__)},
     "memory-system.md": {**MEMORY_TABLES, "commits": _commits(_is_memory)},
+    "real-models.md": {**ACCURACY_TABLES, "commits": _commits(CHAT_RUNS.__contains__)},
     "../README.md": FIRST_SCREEN_TABLES,
 }
 """Documents as seen from docs -> their markers and tables."""
-
-
-def command_line(name: str) -> str:
-    """The command whose report is stored under `name`."""
-    others = PACKING_RUNS | DEMO_RUNS
-    return f"meadow {others[name] if name in others else f'bench {RUNS[name]}'} --json"
 
 
 def load(name: str) -> dict[str, Any] | None:
@@ -208,14 +133,38 @@ def checkout_commit() -> str:
     return commit.strip() + ("-dirty" if changes.strip() else "")
 
 
+def _meadow(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *arguments], capture_output=True, text=True
+    )
+
+
+def _with_smollm2(arguments: list[str], folder: Path) -> list[str]:
+    """Arguments with the names of SmolLM2 replaced by its files, of which the image is made in
+    `folder`; ValueError if it is not installed or cannot be compiled.
+    """
+    if SMOLLM2 in arguments or SMOLLM2_RAW in arguments:
+        image = folder / "raw.meadow"
+        files = {SMOLLM2: str(smollm2_path()), SMOLLM2_RAW: str(image)}
+        if SMOLLM2_RAW in arguments:
+            made = _meadow([files.get(word, word) for word in shlex.split(RAW_IMAGE)])
+            if made.returncode:
+                raise ValueError(f"exit {made.returncode}: {made.stderr.strip()[-500:]}")
+        return [files.get(word, word) for word in arguments]
+    return arguments
+
+
 def _run(name: str, commit: str) -> bool:
     """Run and store; False (and what was there stays) if the run failed or differed from golden."""
     begin = time.monotonic()
-    result = subprocess.run(
-        [sys.executable, "-m", "workbench.cli", *shlex.split(command_line(name))[1:]],
-        capture_output=True,
-        text=True,
-    )
+    arguments = shlex.split(command_line(name))[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            arguments = _with_smollm2(arguments, Path(folder))
+        except ValueError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return False
+        result = _meadow(arguments)
     if result.returncode:
         print(f"{name}: exit {result.returncode}: {result.stderr.strip()[-500:]}", file=sys.stderr)
         return False
@@ -264,11 +213,11 @@ def main(arguments: Sequence[str]) -> int:
                 return 2
             return 0
         case ["list"]:
-            for name in (*RUNS, *PACKING_RUNS, *DEMO_RUNS):
+            for name in NAMES:
                 print(f"{name:<28} {command_line(name)}")
             return 0
         case ["run", *names]:
-            known = (*RUNS, *PACKING_RUNS, *DEMO_RUNS)
+            known = NAMES
             unknown = [name for name in names if name not in known]
             if unknown:
                 print(

@@ -44,7 +44,7 @@ from workbench.options import (
 )
 from workbench.progress import bar, log
 
-__all__ = ["accuracy_command"]
+__all__ = ["accuracy_command", "measured_windows"]
 
 _WINDOW_TOKENS = 511
 _STORY_SEED, _STORIES_PER_TOKEN = 20_260_301, 1 / 50
@@ -81,7 +81,7 @@ def accuracy_command(
         )
     description = read_description(directory)
     require_quantisable(description)
-    windows = _windows(directory, description, named_config(config), text, tokens)
+    windows = measured_windows(directory, description, named_config(config), text, tokens)
     if calibration is not None:
         read_paragraphs(calibration)
     found, checkpoint, _ = quantise_directory(directory, options, log)
@@ -103,15 +103,15 @@ def accuracy_command(
     _tell(report)
 
 
-def _windows(
+def measured_windows(
     directory: Path,
     description: ModelDescription,
     config: AcceleratorConfig,
     text: Path | None,
     tokens: int,
 ) -> list[Window]:
-    """Windows of the token that opens a text and 511 tokens of it, or as many as there is room
-    for.
+    """Windows of the token that opens a text and 511 tokens of it, or as many as there is room for;
+    of stories without a text. ValueError without a tokenizer, or if the text is too short.
     """
     content = read_tokenizer(directory)
     if content is None:

@@ -10,7 +10,7 @@ import pytest
 
 from workbench.bench.report import STALLS
 from workbench.documents.measurement_tables import TABLES
-from workbench.documents.measurements import RUNS
+from workbench.documents.runs import RUNS
 
 REPORT: Mapping[str, Any] = {
     "chunk_tokens": 128,

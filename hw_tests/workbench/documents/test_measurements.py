@@ -21,15 +21,14 @@ from workbench.bench.model import BenchOptions
 from workbench.cli import app
 from workbench.devices import Throttle
 from workbench.documents import measurements
-from workbench.documents.measurements import (
+from workbench.documents.measurements import DOCUMENTS, checkout_commit, load, main
+from workbench.documents.runs import (
+    CHAT_RUNS,
     DEMO_RUNS,
-    DOCUMENTS,
+    NAMES,
     PACKING_RUNS,
     RUNS,
-    checkout_commit,
     command_line,
-    load,
-    main,
 )
 
 COMMIT = "0123abc"
@@ -71,6 +70,15 @@ def test_every_run_is_a_command_that_is_understood(
         )
 
 
+@pytest.mark.parametrize("name", [*DEMO_RUNS, *CHAT_RUNS])
+def test_a_run_of_a_model_is_a_command_too(name: str, tmp_path: Path) -> None:
+    words = shlex.split(command_line(name))
+    assert words[:2] == ["meadow", "run"] and words[-1] == "--json"
+    here = [str(tmp_path) if word.startswith("SMOLLM2") else word for word in words[1:]]
+    result = CliRunner().invoke(app, [*here, "--device", "none"])
+    assert result.exit_code == 2 and "unknown device 'none'" in result.stderr
+
+
 @pytest.mark.parametrize("name", PACKING_RUNS)
 def test_a_run_of_packing_is_a_command_too(name: str) -> None:
     words = shlex.split(command_line(name))
@@ -93,6 +101,7 @@ class Bench:
 
 def use(monkeypatch: pytest.MonkeyPatch, code: int = 0) -> Bench:
     bench = Bench(code)
+    monkeypatch.setattr(measurements, "smollm2_path", lambda: Path("smollm2.gguf"))
     monkeypatch.setattr(subprocess, "run", bench)
     monkeypatch.setattr(measurements, "_PARALLEL", 1)
     return bench
@@ -119,10 +128,28 @@ def test_only_missing_runs_are_made_without_names(
     bench = use(monkeypatch)
     assert main(["run", "decode-64"]) == 0
     assert main(["run"]) == 0
-    every = len(RUNS) + len(PACKING_RUNS) + len(DEMO_RUNS)
+    every = len(NAMES) + 1  # and the image of SmolLM2
     assert len(bench.calls) == every
     assert load("decode-64") == STORED | {"call": 1}
     assert main(["run"]) == 0 and len(bench.calls) == every
+
+
+def test_a_run_of_smollm2_names_what_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = use(monkeypatch)
+    assert main(["run", "smollm2-chat", "smollm2-peer"]) == 0
+    asked, compiled, peer = bench.calls
+    assert "smollm2.gguf" in asked and compiled[3:5] == ["compile", "smollm2.gguf"]
+    assert compiled[-1] in peer and not {"SMOLLM2", "SMOLLM2_RAW"} & {*asked, *compiled, *peer}
+    assert not Path(compiled[-1]).parent.exists()
+
+    def missing() -> Path:
+        raise ValueError("SmolLM2 is not installed")
+
+    monkeypatch.setattr(measurements, "smollm2_path", missing)
+    assert main(["run", "smollm2-chat"]) == 1
+    assert capsys.readouterr().err.endswith("smollm2-chat: SmolLM2 is not installed\n")
 
 
 def test_a_run_that_fails_leaves_what_was_there(
@@ -144,7 +171,7 @@ def test_tables_stand_between_their_markers(folder: Path) -> None:
         assert main(["tables"]) == 0
         for document, tables in DOCUMENTS.items():
             text = (folder / document).read_text()
-            assert "old" not in text
+            assert "\nold\n" not in text
             assert text.count("before") == text.count("after") == len(tables)
             for name, table in tables.items():
                 assert f"<!-- {name} -->\n{table(load)}\n<!-- /{name} -->" in text
@@ -170,7 +197,7 @@ def test_documents_show_what_is_stored(document: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [*RUNS, *PACKING_RUNS, *DEMO_RUNS])
+@pytest.mark.parametrize("name", [*NAMES, "remedies"])
 def test_every_stored_report_names_its_commit(name: str) -> None:
     report = load(name)
     assert report is None or re.fullmatch(r"[0-9a-f]{7,}", report["commit"])

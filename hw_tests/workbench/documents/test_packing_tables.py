@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from workbench.documents.measurements import FOLDER, PACKING_RUNS, load
+from workbench.documents.measurements import FOLDER, load
 from workbench.documents.packing_tables import PACKING_TABLES
+from workbench.documents.runs import PACKING_RUNS
 from workbench.packing.figures import PACKINGS
 
 ROW = {"entropy": 4.9619, "raw": 8.0017, "dictionary": 5.4177, "rice": 5.0621, "auto": 5.0621}

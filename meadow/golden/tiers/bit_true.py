@@ -28,7 +28,7 @@ from meadow.golden.tiers.layer_parts import (
 from meadow.golden.tiers.observer import Observer, ignore
 from meadow.golden.tiers.tokens import checked_tokens
 from meadow.model.head_padding import attention_exponent
-from meadow.model.quantised import QuantisedModel, QuantisedNorm
+from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
 from meadow.spec.checks import check_choice
 from meadow.spec.config import AcceleratorConfig
 
@@ -36,7 +36,6 @@ __all__ = ["DATAFLOWS", "BitTrueModel"]
 
 DATAFLOWS = ("tphs", "gemm")
 """Orders of attention: on-chip with online softmax, and the layer-by-layer baseline."""
-
 
 # Scores of so many elements are held at once; more heads are then taken one after another.
 _SCORE_ELEMENTS = 1 << 22
@@ -140,7 +139,7 @@ class BitTrueModel:
         if self.model.description.norm_order == "post":
             normed, x = self._post_norm(index, x, seen)
         else:
-            normed = self._normed(x, layer.attention_norm)
+            normed = self.norm_words(x, layer.attention_norm)
         seen(name + "qkv_in", normed)
         positions = np.arange(cache.length, cache.length + len(x))
         attention_out = self._attention_out(index, normed, positions, cache, seen)
@@ -162,10 +161,10 @@ class BitTrueModel:
             normed, x = self._norm_both(x, layer.attention_norm)
             seen(name + "residual_attention_norm", x)
         else:
-            normed = self._normed(x, layer.mlp_norm)
+            normed = self.norm_words(x, layer.mlp_norm)
         seen(name + "fc1_in", normed)
         hidden = hidden_rows(name, layer, normed, seen)
-        parts = hidden_words(layer, hidden, self.model.blocks, self.config.width)
+        parts = self.hidden_words(layer, hidden)
         seen(name + "fc2_in", np.concatenate(parts, axis=1))
         for matrix, part in zip(layer.fc2, parts, strict=True):
             x = add_residual(x, linear(part, matrix, bits=16))
@@ -188,7 +187,7 @@ class BitTrueModel:
             x = x[np.asarray(head_rows, np.int64)]
         if model.final_norm is None or model.head is None:
             return x
-        normed = self._normed(x, model.final_norm)
+        normed = self.norm_words(x, model.final_norm)
         seen("head_in", normed)
         return linear(normed, model.head, bits=16)
 
@@ -259,9 +258,7 @@ class BitTrueModel:
         exponent = attention_exponent(description, width)
         group = description.group_heads
         # The query heads of a KV head are further rows of its attention.
-        query = q.reshape(len(q), description.kv_heads, group, description.head_dim).transpose(
-            1, 2, 0, 3
-        )
+        query = q.reshape(len(q), description.kv_heads, group, -1).transpose(1, 2, 0, 3)
         query = query.reshape(description.kv_heads, group * len(q), description.head_dim)
         at_once = max(1, _SCORE_ELEMENTS // (query.shape[1] * keys.shape[1]))
         outputs = []
@@ -281,18 +278,23 @@ class BitTrueModel:
                 outputs.append(attend_layerwise(*operands, **common))
             else:
                 outputs.append(attend(*operands, width=width, **common))
-        attention_out = np.concatenate(outputs).reshape(
-            description.kv_heads, group, len(q), description.head_dim
-        )
-        # The words of a head start with it.
-        heads = attention_out.transpose(2, 0, 1, 3).reshape(-1, description.head_dim)
-        heads = heads.astype(np.int16) << exponent if exponent else as_words(heads, width)
+        heads = np.concatenate(outputs).reshape(description.kv_heads, group, len(q), -1)
+        heads = heads.transpose(2, 0, 1, 3).reshape(-1, description.head_dim)
+        heads = heads.astype(np.int16) << exponent if exponent else self.head_words(heads)
         return heads.reshape(len(q), -1)
-
-    def _normed(self, x: np.ndarray, parameters: QuantisedNorm) -> np.ndarray:
-        """A NORM: what its words stand for, int16 [n, d]."""
-        return as_words(norm(x, parameters), self.config.width)
 
     def _norm_both(self, x: np.ndarray, parameters: QuantisedNorm) -> tuple[np.ndarray, np.ndarray]:
         """A NORM that also replaces the residual: its words and the new residual."""
-        return self._normed(x, parameters), norm(x, parameters, as_residual=True)
+        return self.norm_words(x, parameters), norm(x, parameters, as_residual=True)
+
+    def norm_words(self, x: np.ndarray, parameters: QuantisedNorm) -> np.ndarray:
+        """A NORM: what its words stand for, int16 [n, d]."""
+        return as_words(norm(x, parameters), self.config.width)
+
+    def head_words(self, heads: np.ndarray) -> np.ndarray:
+        """What the words of heads stand for, int16 [n, e]; each head begins one and fills it."""
+        return as_words(heads, self.config.width)
+
+    def hidden_words(self, layer: QuantisedLayer, hidden: np.ndarray) -> list[np.ndarray]:
+        """What the words of each hidden block stand for: int16 [n, hidden] -> int16 [n, H] each."""
+        return hidden_words(layer, hidden, self.model.blocks, self.config.width)
