@@ -82,13 +82,11 @@ class Accelerator(wiring.Component):
         _connect_writes(m, units)
         _connect_errors(m, units)
         _connect_counters(m, units)
-        happens, commands = _activity(units)
+        happens, commands = _activity(m, units)
         named = activity_units(self._config)
-        m.d.sync += [
-            self.activity.eq(Cat(happens[name] for name in activity_items(self._config))),
-            self.unit_command.eq(Cat(commands[unit.name] for unit in named)),
-        ]
+        m.d.sync += self.activity.eq(Cat(happens[name] for name in activity_items(self._config)))
         m.d.comb += [
+            self.unit_command.eq(Cat(commands[unit.name] for unit in named)),
             self.irq.eq(units.registers.interrupt),
             self.command_index.eq(units.sequencer.command_index),
         ]
@@ -253,8 +251,8 @@ def _connect_counters(m: Module, units: Units) -> None:
         m.d.comb += members(counters)[name].eq(registered)
 
 
-def _activity(units: Units) -> tuple[dict, dict]:
-    """Items of `activity` and commands of its units by name."""
+def _activity(m: Module, units: Units) -> tuple[dict, dict]:
+    """Items of `activity` by name, and the commands of its units, a cycle later."""
     registers, sequencer, activity = units.registers, units.sequencer, units.array.o_activity
     write = units.writer.o_write
     counters = members(registers.i_counters)
@@ -270,12 +268,9 @@ def _activity(units: Units) -> tuple[dict, dict]:
     commands = {
         "sequencer": sequencer.turn_command,
         "fetch": units.fetch.busy_command,
-        "loader": units.loader.busy_command,
         "array": activity.busy_command,
         "drain": activity.drain_command,
         "writer": write.command,
-        "vector": units.vector.busy_command,
-        "storer": units.storer.busy_command,
     }
     for index, (port, decoder) in enumerate(zip(units.ports, units.decoders, strict=True)):
         read, written = port.o_read_beat, port.o_write_beat
@@ -292,4 +287,7 @@ def _activity(units: Units) -> tuple[dict, dict]:
             f"port{index}_read": Mux(of_program, NO_COMMAND, read.payload.command),
             f"port{index}_write": written.payload.command,
         }
-    return happens, commands
+    late = {name: Signal(INDEX_BITS, name=f"{name}_command") for name in commands}
+    m.d.sync += [register.eq(commands[name]) for name, register in late.items()]
+    handed = sequencer.handed_command  # is a cycle late
+    return happens, late | {name: handed[name] for name in handed.shape().members}

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 
 from meadow.spec.commands import Opcode
-from rtl_gen.interfaces.command import command_index, command_layout
+from rtl_gen.interfaces.command import command_layout
 
 __all__ = ["CommandRunner"]
 
@@ -35,7 +35,6 @@ class CommandRunner:
     start: pulse `prepare_cycles` cycles later.
     finished: to be driven by the unit: it is done; looked at from the cycle after `start` on.
     busy: 1 from the cycle a command is offered until the unit is done.
-    busy_command: with `busy`, index of the command.
 
     Latency: LATENCY cycle from the transfer to `prepare`. Throughput: a command in
     prepare_cycles + 3 cycles at most.
@@ -60,6 +59,3 @@ class CommandRunner:
         self.prepare = cycle == 1
         self.start = cycle == start
         self.busy = commands.valid | ~idle
-        self.busy_command = Mux(
-            idle, command_index(commands.payload), command_index(self.command.as_value())
-        )

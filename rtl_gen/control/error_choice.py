@@ -7,13 +7,12 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from meadow.spec.commands import Unit
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import ErrorCode
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.error import error_layout, port_fault_layout
-from rtl_gen.interfaces.units import UNITS
+from rtl_gen.interfaces.units import HANDED_COMMAND, UNITS
 
 __all__ = ["ErrorChoice"]
 
@@ -38,9 +37,8 @@ class ErrorChoice(wiring.Component):
     turn: In, everything before that command is done, and it is not behind END.
     i_fault: In stream of port_fault_layout without back-pressure.
     i_outside: In, Unit bits of those that accessed a word beyond the end of a memory.
-    i_outside_command: In(INDEX_BITS), the command of the array that did, which may work on several;
-        of another unit it is the last one handed to it.
-    i_taken: In, Unit bits of those that take a command in this cycle.
+    i_outside_command: In(INDEX_BITS), the command of the array that did, which may work on several.
+    i_handed_command: In(HANDED_COMMAND), the command of another unit.
     i_command: In stream of Verdict without back-pressure: of the command whose turn is next.
     expired: In, the program hangs: WATCHDOG of the last command handed over.
     o_read_fault: Out stream of a command's index without back-pressure: a read of commands has
@@ -62,7 +60,7 @@ class ErrorChoice(wiring.Component):
                 "i_fault": In(stream.Signature(port_fault_layout(config), always_ready=True)),
                 "i_outside": In(len(UNITS)),
                 "i_outside_command": In(INDEX_BITS),
-                "i_taken": In(len(UNITS)),
+                "i_handed_command": In(HANDED_COMMAND),
                 "i_command": In(stream.Signature(Verdict, always_ready=True)),
                 "expired": In(1),
                 "o_read_fault": Out(stream.Signature(INDEX_BITS, always_ready=True)),
@@ -92,17 +90,11 @@ class ErrorChoice(wiring.Component):
         with m.Elif(of_commands & ~held.valid):
             m.d.sync += held.eq(seen)
 
-        # A command executes when all before it have left the pointer, so `executed` is the index
-        # of what is handed over.
         outside: Value = self.i_outside_command
-        for bit, unit in reversed(list(enumerate(UNITS.values()))):
-            if unit == Unit.ARRAY:
-                last = self.i_outside_command
-            else:
-                last = Signal(INDEX_BITS, name=f"last_{bit}")
-                with m.If(self.i_taken[bit]):
-                    m.d.sync += last.eq(self.executed)
-            outside = Mux(self.i_outside[bit], last, outside)
+        for bit, name in reversed(list(enumerate(UNITS))):
+            alone = name in HANDED_COMMAND.members
+            command = self.i_handed_command[name] if alone else self.i_outside_command
+            outside = Mux(self.i_outside[bit], command, outside)
 
         error = self.o_error.payload
         verdict = self.i_command.payload

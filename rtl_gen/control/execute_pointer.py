@@ -11,7 +11,7 @@ from meadow.spec.commands import UNIT_OF, Opcode, Outputs
 from rtl_gen.control.command_check import Verdict
 from rtl_gen.control.entry import ENTRY, common_fields, holds_fetch, is_skipped, tagged
 from rtl_gen.interfaces.members import members
-from rtl_gen.interfaces.units import UNITS, UnitsSignature
+from rtl_gen.interfaces.units import HANDED_COMMAND, UNITS, UnitsSignature
 
 __all__ = ["ExecutePointer"]
 
@@ -32,7 +32,8 @@ class ExecutePointer(wiring.Component):
     unit_busy: In, Unit bits.
     writes_pending: In, a write is not answered yet.
     passed: In(32), commands that have left the fetch pointer.
-    executed: Out(32), commands that have left this pointer.
+    executed: Out(32), commands that have left this pointer, so the index of the next one.
+    handed_command: Out(HANDED_COMMAND), from the cycle after the transfer on.
     ended: Out, END or the last command has left it.
 
     Throughput: one command every two cycles at most.
@@ -51,6 +52,7 @@ class ExecutePointer(wiring.Component):
                 "writes_pending": In(1),
                 "passed": In(32),
                 "executed": Out(32),
+                "handed_command": Out(HANDED_COMMAND),
                 "ended": Out(1),
             }
         )
@@ -79,6 +81,9 @@ class ExecutePointer(wiring.Component):
         m.d.sync += ready.eq(good & ~held & ~finish & (ready | met))
         for port in taker.values():
             m.d.comb += port.payload.eq(tagged(entry))
+        for name in HANDED_COMMAND.members:
+            with m.If(ports[name].valid & ports[name].ready):
+                m.d.sync += self.handed_command[name].eq(self.executed)
         with m.If(ready & good):
             with m.If(skips):
                 m.d.comb += finish.eq(1)

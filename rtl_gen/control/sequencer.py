@@ -19,8 +19,7 @@ from rtl_gen.control.watchdog import Watchdog
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, NO_COMMAND
 from rtl_gen.interfaces.dma import BEAT_BITS, READ_DESCRIPTOR
 from rtl_gen.interfaces.error import error_layout, port_fault_layout
-from rtl_gen.interfaces.members import members
-from rtl_gen.interfaces.units import UNITS, UnitsSignature
+from rtl_gen.interfaces.units import HANDED_COMMAND, UNITS, UnitsSignature
 
 __all__ = ["Sequencer"]
 
@@ -74,6 +73,7 @@ class Sequencer(wiring.Component):
     command_index: Out(32), commands handed to their units so far.
     turn_command: Out(INDEX_BITS), index of the command that is handed over next; NO_COMMAND while
         there is none.
+    handed_command: Out(HANDED_COMMAND), from the cycle after the hand-over on.
     done: Out, pulse.
     busy: Out, level.
     flush: Out, ports discard until idle.
@@ -114,6 +114,7 @@ class Sequencer(wiring.Component):
                 "o_error": Out(stream.Signature(error_layout(config), always_ready=True)),
                 "command_index": Out(32),
                 "turn_command": Out(INDEX_BITS),
+                "handed_command": Out(HANDED_COMMAND),
                 "done": Out(1),
                 "busy": Out(1),
                 "flush": Out(1),
@@ -142,8 +143,8 @@ class Sequencer(wiring.Component):
         wiring.connect(m, errors.o_read_fault, reader.i_fault)
         wiring.connect(m, errors.o_error, wiring.flipped(self.o_error))
 
-        taken = Cat(port.valid & port.ready for port in members(execute.o_unit).values())
         storer = list(UNITS).index("storer")
+        stores = execute.o_unit.storer
         m.d.comb += [
             running.eq(state == _State.RUN),
             self.busy.eq(state != _State.IDLE),
@@ -153,6 +154,7 @@ class Sequencer(wiring.Component):
             self.turn_command.eq(
                 Mux(running & ~execute.ended, execute.executed[:INDEX_BITS], NO_COMMAND)
             ),
+            self.handed_command.eq(execute.handed_command),
             reader.active.eq(running),
             reader.program.eq(self.program),
             reader.program_length.eq(self.program_length),
@@ -160,7 +162,7 @@ class Sequencer(wiring.Component):
             reader.executed.eq(execute.executed),
             fetch.running.eq(running),
             fetch.outputs.eq(self.outputs),
-            fetch.i_stored.eq(taken[storer]),
+            fetch.i_stored.eq(stores.valid & stores.ready),
             fetch.storer_busy.eq(self.unit_busy[storer]),
             fetch.writes_pending.eq(self.writes_pending),
             execute.start.eq((state == _State.IDLE) & self.start),
@@ -174,7 +176,7 @@ class Sequencer(wiring.Component):
             errors.executed.eq(execute.executed),
             errors.i_outside.eq(self.i_outside),
             errors.i_outside_command.eq(self.i_outside_command),
-            errors.i_taken.eq(taken),
+            errors.i_handed_command.eq(execute.handed_command),
             errors.i_command.valid.eq(reader.o_execute.valid),
             errors.i_command.payload.eq(reader.o_execute.payload.verdict),
             errors.expired.eq(watchdog.expired),

@@ -20,9 +20,9 @@ from rtl_gen.decoder.block_issue import BlockIssue
 from rtl_gen.decoder.byte_window import ByteWindow
 from rtl_gen.decoder.checksum import StreamChecksum
 from rtl_gen.decoder.dictionary import DictionaryUnpacker
-from rtl_gen.decoder.reader import StreamReader
+from rtl_gen.decoder.reader import READER_JOB, StreamReader
 from rtl_gen.decoder.rice import RiceUnpacker
-from rtl_gen.decoder.tile_writer import TileWriter
+from rtl_gen.decoder.tile_writer import WRITER_JOB, TileWriter
 from rtl_gen.decoder.unpacker import Unpacker
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.tile import (
@@ -178,21 +178,16 @@ class Decoder(wiring.Component):
     def _jobs(self, m: Module, front: BeatFront, reader: StreamReader, writer: TileWriter):
         """A queue of jobs for each unit that follows them; levels of the queues."""
         m.submodules.front_jobs = front_jobs = Queue(shape=FRONT_JOB, depth=_JOBS)
-        m.submodules.reader_jobs = reader_jobs = Queue(shape=DECODE_JOB, depth=_JOBS)
-        m.submodules.writer_jobs = writer_jobs = Queue(shape=DECODE_JOB, depth=_JOBS)
+        m.submodules.reader_jobs = reader_jobs = Queue(shape=READER_JOB, depth=_JOBS)
+        m.submodules.writer_jobs = writer_jobs = Queue(shape=WRITER_JOB, depth=_JOBS)
         queues = (front_jobs, reader_jobs, writer_jobs)
         job = self.i_job
         ready = Cat(queue.i.ready for queue in queues).all()
-        m.d.comb += [
-            job.ready.eq(ready),
-            front_jobs.i.payload.cache.eq(job.payload.cache),
-            front_jobs.i.payload.beats.eq(job.payload.beats),
-            front_jobs.i.payload.command.eq(job.payload.command),
-            reader_jobs.i.payload.eq(job.payload),
-            writer_jobs.i.payload.eq(job.payload),
-        ]
+        m.d.comb += job.ready.eq(ready)
         for queue in queues:
+            part = queue.i.payload
             m.d.comb += queue.i.valid.eq(job.valid & ready)
+            m.d.comb += [part[name].eq(job.payload[name]) for name in part.shape().members]
         wiring.connect(m, front_jobs.o, front.i_job)
         wiring.connect(m, reader_jobs.o, reader.i_job)
         wiring.connect(m, writer_jobs.o, writer.i_job)

@@ -17,12 +17,20 @@ from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
 from rtl_gen.decoder.weight_block import INDEX_BITS, PRIME, ROW_ENTRIES, table_write_layout
 from rtl_gen.interfaces.tile import DECODE_JOB, SLOTS, FillSignature, parameter_write_layout
 
-__all__ = ["StreamReader"]
+__all__ = ["READER_JOB", "StreamReader"]
 
 CACHE_BEATS_BITS = 14
 """Of the beats of a K/V job: at most 256 rows of 16 beats."""
 
 _BITS = 8 * BEAT_BYTES
+
+READER_JOB = data.StructLayout(
+    {
+        name: DECODE_JOB[name].shape
+        for name in ("cache", "slices", "tiles", "rows", "beats", "command")
+    }
+)
+"""What the reader needs of a DECODE_JOB."""
 
 
 class _Place:
@@ -55,7 +63,7 @@ class StreamReader(wiring.Component):
 
     Members
     -------
-    i_job: In stream of DECODE_JOB.
+    i_job: In stream of READER_JOB.
     head, available, offset: In, of the byte window.
     take: Out, of the byte window.
     exhausted: In, of the beat front.
@@ -85,7 +93,7 @@ class StreamReader(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "i_job": In(stream.Signature(DECODE_JOB)),
+                "i_job": In(stream.Signature(READER_JOB)),
                 "head": In(_BITS),
                 "available": In(range(BEAT_BYTES * RING_BEATS + 1)),
                 "offset": In(4),
@@ -109,7 +117,7 @@ class StreamReader(wiring.Component):
                 "blocks_done": In(1),
                 "o_parameter": Out(FillSignature(parameter_write_layout(config))),
                 "error": Out(1),
-                "command": Out(DECODE_JOB["command"].shape),
+                "command": Out(READER_JOB["command"].shape),
                 "busy": Out(1),
             }
         )

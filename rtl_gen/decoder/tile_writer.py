@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
@@ -12,9 +12,14 @@ from meadow.spec.streams import BLOCK_WEIGHTS
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.tile import DECODE_JOB, PART, SLOTS, FillSignature, tile_write_layout
 
-__all__ = ["TileWriter"]
+__all__ = ["WRITER_JOB", "TileWriter"]
 
 _BEAT_BITS = 8 * BEAT_BYTES
+
+WRITER_JOB = data.StructLayout(
+    {name: member.shape for name, member in DECODE_JOB if name != "beats"}
+)
+"""What the tile writer needs of a DECODE_JOB."""
 
 
 class TileWriter(wiring.Component):
@@ -23,7 +28,7 @@ class TileWriter(wiring.Component):
 
     Members
     -------
-    i_job: In stream of DECODE_JOB.
+    i_job: In stream of WRITER_JOB.
     i_part: In stream of PART, the elements of the jobs in order. Wide parts are for weights only
         and follow one another from the beginning of a tile.
     o_tile: Out(FillSignature(tile_write_layout)). A wide part is one write of mask 0b11 if `whole`
@@ -44,7 +49,7 @@ class TileWriter(wiring.Component):
         self.whole = min(config.decoder_elements, config.width) >= BLOCK_WEIGHTS
         super().__init__(
             {
-                "i_job": In(stream.Signature(DECODE_JOB)),
+                "i_job": In(stream.Signature(WRITER_JOB)),
                 "i_part": In(stream.Signature(PART)),
                 "o_tile": Out(FillSignature(tile_write_layout(config))),
                 "o_tile_command": Out(INDEX_BITS),

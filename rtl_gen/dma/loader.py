@@ -12,7 +12,7 @@ from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.port_rows import first_row, share
-from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
 from rtl_gen.interfaces.dma import BEAT_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryWriteSignature
 from rtl_gen.interfaces.norm import norm_write_layout
@@ -134,7 +134,6 @@ class Loader(wiring.Component):
         cycles for one.
     busy: Out(1), from the cycle a command is offered until its last word has been taken by its
         space.
-    busy_command: Out(INDEX_BITS), with `busy`, index of the command.
 
     Order: rows of different ports may reach memory in any order. Latency: LATENCY cycles from a
     word's last beat to `o_write`. Throughput: one beat per cycle and port, one word per cycle in
@@ -154,7 +153,6 @@ class Loader(wiring.Component):
                 "o_norm": Out(stream.Signature(norm_write_layout(config), always_ready=True)),
                 "o_table": Out(stream.Signature(_word_layout(config))),
                 "busy": Out(1),
-                "busy_command": Out(INDEX_BITS),
             }
         )
 
@@ -203,7 +201,6 @@ class Loader(wiring.Component):
             self.o_table.payload.eq(word),
             runner.finished.eq(Cat(*(part.idle for part in assemblers)).all() & ~valid),
             self.busy.eq(runner.busy),
-            self.busy_command.eq(runner.busy_command),
         ]
         free = ~valid | taken
         transfers = take_turns(m, [assembler.o for assembler in assemblers], free)

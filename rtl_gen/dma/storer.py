@@ -15,7 +15,7 @@ from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.store_reader import StoreReader
 from rtl_gen.dma.store_share import StoreShare
-from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, step_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
 from rtl_gen.interfaces.dma import WriteSignature
 from rtl_gen.interfaces.memory import ADDRESS_BITS, MemoryReadSignature
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
@@ -42,7 +42,6 @@ class Storer(wiring.Component):
     o_write: P Out(WriteSignature). Beats may be offered before their descriptor.
     busy: Out(1), from the cycle a command is offered until the ports have taken all descriptors and
         beats. Write responses are the ports' business.
-    busy_command: Out(INDEX_BITS), with `busy`, index of the command.
 
     Ports run independently; they take turns at the memory's read port. Throughput: one word per
     cycle in total, one beat
@@ -60,7 +59,6 @@ class Storer(wiring.Component):
                 "o_read": Out(MemoryReadSignature(config)),
                 "o_write": Out(WriteSignature()).array(config.ports),
                 "busy": Out(1),
-                "busy_command": Out(INDEX_BITS),
             }
         )
 
@@ -104,7 +102,6 @@ class Storer(wiring.Component):
         m.d.comb += [
             runner.finished.eq(Cat(*idle).all()),
             self.busy.eq(runner.busy),
-            self.busy_command.eq(runner.busy_command),
         ]
         return m
 

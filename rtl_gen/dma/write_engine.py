@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
@@ -26,6 +26,12 @@ __all__ = ["WriteEngine"]
 
 _DESCRIPTORS = 4
 _ALL_BYTES = (1 << BEAT_BYTES) - 1
+
+
+def _data_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """What the W channel needs of a burst."""
+    burst = burst_layout(config)
+    return data.StructLayout({name: burst[name].shape for name in ("beats", "traffic", "command")})
 
 
 class WriteEngine(wiring.Component):
@@ -78,7 +84,7 @@ class WriteEngine(wiring.Component):
         m.submodules.descriptors = descriptors = Queue(shape=WRITE_DESCRIPTOR, depth=_DESCRIPTORS)
         m.submodules.splitter = splitter = BurstSplitter(config=config, shape=WRITE_DESCRIPTOR)
         m.submodules.data = words = Skid(shape=BEAT_BITS)
-        m.submodules.bursts = bursts = Queue(shape=burst_layout(config), depth=depth)
+        m.submodules.bursts = bursts = Queue(shape=_data_layout(config), depth=depth)
         m.submodules.in_flight = in_flight = Queue(shape=place_layout(config), depth=depth)
         wiring.connect(m, wiring.flipped(self.i.descriptor), descriptors.i)
         wiring.connect(m, wiring.flipped(self.i.data), words.i)
@@ -93,7 +99,9 @@ class WriteEngine(wiring.Component):
             splitter.o.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & in_flight.i.ready),
             issue.eq(splitter.o.valid & splitter.o.ready),
             bursts.i.valid.eq(issue),
-            bursts.i.payload.eq(burst),
+            bursts.i.payload.beats.eq(burst.beats),
+            bursts.i.payload.traffic.eq(burst.traffic),
+            bursts.i.payload.command.eq(burst.command),
             in_flight.i.valid.eq(issue),
             in_flight.i.payload.address.eq(burst.address),
             in_flight.i.payload.command.eq(burst.command),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.baseline.softmax_unit import SoftmaxUnit
-from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS, command_index, step_layout
+from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
 from rtl_gen.interfaces.memory import MemoryReadSignature, MemoryWriteSignature
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.result import CANDIDATE, row_range
@@ -41,7 +41,6 @@ class VectorUnit(wiring.Component):
     o_candidate_row, i_candidate: connect to `i_candidate_row` and `o_candidate` of ResultWriter.
     busy: Out(1), from the cycle a command is offered until all its words are in memory.
     busy_cycle: Out(1), 1 in every cycle that counts as `vector_busy`.
-    busy_command: Out(INDEX_BITS), with `busy_cycle`, index of the command.
 
     Throughput, rounding, back-pressure: see the three units.
     """
@@ -59,7 +58,6 @@ class VectorUnit(wiring.Component):
                 "i_candidate": In(CANDIDATE),
                 "busy": Out(1),
                 "busy_cycle": Out(1),
-                "busy_command": Out(INDEX_BITS),
             }
         )
 
@@ -75,15 +73,11 @@ class VectorUnit(wiring.Component):
         opcode = self.i_command.payload[:8]
         free = Signal()
         offered = self.i_command.valid & free
-        index = Signal(INDEX_BITS)  # of the command taken last
-        with m.If(offered):
-            m.d.sync += index.eq(command_index(self.i_command.payload))
         m.d.comb += [
             free.eq(norm.i_command.ready & softmax.i_command.ready & candidates.i_command.ready),
             self.i_command.ready.eq(free),
             self.busy.eq(self.i_command.valid | norm.busy | softmax.busy | candidates.busy),
             self.busy_cycle.eq(self.busy),
-            self.busy_command.eq(Mux(offered, command_index(self.i_command.payload), index)),
             norm.step.eq(self.step),
             candidates.step.eq(self.step),
             self.o_candidate_row.eq(candidates.o_candidate_row),

@@ -17,6 +17,7 @@ from meadow.spec.ranges import check_command
 from meadow.spec.registers import ErrorCode
 from rtl_gen.control.sequencer import Sequencer
 from rtl_gen.interfaces.members import members
+from rtl_gen.interfaces.units import HANDED_COMMAND
 
 __all__ = [
     "CONFIG",
@@ -107,6 +108,7 @@ class Bench:
             busy = {"array": 0, "vector": 0, "loader": 0, "storer": 0, "fetch": 0}
             writes = 0
             beats: list[int] = []
+            last: dict[str, int] = {}
             ctx.set(dut.program_length, self.length)
             ctx.set(dut.outputs, int(self.outputs))
             ctx.set(dut.watchdog, self.watchdog)
@@ -167,7 +169,11 @@ class Bench:
                     self.log.append((event, index))
                     self.handed[event, index] = cycle
                     busy[name] = chance.randint(1, self.longest.get(name, 25))
+                    if name in HANDED_COMMAND.members:
+                        last[name] = index
                 await ctx.tick()
+                for name, index in last.items():
+                    assert ctx.get(dut.handed_command[name]) == index
                 if not ctx.get(dut.busy):
                     self.ended_at = cycle
                     return
