@@ -8,7 +8,9 @@ there is to choose from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,18 +19,16 @@ import typer
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.quantise.recipe import PREFIXES, ROTATIONS
 from meadow.spec.config import CONFIGURATIONS
-from workbench.devices import DEVICES
+from workbench.devices import DEVICES, Throttle
 
 __all__ = [
-    "BandwidthOption",
+    "UNTHROTTLED",
     "CalibrationOption",
     "ChunkOption",
-    "ClockOption",
     "CodecOption",
     "ConfigOption",
     "DeviceOption",
     "JsonOption",
-    "LatencyOption",
     "MaxTokensOption",
     "ModelArgument",
     "PrefixOption",
@@ -42,6 +42,7 @@ __all__ = [
     "path_argument",
     "path_option",
     "seed_option",
+    "takes_throttle",
 ]
 
 
@@ -123,14 +124,50 @@ ChunkOption = Annotated[
 TopKOption = Annotated[int | None, typer.Option(help="Sample from the k best tokens.")]
 
 StallsOption = Annotated[float, typer.Option(help="Chance that an AXI channel rests.")]
-LatencyOption = Annotated[int, typer.Option(help="DRAM latency in cycles.")]
-BandwidthOption = Annotated[
-    float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
-]
-ClockOption = Annotated[float, typer.Option(help="Clock that times and limit refer to.")]
 TraceOption = Annotated[
     Path | None,
     path_option(
         help="Write a timeline of sim for Perfetto or chrome://tracing; see docs/timeline.md."
     ),
 ]
+
+UNTHROTTLED = Throttle()
+"""The default of a parameter `throttle`, which `takes_throttle` replaces."""
+
+_THROTTLE = {
+    "bandwidth_gbps": Annotated[
+        float | None, typer.Option(help="DRAM limit in Gbit/s; unlimited if left out.")
+    ],
+    "clock_mhz": Annotated[float, typer.Option(help="Clock that times and limit refer to.")],
+    "stalls": StallsOption,
+    "latency_cycles": Annotated[int, typer.Option(help="DRAM latency in cycles.")],
+}
+"""Field of `Throttle` -> its option; the defaults are those of `Throttle`."""
+
+
+def takes_throttle(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `throttle` is made of the options of the simulated memory, and of
+    the command's own option `seed`.
+    """
+    own = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in own.parameters.values():
+        if parameter.name != "throttle":
+            parameters.append(parameter)
+            continue
+        parameters += [
+            parameter.replace(name=name, annotation=option, default=getattr(UNTHROTTLED, name))
+            for name, option in _THROTTLE.items()
+        ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        limits = {name: given.pop(name) for name in _THROTTLE}
+        command(throttle=Throttle(seed=given["seed"], **limits), **given)
+
+    # typer looks at the annotations as well as at the signature.
+    vars(with_options).update(
+        __signature__=own.replace(parameters=parameters),
+        __annotations__={parameter.name: parameter.annotation for parameter in parameters},
+    )
+    return with_options

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
@@ -18,8 +19,8 @@ from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.streams import CODEC_NAMES
 from workbench.bench.model import DATAFLOWS, PHASES
 from workbench.cli import app
-from workbench.devices import DEVICES
-from workbench.options import choices
+from workbench.devices import DEVICES, Throttle
+from workbench.options import UNTHROTTLED, choices, seed_option, takes_throttle
 from workbench.packing.grids import GRIDS
 
 SOURCES = sorted(Path(workbench.__file__).parent.rglob("*.py"))
@@ -74,3 +75,25 @@ def test_checks_name_the_rule_and_the_value() -> None:
     for value in (0, float("nan")):
         with pytest.raises(ValueError, match=f"^count must be at least 1, not {value}$"):
             check_least("count", value, 1)
+
+
+def test_a_command_that_takes_a_throttle_has_its_options_and_its_seed() -> None:
+    seen: list[tuple[int, Throttle]] = []
+    small = typer.Typer()
+
+    @small.command()
+    @takes_throttle
+    def command(
+        number: int, throttle: Throttle = UNTHROTTLED, seed: Annotated[int, seed_option("it")] = 0
+    ) -> None:
+        """What it does."""
+        seen.append((number, throttle))
+
+    line = "3 --bandwidth-gbps 2 --clock-mhz 100 --stalls 0.5 --latency-cycles 7 --seed 9"
+    for arguments in (["4"], line.split()):
+        result = CliRunner().invoke(small, arguments)
+        assert result.exit_code == 0, result.output
+    limited = Throttle(bandwidth_gbps=2, clock_mhz=100, stalls=0.5, latency_cycles=7, seed=9)
+    assert seen == [(4, UNTHROTTLED), (3, limited)]
+    told = CliRunner().invoke(small, ["--help"]).output
+    assert "What it does." in told and "throttle" not in told.lower().replace("unthrottled", "")

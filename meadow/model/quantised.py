@@ -116,6 +116,15 @@ class QuantisedNorm:
         """d, the true channels."""
         return len(self.gain)
 
+    def shift_of(self, *, as_residual: bool) -> int:
+        """The last shift of the row that words are made of, or of the one that replaces the
+        residual; ValueError if none does.
+        """
+        shift = self.residual_shift if as_residual else self.output_shift
+        if shift is None:
+            raise ValueError("a norm without residual_shift does not replace the residual")
+        return shift
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantisedLayer:

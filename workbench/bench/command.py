@@ -5,6 +5,7 @@ checked.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import typer
@@ -18,22 +19,21 @@ from workbench.bench.workloads import WORKLOADS
 from workbench.console import EXIT_DIFFERENCE, print_json, say, show
 from workbench.devices import Throttle, check_timeline
 from workbench.options import (
-    BandwidthOption,
-    ClockOption,
+    UNTHROTTLED,
     CodecOption,
     ConfigOption,
     JsonOption,
-    LatencyOption,
-    StallsOption,
     TraceOption,
     choices,
     seed_option,
+    takes_throttle,
 )
 from workbench.progress import log
 
 __all__ = ["bench_command"]
 
 
+@takes_throttle
 def bench_command(
     workload: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKLOADS)}.")],
     phase: Annotated[str, typer.Option(help=f"{choices(PHASES)}.")] = "prefill",
@@ -57,13 +57,10 @@ def bench_command(
         typer.Option(help="Outputs of the head to simulate; they stand for all. 0: all of them."),
     ] = 4096,
     config: ConfigOption = "zcu102",
-    bandwidth_gbps: BandwidthOption = None,
-    clock_mhz: ClockOption = 250.0,
+    throttle: Throttle = UNTHROTTLED,
     dataflow: Annotated[str, typer.Option(help=f"{choices(DATAFLOWS)}.")] = "tphs",
     codec: CodecOption = "raw",
     seed: Annotated[int, seed_option("weights, cache and tokens")] = 0,
-    stalls: StallsOption = 0.0,
-    latency_cycles: LatencyOption = 32,
     dram: Annotated[
         str,
         typer.Option(
@@ -92,14 +89,7 @@ def bench_command(
         codec=codec,
         seed=seed,
     )
-    throttle = Throttle(
-        bandwidth_gbps=bandwidth_gbps,
-        clock_mhz=clock_mhz,
-        stalls=stalls,
-        latency_cycles=latency_cycles,
-        seed=seed,
-        dram=dram,
-    )
+    throttle = dataclasses.replace(throttle, dram=dram)
     check_timeline(trace)
     report = bench(options, throttle, log=log, timeline=trace)
     if trace is not None:

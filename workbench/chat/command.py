@@ -20,19 +20,17 @@ from workbench.devices import LABELS, Throttle, check_device, check_timeline, op
 from workbench.models.compile_model import model_files
 from workbench.models.named import DEFAULT_CONFIG, NamedModel, find_model
 from workbench.options import (
-    BandwidthOption,
+    UNTHROTTLED,
     ChunkOption,
-    ClockOption,
     DeviceOption,
     JsonOption,
-    LatencyOption,
     MaxTokensOption,
     ModelArgument,
-    StallsOption,
     TopKOption,
     TraceOption,
     image_config_option,
     seed_option,
+    takes_throttle,
 )
 from workbench.progress import log, settle, tick
 from workbench.run.reference import reference_for
@@ -43,16 +41,14 @@ __all__ = ["chat_command"]
 _PROBE = "Hello"
 
 
+@takes_throttle
 def chat_command(
     model: ModelArgument = None,
     device: DeviceOption = "sim",
     config: Annotated[str | None, image_config_option(DEFAULT_CONFIG)] = None,
     max_tokens: MaxTokensOption = 256,
-    bandwidth_gbps: BandwidthOption = None,
-    clock_mhz: ClockOption = 250.0,
+    throttle: Throttle = UNTHROTTLED,
     chunk: ChunkOption = None,
-    stalls: StallsOption = 0.0,
-    latency_cycles: LatencyOption = 32,
     seed: Annotated[int, seed_option("stalls and sampling")] = 0,
     top_k: TopKOption = None,
     check: Annotated[
@@ -69,13 +65,6 @@ def chat_command(
     A model without a chat template continues what is typed as plain text. Exit code 1 if a token
     differs from the golden model.
     """
-    throttle = Throttle(
-        bandwidth_gbps=bandwidth_gbps,
-        clock_mhz=clock_mhz,
-        stalls=stalls,
-        latency_cycles=latency_cycles,
-        seed=seed,
-    )
     check_device(device)
     check_least("max_tokens", max_tokens, 1)
     check_least("top-k", top_k, 1)

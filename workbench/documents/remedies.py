@@ -200,13 +200,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tokens", type=int, default=4088)
     given = parser.parse_args(arguments)
     try:
+        commit = checkout_commit()
         report = measure_remedies(given.model, given.text, given.calibration, given.tokens)
     except (ValueError, OSError) as error:
         settle()
         print(f"remedies: {error}", file=sys.stderr)
         return 2
     settle()
-    print(json.dumps({"commit": checkout_commit(), **report}, indent=1))
+    print(json.dumps({"commit": commit, **report}, indent=1))
     return 0
 
 

@@ -19,19 +19,17 @@ from workbench.models.cached import Loaded
 from workbench.models.compile_model import model_files
 from workbench.models.named import DEFAULT_CONFIG, find_model
 from workbench.options import (
-    BandwidthOption,
+    UNTHROTTLED,
     ChunkOption,
-    ClockOption,
     DeviceOption,
     JsonOption,
-    LatencyOption,
     MaxTokensOption,
     ModelArgument,
-    StallsOption,
     TopKOption,
     TraceOption,
     image_config_option,
     seed_option,
+    takes_throttle,
 )
 from workbench.progress import log, tick
 from workbench.run.measure import phase_report
@@ -152,6 +150,7 @@ def _check_only_step(
         )
 
 
+@takes_throttle
 def run_command(
     model: ModelArgument = None,
     device: DeviceOption = "sim",
@@ -165,11 +164,8 @@ def run_command(
         typer.Option(help="What a user says, for a model with a chat template to answer."),
     ] = None,
     max_tokens: MaxTokensOption = 128,
-    bandwidth_gbps: BandwidthOption = None,
-    clock_mhz: ClockOption = 250.0,
+    throttle: Throttle = UNTHROTTLED,
     chunk: ChunkOption = None,
-    stalls: StallsOption = 0.0,
-    latency_cycles: LatencyOption = 32,
     seed: Annotated[int, seed_option("stalls and sampling")] = 0,
     top_k: TopKOption = None,
     trace: TraceOption = None,
@@ -180,13 +176,6 @@ def run_command(
 
     Exit code 1 if a token differs from the golden model.
     """
-    throttle = Throttle(
-        bandwidth_gbps=bandwidth_gbps,
-        clock_mhz=clock_mhz,
-        stalls=stalls,
-        latency_cycles=latency_cycles,
-        seed=seed,
-    )
     check_device(device)
     check_least("max_tokens", max_tokens, 1)
     check_least("top-k", top_k, 1)

@@ -213,7 +213,7 @@ def test_a_planted_difference_is_told(
         (["opt", "--clock-mhz", "-1"], "clock must be 0.001..1e5 MHz, not -1.0"),
         (["opt", "--dram", "x"], "dram must be one of ideal, zynqmp, not 'x'"),
         (["opt", "--dram", "zynqmp", "--clock-mhz", "1"], "cannot be counted in cycles of 1 MHz"),
-        (["opt", "--seed", "-1"], "seed must be at least 0, not -1"),
+        (["opt", "--seed", "-1"], "seed must be 0..2**64 - 1, not -1"),
         (["vit", "--phase", "decode"], "vit is bidirectional: it has no decode and no context"),
         (["opt", "--tokens", "513"], "tiny attends to 512 tokens, not 513"),
     ],

@@ -46,9 +46,7 @@ def norm(
 
     as_residual gives the row that replaces the residual of a post-norm model.
     """
-    shift = parameters.residual_shift if as_residual else parameters.output_shift
-    if shift is None:
-        raise ValueError("a norm without residual_shift does not replace the residual")
+    shift = parameters.shift_of(as_residual=as_residual)
     x = residual.astype(np.float64)
     channels = parameters.channels
     mean = np.zeros((len(x), 1)) if parameters.rms else x.mean(axis=1, keepdims=True)

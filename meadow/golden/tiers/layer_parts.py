@@ -89,9 +89,6 @@ def norm(
 
     as_residual gives the row that replaces the residual of a post-norm model.
     """
-    shift = parameters.residual_shift if as_residual else parameters.output_shift
-    if shift is None:
-        raise ValueError("a norm without residual_shift does not replace the residual")
     return layer_norm(
         residual,
         parameters.gain,
@@ -101,7 +98,7 @@ def norm(
         mean_shift=parameters.mean_shift,
         norm_shift=parameters.norm_shift,
         offset_shift=parameters.offset_shift,
-        output_shift=shift,
+        output_shift=parameters.shift_of(as_residual=as_residual),
         rms=parameters.rms,
     ).astype(np.int16)
 
