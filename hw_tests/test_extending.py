@@ -60,7 +60,8 @@ FAMILY = (
     + """
 import sys
 from pathlib import Path
-from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights, write_directory
+from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights
+from workbench.campaigns.llama_files import write_directory
 from meadow.compiler.importers.checkpoint import CheckpointError, load_checkpoint
 from meadow.spec.families import FAMILIES
 from workbench.campaigns.random_models import draw_architecture

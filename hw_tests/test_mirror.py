@@ -110,6 +110,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),
     "workbench/bench/test_command.py": ("workbench/bench/attention", "workbench/bench/phases"),
     "workbench/campaigns/test_corruption.py": ("workbench/campaigns/stream_faults",),
+    "workbench/campaigns/test_random_checkpoints.py": ("workbench/campaigns/llama_files",),
     "workbench/campaigns/test_soak.py": ("workbench/campaigns/random_models",),
     "workbench/campaigns/test_torture.py": (
         "workbench/campaigns/torture_bench",

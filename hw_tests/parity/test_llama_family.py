@@ -14,18 +14,13 @@ import pytest
 import torch
 import transformers
 
-from hw_tests.meadow.compiler.llama_checkpoint import (
-    SHAPES,
-    config_of,
-    llama_weights,
-    write_directory,
-    write_gguf,
-)
+from hw_tests.meadow.compiler.llama_checkpoint import SHAPES, config_of, llama_weights
 from hw_tests.parity.reference import in_transformers
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.golden.tiers.cache import FloatCache
 from meadow.golden.tiers.float_tier import FloatModel
+from workbench.campaigns.llama_files import write_directory, write_gguf
 
 TOLERANCE = 1e-4
 LLAMA3 = {

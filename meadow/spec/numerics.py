@@ -130,7 +130,7 @@ def reciprocal(total: int) -> tuple[int, int]:
 
 
 def output_scale(total: int, multiplier: int, shift: int) -> tuple[int, int]:
-    """Multiplier and shift that turn a P.V accumulator into the 8-bit attention output.
+    """Multiplier and shift that turn a P.V accumulator into the attention output.
 
     m = (q * multiplier + 2^15) >> 16, s = clamp(shift + n, 1, 47), (q, n) = reciprocal(total).
     """

@@ -39,17 +39,29 @@ def draw_architecture(random: np.random.Generator) -> str:
 
 
 def draw_description(
-    random: np.random.Generator, architecture: str, config: AcceleratorConfig, sizes: ModelSizes
+    random: np.random.Generator,
+    architecture: str,
+    config: AcceleratorConfig,
+    sizes: ModelSizes,
+    *,
+    head_dim: int | None = None,
+    tied_head: bool = False,
 ) -> ModelDescription:
-    """A model of one layer that the configuration can hold."""
+    """A model of one layer that the configuration can hold; head_dim: of every model, None draws
+    it.
+    """
     family = FAMILIES[architecture]
     kv_heads = int(random.integers(1, sizes.heads + 1))
     group = int(random.integers(1, sizes.group + 1)) if family.grouped_keys else 1
+    if head_dim is not None:
+        kv_heads = max(1, min(kv_heads, sizes.head_channels // head_dim))
+        group = max(1, min(group, sizes.head_channels // (head_dim * kv_heads)))
     heads = kv_heads * group
     largest = min(config.max_head_dim, max(2, sizes.head_channels // heads))
     named = [size for size in (32, 64, 128) if size <= largest]
     odd = 2 * int(random.integers(1, largest // 2 + 1))
-    head_dim = int(random.choice(named)) if named and random.random() < 0.6 else odd
+    drawn = int(random.choice(named)) if named and random.random() < 0.6 else odd
+    head_dim = drawn if head_dim is None else head_dim
     width = heads * head_dim
     if family.grouped_keys:
         width = int(random.integers(4, sizes.width + 1))
@@ -64,6 +76,7 @@ def draw_description(
         vocabulary=int(random.integers(5, sizes.vocabulary + 1)),
         max_positions=config.max_context,
         activation=str(random.choice(family.activations)),
+        tied_head=tied_head,
         bos_token=0,
         eos_token=1,
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meadow soak`: random models and steps on the simulated chip under random stalls, each compared
-with golden.
+with golden. Models are integers drawn at random, or checkpoints on their whole way from files to
+the chip.
 """
 
 from __future__ import annotations
@@ -17,15 +18,22 @@ from meadow.compiler.image import compile_image
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers.bit_true import BitTrueModel
+from meadow.model.image import Image
+from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_least
 from meadow.spec.commands import Outputs
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
 from workbench.bench.step import Check, run_step
+from workbench.campaigns.random_checkpoints import (
+    CHECKPOINTS,
+    RandomCheckpoint,
+    draw_checkpoint,
+)
 from workbench.campaigns.random_models import SOAK_SIZES, draw_architecture, draw_description
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
-from workbench.options import ConfigOption, JsonOption, seed_option
+from workbench.options import ConfigOption, JsonOption, choices, seed_option
 from workbench.progress import log
 
 __all__ = ["SoakCase", "draw_case", "run_case", "soak_command"]
@@ -37,7 +45,7 @@ _ROWS = 160
 @dataclass(frozen=True, kw_only=True)
 class SoakCase:
     """One random combination: a model of one layer, what is cached, what comes in, and how the DRAM
-    behaves.
+    behaves. checkpoint: how the model is written and compiled, None for integers as they are drawn.
     """
 
     description: ModelDescription
@@ -49,6 +57,7 @@ class SoakCase:
     prefix: tuple[int, ...]
     throttle: Throttle
     seed: int
+    checkpoint: RandomCheckpoint | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready fields, enough to see what was tried."""
@@ -71,12 +80,51 @@ class SoakCase:
             "latency_cycles": self.throttle.latency_cycles,
             "bandwidth_gbps": self.throttle.bandwidth_gbps,
             "seed": self.seed,
+            "checkpoint": None if self.checkpoint is None else self.checkpoint.to_dict(),
         }
 
 
-def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int) -> SoakCase:
-    """A random combination that the configuration can hold."""
-    description = draw_description(random, draw_architecture(random), config, SOAK_SIZES)
+def draw_case(
+    random: np.random.Generator,
+    config: AcceleratorConfig,
+    seed: int,
+    *,
+    checkpoints: bool = False,
+    head_dim: int | None = None,
+) -> SoakCase:
+    """A random combination that the configuration can hold.
+
+    checkpoints : the model is one of CHECKPOINTS, on its way from files. head_dim : of every model,
+    None draws it.
+    """
+    if checkpoints:
+        architecture, tied = str(random.choice(CHECKPOINTS)), bool(random.integers(2))
+    else:
+        architecture, tied = draw_architecture(random), False
+    description = draw_description(
+        random, architecture, config, SOAK_SIZES, head_dim=head_dim, tied_head=tied
+    )
+    case = _draw_step(random, config, seed, description)
+    if not checkpoints:
+        return case
+    checkpoint = draw_checkpoint(random, description)
+    # The compiler may find that the opening token is to be the prefix.
+    positions = tuple(max(1, position) for position in case.positions)
+    ends = (p + t for p, t in zip(positions, case.tokens, strict=True))
+    return replace(
+        case,
+        description=replace(description, max_positions=max(ends)),
+        dataflow="tphs",
+        positions=positions,
+        prefix=(),
+        checkpoint=checkpoint,
+    )
+
+
+def _draw_step(
+    random: np.random.Generator, config: AcceleratorConfig, seed: int, description: ModelDescription
+) -> SoakCase:
+    """What is cached, what comes in, and all else."""
     hidden = description.hidden
     blocks = int(random.integers(1, 4))
     count = int(random.integers(1, config.sequences + 1)) if random.random() < 0.5 else 1
@@ -117,19 +165,7 @@ def draw_case(random: np.random.Generator, config: AcceleratorConfig, seed: int)
 def run_case(case: SoakCase, config_name: str) -> Check:
     """Simulate a case; what was compared and the first difference."""
     config = named_config(config_name)
-    model = synthetic_model(
-        case.description, hidden_block=case.hidden_block, seed=case.seed, prefix=case.prefix
-    )
-    image = compile_image(
-        model,
-        config,
-        config_name=config_name,
-        codec=case.codec,
-        tokenizer_json="{}",
-        context=case.description.max_positions,
-        dataflow=case.dataflow,
-        step=(case.positions[0], case.tokens[0]),
-    )
+    image, model = _compiled(case, config_name)
     check = Check()
     tokens = case.description.outputs == "tokens"
     run_step(
@@ -148,10 +184,56 @@ def run_case(case: SoakCase, config_name: str) -> Check:
     return check
 
 
+def _compiled(case: SoakCase, config_name: str) -> tuple[Image, QuantisedModel]:
+    if case.checkpoint is not None:
+        loaded = case.checkpoint.compiled(
+            case.description,
+            config_name=config_name,
+            codec=case.codec,
+            hidden_block=case.hidden_block,
+            seed=case.seed,
+            log=lambda text: None,
+        )
+        assert loaded.quantised is not None
+        return loaded.image, loaded.quantised
+    model = synthetic_model(
+        case.description, hidden_block=case.hidden_block, seed=case.seed, prefix=case.prefix
+    )
+    image = compile_image(
+        model,
+        named_config(config_name),
+        config_name=config_name,
+        codec=case.codec,
+        tokenizer_json="{}",
+        context=case.description.max_positions,
+        dataflow=case.dataflow,
+        step=(case.positions[0], case.tokens[0]),
+    )
+    return image, model
+
+
+def _check_head_dim(head_dim: int | None, config: AcceleratorConfig) -> None:
+    """ValueError for one that the configuration cannot hold, or that has no rotary pairs."""
+    most = config.max_head_dim
+    if head_dim is not None and (head_dim % 2 or not 2 <= head_dim <= most):
+        raise ValueError(f"head_dim must be even and at most max_head_dim ({most}), not {head_dim}")
+
+
 def soak_command(
     seed: Annotated[int, seed_option("everything that is drawn")] = 0,
     count: Annotated[int, typer.Option(help="Combinations to try.")] = 50,
     config: ConfigOption = "zcu102",
+    checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoints",
+            help=f"Checkpoints like {choices(CHECKPOINTS)}: written as directories and GGUF files "
+            "and compiled.",
+        ),
+    ] = False,
+    head_dim: Annotated[
+        int | None, typer.Option(help="Head dim of every model; drawn if left out.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Random models, contexts, sequences and stalls on the simulated chip; every result compared
@@ -164,15 +246,23 @@ def soak_command(
         check_least(name, value, least)
     random = np.random.default_rng(seed)
     settings = named_config(config)
+    _check_head_dim(head_dim, settings)
     values, cases, difference = 0, [], None
     for index in range(count):
-        case = draw_case(random, settings, int(random.integers(0, 1 << 31)))
+        case = draw_case(
+            random,
+            settings,
+            int(random.integers(0, 1 << 31)),
+            checkpoints=checkpoints,
+            head_dim=head_dim,
+        )
         cases.append(case.to_dict())
         log(f"case {index + 1} of {count}: {case.to_dict()}")
         try:
             check = run_case(case, config)
             values, difference = values + check.total, check.difference
-        except (DeviceError, DeviceTimeout, SimulationError) as error:
+        except (DeviceError, DeviceTimeout, SimulationError, ValueError) as error:
+            # All that is drawn fits, so that a ValueError is a fault as well.
             difference = f"{type(error).__name__}: {error}"
         if difference is not None:
             break

@@ -50,8 +50,13 @@ def user_lines(*, quiet: bool) -> Iterator[str]:
     """Lines that are not empty, until the input ends; on a terminal with a prompt in front, until
     Ctrl-D or a second Ctrl-C.
 
-    quiet: standard output is not for the user, who is asked on standard error.
+    quiet: standard output is not for the user, who is asked on standard error. Bytes that are no
+    text of the input's encoding come as lone surrogates: no tokenizer takes them, so that the turn
+    is refused, and not the whole chat.
     """
+    reconfigure = getattr(sys.stdin, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="surrogateescape")
     if not sys.stdin.isatty():
         for line in sys.stdin:
             if line.strip():

@@ -28,7 +28,7 @@ TURN_KEYS = [
 ]
 
 
-def chat(*arguments: object, said: str = "", code: int = 0) -> Any:
+def chat(*arguments: object, said: str | bytes = "", code: int = 0) -> Any:
     given = ["chat", *(str(argument) for argument in arguments)]
     result = CliRunner().invoke(app, given, input=said)
     assert result.exit_code == code, result.output
@@ -117,11 +117,12 @@ def test_a_template_that_misbehaves_is_one_line_before_anything_slow(
         (["--max-tokens", "0"], "", "max_tokens must be at least 1, not 0"),
         (["--chunk", "99"], "", "a chunk of this image holds 1..64 tokens, not 99"),
         (["--device", "none"], "", "unknown device 'none'"),
+        ([], b"\xff\n", "a prompt must be UTF-8 text, not '"),
         ([], "a\n" + "b" * 60, "the prompt has 76 tokens, the context of this image holds 64 more"),
     ],
 )
 def test_a_mistake_is_one_line(
-    chatting_image: Path, arguments: list[str], said: str, message: str
+    chatting_image: Path, arguments: list[str], said: str | bytes, message: str
 ) -> None:
     given = arguments if "--device" in arguments else ["--device", "golden", *arguments]
     result = chat(chatting_image, *given, "--json", said=said, code=2)

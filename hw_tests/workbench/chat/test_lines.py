@@ -18,6 +18,12 @@ def test_lines_of_a_file_without_empty_ones(monkeypatch: pytest.MonkeyPatch) -> 
     assert list(user_lines(quiet=False)) == ["a b", "c", "last"]
 
 
+def test_bytes_that_are_no_text_end_no_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"a\n\xff\nb\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert list(user_lines(quiet=False)) == ["a", "\udcff", "b"]
+
+
 def test_the_first_ctrl_c_is_a_request_and_the_second_an_interrupt() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), StopRequest() as stop:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights, write_directory
+from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights
 from hw_tests.models import family_description, random_model
 from hw_tests.seeds import salted
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.config import named_config
+from workbench.campaigns.llama_files import write_directory
 from workbench.documents.remedies import SITES, StaticSites, main, with_narrow_tables
 
 TINY = named_config("tiny")

@@ -13,14 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from firmware.tokenizer import load_tokenizer
-from hw_tests.meadow.compiler.llama_checkpoint import (
-    config_of,
-    llama_weights,
-    write_directory,
-)
+from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.golden.tiers.float_tier import FloatModel
+from workbench.campaigns.llama_files import write_directory
 from workbench.cli import app
 
 RANDOM = np.random.default_rng(salted(14))

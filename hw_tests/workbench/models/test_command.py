@@ -14,14 +14,10 @@ from typer.testing import CliRunner
 
 from firmware.image import read_image
 from firmware.tokenizer import load_tokenizer
-from hw_tests.meadow.compiler.llama_checkpoint import (
-    config_of,
-    llama_weights,
-    write_directory,
-    write_gguf,
-)
+from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights
 from hw_tests.workbench import conftest
 from meadow.compiler.importers.checkpoint import load_checkpoint
+from workbench.campaigns.llama_files import write_directory, write_gguf
 from workbench.cli import app
 from workbench.models.compile_model import calibration_text
 

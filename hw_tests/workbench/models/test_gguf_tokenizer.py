@@ -13,9 +13,9 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from firmware.tokenizer import load_tokenizer
-from hw_tests.meadow.compiler.llama_checkpoint import add_value
 from hw_tests.seeds import salted
 from meadow.compiler.importers.checkpoint_folder import CheckpointError
+from workbench.campaigns.llama_files import add_value
 from workbench.demo.stories import generate_stories
 from workbench.models.gguf_tokenizer import gguf_tokenizer
 

@@ -36,7 +36,7 @@ _LEAST_TURNED, _MOST_TURNED = 1, 17
 # The second factor of a gated MLP beyond what calibration saw.
 _UP_HEADROOM = 1.25
 
-# A bias is at most this many accumulator units, which leaves the products room in 32 bits.
+# A bias, which has 32 bits, is at most this many accumulator units.
 _BIAS_LIMIT = 1 << 30
 
 

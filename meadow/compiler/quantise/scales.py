@@ -31,7 +31,7 @@ def scale_parts(value: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Multiplier uint16 and shift uint8 with multiplier * 2^-shift ~ value, element by element.
 
     The multiplier is in [2^15, 2^16), a relative error of at most 2^-16. Below 2^-32 the shift
-    stays 47 and the multiplier gets shorter: what is lost is less than a 32-bit accumulator could
+    stays 47 and the multiplier gets shorter: what is lost is less than a 36-bit accumulator could
     bring to the result. 0 is multiplier 0, shift 1. ValueError, naming `name` and the value, if
     it is negative, not finite or too large.
     """

@@ -10,13 +10,7 @@ import gguf
 import numpy as np
 import pytest
 
-from hw_tests.meadow.compiler.llama_checkpoint import (
-    SHAPES,
-    config_of,
-    llama_weights,
-    write_directory,
-    write_gguf,
-)
+from hw_tests.meadow.compiler.llama_checkpoint import SHAPES, config_of, llama_weights
 from meadow.compiler.importers.checkpoint import (
     CheckpointError,
     checkpoint_files,
@@ -24,6 +18,7 @@ from meadow.compiler.importers.checkpoint import (
     read_description,
 )
 from meadow.compiler.importers.rotary import rotary_divisors
+from workbench.campaigns.llama_files import write_directory, write_gguf
 
 
 @pytest.mark.parametrize("shape", SHAPES)

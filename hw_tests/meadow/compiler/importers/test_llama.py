@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights, write_directory
+from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights
 from meadow.compiler.importers.checkpoint import CheckpointError, load_checkpoint
 from meadow.spec.model import ModelDescription
+from workbench.campaigns.llama_files import write_directory
 
 LAYER = "model.layers.0.self_attn."
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights, write_directory
+from hw_tests.meadow.compiler.llama_checkpoint import config_of, llama_weights
 from meadow.compiler.importers.checkpoint import load_checkpoint
 from meadow.compiler.importers.checkpoint_folder import weight_files
 from meadow.compiler.importers.family import TensorLayout
 from meadow.compiler.importers.llama import LLAMA
 from meadow.compiler.importers.model_tensors import ModelTensors, tensor_sources
 from meadow.compiler.importers.stored_tensors import StoredTensors
+from workbench.campaigns.llama_files import write_directory
 
 
 class Counted(StoredTensors):
