@@ -16,6 +16,7 @@ _MEADOW = "[MEADOW](https://arxiv.org/abs/2503.11663)"
 
 
 FIRST_SCREEN_RUNS: Mapping[str, tuple[str, ...]] = {
+    "SmolLM2, decode": ("smollm2-peer",),
     "OPT-1.3B, prompt": ("meadow-conditions",),
     "OPT-1.3B, decode": ("meadow-decode",),
     "OPT-125M, first token": ("ttft-opt-125m-1-gemm-raw", "ttft-opt-125m-1-tphs-raw"),
@@ -27,6 +28,14 @@ FIRST_SCREEN_RUNS: Mapping[str, tuple[str, ...]] = {
 
 def _rate(report: Mapping[str, Any] | None) -> str:
     return _MISSING if report is None else f"**{report['tokens_per_s']:.3g} tokens/s**"
+
+
+def _chat_rate(report: Mapping[str, Any] | None) -> str:
+    return (
+        _MISSING
+        if report is None
+        else _rate({"tokens_per_s": report["decode"]["tokens_per_second"]})
+    )
 
 
 def _figures(load: Load) -> str:
@@ -42,6 +51,12 @@ def _figures(load: Load) -> str:
     decode = load("meadow-decode")
     bits = "" if decode is None else f", {decode['bits_per_weight']:.1f} bits per weight"
     rows = [
+        [
+            "SmolLM2-135M-Instruct, its own weights in raw INT8, decode behind a question",
+            "100 MHz, 25.6 Gbit/s",
+            _chat_rate(load("smollm2-peer")),
+            "12.6 tokens/s, Torch2RISCV on a KV260",
+        ],
         [
             "OPT-1.3B, raw INT8, tokens of a prompt of 512",
             "100 MHz, 12 Gbit/s",

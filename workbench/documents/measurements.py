@@ -73,11 +73,13 @@ def _first_screen(load: Load) -> str:
             report = load(name)
             if report is None:
                 continue
-            simulated = (
-                f"{report['layers_simulated']} of {report['layers_total']} layers, "
-                f"{report['head_channels_simulated']} of {report['head_channels_total']} head "
-                f"channels"
-            )
+            simulated = "whole"
+            if name in RUNS:
+                simulated = (
+                    f"{report['layers_simulated']} of {report['layers_total']} layers, "
+                    f"{report['head_channels_simulated']} of {report['head_channels_total']} head "
+                    f"channels"
+                )
             rows.append(
                 [line, f"`{name}`", f"`{command_line(name)}`", simulated, f"`{report['commit']}`"]
             )
