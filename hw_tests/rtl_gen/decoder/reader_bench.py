@@ -41,7 +41,7 @@ class Work:
     def add_cache(self, rows: int, segment_beats: int) -> Work:
         beats = [self.random.randbytes(16) for _ in range(rows * segment_beats)]
         self.events["part"] += beats
-        shape = {"rows": rows, "segment_beats": segment_beats, "beats": len(beats)}
+        shape = {"rows": rows, "beats": len(beats)}
         return self._add({"cache": 1, **shape}, beats)
 
     def add_stream(
