@@ -13,7 +13,13 @@ from meadow.spec.commands import AttendPart, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.port_rows import first_row, share
-from rtl_gen.interfaces.command import COMMAND_BITS, command_index, command_layout, step_layout
+from rtl_gen.interfaces.command import (
+    COMMAND_BITS,
+    attends_part,
+    command_index,
+    command_layout,
+    step_layout,
+)
 from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS, READ_DESCRIPTOR, Route
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
 from rtl_gen.interfaces.tile import DECODE_JOB
@@ -196,8 +202,8 @@ class PortFetch(wiring.Component):
         start = command.segment_beats * self.port * port_rows
         stride = command.segment_beats * width
         own = self.port * port_rows
-        scores = command.part == AttendPart.SCORES.value
-        values = command.part == AttendPart.VALUES.value
+        scores = attends_part(config, command, AttendPart.SCORES)
+        values = attends_part(config, command, AttendPart.VALUES)
         m.d.comb += total.eq(Mux(value, value_total, key_total))
 
         with m.State("ATTEND"):

@@ -78,10 +78,10 @@ class RowReader(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        longest = max(
-            2 * config.norm_channels // config.width,
-            min(2 * config.max_context // config.width, (1 << STRIDE_BITS) - 2),
-        )
+        longest = 2 * config.norm_channels // config.width
+        if config.baseline:
+            scores = min(2 * config.max_context // config.width, (1 << STRIDE_BITS) - 2)
+            longest = max(longest, scores)
         self.depth = longest + max(longest, _WORDS_AHEAD) + 1
         super().__init__(
             {

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from meadow.spec.config import (
     AcceleratorConfig,
     named_config,
 )
+from meadow.spec.streams import Codec
 
 ZCU102 = named_config("zcu102")
 
@@ -27,13 +30,34 @@ def test_derived_values_of_the_named_configurations() -> None:
         "tiny": (64, 64, 8, 16, 1, 8),
         "small": (256, 64, 16, 16, 2, 8),
         "zcu102": (2048, 640, 32, 16, 4, 8),
+        "zcu102-paper": (2048, 640, 32, 16, 4, 8),
     }
+
+
+def test_configurations_for_use_have_what_their_programs_need_others_everything() -> None:
+    parts = {name: (c.codecs, c.baseline) for name, c in CONFIGURATIONS.items()}
+    everything = ("raw", "dictionary", "rice"), True
+    assert parts == {
+        "tiny": everything,
+        "small": everything,
+        "zcu102": (("raw", "rice"), False),
+        "zcu102-paper": everything,
+    }
+
+
+def test_codecs_are_kept_in_the_order_of_their_numbers() -> None:
+    config = replace(ZCU102, codecs=["rice", "dictionary", "raw"])
+    assert config.codecs == ("raw", "dictionary", "rice") and hash(config) != hash(ZCU102)
+    assert replace(config, codecs=("raw",)).to_dict()["codecs"] == ["raw"]
+    assert [config.has_codec(codec) for codec in Codec] == [True, True, True]
+    assert [ZCU102.has_codec(codec) for codec in Codec] == [True, False, True]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_dictionary_form_is_the_inverse(name: str) -> None:
     config = CONFIGURATIONS[name]
     assert AcceleratorConfig.from_dict(config.to_dict()) == config
+    assert AcceleratorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
@@ -63,9 +87,17 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"max_head_dim": 1024}, "16 <= max_head_dim <= 512 is broken by 1024"),
         ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 15602"),
         ({"address_bits": 64}, "32 <= address_bits <= 48 is broken by 64"),
+        ({"baseline": 1}, "baseline must be true or false, not 1"),
+        ({"codecs": ["raw", "zip"]}, r"codecs must be .*, not \['raw', 'zip'\]"),
+        ({"codecs": ["raw", "raw"]}, "codecs must be a list of raw, dictionary, rice, each once"),
+        ({"codecs": ()}, r"raw always, not \(\)"),
+        ({"codecs": ("rice",)}, r"raw always, not \('rice',\)"),
+        ({"codecs": "rice"}, "raw always, not 'rice'"),
+        ({"codecs": [["raw"]]}, r"raw always, not \[\['raw'\]\]"),
+        ({"codecs": 5}, "raw always, not 5"),
     ],
 )
-def test_broken_rules_name_rule_and_value(changes: dict[str, int], message: str) -> None:
+def test_broken_rules_name_rule_and_value(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(ZCU102, **changes)
 

@@ -29,7 +29,7 @@ from meadow.spec.step import Sequence, Step
 # One token keeps one lane busy, whatever their number: further lanes only see the same bundles
 # later. Tile buffer, issue and step generation, which set the pace, are those of zcu102.
 _STREAM = dataclasses.replace(
-    CONFIGURATIONS["zcu102"],
+    CONFIGURATIONS["zcu102-paper"],
     lanes=1,
     groups=1,
     activation_words=1024,

@@ -19,7 +19,7 @@ from meadow.spec.step import Sequence, Step
 _SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=4)
 _SHORT_STEPS = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, rows=4)
 _ONE_LANE = dataclasses.replace(_SHORT_STEPS, lanes=1, rows=8)
-_FULL = dataclasses.replace(CONFIGURATIONS["zcu102"], groups=4)
+_FULL = dataclasses.replace(CONFIGURATIONS["zcu102-paper"], groups=4)
 
 
 def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[Command, list]:

@@ -19,7 +19,7 @@ from rtl_gen.array.array_control import ArrayControl
 from rtl_gen.array.operand_loader import OperandLoader
 from rtl_gen.lane.latency import LaneLatency
 
-_CONFIG = CONFIGURATIONS["zcu102"]
+_CONFIG = CONFIGURATIONS["zcu102-paper"]
 _WIDTH = _CONFIG.width
 _READ_LATENCY = 5
 

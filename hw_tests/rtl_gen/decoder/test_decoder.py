@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.decoder.decoder_bench import check, elaborated
-from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load
+from hw_tests.rtl_gen.decoder.decoder_bench import check, elaborated, run
+from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load, load_of
 from hw_tests.seeds import salted
 from hw_tests.streams import put
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -88,7 +89,7 @@ def test_large_configuration() -> None:
     A beat per cycle or 24 weights, whichever is slower; beside it the table, 4 entries per cycle,
     and slice ends.
     """
-    config = CONFIGURATIONS["zcu102"]
+    config = CONFIGURATIONS["zcu102-paper"]
     mixed = Load(config, Random(salted(1))).add_raw(slices=2, tiles=1)
     mixed.add_dictionary(slices=2, tiles=1, chunk=2, widths=[3, 6, 9, 12], entries=4096)
     mixed.add_rice(slices=2, tiles=2, widths=[0, 3, 6, LITERAL])
@@ -119,6 +120,28 @@ def test_large_configuration() -> None:
         print(f"{name}: {len(load.beats)} beats, {outcome.cycles} cycles for {weights} weights")
         slowest = max(len(load.beats), weights / 24)
         assert outcome.cycles <= slowest + entries.get(name, 0) / 4 + 40, name
+
+
+@pytest.mark.parametrize(
+    "codecs", [slow("raw"), "raw+rice", slow("raw+dictionary"), slow("raw+dictionary+rice")]
+)
+def test_a_decoder_reads_the_codecs_that_it_has_and_refuses_the_others(codecs: str) -> None:
+    """Each stream alone: right, or one error before anything is written. K/V rows are read by any
+    decoder.
+    """
+    config = replace(QUAD, codecs=tuple(codecs.split("+")))
+    kinds = {"raw": "raw", "rice": "rice", "chunk1": "dictionary", "fixed": "dictionary"}
+    kinds = {kind: codec in config.codecs for kind, codec in kinds.items()}
+    loads = [load_of(kind, config, 3, slices=2, tiles=2) for kind in kinds]
+    everything = Load(config, Random(salted(8)), producer=0.2, consumer=0.6)
+    for kind, has in kinds.items():
+        if has:
+            everything.add_load(load_of(kind, config, 4, slices=1, tiles=3))
+        everything.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0)
+    check([load for load, has in zip(loads, kinds.values(), strict=True) if has] + [everything])
+    refused = [load for load, has in zip(loads, kinds.values(), strict=True) if not has]
+    for outcome in run(refused, limit=1000) if refused else []:
+        assert outcome.errors == 1 and outcome.tiles == [] and outcome.headers == []
 
 
 def test_cache_throughput() -> None:

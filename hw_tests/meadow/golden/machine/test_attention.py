@@ -18,7 +18,7 @@ from meadow.spec.commands import AttendPart, Command, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.step import Sequence, Step
 
-CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
+CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102-paper")]
 SCALES = dict(score_multiplier=50000, score_shift=25, output_multiplier=60000, output_shift=10)
 
 

@@ -27,7 +27,7 @@ from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
 from meadow.spec.registers import ErrorCode
 
-CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
+CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102-paper")]
 
 
 def noise(config: AcceleratorConfig, slices: int, tiles: int, seed: int = 0) -> QuantisedLinear:
@@ -53,7 +53,7 @@ def matmul(made: Machine, matrix: QuantisedLinear, **values: int) -> tuple[Comma
     return Command(Opcode.MATMUL, fields), (place - 64) * 16
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 @pytest.mark.parametrize("output", list(MatmulOutput))
 @pytest.mark.parametrize("exponent", [0, 7])
 def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput, exponent: int) -> None:
@@ -126,7 +126,7 @@ def test_rotary_words_repeat_after_their_number(words: int) -> None:
     assert (rows == rows[:, :1]).all() and len(np.unique(rows)) > 8
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 def test_a_gate_replaces_the_activation_that_it_reads(config: AcceleratorConfig) -> None:
     """Two words of INT16 for each word of the product, which comes to the beginning of the row."""
     made, width = machine(config), config.width
