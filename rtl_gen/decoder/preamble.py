@@ -68,8 +68,12 @@ class PreambleCheck(wiring.Component):
                 Cat((width > MAX_QUOTIENT_BITS) & (width != LITERAL) for width in widths).any()
             ),
         ]
+        broken = {
+            Codec.DICTIONARY: dictionary,
+            Codec.RICE: rice,
+        }
         wrong = other.any()
-        for each, rules in {Codec.DICTIONARY: dictionary, Codec.RICE: rice}.items():
+        for each, rules in broken.items():
             if self.config.has_codec(each):
                 wrong = wrong | ((codec == each.value) & rules.any())
         m.d.sync += self.wrong.eq(wrong)
