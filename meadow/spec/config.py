@@ -66,7 +66,7 @@ class AcceleratorConfig:
     rows: tile rows broadcast per cycle, R; 2*T*R <= W keeps the lanes' results from colliding.
     groups: token groups of a chunk, G; a chunk holds at most C = G*T tokens.
     ports: 128-bit AXI4 masters, P.
-    activation_words: W-byte words of on-chip activation memory.
+    activation_words: W-byte words of on-chip activation memory, a multiple of 256.
     max_context: largest number of keys a query attends to.
     probability_bits: bits of an unnormalised softmax probability.
     sequences: entries of the sequence table, S.
@@ -79,6 +79,7 @@ class AcceleratorConfig:
     address_bits: width of an AXI4 byte address.
     codecs: those of weight streams that the decoders can read, names of CODEC_NAMES; `raw` is
         always one of them.
+    norm_lanes: elements that the norm normalises per cycle; 0 stands for W/2, those of a word.
     baseline: whether there is what only `--dataflow gemm` needs: SOFTMAX and its unit, and ATTEND
         in parts.
 
@@ -103,9 +104,12 @@ class AcceleratorConfig:
     address_bits: int = 40
     codecs: tuple[str, ...] = CODEC_NAMES
     baseline: bool = True
+    norm_lanes: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codecs", _codecs(self.codecs))
+        if type(self.norm_lanes) is int and self.norm_lanes == 0 and type(self.width) is int:
+            object.__setattr__(self, "norm_lanes", self.width // 2)
         if not isinstance(self.baseline, bool):
             raise ValueError(f"baseline must be true or false, not {self.baseline!r:.60}")
         for field in dataclasses.fields(self):
@@ -122,8 +126,8 @@ class AcceleratorConfig:
             "decoder_elements",
             "dictionary_entries",
             "prefetch_beats",
-            "activation_words",
             "max_head_dim",
+            "norm_lanes",
         ):
             if not _is_power_of_two(getattr(self, name)):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
@@ -156,8 +160,8 @@ class AcceleratorConfig:
         # Half of what 20 bits name: rows that run past the end meet a word that there is not before
         # their address wraps.
         self._rule(
-            256 <= self.activation_words <= 1 << 19,
-            "256 <= activation_words <= 2**19",
+            self.activation_words % 256 == 0 and self.activation_words <= 1 << 19,
+            "activation_words is a multiple of 256 and at most 2**19",
             self.activation_words,
         )
         self._rule(
@@ -182,6 +186,11 @@ class AcceleratorConfig:
             self.norm_channels % self.width == 0 and self.norm_channels <= MAX_INPUTS,
             f"norm_channels is a multiple of width and at most {MAX_INPUTS}",
             self.norm_channels,
+        )
+        self._rule(
+            2 * self.norm_lanes <= self.width,
+            "2 * norm_lanes <= width",
+            f"2 * {self.norm_lanes} with width {self.width}",
         )
         self._rule(32 <= self.address_bits <= 48, "32 <= address_bits <= 48", self.address_bits)
 
@@ -209,6 +218,11 @@ class AcceleratorConfig:
     def port_rows(self) -> int:
         """Rows of a tile that one port carries, as one run: W/P."""
         return self.width // self.ports
+
+    @property
+    def norm_turns(self) -> int:
+        """Cycles that the norm takes for a 16-bit word of W/2 elements."""
+        return self.width // 2 // self.norm_lanes
 
     @property
     def word_beats(self) -> int:

@@ -45,6 +45,14 @@ def test_configurations_for_use_have_what_their_programs_need_others_everything(
     }
 
 
+def test_the_norm_has_a_lane_for_each_element_of_a_word_unless_told_otherwise() -> None:
+    lanes = {name: (c.norm_lanes, c.norm_turns) for name, c in CONFIGURATIONS.items()}
+    assert lanes["tiny"] == (8, 1) and lanes["zcu102-paper"] == (32, 1)
+    config = replace(ZCU102, norm_lanes=8)
+    assert config.norm_turns == 4 and config.to_dict()["norm_lanes"] == 8
+    assert replace(config, norm_lanes=0) == replace(config, norm_lanes=32)
+
+
 def test_codecs_are_kept_in_the_order_of_their_numbers() -> None:
     config = replace(ZCU102, codecs=["rice", "dictionary", "raw"])
     assert config.codecs == ("raw", "dictionary", "rice") and hash(config) != hash(ZCU102)
@@ -79,7 +87,11 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"dictionary_entries": 8192}, "256 <= dictionary_entries <= 4096 is broken by 8192"),
         ({"prefetch_beats": 16}, "prefetch_beats >= 32 is broken by 16"),
         ({"outstanding": 17}, "outstanding <= 16 is broken by 17"),
-        ({"activation_words": 1 << 20}, r"256 <= activation_words <= 2\*\*19 is broken by 1048576"),
+        ({"activation_words": 1 << 20}, r"a multiple of 256 and at most 2\*\*19 is broken by 1048576"),
+        ({"activation_words": 24_700}, r"activation_words is a multiple of 256 .* broken by 24700"),
+        ({"norm_lanes": 24}, "norm_lanes must be a power of two, not 24"),
+        ({"norm_lanes": 64}, r"2 \* norm_lanes <= width is broken by 2 \* 64 with width 64"),
+        ({"norm_lanes": False}, "norm_lanes must be a positive integer, not False"),
         ({"max_context": 100}, "max_context is a multiple of width and at most .* broken by 100"),
         ({"probability_bits": 13}, "4 <= probability_bits <= 12 is broken by 13"),
         ({"max_context": 1 << 18}, r"probability_bits \+ 7 \+ .* <= 35 is broken by 37 bits"),

@@ -38,6 +38,7 @@ def small_config(
     words: int = 1024,
     probability_bits: int = 12,
     baseline: bool = True,
+    norm_lanes: int = 0,
 ) -> AcceleratorConfig:
     """A configuration with contexts of four words of keys."""
     return unit_config(
@@ -50,6 +51,7 @@ def small_config(
         norm_channels=norm_channels,
         probability_bits=probability_bits,
         baseline=baseline,
+        norm_lanes=norm_lanes,
     )
 
 
