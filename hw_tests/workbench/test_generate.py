@@ -141,6 +141,7 @@ def test_an_unknown_configuration_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["generate", "--config", "huge", "--out", str(out)])
     assert result.exit_code == 2
     assert result.stderr == (
-        "meadow: unknown configuration 'huge': choose from tiny, small, zcu102, zcu102-paper\n"
+        "meadow: unknown configuration 'huge': choose from tiny, small, zcu102, zcu102-paper, "
+        "kv260, nano\n"
     )
     assert not out.exists()

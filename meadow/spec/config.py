@@ -66,7 +66,7 @@ class AcceleratorConfig:
     rows: tile rows broadcast per cycle, R; 2*T*R <= W keeps the lanes' results from colliding.
     groups: token groups of a chunk, G; a chunk holds at most C = G*T tokens.
     ports: 128-bit AXI4 masters, P.
-    activation_words: W-byte words of on-chip activation memory, a multiple of 256.
+    activation_words: W-byte words of on-chip activation memory.
     max_context: largest number of keys a query attends to.
     probability_bits: bits of an unnormalised softmax probability.
     sequences: entries of the sequence table, S.
@@ -126,6 +126,7 @@ class AcceleratorConfig:
             "decoder_elements",
             "dictionary_entries",
             "prefetch_beats",
+            "activation_words",
             "max_head_dim",
             "norm_lanes",
         ):
@@ -160,8 +161,8 @@ class AcceleratorConfig:
         # Half of what 20 bits name: rows that run past the end meet a word that there is not before
         # their address wraps.
         self._rule(
-            self.activation_words % 256 == 0 and self.activation_words <= 1 << 19,
-            "activation_words is a multiple of 256 and at most 2**19",
+            256 <= self.activation_words <= 1 << 19,
+            "256 <= activation_words <= 2**19",
             self.activation_words,
         )
         self._rule(
@@ -307,6 +308,44 @@ CONFIGURATIONS: dict[str, AcceleratorConfig] = {
     ),
     "zcu102": replace(_ZCU102, codecs=("raw", "rice"), baseline=False),
     "zcu102-paper": _ZCU102,
+    "kv260": AcceleratorConfig(
+        width=32,
+        lanes=8,
+        rows=2,
+        groups=40,
+        ports=2,
+        activation_words=32768,
+        max_context=2048,
+        sequences=8,
+        max_head_dim=128,
+        norm_channels=4096,
+        decoder_elements=32,
+        dictionary_entries=256,
+        prefetch_beats=256,
+        outstanding=16,
+        codecs=("raw", "rice"),
+        baseline=False,
+    ),
+    "nano": AcceleratorConfig(
+        width=16,
+        lanes=1,
+        rows=2,
+        groups=8,
+        ports=1,
+        activation_words=1024,
+        max_context=256,
+        sequences=1,
+        max_head_dim=32,
+        norm_channels=128,
+        decoder_elements=16,
+        dictionary_entries=256,
+        prefetch_beats=32,
+        outstanding=2,
+        address_bits=32,
+        codecs=("raw",),
+        baseline=False,
+        norm_lanes=1,
+    ),
 }
 """The configurations that a command line names. What is for use has what its programs need;
 `zcu102-paper` has everything, for comparisons with what MEADOW published: dictionary and baseline.
