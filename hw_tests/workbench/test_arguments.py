@@ -17,7 +17,7 @@ from workbench.models.cached import DEMO_MODEL
 # "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo
 # model; '' an empty argument.
 SIMULATED = {
-    "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102, zcu102-paper, ",
+    "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102, zcu102-paper",
     "--seed -1": "seed must be ",
 }
 MEMORY = {

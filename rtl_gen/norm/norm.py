@@ -58,8 +58,8 @@ class NormUnit(wiring.Component):
     Latency: `busy` for words * (1 + norm_turns) + fixed_cycles(config) cycles with one row (not
     gathered) and no stalls, with `residual` and one turn words/2 - 1 more. Throughput: one INT16
     word in norm_turns cycles while the memory grants reads; with `residual` and one turn words +
-    words/2 cycles per row, one for each written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at a time.
-    Back-pressure: reads and writes may stall at any time.
+    words/2 cycles per row, one for each written word; rows of fewer than about 6 words wait for
+    their scales, ROWS_AHEAD at a time. Back-pressure: reads and writes may stall at any time.
     Rounding: numerics.layer_norm_row (see NormScale for its one limit) and numerics.word_values.
     """
 

@@ -24,8 +24,8 @@ def test_without_the_baseline_there_is_no_softmax_unit() -> None:
     rng = random.Random(salted(11))
     config = small_config(16, baseline=False)
     text = convert_component(VectorUnit(config=config), name="vector")
-    assert "softmax" not in text and "candidates" in text
-    assert "softmax" in convert_component(VectorUnit(config=small_config(16)), name="vector")
+    assert "vector.softmax" not in text and "vector.candidates" in text
+    assert "vector.softmax" in convert_component(VectorUnit(config=small_config(16)), name="vector")
     bench = VectorBench(config, rng)
     expected = list(bench.content)
     softmax = {"source": 300, "source_stride": 9, "rows": 3, "keys": 20, "causal": 1}
