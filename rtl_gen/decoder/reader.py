@@ -175,12 +175,10 @@ class StreamReader(wiring.Component):
             ahead = {codec: way for codec, way in ahead.items() if config.has_codec(codec)}
             with m.State("JUDGE"):
                 m.d.comb += self.error.eq(check.wrong)
-                with m.Switch(preamble.codec):
-                    for codec, (state, _) in ahead.items():
-                        with m.Case(codec.value):
-                            m.next = state
-                    with m.Default():
-                        m.next = "HEADER"
+                m.next = "HEADER"
+                for codec, (state, _) in ahead.items():
+                    with m.If(preamble.codec == codec.value):
+                        m.next = state
             for state, read in ahead.values():
                 with m.State(state):
                     m.d.comb += self.error.eq(dry)

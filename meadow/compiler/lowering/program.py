@@ -112,8 +112,9 @@ def compile_program(
     plan = plan_activations(sizes, config)
     only = plan if step is None else plan_activations(sizes, config, most=step[1])
     if dataflow == "auto":
-        tphs = step is None or not config.baseline
-        dataflow = "tphs" if tphs else best_dataflow(d, config, only, step, rate)
+        dataflow = "tphs"
+        if step is not None and config.baseline:
+            dataflow = best_dataflow(d, config, only, step, rate)
     dataflows = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
     if len(dataflows) != d.layers:
         raise ValueError(f"dataflow must be given for {d.layers} layers, not {len(dataflows)}")
