@@ -49,8 +49,9 @@ class MemoryPort(wiring.Component):
     idle: Out, nothing queued, outstanding or buffered; rises a cycle late.
     writes_pending: Out, a write is not answered yet; falls a cycle late.
     error: Out stream of fault_layout without back-pressure, ERROR_LATENCY cycle after that of an
-        engine; of two faults in a cycle the read's is reported, and the write's in the first cycle
-        without one.
+        engine, so that `flush` must come within 3 cycles of a WINDOW error (see WriteEngine); of
+        two faults in a cycle the read's is reported, and the write's in the first cycle without
+        one.
     o_read_beat, o_write_beat: Out streams of TRAFFIC_BEAT without back-pressure.
 
     Latency, throughput and errors: see ReadEngine and WriteEngine.
