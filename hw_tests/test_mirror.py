@@ -76,8 +76,8 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
     "rtl_gen/dma/test_fetch.py": (
+        "rtl_gen/dma/load_share",
         "rtl_gen/dma/port_fetch",
-        "rtl_gen/dma/port_rows",
         "rtl_gen/interfaces/command",
         "rtl_gen/interfaces/row_set",
     ),

@@ -106,10 +106,13 @@ class OperandLoader(wiring.Component):
         credits = Signal(range(words_ahead + 1), init=words_ahead)
         asked = self.o_read.address.valid & self.o_read.address.ready
         taken = words.o.valid & words.o.ready
+        # Of this and of `left`, whether there are any: requests leave from registers.
+        some_credits = Signal(init=1)
+        some_left = Signal()
         with m.If(asked & ~taken):
-            m.d.sync += credits.eq(credits - 1)
+            m.d.sync += [credits.eq(credits - 1), some_credits.eq(credits != 1)]
         with m.Elif(taken & ~asked):
-            m.d.sync += credits.eq(credits + 1)
+            m.d.sync += [credits.eq(credits + 1), some_credits.eq(1)]
 
         # Words of a token lie `across` apart: those of its heads, or the two halves of a wide
         # operand.
@@ -124,7 +127,7 @@ class OperandLoader(wiring.Component):
         )
         stride = Signal(operand.walk.stride.shape())
         across = Signal(operand.walk.head_stride.shape())
-        idle = (left == 0) & ~operands_follow
+        idle = ~some_left & ~operands_follow
         m.d.comb += [
             words.i.valid.eq(self.o_read.data.valid),
             words.i.payload.data.eq(self.o_read.data.payload),
@@ -132,13 +135,14 @@ class OperandLoader(wiring.Component):
             ops.payload.eq(op),
             ops.valid.eq(self.i_op.valid & idle),
             self.i_op.ready.eq(ops.ready & idle),
-            self.o_read.address.valid.eq((left != 0) & (credits != 0)),
+            self.o_read.address.valid.eq(some_left & some_credits),
             self.o_read.address.payload.eq(address),
         ]
         with m.If(self.i_op.valid & self.i_op.ready):
             m.d.sync += [
                 # The totals, one word of each token, if there are any.
                 left.eq(Mux(operand.totals, operand.words, 0)),
+                some_left.eq(operand.totals & operand.words.any()),
                 address.eq(operand.total_source),
                 token_address.eq(operand.total_source),
                 token_left.eq(1),
@@ -155,6 +159,7 @@ class OperandLoader(wiring.Component):
         with m.Elif(asked):
             m.d.sync += [
                 left.eq(left - 1),
+                some_left.eq(left != 1),
                 address.eq(address + across),
                 token_left.eq(token_left - 1),
             ]
@@ -164,10 +169,11 @@ class OperandLoader(wiring.Component):
                     token_address.eq(token_address + stride),
                     token_left.eq(words_of_token),
                 ]
-        with m.Elif(operands_follow & (left == 0)):
+        with m.Elif(operands_follow & ~some_left):
             m.d.sync += [
                 operands_follow.eq(0),
                 left.eq(operand_words),
+                some_left.eq(operand_words.any()),
                 address.eq(source),
                 token_address.eq(source),
                 token_left.eq(token_words),
