@@ -17,6 +17,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
 
 __all__ = [
+    "PAIRED_ELEMENT",
     "PARAMETER",
     "SCALE",
     "DrainMode",
@@ -33,6 +34,8 @@ __all__ = [
     "lane_range",
     "output_depth",
     "result_layout",
+    "row_sum_bits",
+    "row_sums_layout",
     "rows_layout",
     "word_layout",
 ]
@@ -64,7 +67,7 @@ class WordKind(enum.Enum, shape=2):
     """What an operand word holds."""
 
     INT8 = 0  # W operand elements, with the exponent of the word
-    # 16-bit elements, unsigned, low probability_bits + 1 bits taken: operand elements 0 .. W/2-1
+    # 16-bit elements, probabilities in the low probability_bits: operand elements 0 .. W/2-1
     LOW = 1
     HIGH = 2  # the same for operand elements W/2 .. W-1; both make the exponent 0
     # {u32 total}: becomes the softmax total of `group` (for a finish), the operand is untouched
@@ -102,9 +105,30 @@ PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6}
 """What the drain needs of a channel."""
 
 
+PAIRED_ELEMENT = data.StructLayout({"low": signed(8), "high": signed(8), "odd": 1})
+"""An element of two rows, w0 and w1, each within -127..127, as a multiplier takes both at once.
+
+low: w1.
+high: w0 - (w1 < 0). {high, low with its sign as k bits} is w0 * 2^k + w1 then, without an adder.
+odd: the lowest bit of w0.
+"""
+
+
 def rows_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """R rows of W signed elements: the part of a tile that is broadcast in a cycle."""
-    return data.ArrayLayout(data.ArrayLayout(signed(8), config.width), config.rows)
+    """R rows of W elements as R/2 pairs, the part of a tile that is broadcast in a cycle: pair p is
+    w0 = row 2p, w1 = row 2p + 1.
+    """
+    return data.ArrayLayout(data.ArrayLayout(PAIRED_ELEMENT, config.width), config.rows // 2)
+
+
+def row_sum_bits(config: AcceleratorConfig) -> int:
+    """Bits of the signed sum of a row's W elements."""
+    return 8 + (config.width - 1).bit_length()
+
+
+def row_sums_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """The sums of R rows."""
+    return data.ArrayLayout(signed(row_sum_bits(config)), config.rows)
 
 
 def accumulation_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -149,7 +173,7 @@ def word_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 def fetch_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Copy R probabilities of (bank, group), elements index*R .. index*R+R-1, into every lane's
-    shadow register, and make its exponent 0.
+    shadow register, and make its exponent 0. Probabilities fill all W elements before a swap.
     """
     return data.StructLayout(
         {
@@ -273,6 +297,7 @@ class LaneSignature(wiring.Signature):
     -------
     control: Out(LaneControlSignature).
     rows: Out(rows_layout), with `control.issue`.
+    row_sums: Out(row_sums_layout), those of the rows `LaneLatency.row_sum` cycles before.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -281,6 +306,7 @@ class LaneSignature(wiring.Signature):
             {
                 "control": Out(LaneControlSignature(config)),
                 "rows": Out(rows_layout(config)),
+                "row_sums": Out(row_sums_layout(config)),
             }
         )
 
