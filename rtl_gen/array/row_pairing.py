@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.adder_tree import adder_tree
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.lane import row_sums_layout, rows_layout
+from rtl_gen.interfaces.rows import row_sums_layout, rows_layout
 from rtl_gen.lane.latency import LaneLatency
 
 __all__ = ["RowPairing"]

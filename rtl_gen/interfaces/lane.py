@@ -15,9 +15,9 @@ from amaranth.lib.wiring import Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
+from rtl_gen.interfaces.rows import row_sums_layout, rows_layout
 
 __all__ = [
-    "PAIRED_ELEMENT",
     "PARAMETER",
     "SCALE",
     "DrainMode",
@@ -34,9 +34,6 @@ __all__ = [
     "lane_range",
     "output_depth",
     "result_layout",
-    "row_sum_bits",
-    "row_sums_layout",
-    "rows_layout",
     "word_layout",
 ]
 
@@ -103,32 +100,6 @@ SCALE = data.StructLayout({"multiplier": 16, "shift": signed(7)})
 
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
 """What the drain needs of a channel."""
-
-
-PAIRED_ELEMENT = data.StructLayout({"low": signed(8), "high": signed(8), "odd": 1})
-"""An element of two rows, w0 and w1, each within -127..127, as a multiplier takes both at once.
-
-low: w1.
-high: w0 - (w1 < 0). {high, low with its sign as k bits} is w0 * 2^k + w1 then, without an adder.
-odd: the lowest bit of w0.
-"""
-
-
-def rows_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """R rows of W elements as R/2 pairs, the part of a tile that is broadcast in a cycle: pair p is
-    w0 = row 2p, w1 = row 2p + 1.
-    """
-    return data.ArrayLayout(data.ArrayLayout(PAIRED_ELEMENT, config.width), config.rows // 2)
-
-
-def row_sum_bits(config: AcceleratorConfig) -> int:
-    """Bits of the signed sum of a row's W elements."""
-    return 8 + (config.width - 1).bit_length()
-
-
-def row_sums_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """The sums of R rows."""
-    return data.ArrayLayout(signed(row_sum_bits(config)), config.rows)
 
 
 def accumulation_layout(config: AcceleratorConfig) -> data.StructLayout:

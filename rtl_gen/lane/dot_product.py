@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.lane import PAIRED_ELEMENT, row_sum_bits
+from rtl_gen.interfaces.rows import PAIRED_ELEMENT, row_sum_bits
 from rtl_gen.lane.product_pair import ProductPair
 from rtl_gen.lane.sum_tree import SumTree
 

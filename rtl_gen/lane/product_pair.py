@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.interfaces.lane import PAIRED_ELEMENT
+from rtl_gen.interfaces.rows import PAIRED_ELEMENT
 
 __all__ = ["ProductPair"]
 
