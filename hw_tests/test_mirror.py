@@ -59,6 +59,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "rtl_gen/array/attend_tile_op",
     ),
     "rtl_gen/array/test_drain_passes.py": ("rtl_gen/lane/lane_tokens",),
+    "rtl_gen/array/test_row_pairing.py": ("rtl_gen/interfaces/rows",),
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
     "rtl_gen/axi/test_lite_registers.py": ("rtl_gen/interfaces/counters",),

@@ -10,6 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.row_pairing import RowPairing
 from rtl_gen.array.tile_buffer import TileBuffer, tile_read_layout
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
@@ -46,7 +47,8 @@ class Issue(wiring.Component):
     Latency: START_TO_ISSUE cycles from a transfer at i_op to the first o_issue.
     """
 
-    START_TO_ISSUE = 1 + TileBuffer.LATENCY
+    READ_TO_ROWS = TileBuffer.LATENCY + RowPairing.LATENCY
+    START_TO_ISSUE = 1 + READ_TO_ROWS
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -148,7 +150,7 @@ class Issue(wiring.Component):
             self.o_tile.by_column.eq(op.by_column),
             self.o_tile.index.eq(op.index),
         ]
-        cycles = TileBuffer.LATENCY
+        cycles = self.READ_TO_ROWS
         strobes = delayed(m, Cat(self.active, swap), cycles, "strobes", reset_less=False)
         m.d.comb += [
             self.o_issue.payload.eq(delayed(m, op.work, cycles, "work")),

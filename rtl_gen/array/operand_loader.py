@@ -60,7 +60,7 @@ class OperandLoader(wiring.Component):
     OP_OVERHEAD cycles, a fetch in W/R, back to back with those of W/R cycles before it.
     """
 
-    OP_OVERHEAD = 4
+    OP_OVERHEAD = 5
 
     def __init__(self, *, config: AcceleratorConfig, start_to_issue: int) -> None:
         self._config = config

@@ -13,7 +13,7 @@ from rtl_gen.blocks.requantise import Requantise
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode, LaneSignature, WordKind
 from rtl_gen.lane.accumulator import Accumulator
-from rtl_gen.lane.dot_product import DotProduct
+from rtl_gen.lane.dot_product import DotProductPair
 from rtl_gen.lane.lane_tokens import divided_by_heads
 from rtl_gen.lane.operand import Operand
 from rtl_gen.lane.result_corner import ResultCorner
@@ -105,15 +105,23 @@ class Lane(wiring.Component):
             operand.i_index.eq(delayed(m, fetch.index, 2, "fetch_index")),
             operand.i_probabilities.eq(softmax.o_probabilities),
         ]
-        for row in range(self.config.rows):
-            m.submodules[f"dot_product_{row}"] = dot = DotProduct(config=self.config)
+        for pair in range(self.config.rows // 2):
+            m.submodules[f"dot_products_{pair}"] = dots = DotProductPair(config=self.config)
             m.d.comb += [
-                dot.i_row.eq(self.o.rows[row]),
-                dot.i_operand.eq(operand.o_active),
-                accumulator.i_sum[row].eq(dot.o_sum),
+                dots.i_rows.eq(self.o.rows[pair]),
+                dots.i_operand.eq(operand.o_active),
+                dots.i_probabilities.eq(operand.o_probabilities),
             ]
-        # The active operand is there a cycle after its row, so its exponent waits a cycle less.
-        exponent = delayed(m, operand.o_exponent, DotProduct.latency(self.config) - 1, "exponent")
+            for side in range(2):
+                row = 2 * pair + side
+                m.d.comb += [
+                    dots.i_row_sums[side].eq(self.o.row_sums[row]),
+                    accumulator.i_sum[row].eq(dots.o_sums[side]),
+                ]
+        # The active operand is there a cycle after its row, and its exponent a cycle before the
+        # sum: it waits two cycles less.
+        waits = DotProductPair.latency(self.config) - 2
+        exponent = delayed(m, operand.o_exponent, waits, "exponent")
         m.d.comb += accumulator.i_exponent.eq(exponent)
         shift_stage = accumulator.LATENCY - 2
         m.d.comb += [

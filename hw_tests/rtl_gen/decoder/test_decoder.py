@@ -11,6 +11,7 @@ import pytest
 from hw_tests.marks import slow
 from hw_tests.rtl_gen.decoder.decoder_bench import check, elaborated, run
 from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load, load_of
+from hw_tests.rtl_gen.decoder.stream_packer import pack_dictionary, pack_raw, pack_rice
 from hw_tests.seeds import salted
 from hw_tests.streams import put
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -46,6 +47,25 @@ def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
     load.add_raw(slices=1, tiles=1)
     load.add_rice(slices=3, tiles=1, widths=[LITERAL] * 4)
     return load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0)
+
+
+def test_minus_128_of_every_codec_and_of_a_cache_is_written_as_minus_127() -> None:
+    config = CONFIGS["tiny"]
+    load = Load(config, Random(salted(18)))
+    limits = bytes([0x80, 0x81, 0x7F, 0x80]) * (config.port_rows * config.width // 4)
+    headers = [bytes(8 * config.port_rows)]
+    table = [bytes([0x80]), bytes([0x81]), bytes([0x7F])]
+    for stream in (
+        pack_raw([limits], headers),
+        pack_dictionary([limits], headers, table=table, widths=[2, 2, 2, 2]),
+        pack_rice([limits], headers, widths=[LITERAL] * 4),
+        pack_rice([limits], headers, widths=[6] * 4),
+    ):
+        load.add_stream(stream, [limits], headers, 1)
+    load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0, content=limits)
+    written = {element for tile in load.tiles for row in tile for element in row}
+    assert written == {0x81, 0x7F}
+    check([load], seed=6)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw_tests.rtl_gen.fields import nested
+from hw_tests.rtl_gen.lane.paired_rows import paired_rows
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
 from meadow.spec.config import AcceleratorConfig
@@ -38,10 +39,14 @@ def set_lanes(ctx: Any, lanes: Any, operations: Operations, cycle: int, garbage:
     }
     issue = operations["issue"].get(cycle, {})
     ctx.set(control.swap, issue.get("swap", 0))
-    rows = lanes.rows.as_value()
-    ctx.set(rows, garbage.getrandbits(len(rows)))
+    broadcast = lanes.rows.as_value()
+    ctx.set(broadcast, garbage.getrandbits(len(broadcast)))
     if issue:
-        ctx.set(lanes.rows, issue["rows"])
+        ctx.set(lanes.rows, paired_rows(issue["rows"]))
+    before = cycle - LaneLatency.of(lanes.signature.config).row_sum
+    for row, row_sum in enumerate(lanes.row_sums):
+        rows = operations["issue"].get(before, {}).get("rows")
+        ctx.set(row_sum, sum(rows[row]) if rows else garbage.randrange(-4000, 4000))
     for kind, port in streams.items():
         fields = operations[kind].get(cycle)
         ctx.set(port.valid, fields is not None)
