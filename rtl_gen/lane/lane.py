@@ -118,9 +118,7 @@ class Lane(wiring.Component):
                     dots.i_row_sums[side].eq(self.o.row_sums[row]),
                     accumulator.i_sum[row].eq(dots.o_sums[side]),
                 ]
-        # The active operand is there a cycle after its row, and its exponent a cycle before the
-        # sum: it waits two cycles less.
-        waits = DotProductPair.latency(self.config) - 2
+        waits = DotProductPair.latency(self.config) - 1
         exponent = delayed(m, operand.o_exponent, waits, "exponent")
         m.d.comb += accumulator.i_exponent.eq(exponent)
         shift_stage = accumulator.LATENCY - 2
