@@ -51,7 +51,7 @@ def product_pair_bench(bits: int, original: type[ProductPair] = ProductPair) -> 
     most = 127 << (bits - 1)
     uppers, lowers = [], []
     for index in range(2):
-        late = index + 1  # cycles from the element to its factor
+        late = index + 1  # cycles from the element to its multiplier
         element, x = pair.i_elements[index], pair.i_operand[index]
         w0, w1 = (bench.free(f"w{row}_{index}", signed(8)) for row in range(2))
         for weight in (w0, w1):
@@ -62,7 +62,7 @@ def product_pair_bench(bits: int, original: type[ProductPair] = ProductPair) -> 
         factor = (w0 << pair.SHIFT) + w1
         for name, got, wanted in (
             ("factor", pair.factors[index], _past(bench, factor, late)),
-            ("operand", pair.operands[index], _past(bench, x, late - 1)),
+            ("operand", pair.operands[index], _past(bench, x, late)),
         ):
             bench.check(f"{name}_{index}", _filling(bench, late) | (got == wanted))
 
@@ -71,7 +71,7 @@ def product_pair_bench(bits: int, original: type[ProductPair] = ProductPair) -> 
         )
         for product in (upper, lower):
             bench.assume((product >= -most) & (product <= most))
-        odd = _past(bench, w0[0], late) & _past(bench, x[0], late - 1)
+        odd = _past(bench, w0[0] & x[0], late)
         bench.assume(upper[0] == odd)
         m.d.comb += pair.products[index].eq((upper << pair.SHIFT) + lower)
         stages = 3 - index  # from the multiplier to the output

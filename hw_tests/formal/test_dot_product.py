@@ -28,7 +28,7 @@ def test_product_pair(tmp_path: Path, bits: int) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "checks"),
     [
-        ("delayed(m, parity, 2,", "delayed(m, parity, 1,", ("high", "low")),
+        ("delayed(m, parity, 3,", "delayed(m, parity, 2,", ("high", "low")),
         ("both[shift] ^ delayed", "both[shift] | delayed", ("high", "low")),
         ("Cat(both[:shift], self.o_borrow)", "Cat(both[:shift], both[shift])", ("low",)),
         ("both.eq(first_sum + second_product)", "both.eq(first_product + second_product)", ("high", "low")),

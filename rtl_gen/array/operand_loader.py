@@ -33,15 +33,15 @@ class OperandLoader(wiring.Component):
     """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the
     tile operation on.
 
-    A tile operation is offered at `o_op` as soon as an issue that follows START_TO_ISSUE cycles
-    after its transfer may use the operand. The shadow registers then belong to it until that issue
-    swaps them. Its words come in the order totals (lane 0, 1, ...), then operands (lane by lane,
-    LOW before HIGH); totals follow the same distances.
+    A tile operation is offered at `o_op` as soon as a swap that follows `start_to_swap` cycles
+    after its transfer may take the operand. The shadow registers then belong to it until that swap.
+    Its words come in the order totals (lane 0, 1, ...), then operands (lane by lane, LOW before
+    HIGH); totals follow the same distances.
 
     Parameters
     ----------
     config: the configuration.
-    start_to_issue: cycles from a transfer at o_op to its first issue.
+    start_to_swap: cycles from a transfer at o_op to its swap.
 
     Members
     -------
@@ -60,16 +60,16 @@ class OperandLoader(wiring.Component):
     OP_OVERHEAD cycles, a fetch in W/R, back to back with those of W/R cycles before it.
     """
 
-    OP_OVERHEAD = 5
+    OP_OVERHEAD = 4
 
-    def __init__(self, *, config: AcceleratorConfig, start_to_issue: int) -> None:
+    def __init__(self, *, config: AcceleratorConfig, start_to_swap: int) -> None:
         self._config = config
-        self._start_to_issue = start_to_issue
+        self._start_to_swap = start_to_swap
         latency = LaneLatency.of(config)
-        if max(latency.operand, latency.fetch) > start_to_issue:
+        if max(latency.operand, latency.fetch) > start_to_swap:
             raise ValueError(
-                f"start_to_issue must be at least {max(latency.operand, latency.fetch)}, "
-                f"not {start_to_issue}"
+                f"start_to_swap must be at least {max(latency.operand, latency.fetch)}, "
+                f"not {start_to_swap}"
             )
         super().__init__(
             {
@@ -185,12 +185,12 @@ class OperandLoader(wiring.Component):
         config, latency = self._config, LaneLatency.of(self._config)
         # What is decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
         # start of a tile operation.
-        word_age = max(0, self._start_to_issue + latency.operand_reuse - 2)
-        fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
+        word_age = max(0, self._start_to_swap + latency.operand_reuse - 2)
+        fetch_age = max(0, self._start_to_swap + latency.fetch_reuse - 2)
         # The tile operation may start when the fetch has come so far; offered one cycle later
         # through the register.
         last = config.tile_cycles - 1
-        offer_index = max(0, last + latency.fetch - self._start_to_issue)
+        offer_index = max(0, last + latency.fetch - self._start_to_swap)
 
         op = ops.payload
         operand = op.operand

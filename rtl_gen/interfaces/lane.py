@@ -231,7 +231,7 @@ class LaneControlSignature(wiring.Signature):
 
     Members
     -------
-    swap: Out, the shadow operand becomes the active one, used from this very cycle on. It counts in
+    swap: Out, the shadow operand becomes the active one, used from the next cycle on. It counts in
         cycles without an issue too.
     issue: Out stream of accumulation_layout.
     word: Out stream of word_layout.

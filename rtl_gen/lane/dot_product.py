@@ -27,8 +27,7 @@ class DotProductPair(wiring.Component):
     Members (n = `operand_bits(config)`)
     -------
     i_rows: In, W of PAIRED_ELEMENT: the two rows, each element within -127..127.
-    i_operand: In, W elements, signed n: x, or x - 2^(n-1) with i_probabilities. Belongs to the rows
-        of the cycle *before* (it is a register that a row's own `swap` loads).
+    i_operand: In, W elements, signed n: x, or x - 2^(n-1) with i_probabilities.
     i_probabilities: In, with i_operand.
     i_row_sums: In, the sums of the two rows' elements; belong to the rows of `row_sum(config)`
         cycles before.
@@ -83,8 +82,7 @@ class DotProductPair(wiring.Component):
                     pair.i_operand[side].eq(self.i_operand[2 * index + side]),
                 ]
             pairs.append(pair)
-        # The flag is a cycle behind its rows, like the operand.
-        probabilities = delayed(m, self.i_probabilities, self.row_sum(config) - 1, "probabilities")
+        probabilities = delayed(m, self.i_probabilities, self.row_sum(config), "probabilities")
         borrows = Cat(pair.o_borrow for pair in pairs)
         for row, (name, carries) in enumerate((("o_high", borrows), ("o_low", Const(0, 1)))):
             m.submodules[f"tree_{row}"] = tree = SumTree(

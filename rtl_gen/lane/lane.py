@@ -70,13 +70,18 @@ class Lane(wiring.Component):
         return m
 
     def _pass_on(self, m: Module) -> None:
-        """A register for each signal of `o`."""
+        """A register for each signal of `o`; only strobes have a reset."""
         members = self.o.signature.flatten
-        for (_, member, output), (_, _, source) in zip(
+        for (path, member, output), (_, _, source) in zip(
             members(self.o), members(self.i), strict=True
         ):
-            if member.flow == Out:
+            if member.flow != Out:
+                continue
+            if path[-1] in ("valid", "swap"):
                 m.d.sync += output.eq(source)
+            else:
+                name = "_".join(("passed", *map(str, path)))
+                m.d.comb += output.eq(delayed(m, source, 1, name))
 
     def _array(self, m: Module, accumulator: Accumulator, softmax: Softmax) -> None:
         """Operand, dot products, accumulation: issues, words and fetches."""
@@ -118,9 +123,7 @@ class Lane(wiring.Component):
                     dots.i_row_sums[side].eq(self.o.row_sums[row]),
                     accumulator.i_sum[row].eq(dots.o_sums[side]),
                 ]
-        # The active operand is there a cycle after its row, and its exponent a cycle before the
-        # sum: it waits two cycles less.
-        waits = DotProductPair.latency(self.config) - 2
+        waits = DotProductPair.latency(self.config) - 1
         exponent = delayed(m, operand.o_exponent, waits, "exponent")
         m.d.comb += accumulator.i_exponent.eq(exponent)
         shift_stage = accumulator.LATENCY - 2

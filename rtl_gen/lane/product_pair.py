@@ -23,8 +23,7 @@ class ProductPair(wiring.Component):
     Members
     -------
     i_elements: In, 2 of PAIRED_ELEMENT: w0 and w1, each within -127..127, of two elements.
-    i_operand: In, their 2 operand elements, signed n; they belong to the elements of the cycle
-        *before*.
+    i_operand: In, their 2 operand elements, signed n.
     o_low: Out, signed n + 8.
     o_high: Out, signed n + 8.
     o_borrow: Out, 1 bit, with o_high.
@@ -62,28 +61,26 @@ class ProductPair(wiring.Component):
         odd = [element.odd for element in self.i_elements]
 
         # Registers of the multipliers: nothing else may look at them, or they cannot be in a DSP.
-        first = self._factor(delayed(m, self.i_elements[0], 1, "first"))
-        second = self._factor(delayed(m, self.i_elements[1], 2, "second"))
-        first_operand = self.i_operand[0]
-        second_operand = delayed(m, self.i_operand[1], 1, "second_operand")
+        factors, operands = [], []
+        for index, name in enumerate(("first", "second")):
+            factor = self._factor(self.i_elements[index])
+            factors.append(delayed(m, factor, index + 1, name))
+            operands.append(delayed(m, self.i_operand[index], index + 1, f"{name}_operand"))
         first_product = Signal(shape, reset_less=True)
         first_sum = Signal(shape, reset_less=True)
         second_product = Signal(shape, reset_less=True)
         both = Signal(shape, reset_less=True)
         m.d.sync += [
-            first_product.eq(self._times(first, first_operand)),
+            first_product.eq(self._times(factors[0], operands[0])),
             first_sum.eq(first_product),
-            second_product.eq(self._times(second, second_operand)),
+            second_product.eq(self._times(factors[1], operands[1])),
             both.eq(first_sum + second_product),
         ]
 
         parity = Signal(reset_less=True)
-        first_odd, second_odd = delayed(m, Cat(odd), 1, "odd")
-        m.d.sync += parity.eq(
-            (first_odd & self.i_operand[0][0]) ^ (second_odd & self.i_operand[1][0])
-        )
+        m.d.sync += parity.eq((odd[0] & self.i_operand[0][0]) ^ (odd[1] & self.i_operand[1][0]))
         m.d.comb += [
-            self.o_borrow.eq(both[shift] ^ delayed(m, parity, 2, "parity")),
+            self.o_borrow.eq(both[shift] ^ delayed(m, parity, 3, "parity")),
             self.o_low.eq(Cat(both[:shift], self.o_borrow)),
             self.o_high.eq(both[shift:]),
         ]

@@ -27,7 +27,7 @@ _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=64, rows=4)
 _ONE_LANE = dataclasses.replace(_SMALL, lanes=1, rows=8)
 _FULL = CONFIGURATIONS["zcu102-paper"]
 _READ_LATENCY = 5
-_START = Issue.START_TO_ISSUE
+_START = Issue.START_TO_SWAP
 
 
 def _data(config: AcceleratorConfig, address: int) -> int:
@@ -79,7 +79,7 @@ class _Bench:
 
     def run(self) -> None:
         self.rng = random.Random(salted(self.seed))
-        self.dut = OperandLoader(config=self.config, start_to_issue=_START)
+        self.dut = OperandLoader(config=self.config, start_to_swap=_START)
         simulate(self.dut, self._run)
 
     def _chance(self, share: float) -> bool:
@@ -275,7 +275,7 @@ def test_probabilities_are_awaited() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_start_to_issue_covers_the_lanes() -> None:
+def test_start_to_swap_covers_the_lanes() -> None:
     least = max(LaneLatency.of(_SMALL).operand, LaneLatency.of(_SMALL).fetch)
-    with pytest.raises(ValueError, match=f"start_to_issue must be at least {least}, not 1"):
-        OperandLoader(config=_SMALL, start_to_issue=1)
+    with pytest.raises(ValueError, match=f"start_to_swap must be at least {least}, not 1"):
+        OperandLoader(config=_SMALL, start_to_swap=1)

@@ -23,7 +23,7 @@ __all__ = ["LaneScript", "Operations", "play", "set_lanes"]
 
 Operations = dict[str, dict[int, dict[str, Any]]]
 """Fields of the micro-operations of each kind by cycle, the kind named as in LaneControlSignature;
-an issue has the fields `swap` and `rows` too.
+an issue has the field `rows` too, a swap has none.
 """
 
 
@@ -38,7 +38,7 @@ def set_lanes(ctx: Any, lanes: Any, operations: Operations, cycle: int, garbage:
         "finish": control.finish,
     }
     issue = operations["issue"].get(cycle, {})
-    ctx.set(control.swap, issue.get("swap", 0))
+    ctx.set(control.swap, cycle in operations["swap"])
     broadcast = lanes.rows.as_value()
     ctx.set(broadcast, garbage.getrandbits(len(broadcast)))
     if issue:
@@ -53,7 +53,7 @@ def set_lanes(ctx: Any, lanes: Any, operations: Operations, cycle: int, garbage:
         if fields is None:
             ctx.set(port.payload.as_value(), garbage.getrandbits(port.payload.shape().size))
         else:
-            own = {name: value for name, value in fields.items() if name not in ("swap", "rows")}
+            own = {name: value for name, value in fields.items() if name != "rows"}
             ctx.set(port.payload, nested(port.payload.shape(), own))
 
 
@@ -114,20 +114,21 @@ class LaneScript:
         return max(cycle - 1 + latency.fetch, self.scored[group] + latency.score)
 
     def step(self, swap: int, target: Target, group: int, rows: np.ndarray, **fields: Any) -> None:
-        """W/R issue cycles from `swap` on or later; rows: int8 [W, W], one row per channel.
+        """A swap in cycle `swap` or later, W/R issues behind it; rows: int8 [W, W], one row per
+        channel.
 
         `block`, in the fields, is the head-dim block of the OUTPUT address.
         """
         config = self.config
         base = (fields.pop("block", 0) * config.groups + group) * config.tile_cycles
-        cycle = max(self.issue, swap, self.drained[target] + self.latency.port)
-        self.swap = cycle
+        cycle = max(self.issue, swap + 1, self.drained[target] + self.latency.port)
+        self.swap = cycle - 1
+        self._put("swap", self.swap)
         for index in range(config.tile_cycles):
             part = rows[index * config.rows : (index + 1) * config.rows]
             self._put(
                 "issue",
                 cycle,
-                swap=index == 0,
                 target=target,
                 address=base + index,
                 group=group,

@@ -32,9 +32,7 @@ def _products(dut: DotProductPair, cases: list[Case], rig: Rig | None = None) ->
             found.append([ctx.get(total) for total in dut.o_sums])
             if cycle < len(cases):
                 ctx.set(dut.i_rows, paired_rows(cases[cycle][1])[0])
-            if 1 <= cycle <= len(cases):
-                # The operand belongs to the rows of the cycle before.
-                probabilities, _, x = cases[cycle - 1]
+                probabilities, _, x = cases[cycle]
                 ctx.set(dut.i_operand, [value - offset * probabilities for value in x])
                 ctx.set(dut.i_probabilities, probabilities)
             if 0 <= cycle - behind < len(cases):

@@ -132,7 +132,6 @@ class _Script:
             ]
             address = group * config.tile_cycles + index
             return {
-                "swap": index == 0,
                 "target": target,
                 "address": address,
                 "rows": rows,
@@ -140,6 +139,7 @@ class _Script:
                 **fields,
             }
 
+        self.run("swap", 1, lambda _: {})
         self.run("issue", config.tile_cycles, issue)
 
     def drain(self, mode: DrainMode, target: Target, group: int, **fields: Any) -> None:

@@ -44,8 +44,7 @@ def test_both_sums_come_back(bits: int) -> None:
             found.append((ctx.get(dut.o_high) + ctx.get(dut.o_borrow), ctx.get(dut.o_low)))
             if cycle < len(cases):
                 ctx.set(dut.i_elements, paired_rows(cases[cycle][0])[0])
-            if 1 <= cycle <= len(cases):
-                ctx.set(dut.i_operand, cases[cycle - 1][1])
+                ctx.set(dut.i_operand, cases[cycle][1])
             await ctx.tick()
 
     simulate(dut, bench)
