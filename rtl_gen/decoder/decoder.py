@@ -258,7 +258,8 @@ class Decoder(wiring.Component):
         unpacked = Signal()
         sent = Signal()
         elements: Value = reader.part.payload
-        unpackers, issued = way.unpackers, Signal()
+        unpackers = way.unpackers
+        issued = Signal()
         if way.blocks is not None:
             m.d.comb += [issued.eq(way.blocks.issue.valid), way.blocks.credit.eq(reader.credit)]
         for unpacker in unpackers:

@@ -70,7 +70,7 @@ class MemoryPort(wiring.Component):
                 "window_base": In(config.address_bits),
                 "window_beats": In(OFFSET_BITS),
                 "flush": In(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
                 "writes_pending": Out(1),
                 "error": Out(stream.Signature(fault_layout(config), always_ready=True)),
                 "o_read_beat": Out(stream.Signature(TRAFFIC_BEAT, always_ready=True)),

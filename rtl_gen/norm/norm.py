@@ -156,7 +156,7 @@ class NormUnit(wiring.Component):
         # The lanes take a word in parts, in cycles that follow each other; it is popped with the
         # last of them.
         turns, part_bits = config.norm_turns, 16 * config.norm_lanes
-        turn = Signal(range(turns))
+        turn = Signal(range(max(2, turns)))
         begins = Signal()
         ends = Signal()
         m.d.comb += [
