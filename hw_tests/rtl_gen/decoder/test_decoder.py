@@ -72,7 +72,7 @@ def test_minus_128_of_every_codec_and_of_a_cache_is_written_as_minus_127() -> No
     ("name", "stalls"),
     [
         slow("quad", [*STALLS]),
-        ("tiny", ["producer", "both"]),
+        slow("tiny", ["producer", "both"]),
         slow("small", ["free", "consumer"]),
     ],
 )
@@ -164,6 +164,7 @@ def test_a_decoder_reads_the_codecs_that_it_has_and_refuses_the_others(codecs: s
         assert outcome.errors == 1 and outcome.tiles == [] and outcome.headers == []
 
 
+@pytest.mark.slow
 def test_cache_throughput() -> None:
     """Rows of K/V tiles follow each other without gaps, also from job to job."""
     load = Load(CONFIGS["small"], Random(salted(4)))
