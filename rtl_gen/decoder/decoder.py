@@ -155,6 +155,8 @@ class Decoder(wiring.Component):
             reader.offset.eq(window.offset),
             blocks.head.eq(window.head),
             blocks.available.eq(window.available),
+            blocks.arrives.eq(window.arrives),
+            blocks.word.eq(window.word),
             blocks.data.eq(window.data),
             blocks.start.eq(reader.start),
             blocks.blocks.eq(reader.blocks),
