@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,6 +38,15 @@ bytes: all but its refill words.
 last: it is the last one of its slice.
 The others as in ISSUE and WEIGHT_BLOCK.
 """
+
+
+def _reach(margin: Value) -> Value:
+    """Bit n: there are n words or more in these bytes. A LUT a bit, no carry chain."""
+    half = 1 << _MARGIN_BITS - 3
+    words = [*range(half), *range(-half, 0)]  # by their code
+    return Cat(
+        lookup([value >= least for value in words], margin[2:]) for least in range(REFILLS + 1)
+    )
 
 
 class BlockIssue(wiring.Component):
@@ -175,10 +184,8 @@ class BlockIssue(wiring.Component):
             full.eq(following_full),
             margin.eq(following),
             reach.eq(
-                Cat(
-                    following_full & Mux(known.o.ready, moves >= bytes_, stays >= bytes_)
-                    for bytes_ in range(0, WORD_BYTES * (REFILLS + 1), WORD_BYTES)
-                )
+                Mux(known.o.ready, _reach(moves), _reach(stays))
+                & following_full.replicate(len(reach))
             ),
         ]
         with m.If(known.o.ready):
