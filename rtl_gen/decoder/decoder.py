@@ -212,6 +212,8 @@ class Decoder(wiring.Component):
             blocks.exhausted.eq(front.exhausted),
             blocks.head.eq(window.head),
             blocks.available.eq(window.available),
+            blocks.arrives.eq(window.arrives),
+            blocks.word.eq(window.word),
             blocks.data.eq(window.data),
             blocks.start.eq(reader.start),
             blocks.blocks.eq(reader.blocks),
