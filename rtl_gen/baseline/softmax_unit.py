@@ -74,7 +74,7 @@ class SoftmaxUnit(wiring.Component):
         exponentials.
         """
         units = RowProbabilities.units(config)
-        return 23 + (config.width // 2).bit_length() - 1 + units.bit_length() - 1
+        return 26 + (config.width // 2).bit_length() - 1 + units.bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

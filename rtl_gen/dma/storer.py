@@ -122,7 +122,8 @@ class Storer(wiring.Component):
                 m.d.sync += address.eq(source.payload)
         asked = Signal(ports)
         m.d.comb += asked.eq(pending & asks.ready.replicate(ports))
-        owner = delayed(m, asked, ActivationMemory.LATENCY, "owner", reset_less=False)
+        latency = ActivationMemory.READ_LATENCY["storer"]
+        owner = delayed(m, asked, latency, "owner", reset_less=False)
         for port, reader in enumerate(readers):
             m.d.comb += [
                 reader.o_read.data.valid.eq(owner[port]),

@@ -130,7 +130,8 @@ class RowReader(wiring.Component):
             ]
 
         first = Signal(init=1)
-        last = delayed(m, last_read, ActivationMemory.LATENCY, "last", reset_less=False)
+        latency = ActivationMemory.READ_LATENCY["vector"]
+        last = delayed(m, last_read, latency, "last", reset_less=False)
         with m.If(self.o_read.data.valid):
             m.d.sync += first.eq(last)
         entry = Signal(layout)

@@ -81,7 +81,7 @@ class NormUnit(wiring.Component):
     @staticmethod
     def fixed_cycles(config: AcceleratorConfig) -> int:
         """Cycles of a command beside reading and normalising the words of its only row."""
-        return 68 + (config.width // 2).bit_length() - 1
+        return 71 + (config.width // 2).bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

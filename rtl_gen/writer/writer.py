@@ -37,7 +37,7 @@ _OUTPUT_WORDS = 32
 """Words between their issue and the memory's write port; covers this part of LATENCY at one word
 per cycle.
 """
-_SUM_LATENCY = ActivationMemory.LATENCY + 2
+_SUM_LATENCY = ActivationMemory.READ_LATENCY["writer"] + 2
 """Issue to the saturated sum of ADD16."""
 _RESULT_LATENCY = ElementFunctions.LATENCY + 1
 """Issue to the result of any mode, before halves are put together."""
@@ -265,8 +265,9 @@ class ResultWriter(wiring.Component):
 
     def _sums(self, m: Module, head: data.View) -> Value:
         """Old data, 0 unless ADD16, plus new data, _SUM_LATENCY cycles after issue."""
-        adds = delayed(m, head.mode == ResultMode.ADD16, ActivationMemory.LATENCY, "adds")
-        new = delayed(m, head.data, ActivationMemory.LATENCY, "new")
+        latency = ActivationMemory.READ_LATENCY["writer"]
+        adds = delayed(m, head.mode == ResultMode.ADD16, latency, "adds")
+        new = delayed(m, head.data, latency, "new")
         elements = []
         for index in range(self._config.width // 2):
             total = Signal(signed(17), name=f"total{index}", reset_less=True)

@@ -26,7 +26,7 @@ _SMALL = CONFIGURATIONS["small"]
 _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=64, rows=4)
 _ONE_LANE = dataclasses.replace(_SMALL, lanes=1, rows=8)
 _FULL = CONFIGURATIONS["zcu102"]
-_READ_LATENCY = 5
+_READ_LATENCY = 10
 _START = Issue.START_TO_ISSUE
 
 
