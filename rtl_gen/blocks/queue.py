@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
@@ -13,7 +15,7 @@ from rtl_gen.blocks.delay import delayed
 __all__ = ["Queue"]
 
 _DISTRIBUTED_DEPTH = 64
-"""Deepest queue in distributed RAM."""
+"""Deepest queue in distributed RAM unless it says otherwise."""
 _READ_CYCLES = 2
 """From a block RAM's address to its output register."""
 _AHEAD = _READ_CYCLES + 2
@@ -23,9 +25,9 @@ _AHEAD = _READ_CYCLES + 2
 class Queue(wiring.Component):
     """A queue of `depth` payloads with a registered output; order is kept, nothing is lost.
 
-    Payloads wait in distributed RAM, those of a queue of more than 64 in block RAM with its output
-    register, which is read ahead. `o.payload` and `o.valid` are registers in either case, so
-    what follows sees no memory's access time.
+    Payloads wait in distributed RAM or, read ahead through its output register, in block RAM.
+    `o.payload` and `o.valid` are registers in either case, so what follows sees no memory's access
+    time.
 
     Parameters
     ----------
@@ -33,6 +35,7 @@ class Queue(wiring.Component):
     depth: payloads, 3 or more (2 or more with `direct`), those in registers included.
     direct: a payload that finds the queue empty goes straight to the output register. Not for a
         queue in block RAM.
+    style: "distributed" or "block"; by default the latter for more than 64 payloads.
 
     Members
     -------
@@ -43,20 +46,30 @@ class Queue(wiring.Component):
     Latency: `latency` cycles from a transfer at `i` into an empty queue to `o.valid`: 2, with
     `direct` 1, in block RAM 4. Throughput: one payload per cycle. Back-pressure: `i.ready` falls
     when full; it does not depend on `o.ready` within the cycle. ValueError for a depth that could
-    not carry one payload per cycle, or is too deep to be `direct`.
+    not carry one payload per cycle, and for `direct` in block RAM.
     """
 
-    def __init__(self, *, shape: ShapeLike, depth: int, direct: bool = False) -> None:
+    latency = 2
+    """That of a queue in distributed RAM that is not `direct`; every queue has its own."""
+
+    def __init__(
+        self,
+        *,
+        shape: ShapeLike,
+        depth: int,
+        direct: bool = False,
+        style: Literal["distributed", "block"] | None = None,
+    ) -> None:
         least = 2 if direct else 3
         if depth < least:
             raise ValueError(f"a queue holds at least {least} payloads, not {depth}")
-        self._block = depth > _DISTRIBUTED_DEPTH
-        if self._block and direct:
+        self._style = style or ("distributed" if depth <= _DISTRIBUTED_DEPTH else "block")
+        if self._style == "block" and direct:
             raise ValueError(
-                f"a direct queue holds at most {_DISTRIBUTED_DEPTH} payloads, not {depth}"
+                f"a direct queue is in distributed RAM; this one holds {depth} payloads"
             )
         self.depth = depth
-        self.latency = 1 if direct else 2 + _READ_CYCLES if self._block else 2
+        self.latency += -1 if direct else _READ_CYCLES if self._style == "block" else 0
         self._direct = direct
         super().__init__(
             {
@@ -73,7 +86,7 @@ class Queue(wiring.Component):
             m.d.sync += self.level.eq(self.level + 1)
         with m.Elif(left & ~taken):
             m.d.sync += self.level.eq(self.level - 1)
-        if self._block:
+        if self._style == "block":
             self._in_block_ram(m, taken, left)
         else:
             self._in_distributed_ram(m, taken)
@@ -83,9 +96,10 @@ class Queue(wiring.Component):
         source = Value.cast(self.i.payload)
         stored = Signal(range(self.depth))  # payloads in the memory
         some = stored.any()
-        refill, put = Signal(), Signal()
+        refill = Signal()
+        put = Signal()
         get = refill & some
-        first = self._memory(m, self.depth - 1, put, get, "distributed")
+        first = self._memory(m, self.depth - 1, put, get)
         valid = Signal()
         payload = Signal(len(source), reset_less=True)
         m.d.comb += [
@@ -106,7 +120,7 @@ class Queue(wiring.Component):
         stored = Signal(range(self.depth + 1))  # payloads that are not read yet
         credits = Signal(range(_AHEAD + 1), init=_AHEAD)
         get = Signal()
-        first = self._memory(m, self.depth, taken, get, "block")
+        first = self._memory(m, self.depth, taken, get)
         m.submodules.output = output = Queue(shape=len(first), depth=_AHEAD, direct=True)
         m.d.comb += [
             self.i.ready.eq(self.level != self.depth),
@@ -119,16 +133,16 @@ class Queue(wiring.Component):
         ]
         m.d.sync += [stored.eq(stored + taken - get), credits.eq(credits - get + left)]
 
-    def _memory(self, m: Module, depth: int, put: Value, get: Value, style: str) -> Value:
+    def _memory(self, m: Module, depth: int, put: Value, get: Value) -> Value:
         """Payloads written with `put`; the one whose turn it is for `get`, from a block RAM a cycle
         later.
         """
         source = Value.cast(self.i.payload)
         m.submodules.storage = storage = Memory(
-            shape=len(source), depth=depth, init=[], attrs={"ram_style": style}
+            shape=len(source), depth=depth, init=[], attrs={"ram_style": self._style}
         )
         write = storage.write_port()
-        read = storage.read_port(domain="sync" if style == "block" else "comb")
+        read = storage.read_port(domain="sync" if self._style == "block" else "comb")
         for place, moves, port in (("last", put, write), ("first", get, read)):
             index = Signal(range(depth), name=f"{place}_place")
             with m.If(moves):

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog of a bank of the activation memory: block RAMs side by side behind input registers of their
-own.
-"""
+"""Verilog of a bank of the activation memory: block RAMs behind input registers of their own."""
 
 from __future__ import annotations
 

@@ -192,7 +192,8 @@ class ActivationMemory(wiring.Component):
             )
             return read_data
         m.submodules[name] = memory
-        read_port, write_port = memory.read_port(), memory.write_port()
+        read_port = memory.read_port()
+        write_port = memory.write_port()
         m.d.comb += read_data.eq(read_port.data)
         m.d.sync += [
             read_port.en.eq(reads),

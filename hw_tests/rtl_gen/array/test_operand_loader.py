@@ -89,7 +89,7 @@ class _Bench:
         dut, config = self.dut, self.config
         pending, answers = deque(self.steps), deque()
         free_at = 0
-        most = max(8, 2 * config.lanes)
+        most = max(16, 2 * config.lanes)
         for now in range(20000):
             if len(self.transfers) == len(self.steps) and now > self.transfers[-1] + 40:
                 break

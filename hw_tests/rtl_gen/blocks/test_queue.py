@@ -20,7 +20,8 @@ PARTS = {
     "direct2": lambda: Queue(shape=16, depth=2, direct=True),
     "direct5": lambda: Queue(shape=16, depth=5, direct=True),
     "block65": lambda: Queue(shape=16, depth=65),
-    "block128": lambda: Queue(shape=16, depth=128),
+    "block16": lambda: Queue(shape=16, depth=16, style="block"),
+    "distributed70": lambda: Queue(shape=16, depth=70, style="distributed"),
     "skid": lambda: Skid(shape=16),
 }
 
@@ -75,7 +76,7 @@ def test_it_holds_its_depth_and_counts(name: str) -> None:
     [
         (2, False, "at least 3 payloads, not 2"),
         (1, True, "at least 2 payloads, not 1"),
-        (65, True, "a direct queue holds at most 64 payloads, not 65"),
+        (65, True, "a direct queue is in distributed RAM; this one holds 65 payloads"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -16,7 +16,7 @@ from hw_tests.unit_config import unit_config
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.verilog import component_ports
-from rtl_gen.memory.activation_bank import BANK_LATENCY, BANK_MODULE, bank_verilog, blocks
+from rtl_gen.memory.activation_bank import BANK_MODULE, bank_verilog, blocks
 from rtl_gen.memory.activation_memory import ActivationMemory
 
 
@@ -40,7 +40,9 @@ def _config(words: int) -> AcceleratorConfig:
 def test_blocks(words: int, sizes: list[int]) -> None:
     text = bank_verilog(_config(words))
     assert blocks(_config(words)) == sizes
-    found = re.findall(r'\(\* ram_style = "block" \*\)\n  reg \[BITS-1:0\] memory\d+ \[0:(\d+)\]', text)
+    found = re.findall(
+        r'\(\* ram_style = "block" \*\)\n  reg \[BITS-1:0\] memory\d+ \[0:(\d+)\]', text
+    )
     assert [int(last) + 1 for last in found] == sizes
 
 

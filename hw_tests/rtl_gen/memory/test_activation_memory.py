@@ -6,13 +6,12 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from hw_tests.unit_config import unit_config
 from meadow.spec.commands import Unit
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.numerics import EXPONENT_BITS
-from rtl_gen.blocks.verilog import component_ports
 from rtl_gen.interfaces.members import members
 from rtl_gen.interfaces.memory import READ_CLIENTS, WRITE_CLIENTS
 from rtl_gen.memory.activation_memory import ActivationMemory
@@ -25,8 +24,6 @@ def _config(width: int, words: int) -> AcceleratorConfig:
     config = unit_config(width)
     object.__setattr__(config, "activation_words", words)
     return config
-
-
 
 
 _READ_EDGE = {name: 3 + len(READ_CLIENTS) - k - 1 for k, name in enumerate(READ_CLIENTS)}
@@ -46,9 +43,7 @@ def test_a_read_after_a_write_sees_it() -> None:
 @pytest.mark.parametrize("words", [256, 5 * 1024])
 @pytest.mark.parametrize("width", [16, 64])
 @pytest.mark.parametrize("density", [1.0, 0.3])
-def test_clients_see_a_memory_with_fixed_priorities(
-    width: int, density: float, words: int
-) -> None:
+def test_clients_see_a_memory_with_fixed_priorities(width: int, density: float, words: int) -> None:
     """Every client is ready exactly in the cycles in which no client of higher priority has taken
     the slot that passes it, whoever is valid then.
     """
