@@ -93,6 +93,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/memory/test_activation_memory.py": (
         "rtl_gen/interfaces/members",
         "rtl_gen/interfaces/memory",
+        "rtl_gen/memory/belt",
     ),
     "rtl_gen/norm/test_norm.py": (
         "rtl_gen/interfaces/norm",

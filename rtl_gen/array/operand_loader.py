@@ -88,7 +88,7 @@ class OperandLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        words_ahead = max(8, 2 * config.lanes)
+        words_ahead = max(16, 2 * config.lanes)  # the way through the memory, a word per cycle
         m.submodules.ops = ops = Queue(shape=self.i_op.payload.shape(), depth=_OPS_AHEAD)
         m.submodules.words = words = Queue(shape=_read_layout(config), depth=words_ahead)
         self._request(m, ops.i, words, words_ahead)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Module, Mux, Signal, Value
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.dma import BEAT_BITS
@@ -63,8 +64,8 @@ class StoreReader(wiring.Component):
         config, command = self._config, self.command
         m = Module()
         word_log2 = config.word_beats.bit_length() - 1
-        m.submodules.words = words = fifo.SyncFIFO(width=8 * config.width, depth=_WORDS)
-        m.submodules.places = places = fifo.SyncFIFO(width=max(1, word_log2), depth=_WORDS)
+        m.submodules.words = words = Queue(shape=8 * config.width, depth=_WORDS, direct=True)
+        m.submodules.places = places = Queue(shape=max(1, word_log2), depth=_WORDS, direct=True)
         requested = Signal()
         finished = Signal()
         credits = Signal(range(_WORDS + 1), init=_WORDS)
@@ -75,10 +76,10 @@ class StoreReader(wiring.Component):
         request_place = self._requests(m, active, pending, requested, credits.any(), word_log2)
         m.d.comb += [
             requested.eq(self.o_read.address.valid & self.o_read.address.ready),
-            places.w_en.eq(requested),
-            places.w_data.eq(request_place),
-            words.w_en.eq(self.o_read.data.valid),
-            words.w_data.eq(self.o_read.data.payload),
+            places.i.valid.eq(requested),
+            places.i.payload.eq(request_place),
+            words.i.valid.eq(self.o_read.data.valid),
+            words.i.payload.eq(self.o_read.data.payload),
         ]
 
         # Beats of a word, through one register.
@@ -90,17 +91,17 @@ class StoreReader(wiring.Component):
         free = ~self.o.valid | self.o.ready
         m.d.comb += [
             last.eq(beat == last_beat),
-            finished.eq(free & words.r_rdy & last),
-            words.r_en.eq(finished),
-            places.r_en.eq(finished),
+            finished.eq(free & words.o.valid & last),
+            words.o.ready.eq(finished),
+            places.o.ready.eq(finished),
             self.idle.eq(~active & ~pending & (credits == _WORDS) & ~self.o.valid),
         ]
-        choice = Array(words.r_data.word_select(i, BEAT_BITS) for i in range(config.word_beats))
+        choice = Array(words.o.payload.word_select(i, BEAT_BITS) for i in range(config.word_beats))
         with m.If(free):
-            m.d.sync += self.o.valid.eq(words.r_rdy)
-            with m.If(words.r_rdy):
+            m.d.sync += self.o.valid.eq(words.o.valid)
+            with m.If(words.o.valid):
                 m.d.sync += [
-                    self.o.payload.eq(choice[places.r_data + beat]),
+                    self.o.payload.eq(choice[places.o.payload + beat]),
                     beat.eq(Mux(last, 0, beat + 1)),
                 ]
         return m

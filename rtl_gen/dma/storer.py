@@ -124,7 +124,8 @@ class Storer(wiring.Component):
             asked.ready.eq(asks.ready),
         ]
         granted = asked.payload.owner & (asks.valid & asks.ready).replicate(ports)
-        owner = delayed(m, granted, ActivationMemory.LATENCY, "owner", reset_less=False)
+        latency = ActivationMemory.READ_LATENCY["storer"]
+        owner = delayed(m, granted, latency, "owner", reset_less=False)
         word = Signal.like(self.o_read.data.payload)
         m.d.comb += word.eq(Mux(exponents, self.o_read.exponent, self.o_read.data.payload))
         for port, reader in enumerate(readers):

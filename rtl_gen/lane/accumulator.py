@@ -94,7 +94,12 @@ class Accumulator(wiring.Component):
         for target in Target:
             is_output = target == Target.OUTPUT
             depth = (output_depth if is_output else accumulator_depth)(self.config)
-            memory = Memory(shape=unsigned(rows * ACCUMULATOR_BITS), depth=depth, init=[])
+            memory = Memory(
+                shape=unsigned(rows * ACCUMULATOR_BITS),
+                depth=depth,
+                init=[],
+                attrs={"ram_style": "block"},
+            )
             m.submodules[f"memory_{target.name.lower()}"] = memory
             # OUTPUT is read two cycles earlier: its value still has to pass the shifter.
             early = stages[self.LATENCY - (5 if is_output else 3)]

@@ -6,13 +6,14 @@ exponents, for post-norm models to INT16 too.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
 from rtl_gen.interfaces.memory import STRIDE_BITS, memory_write_layout
 from rtl_gen.interfaces.norm import norm_write_layout
@@ -82,7 +83,7 @@ class NormUnit(wiring.Component):
     @staticmethod
     def fixed_cycles(config: AcceleratorConfig) -> int:
         """Cycles of a command beside reading and normalising the words of its only row."""
-        return 68 + (config.width // 2).bit_length() - 1
+        return 71 + (config.width // 2).bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -132,13 +133,13 @@ class NormUnit(wiring.Component):
         """First pass: words to the queue of row scales."""
         m.submodules.statistics = statistics = NormStatistics(config=self._config)
         m.submodules.scale = scale = NormScale(config=self._config)
-        m.submodules.scales = scales = fifo.SyncFIFO(width=NORM_SCALE.size, depth=ROWS_AHEAD)
+        m.submodules.scales = scales = Queue(shape=NORM_SCALE, depth=ROWS_AHEAD, direct=True)
         connect(m, flipped(self.i_word), statistics.i)
         connect(m, statistics.o, scale.i)
         m.d.comb += [
             scale.command.eq(command),
-            scales.w_en.eq(scale.o.valid),
-            scales.w_data.eq(scale.o.payload.as_value()),
+            scales.i.valid.eq(scale.o.valid),
+            scales.i.payload.eq(scale.o.payload),
         ]
 
     def _normalise(self, m: Module, command: data.View, output: NormOutput) -> None:
@@ -166,12 +167,12 @@ class NormUnit(wiring.Component):
             popped.eq(self.i_buffered.valid & self.i_buffered.ready),
             output.i_admit.eq(begins),
             self.o_row_done.eq(popped & word.last),
-            scales.r_en.eq(~current_valid | self.o_row_done),
+            scales.o.ready.eq(~current_valid | self.o_row_done),
         ]
-        fresh = data.View(NORM_SCALE, scales.r_data)
-        with m.If(scales.r_en):
+        fresh = scales.o.payload
+        with m.If(scales.o.ready):
             m.d.sync += [
-                current_valid.eq(scales.r_rdy),
+                current_valid.eq(scales.o.valid),
                 current.eq(fresh),
                 half.eq((Const(1, 1) << fresh.shift) >> 1),
             ]

@@ -22,7 +22,7 @@ from rtl_gen.lane.latency import LaneLatency
 
 _CONFIG = CONFIGURATIONS["zcu102-paper"]
 _WIDTH = _CONFIG.width
-_READ_LATENCY = 5
+_READ_LATENCY = 10
 
 
 def _blocks(keys: int) -> int:

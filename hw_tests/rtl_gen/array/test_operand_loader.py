@@ -26,7 +26,7 @@ _SMALL = CONFIGURATIONS["small"]
 _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=64, rows=4)
 _ONE_LANE = dataclasses.replace(_SMALL, lanes=1, rows=8)
 _FULL = CONFIGURATIONS["zcu102-paper"]
-_READ_LATENCY = 5
+_READ_LATENCY = 10
 _START = Issue.START_TO_SWAP
 
 
@@ -89,7 +89,7 @@ class _Bench:
         dut, config = self.dut, self.config
         pending, answers = deque(self.steps), deque()
         free_at = 0
-        most = max(8, 2 * config.lanes)
+        most = max(16, 2 * config.lanes)
         for now in range(20000):
             if len(self.transfers) == len(self.steps) and now > self.transfers[-1] + 40:
                 break
