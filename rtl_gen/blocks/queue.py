@@ -138,13 +138,14 @@ class Queue(wiring.Component):
         later.
         """
         source = Value.cast(self.i.payload)
+        # A memory of one word would have an address of no bits.
         m.submodules.storage = storage = Memory(
-            shape=len(source), depth=depth, init=[], attrs={"ram_style": self._style}
+            shape=len(source), depth=max(2, depth), init=[], attrs={"ram_style": self._style}
         )
         write = storage.write_port()
         read = storage.read_port(domain="sync" if self._style == "block" else "comb")
         for place, moves, port in (("last", put, write), ("first", get, read)):
-            index = Signal(range(depth), name=f"{place}_place")
+            index = Signal(range(max(2, depth)), name=f"{place}_place")
             with m.If(moves):
                 m.d.sync += index.eq(Mux(index == depth - 1, 0, index + 1))
             m.d.comb += port.addr.eq(index)
