@@ -167,6 +167,7 @@ def _head_rows(config: AcceleratorConfig) -> Scenario:
     )
 
 
+@pytest.mark.slow
 def test_matmul_tiny() -> None:
     scenarios = [_head_rows(TINY), _matmul(TINY, MatmulOutput.INT8, 1, 4, 1, seed=3, stalls=True)]
     for stalls in (False, True):
@@ -208,6 +209,7 @@ def test_issue_has_no_gaps(config: AcceleratorConfig, scenarios: list[tuple]) ->
         assert issued >= 0.99 * scenario.span, f"{scenario.name}: {issued} of {scenario.span}"
 
 
+@pytest.mark.slow
 def test_one_token_streams_as_fast_as_the_decoders() -> None:
     """A single token is bound by the tiles that arrive: at most ports * decoder_elements weights
     per cycle.

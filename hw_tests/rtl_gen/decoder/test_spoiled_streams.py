@@ -45,6 +45,7 @@ BAD_PREAMBLES = [
 ]
 
 
+@pytest.mark.slow
 def test_bad_preambles() -> None:
     """The checksum is right: it is the preamble that is refused, before anything is written."""
     loads = [
@@ -113,7 +114,7 @@ def lost_ends(stream: bytes, random: Random) -> list[bytes]:
     return [*zeroed, *(stream[:place] for place in places[3:])]
 
 
-@pytest.mark.parametrize("codec", [*(slow(codec) for codec in CODECS if codec != "rice"), "rice"])
+@pytest.mark.parametrize("codec", [*map(slow, CODECS)])
 def test_spoiled_streams(codec: str) -> None:
     """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset
     the decoder works.
