@@ -247,7 +247,7 @@ def test_whole(config: AcceleratorConfig, cases: list[tuple]) -> None:
 @pytest.mark.parametrize("part", [AttendPart.SCORES, AttendPart.VALUES])
 @pytest.mark.parametrize(
     ("config", "head_dim"),
-    [(TINY, 32), (WIDE, 16), (SHORT_STEPS, 16)],
+    [(TINY, 32), slow(WIDE, 16), (SHORT_STEPS, 16)],
     ids=["tiny", "wide", "short_steps"],
 )
 def test_parts(config: AcceleratorConfig, head_dim: int, part: AttendPart) -> None:

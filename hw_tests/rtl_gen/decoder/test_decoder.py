@@ -51,7 +51,7 @@ def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
     ("name", "stalls"),
     [
         slow("quad", [*STALLS]),
-        ("tiny", ["producer", "both"]),
+        slow("tiny", ["producer", "both"]),
         slow("small", ["free", "consumer"]),
     ],
 )
@@ -121,6 +121,7 @@ def test_large_configuration() -> None:
         assert outcome.cycles <= slowest + entries.get(name, 0) / 4 + 40, name
 
 
+@pytest.mark.slow
 def test_cache_throughput() -> None:
     """Rows of K/V tiles follow each other without gaps, also from job to job."""
     load = Load(CONFIGS["small"], Random(salted(4)))

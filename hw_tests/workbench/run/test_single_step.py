@@ -234,7 +234,7 @@ def test_verify_reports_json(checkpoint: Path) -> None:
 
 @pytest.mark.sim
 @pytest.mark.parametrize("config", ["tiny", "small"])
-@pytest.mark.parametrize("stalls", [slow("0"), "0.3"])
+@pytest.mark.parametrize("stalls", [slow("0"), slow("0.3")])
 def test_the_simulated_device_equals_golden_after_every_command(
     checkpoint: Path, config: str, stalls: str
 ) -> None:
