@@ -196,7 +196,7 @@ def test_matmul_shapes(config: AcceleratorConfig) -> None:
 @pytest.mark.parametrize(
     ("config", "scenarios"),
     [
-        (TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
+        slow(TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
     ],
     ids=["tiny"],
 )

@@ -75,7 +75,7 @@ def _part(config: AcceleratorConfig, part: AttendPart, step: Step) -> tuple[Comm
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
 @pytest.mark.parametrize(
     "config",
-    [_SMALL, slow(_SHORT_STEPS), _ONE_LANE, slow(_FULL)],
+    [slow(_SMALL), slow(_SHORT_STEPS), _ONE_LANE, slow(_FULL)],
     ids=["small", "short_steps", "one_lane", "full"],
 )
 def test_distances(config: AcceleratorConfig, stalls: bool) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode
@@ -132,7 +133,7 @@ class _Bench:
 
 @pytest.mark.parametrize(
     ("spans", "causal", "heads"),
-    [([(0, 192)], True, 1), ([(0, 150)], False, 1), ([(100, 40)], True, 3)],
+    [([(0, 192)], True, 1), slow([(0, 150)], False, 1), slow([(100, 40)], True, 3)],
     ids=["causal", "full", "three_heads"],
 )
 def test_heads_follow_each_other(spans: list[tuple[int, int]], causal: bool, heads: int) -> None:

@@ -216,7 +216,7 @@ def test_full_rate() -> None:
     check(4, 0.0, [*matrices, random_matrix(rng, 60, KS)], full_rate=True)
 
 
-@pytest.mark.parametrize("gap", [0.0, slow(0.5)])
+@pytest.mark.parametrize("gap", [slow(0.0), slow(0.5)])
 def test_words_are_used_at_once(gap: float) -> None:
     """Runs of exactly RUN_BITS at every place in a word: a refilled word is used by the second
     block after its own.
@@ -239,7 +239,7 @@ def test_words_are_used_at_once(gap: float) -> None:
     assert RiceUnpacker.block_delay + SubStreamPair.refill_latency == 4
 
 
-@pytest.mark.parametrize("kind", ["long", slow("empty"), slow("literal")])
+@pytest.mark.parametrize("kind", [*map(slow, ("long", "empty", "literal"))])
 def test_long_runs(kind: str) -> None:
     """One bit more than RUN_BITS, or no one at all, somewhere in each sub-stream; good matrices
     between.
