@@ -193,10 +193,11 @@ def test_matmul_shapes(config: AcceleratorConfig) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "scenarios"),
     [
-        slow(TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
+        (TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
     ],
     ids=["tiny"],
 )

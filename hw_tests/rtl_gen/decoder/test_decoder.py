@@ -47,12 +47,13 @@ def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
     return load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stalls"),
     [
-        slow("quad", [*STALLS]),
-        slow("tiny", ["producer", "both"]),
-        slow("small", ["free", "consumer"]),
+        ("quad", [*STALLS]),
+        ("tiny", ["producer", "both"]),
+        ("small", ["free", "consumer"]),
     ],
 )
 def test_mixed_jobs(name: str, stalls: list[str]) -> None:
