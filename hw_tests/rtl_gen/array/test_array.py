@@ -193,6 +193,7 @@ def test_matmul_shapes(config: AcceleratorConfig) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "scenarios"),
     [

@@ -68,12 +68,13 @@ def test_minus_128_of_every_codec_and_of_a_cache_is_written_as_minus_127() -> No
     check([load], seed=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stalls"),
     [
-        slow("quad", [*STALLS]),
-        slow("tiny", ["producer", "both"]),
-        slow("small", ["free", "consumer"]),
+        ("quad", [*STALLS]),
+        ("tiny", ["producer", "both"]),
+        ("small", ["free", "consumer"]),
     ],
 )
 def test_mixed_jobs(name: str, stalls: list[str]) -> None:
