@@ -20,7 +20,10 @@ from boards.routing.place import RoutingError, place_and_route
 from boards.routing.report import read_report
 from boards.routing.synthesis import CHIP, MODULES, SynthesisError, sources, synthesise
 from cosim.cache import CacheError, cache_directory, content_hash, obtain
+from meadow.atomic_write import replacing
 from meadow.spec.config import CONFIGURATIONS, named_config
+from workbench.documents.measurements import FOLDER, checkout_commit
+from workbench.documents.routing_tables import run_name
 
 __all__ = ["LABEL", "main", "route"]
 
@@ -103,8 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--goal-mhz", type=int, default=100)
     parser.add_argument("--limit-seconds", type=float, default=3600)
+    parser.add_argument("--store", action="store_true", help="among the published figures too")
     chosen = parser.parse_args(arguments)
     try:
+        commit = checkout_commit() if chosen.store else None
         result = route(
             chosen.block,
             chosen.config,
@@ -115,7 +120,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, RoutingError, SynthesisError, CacheError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(result, indent=1))
+    text = json.dumps(result, indent=1)
+    if commit is not None:
+        stored = json.dumps({"commit": commit, **result}, indent=1) + "\n"
+        path = FOLDER / f"{run_name(chosen.config, chosen.block)}.json"
+        with replacing(path, "the result") as file:
+            file.write(stored.encode())
+    print(text)
     return 0
 
 
