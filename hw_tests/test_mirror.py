@@ -14,6 +14,7 @@ import pytest
 from hw_tests.test_floors import FLOORS, ROOT, imports
 
 PART_OF: dict[str, tuple[str, ...]] = {
+    "boards/routing/test_place.py": ("boards/routing/synthesis",),
     "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),

@@ -28,6 +28,7 @@ from workbench.documents.first_screen import FIRST_SCREEN_RUNS, FIRST_SCREEN_TAB
 from workbench.documents.measurement_tables import TABLES, Load, Table, markdown
 from workbench.documents.memory_tables import MEMORY_TABLES
 from workbench.documents.packing_tables import PACKING_TABLES
+from workbench.documents.routing_tables import ROUTING_TABLES
 from workbench.documents.runs import (
     CHAT_RUNS,
     DEMO_RUNS,
@@ -41,11 +42,12 @@ from workbench.documents.runs import (
 )
 from workbench.models.smollm2 import smollm2_path
 
-__all__ = ["DOCUMENTS", "checkout_commit", "load", "main"]
+__all__ = ["DOCUMENTS", "FOLDER", "checkout_commit", "load", "main"]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "measurements"
+"""Where reports are stored."""
 _PARALLEL = 2
-_SOURCES = ("meadow", "rtl_gen", "firmware", "cosim", "workbench", "pyproject.toml")
+_SOURCES = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench", "pyproject.toml")
 
 
 def _commits(kept: Callable[[str], bool]) -> Table:
@@ -97,6 +99,7 @@ def _is_performance(name: str) -> bool:
 DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
     "performance.md": {
         **TABLES,
+        **ROUTING_TABLES,
         "first-screen": _first_screen,
         "commits": _commits(_is_performance),
     },
