@@ -95,7 +95,7 @@ def _run(block: str) -> None:
     Netlist.from_yosys(block, module, names, _ROOT).write(Path("netlist.json"))
 
 
-def _names(module) -> dict[str, str]:  # noqa: ANN001
+def _names(module) -> dict[str, str]:
     """Sequential cell -> the name of what it holds, "row[3]"."""
     found = {}
     for name, cell in module.cells_.items():
