@@ -33,7 +33,8 @@ from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.storer import Storer
 from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
-from rtl_gen.memory.activation_memory import ActivationMemory, bank_verilog
+from rtl_gen.memory.activation_bank import bank_verilog
+from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.vector.vector_unit import VectorUnit
 from rtl_gen.writer.writer import ResultWriter
 

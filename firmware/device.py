@@ -32,8 +32,8 @@ __all__ = [
 
 ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.ILLEGAL_COMMAND: (
-        "the command has an unknown opcode or a field out of its range: compile the image again "
-        "for this device"
+        "the command has an opcode that the device does not know, or that needs a part that it "
+        "does not have, or a field out of its range: compile the image again for this device"
     ),
     ErrorCode.WINDOW: (
         "the command reaches beyond the DMA window, nothing was accessed there: check "
@@ -45,7 +45,10 @@ ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.WRITE_RESPONSE: (
         "the memory refused a write: check that all of the DMA window is mapped, writable memory"
     ),
-    ErrorCode.STREAM: "a weight stream is damaged: copy the image into the DMA window again",
+    ErrorCode.STREAM: (
+        "a weight stream is damaged, or has a codec that the device does not have: copy the image "
+        "into the DMA window again, or compile it again for this device"
+    ),
     ErrorCode.COMMAND_CHECK: "the command is damaged: copy the image into the DMA window again",
     ErrorCode.ACTIVATION: (
         "the command reaches beyond the activation memory: compile the image again for this device"

@@ -10,6 +10,7 @@ from meadow.golden.machine.machine import Machine, MachineError
 from meadow.spec.commands import Outputs, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
+from meadow.spec.parameters import register_values
 from meadow.spec.registers import (
     MAGIC,
     SEQUENCE_FIELDS,
@@ -57,7 +58,7 @@ class GoldenDevice(Device):
             f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
             for index in range(8)
         }
-        self._values |= {f"config_{name}": value for name, value in config.to_dict().items()}
+        self._values |= {f"config_{name}": value for name, value in register_values(config).items()}
         self._is_open = True
 
     def _read(self, offset: int) -> int:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from meadow.model.image import Image
+from meadow.spec.checks import check_choice
 from meadow.spec.contract import contract_hash as hash_of
 from meadow.spec.image import DIGEST_KEY, MANIFEST_KEY, TENSOR_TYPES, Manifest
+from meadow.spec.parts import require_baseline
 
 __all__ = ["ImageError", "read_image"]
 
@@ -148,6 +150,10 @@ def _check_kinds(manifest: Manifest) -> None:
                 raise ValueError(f"{prefix}{field.name} must be {rule}, not {value!r:.40}")
     if not manifest.logits or not manifest.matrices:
         raise ValueError("the manifest must hold at least one logits piece and one matrix")
+    for facts in manifest.matrices:
+        check_choice(f"the codec of matrix {facts.name}", facts.codec, manifest.config.codecs)
+    if "gemm" in manifest.dataflow:
+        require_baseline(manifest.config)
     if len(manifest.dataflow) != manifest.model.layers:
         raise ValueError(
             f"dataflow must name {manifest.model.layers} layers, not {len(manifest.dataflow)}"

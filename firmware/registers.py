@@ -18,6 +18,7 @@ from firmware.device import (
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
+from meadow.spec.parameters import config_of_registers, register_values
 from meadow.spec.registers import (
     COUNTERS,
     MAGIC,
@@ -122,14 +123,26 @@ class Registers:
         expected, found = contract_hash(self.config), self.contract()
         if found != expected:
             raise ContractMismatch(
-                f"the device has contract {found}, the image needs {expected}: "
+                f"the device has contract {found}, the image needs {expected}{self._parts()}: "
                 "generate the device and compile the image from the same version and configuration"
             )
 
     def configuration(self) -> AcceleratorConfig:
         """The configuration that the device reads back."""
-        names = self.config.to_dict()
-        return AcceleratorConfig.from_dict({name: self.read(f"config_{name}") for name in names})
+        names = register_values(self.config)
+        return config_of_registers({name: self.read(f"config_{name}") for name in names})
+
+    def _parts(self) -> str:
+        """What the device does not have of the parts that the image was compiled for, in words."""
+        try:
+            found = self.configuration()
+        except ValueError:
+            return ""
+        missing = [f"decoder of codec {name}" for name in self.config.codecs]
+        has = [f"decoder of codec {name}" for name in found.codecs]
+        missing += ["softmax unit for dataflow gemm"] * (self.config.baseline > found.baseline)
+        named = " and no ".join(part for part in missing if part not in has)
+        return f", for which the device has no {named}" if named else ""
 
     def set_window(self) -> None:
         """Tell the device its DMA window: all of `device.memory`."""

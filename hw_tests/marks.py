@@ -11,7 +11,7 @@ import pytest
 
 __all__ = ["LARGE_CONFIGURATIONS", "long", "slow"]
 
-LARGE_CONFIGURATIONS = ("small", "zcu102")
+LARGE_CONFIGURATIONS = ("small", "zcu102", "zcu102-paper", "kv260")
 """A test that simulates one of these as its parameter is slow: its simulator takes minutes to build
 (conftest.py).
 """

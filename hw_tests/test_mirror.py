@@ -59,6 +59,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "rtl_gen/array/attend_tile_op",
     ),
     "rtl_gen/array/test_drain_passes.py": ("rtl_gen/lane/lane_tokens",),
+    "rtl_gen/array/test_row_pairing.py": ("rtl_gen/interfaces/rows",),
     "rtl_gen/baseline/test_row_probabilities.py": ("rtl_gen/blocks/adder_tree",),
     "rtl_gen/blocks/test_queue.py": ("rtl_gen/blocks/skid",),
     "rtl_gen/axi/test_lite_registers.py": ("rtl_gen/interfaces/counters",),
@@ -76,8 +77,8 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "rtl_gen/decoder/test_rice.py": ("rtl_gen/decoder/ranks", "rtl_gen/decoder/substreams"),
     "rtl_gen/dma/test_fetch.py": (
+        "rtl_gen/dma/load_share",
         "rtl_gen/dma/port_fetch",
-        "rtl_gen/dma/port_rows",
         "rtl_gen/interfaces/command",
         "rtl_gen/interfaces/row_set",
     ),
@@ -92,6 +93,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "rtl_gen/memory/test_activation_memory.py": (
         "rtl_gen/interfaces/members",
         "rtl_gen/interfaces/memory",
+        "rtl_gen/memory/belt",
     ),
     "rtl_gen/norm/test_norm.py": (
         "rtl_gen/interfaces/norm",

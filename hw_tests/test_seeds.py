@@ -164,6 +164,7 @@ def test_a_failure_shows_how_to_repeat_it(tmp_path: Path, options: tuple[str, ..
         assert "\nseed: 12\n" in said.split("FAILURES")[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_and_another_something_else(tmp_path: Path) -> None:
     def drawn(*options: str) -> list[str]:
         lines = outcome(tmp_path, "-p", "no:cacheprovider", *options).split("\n")

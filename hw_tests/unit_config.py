@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from meadow.spec.config import AcceleratorConfig, named_config
 
 __all__ = ["lane_config", "unit_config"]
 
 
-def unit_config(width: int = 16, **changes: int) -> AcceleratorConfig:
+def unit_config(width: int = 16, **changes: Any) -> AcceleratorConfig:
     """Two lanes, one port, 256 activation words, the least of everything else that follows the
     width; `changes` are fields of other values.
     """
-    least = {"width": width, "max_context": width, "norm_channels": width}
+    least: dict[str, Any] = {"width": width, "max_context": width, "norm_channels": width}
     least |= {"lanes": 2, "rows": 2, "groups": 2, "ports": 1, "sequences": 2}
     least |= {"max_head_dim": 16, "decoder_elements": 16}
     least |= {"activation_words": 256, "dictionary_entries": 256}

@@ -17,7 +17,7 @@ from rtl_gen.interfaces.members import members
 from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.lane_chain import LANE_MODULE, lane_verilog
 from rtl_gen.lane.lane_clock import gate_verilog
-from rtl_gen.memory.activation_memory import bank_verilog
+from rtl_gen.memory.activation_bank import bank_verilog
 from rtl_gen.top import Accelerator
 
 __all__ = ["TOP_NAME", "generate_rtlil", "generate_verilog", "verilog_ports"]

@@ -39,5 +39,5 @@ def test_a_board_is_there_when_the_example_is_applied(tmp_path: Path) -> None:
     assert run_in(folder, "-c", SEEN).splitlines() == [
         "xczu5ev-sfvc784-1-e True",
         "lark DRAM 76.8 Gbit/s",
-        "tiny, small, zcu102 or lark.",
+        "tiny, small, zcu102, zcu102-paper, kv260, nano or lark.",
     ]

@@ -97,6 +97,7 @@ def test_a_bus_error_is_named_and_the_device_goes_on(image: Image, tmp_path: Pat
     assert f"again:   {golden_texts(image, [PROMPT], bus_error.TOKENS)[0]}\n" in printed
 
 
+@pytest.mark.slow
 def test_a_batch_writes_what_each_sequence_writes_alone(image: Image, tmp_path: Path) -> None:
     printed = run("batch.py", tmp_path)
     for text in golden_texts(image, batch.PROMPTS, batch.TOKENS):

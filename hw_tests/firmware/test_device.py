@@ -44,7 +44,7 @@ def test_the_guide_has_the_table_of_errors() -> None:
         (ErrorCode.WRITE_RESPONSE, ", address 0x1f0, port 3; the memory refused a write"),
         (ErrorCode.STREAM, ", port 3; a weight stream is damaged"),
         (ErrorCode.COMMAND_CHECK, "; the command is damaged: copy the image"),
-        (ErrorCode.ILLEGAL_COMMAND, "; the command has an unknown opcode"),
+        (ErrorCode.ILLEGAL_COMMAND, "; the command has an opcode that the device does not know"),
         (ErrorCode.ACTIVATION, "; the command reaches beyond the activation memory"),
         (ErrorCode.WATCHDOG, "; nothing moved for `watchdog` cycles"),
     ],

@@ -88,6 +88,29 @@ def test_image_alone_runs_a_chunk_and_a_token(path: Path) -> None:
         assert value.tolist() == expected.max(axis=1).tolist()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"codecs": ["raw"]},
+            "the codec of matrix layers.0.v must be one of raw, not 'dictionary'",
+        ),
+        ({"baseline": False}, "this configuration has no softmax unit for dataflow gemm: tiny"),
+    ],
+)
+def test_an_image_that_needs_a_part_its_configuration_does_not_have(
+    path: Path, change: dict[str, object], message: str
+) -> None:
+    values = json.loads(IMAGE.manifest.to_json())
+    for facts in values["matrices"]:
+        facts["codec"] = "dictionary" if facts["name"] == "layers.0.v" else "raw"
+    values["dataflow"] = ["tphs", "gemm"]
+    config = values["config"] | change
+    rewrite(path, values | {"config": config})
+    with pytest.raises(ImageError, match=f"cannot be used: {message}"):
+        read_image(path)
+
+
 def test_every_byte_of_every_tensor_is_checked(path: Path) -> None:
     data = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(data[:8], "little")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import firmware.registers
 from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from firmware.golden_device import GoldenDevice
-from firmware.registers import Registers
+from firmware.registers import ContractMismatch, Registers
 from meadow.spec.commands import Command, Opcode, Outputs
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
@@ -38,6 +39,25 @@ def test_the_identity_is_read_back(registers: Registers) -> None:
     registers.check_identity()
     assert registers.contract() == contract_hash(CONFIG)
     assert registers.configuration() == CONFIG
+
+
+def test_an_image_for_parts_that_the_device_does_not_have_is_told_so() -> None:
+    device = GoldenDevice(replace(CONFIG, codecs=("raw", "rice"), baseline=False), 4096)
+    with pytest.raises(ContractMismatch) as error:
+        Registers(device, CONFIG).check_identity()
+    assert (
+        ", for which the device has no decoder of codec dictionary and no softmax unit for "
+        "dataflow gemm: generate the device" in str(error.value)
+    )
+    found = Registers(device, CONFIG).configuration()
+    assert found == device.config and found.codecs == ("raw", "rice") and not found.baseline
+
+
+def test_parts_are_named_only_where_they_are_missing() -> None:
+    """A device with more than the image needs is one of another configuration all the same."""
+    less = replace(CONFIG, codecs=("raw",), baseline=False)
+    with pytest.raises(ContractMismatch, match=r"the image needs \w{64}: generate the device"):
+        Registers(GoldenDevice(CONFIG, 4096), less).check_identity()
 
 
 def test_every_register_can_be_read(registers: Registers) -> None:

@@ -32,6 +32,6 @@ def counter(bench: Bench, name: str, bits: int, up: ValueLike, down: ValueLike =
 
 
 def queue_invariant(bench: Bench, name: str, probe: Probe, prefix: str, depth: int) -> None:
-    """Of a stream.Queue: what an induction over its level needs."""
-    inner, filled = probe[f"{prefix}.fifo.inner_level"], probe[f"{prefix}.fifo.r_rdy"]
-    bench.check(f"inv_{name}", (inner <= depth - 1) & (filled | (inner <= 1)))
+    """Of a Queue: what an induction over its level needs."""
+    stored, filled = probe[f"{prefix}.stored"], probe[f"{prefix}.valid"]
+    bench.check(f"inv_{name}", (stored <= depth - 1) & (filled | (stored <= 1)))

@@ -10,8 +10,11 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
-from hw_tests.formal.bench import Bench
+from hw_tests.formal.bench import Bench, Probe
+from meadow.spec.config import BEAT_BYTES
 from meadow.spec.streams import LITERAL, MODE_BITS, MODES_PER_WORD, WORD_BYTES
+from rtl_gen.decoder.block_issue import KNOWN_BLOCK, BlockIssue
+from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.weight_block import BLOCK_BYTES, REFILLS, WIDTHS
 
 __all__ = ["CODECS", "block_bench", "block_count_bench"]
@@ -36,8 +39,8 @@ def _bits_set(bits: Value) -> Value:
 
 
 def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
-    """Assumes slices one after the other, of a preamble that PreambleCheck lets pass; in a slice,
-    its blocks so far.
+    """Assumes slices one after the other, of a preamble that PreambleCheck lets pass, and a window
+    that counts its bytes; in a slice, its blocks so far.
     """
     m = bench.m
     for mode in range(4):
@@ -48,6 +51,7 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
     bench.assume_stable(issue.rice, issue.chunk2, issue.fixed, Value.cast(issue.widths))
     bench.assume_stable(issue.blocks)
     bench.assume(issue.blocks != 0)
+    bench.assume(issue.stop | ~bench.past(issue.stop))
     active, issued = Signal(), Signal.like(issue.blocks)
     m.d.sync += active.eq((issue.start | (active & ~issue.done)) & ~issue.stop)
     # Between slices the last block comes through: headers are in between.
@@ -57,7 +61,40 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
         m.d.sync += issued.eq(0)
     with m.Elif(issue.issue.valid):
         m.d.sync += issued.eq(issued + 1)
+    counted = bench.past(issue.available + (issue.arrives << 4) - issue.take)
+    bench.assume(issue.available <= BEAT_BYTES * RING_BEATS)
+    bench.assume(~(active & bench.past(active)) | (issue.available == counted))
     return active, issued
+
+
+def _known(bench: Bench, issue: Any, probe: Probe, active: Signal, issued: Signal) -> None:
+    """Where the blocks of the slice are that have left the mode words, for induction."""
+    waiting, full, margin = (probe[name] for name in ("waiting", "full", "margin"))
+    left, held, spare = probe["words.left"], probe["known.o__valid"], probe["known.spare_valid"]
+    empty = ~held & (left == 0)
+    bench.check("inv_quiet", active | (~waiting & ~full & (issue.stop | empty)))
+    bench.check("inv_waiting", ~waiting | (~full & empty & (issued == 0)))
+    bench.check(
+        "inv_left", ~active | waiting | (issued + full + held + spare + left == issue.blocks)
+    )
+    bench.check("inv_spare", ~spare | held)
+    bench.check("inv_some", ~active | waiting | full | ~empty)
+    for place, name, behind in (
+        (full, "block", ~held & (left == 0)),
+        (held, "known.held", ~spare & (left == 0)),
+        (spare, "known.spare", left == 0),
+    ):
+        block = KNOWN_BLOCK(probe[name])
+        name = name.rpartition(".")[2]
+        bench.check(f"inv_last_{name}", ~(place & active) | (block.last == behind))
+        bench.check(
+            f"inv_bytes_{name}", ~place | (block.bytes <= BLOCK_BYTES - WORD_BYTES * REFILLS)
+        )
+    bytes_known = KNOWN_BLOCK(probe["block"]).bytes
+    bench.check("inv_margin", ~full | (margin == issue.available - bytes_known))
+    for words in range(REFILLS + 1):
+        reach = full & (margin >= WORD_BYTES * words)
+        bench.check(f"inv_reach{words}", probe["reach"][words] == reach)
 
 
 def block_count_bench(issue: Any) -> Bench:
@@ -82,15 +119,8 @@ def block_count_bench(issue: Any) -> Bench:
     bench.check("opened", ~valid | issue.fixed | opened)
     bench.check("underrun", ~issue.underrun | (issue.exhausted & active & (issue.available < 52)))
 
-    waiting, full, last = (probe[name] for name in ("waiting", "full", "last"))
-    left = probe["words.left"]
-    bench.check("inv_quiet", active | (~waiting & ~full & (left == 0)))
-    bench.check("inv_waiting", ~waiting | (~full & (left == 0) & (issued == 0) & ~opened))
-    bench.check("inv_left", ~active | waiting | (issued + full + left == issue.blocks))
-    bench.check("inv_opened", ~active | waiting | issue.fixed | opened)
-    bench.check("inv_last", ~full | (last == (left == 0)))
-    bench.check("inv_bytes", ~full | (probe["known_bytes"] <= BLOCK_BYTES - WORD_BYTES * REFILLS))
-    bench.check("inv_some", ~active | waiting | full | (left != 0))
+    _known(bench, issue, probe, active, issued)
+    bench.check("inv_opened", ~active | Mux(probe["waiting"], ~opened, issue.fixed | opened))
     bench.cover("done", issue.done & (issued == 2))
     return bench
 
@@ -99,15 +129,18 @@ def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     """Every block of a BlockIssue has its own bytes, mode word, refills and widths, and goes out as
     soon as it may.
 
-    The window is full, what it shows is free. There are slices again and again; `pauses`: how often
-    `credit` may fall, each time for as long as it likes.
+    What the window shows is free. There are slices again and again; `pauses`: how often `credit`
+    may fall, each time for as long as it likes. Without pauses every block is there in time.
     """
     bench = Bench(f"blocks_{codec}_{pauses}")
     bench.add(issue)
     m = bench.m
     rice = codec == "rice"
     bench.assume(Cat(issue.rice, issue.chunk2) == Cat(*(Const(bit, 1) for bit in CODECS[codec])))
-    bench.assume((issue.blocks <= _MOST) & ~issue.stop & (issue.available >= BLOCK_BYTES))
+    there = issue.available >= BLOCK_BYTES
+    bench.assume((issue.blocks <= _MOST) & ~issue.stop)
+    bench.assume(there if pauses == 0 else ~bench.past(issue.start) | there)
+    bench.assume(issue.data[: len(issue.word)] == bench.past(issue.word))
     active, issued = _slices(bench, issue)
     paused = Signal(2)
     with m.If(~issue.credit & bench.past(issue.credit, init=1)):
@@ -158,10 +191,12 @@ def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
         m.d.sync += mode.eq(issue.head[:_WORD].word_select(which[:4], MODE_BITS))
 
     begun = Signal()
-    started = bench.past(bench.past(bench.past(issue.start)))
+    started = issue.start
+    for _ in range(BlockIssue.start_latency):
+        started = bench.past(started)
     m.d.sync += begun.eq((started | begun) & ~issue.done)
-    bench.check("rate", ~(begun | started) | valid | ~issue.credit)
-    bench.check("no_underrun", ~issue.underrun)
+    bench.check("rate", ~(begun | started) | valid | ~issue.credit | ~there)
+    bench.check("no_underrun", ~issue.underrun | ~there)
     # The block behind the last one of the second word; of rice, whose words last longer, one of the
     # first word.
     far = 3 if rice else 2 << _BLOCKS_LOG2[codec]

@@ -81,9 +81,11 @@ def _any_window(window: type) -> type:
                 self.i_beat.ready.eq(real.i_beat.ready),
                 real.take.eq(self.take),
                 self.available.eq(real.available),
+                self.arrives.eq(real.arrives),
                 self.offset.eq(real.offset),
                 self.head.eq(AnySeq(len(self.head))),
                 self.data.eq(AnySeq(len(self.data))),
+                self.word.eq(AnySeq(len(self.word))),
             ]
             return m
 

@@ -70,7 +70,11 @@ def splitter_bench(splitter: Any) -> Bench:
     bench.check("inv_left", ~held | ((remaining == beats - done) & (done <= beats)))
     bench.check("inv_end", ~held | (end == offset + beats))
     bench.check("inv_address", ~held | (address == (base[4:] + place)[: len(address)]))
-    inside = (state == _SIZE) | (state == _OFFER)
+    beyond = probe["beyond"]
+    inside = ((state == _SIZE) & ~beyond) | (state == _OFFER)
+    refused = (state == _SIZE) & beyond
+    bench.check("inv_refused", ~refused | ((done == 0) & ((beats == 0) | over)))
+    bench.check("inv_offered", (state != _OFFER) | ~beyond)
     bench.check("inv_inside", ~inside | ((end <= window) & (end <= top) & (remaining != 0)))
     bench.check("inv_first", (state != _CHECK) | (done == 0))
     bench.check("inv_beats", (state != _OFFER) | ((burst.beats <= remaining) & (burst.beats != 0)))
@@ -139,7 +143,9 @@ def _place(bench: Bench, probe: Probe, side: str, port: Any) -> Signal:
         m.d.sync += [place.eq(place + beats), on_bus.eq(place)]
     bench.check(f"inv_{side}_address", ~held | (address == (base + place)[: len(address)]))
     bench.check(f"inv_{side}_end", ~held | (place + remaining == end))
-    inside = (state == _SIZE) | offered
+    beyond = probe[prefix + "beyond"]
+    inside = ((state == _SIZE) & ~beyond) | offered
+    bench.check(f"inv_{side}_offered", ~offered | ~beyond)
     fits = (end <= port.window_beats) & (end <= top) & (remaining != 0)
     bench.check(f"inv_{side}_inside", ~inside | fits)
     sized = (beats != 0) & (beats <= remaining) & (burst.last == (beats == remaining))

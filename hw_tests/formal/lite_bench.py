@@ -13,6 +13,7 @@ from hw_tests.formal.axi_rules import check_stable
 from hw_tests.formal.bench import Bench, Probe
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.contract import contract_hash
+from meadow.spec.parameters import register_values
 from meadow.spec.registers import (
     MAGIC,
     SEQUENCE_FIELDS,
@@ -59,7 +60,7 @@ def _constants(config: AcceleratorConfig) -> dict[str, int]:
         "magic": MAGIC,
         "version": VERSION,
         **{f"contract_hash{index}": word for index, word in enumerate(words)},
-        **{f"config_{name}": value for name, value in config.to_dict().items()},
+        **{f"config_{name}": value for name, value in register_values(config).items()},
     }
 
 

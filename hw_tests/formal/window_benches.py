@@ -59,6 +59,7 @@ def window_bench(window: Any) -> Bench:
     words = bench.past(late_offset[:2] == 0)
     in_reach = shown_held & (shown < Mux(words, BLOCK_BYTES, ANY_BYTE_BLOCK))
     bench.check("data", ~in_reach | (_byte(window.data, shown[:6]) == value))
+    bench.check("word", window.data[: len(window.word)] == bench.past(window.word))
     bench.check("counted", ~held | (before < available))
     bench.check("bounded", available <= BEAT_BYTES * RING_BEATS)
     bench.check("aligned", (available + offset)[:4] == 0)

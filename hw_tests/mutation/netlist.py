@@ -256,7 +256,7 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
     from rtl_gen.export import generate_rtlil
     from rtl_gen.lane.lane_chain import LANE_MODULE
     from rtl_gen.lane.lane_clock import gate_verilog
-    from rtl_gen.memory.activation_memory import bank_verilog
+    from rtl_gen.memory.activation_bank import bank_verilog
 
     config = named_config(config_name)
     yosys, modules = _Yosys(), []

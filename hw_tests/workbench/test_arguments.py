@@ -17,7 +17,7 @@ from workbench.models.cached import DEMO_MODEL
 # "@name" is a path below a folder with an empty folder `folder` and a file `file`; MODEL the demo
 # model; '' an empty argument.
 SIMULATED = {
-    "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102",
+    "--config huge": "unknown configuration 'huge': choose from tiny, small, zcu102, zcu102-paper",
     "--seed -1": "seed must be ",
 }
 MEMORY = {
@@ -128,7 +128,8 @@ BAD: dict[str, dict[str, str]] = {
         "@folder": "a checkpoint must hold config.json; there is none in ",
     },
     "compile @none -o @x": {
-        "": "a checkpoint must be a directory or a GGUF file; there is none at "
+        "": "a checkpoint must be a directory or a GGUF file; there is none at ",
+        "--config zcu102 --codec dictionary": "configuration zcu102 has no decoder of codec dict",
     },
     "bench opt-125m": SIMULATED
     | MEMORY
@@ -146,6 +147,8 @@ BAD: dict[str, dict[str, str]] = {
         "--head-channels 1": "head_channels must be 0 (all) or at least 3",
         "--dataflow x": "dataflow must be one of tphs, gemm, auto, not 'x'",
         "--codec x": "codec must be one of auto, dictionary, raw, rice, not 'x'",
+        "--codec dictionary": "configuration zcu102 has no decoder of codec dictionary (it has ",
+        "--dataflow gemm": "configuration zcu102 has no softmax unit for dataflow gemm: tiny, ",
         "--dram x": "dram must be one of ideal, zynqmp, not 'x'",
         "--trace @none/t.json": "cannot write the timeline: No such file or directory: ",
         "--trace @folder": "cannot write the timeline: Is a directory: ",
@@ -175,6 +178,7 @@ BAD: dict[str, dict[str, str]] = {
     | {
         "--runs 0": "runs must be at least 1, not 0",
         "--codec auto": "codec must be one of raw, dictionary, rice, not 'auto'",
+        "--config zcu102 --codec dictionary": "configuration zcu102 has no decoder of codec dict",
         "--device x": "unknown device 'x': choose from sim, golden",
     },
     "report MODEL": {

@@ -51,7 +51,8 @@ def compile_image(
     model's `eos_token`; chat: the model's chat template. The same arguments give the same image,
     byte for byte.
 
-    CompileError (a ValueError) if the configuration cannot hold the model.
+    CompileError (a ValueError) if the configuration cannot hold the model, MissingPart (one too) if
+    it has no decoder for the codec, or not what the dataflow needs.
     """
     program = compile_program(
         model,

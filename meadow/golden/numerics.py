@@ -38,6 +38,7 @@ __all__ = [
     "saturate",
     "softmax_rows",
     "table_index",
+    "within_limit",
     "word_exponent",
     "word_numbers",
     "word_values",
@@ -53,6 +54,11 @@ def saturate(value: np.ndarray, bits: int) -> np.ndarray:
     high = LIMIT_INT8 if bits == 8 else (1 << (bits - 1)) - 1
     low = -high if bits == 8 else -high - 1
     return np.minimum(np.maximum(value, low), high)
+
+
+def within_limit(elements: np.ndarray) -> np.ndarray:
+    """int8 weights, keys or values as they are multiplied: -127 in place of -128."""
+    return np.maximum(elements, np.int8(-LIMIT_INT8))
 
 
 def rounding_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Longer than 300 lines: one class with all its rules, and the table of the named ones.
 """The size of one accelerator: every derived width, depth and limit is computed here and only
 here.
 """
@@ -6,9 +7,12 @@ here.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from meadow.spec.numerics import LARGEST_EXPONENT, LIMIT_INT8
+from meadow.spec.streams import CODEC_NAMES, Codec
 
 __all__ = [
     "ACCUMULATOR_BITS",
@@ -16,6 +20,7 @@ __all__ = [
     "CONFIGURATIONS",
     "MAX_INPUTS",
     "AcceleratorConfig",
+    "Parameter",
     "named_config",
 ]
 
@@ -30,8 +35,24 @@ MAX_INPUTS = ((1 << ACCUMULATOR_BITS - 1) - (1 << 31)) // (LIMIT_INT8**2 << LARG
 accumulator."""
 
 
+Parameter = int | bool | list[str]
+"""What a parameter is where it is data."""
+
+
 def _is_power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
+
+
+def _codecs(value: object) -> tuple[str, ...]:
+    """The codecs in the order of `Codec`; ValueError unless each is one of them, once."""
+    names = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    known = all(name in CODEC_NAMES and names.count(name) == 1 for name in names)
+    if not known or CODEC_NAMES[Codec.RAW] not in names:
+        raise ValueError(
+            f"codecs must be a list of {', '.join(CODEC_NAMES)}, each once at most and raw "
+            f"always, not {value!r:.60}"
+        )
+    return tuple(name for name in CODEC_NAMES if name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +77,11 @@ class AcceleratorConfig:
     prefetch_beats: beats of read data a port holds ahead of its consumer.
     outstanding: read bursts a port keeps in flight.
     address_bits: width of an AXI4 byte address.
+    codecs: those of weight streams that the decoders can read, names of CODEC_NAMES; `raw` is
+        always one of them.
+    norm_lanes: elements that the norm normalises per cycle; 0 stands for W/2, those of a word.
+    baseline: whether there is what only `--dataflow gemm` needs: SOFTMAX and its unit, and ATTEND
+        in parts.
 
     Raises ValueError, naming the rule and the value, for a combination that cannot be built.
     """
@@ -76,10 +102,20 @@ class AcceleratorConfig:
     prefetch_beats: int = 512
     outstanding: int = 16
     address_bits: int = 40
+    codecs: tuple[str, ...] = CODEC_NAMES
+    baseline: bool = True
+    norm_lanes: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "codecs", _codecs(self.codecs))
+        if type(self.norm_lanes) is int and self.norm_lanes == 0 and type(self.width) is int:
+            object.__setattr__(self, "norm_lanes", self.width // 2)
+        if not isinstance(self.baseline, bool):
+            raise ValueError(f"baseline must be true or false, not {self.baseline!r:.60}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.type != "int":
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
                 raise ValueError(f"{field.name} must be a positive integer, not {value!r}")
         for name in (
@@ -92,6 +128,7 @@ class AcceleratorConfig:
             "prefetch_beats",
             "activation_words",
             "max_head_dim",
+            "norm_lanes",
         ):
             if not _is_power_of_two(getattr(self, name)):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
@@ -151,6 +188,11 @@ class AcceleratorConfig:
             f"norm_channels is a multiple of width and at most {MAX_INPUTS}",
             self.norm_channels,
         )
+        self._rule(
+            2 * self.norm_lanes <= self.width,
+            "2 * norm_lanes <= width",
+            f"2 * {self.norm_lanes} with width {self.width}",
+        )
         self._rule(32 <= self.address_bits <= 48, "32 <= address_bits <= 48", self.address_bits)
 
     @staticmethod
@@ -179,6 +221,11 @@ class AcceleratorConfig:
         return self.width // self.ports
 
     @property
+    def norm_turns(self) -> int:
+        """Cycles that the norm takes for a 16-bit word of W/2 elements."""
+        return self.width // 2 // self.norm_lanes
+
+    @property
     def word_beats(self) -> int:
         """AXI beats of one activation word: W/16."""
         return self.width // BEAT_BYTES
@@ -188,12 +235,16 @@ class AcceleratorConfig:
         """Beats of one port's part of a slice header: 8 bytes for each of its W/P channels."""
         return (8 * self.port_rows + BEAT_BYTES - 1) // BEAT_BYTES
 
-    def to_dict(self) -> dict[str, int]:
+    def has_codec(self, codec: Codec) -> bool:
+        """Whether the decoders can read streams of this codec."""
+        return CODEC_NAMES[codec] in self.codecs
+
+    def to_dict(self) -> dict[str, Parameter]:
         """The parameters by name, as the manifest and the contract hash hold them."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"codecs": list(self.codecs)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, int]) -> AcceleratorConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> AcceleratorConfig:
         """Inverse of `to_dict`; ValueError names unknown or missing parameters."""
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -204,6 +255,23 @@ class AcceleratorConfig:
         except TypeError as error:
             raise ValueError(f"AcceleratorConfig is incomplete: {error}") from None
 
+
+_ZCU102 = AcceleratorConfig(
+    width=64,
+    lanes=16,
+    rows=2,
+    groups=40,
+    ports=4,
+    activation_words=32768,
+    max_context=4096,
+    sequences=8,
+    max_head_dim=128,
+    norm_channels=8192,
+    decoder_elements=32,
+    dictionary_entries=4096,
+    prefetch_beats=512,
+    outstanding=16,
+)
 
 CONFIGURATIONS: dict[str, AcceleratorConfig] = {
     "tiny": AcceleratorConfig(
@@ -238,24 +306,50 @@ CONFIGURATIONS: dict[str, AcceleratorConfig] = {
         prefetch_beats=128,
         outstanding=8,
     ),
-    "zcu102": AcceleratorConfig(
-        width=64,
-        lanes=16,
+    "zcu102": replace(_ZCU102, codecs=("raw", "rice"), baseline=False),
+    "zcu102-paper": _ZCU102,
+    "kv260": AcceleratorConfig(
+        width=32,
+        lanes=8,
         rows=2,
         groups=40,
-        ports=4,
+        ports=2,
         activation_words=32768,
-        max_context=4096,
+        max_context=2048,
         sequences=8,
         max_head_dim=128,
-        norm_channels=8192,
+        norm_channels=4096,
         decoder_elements=32,
-        dictionary_entries=4096,
-        prefetch_beats=512,
+        dictionary_entries=256,
+        prefetch_beats=256,
         outstanding=16,
+        codecs=("raw", "rice"),
+        baseline=False,
+    ),
+    "nano": AcceleratorConfig(
+        width=16,
+        lanes=1,
+        rows=2,
+        groups=8,
+        ports=1,
+        activation_words=1024,
+        max_context=256,
+        sequences=1,
+        max_head_dim=32,
+        norm_channels=128,
+        decoder_elements=16,
+        dictionary_entries=256,
+        prefetch_beats=32,
+        outstanding=2,
+        address_bits=32,
+        codecs=("raw",),
+        baseline=False,
+        norm_lanes=1,
     ),
 }
-"""The configurations that a command line names."""
+"""The configurations that a command line names. What is for use has what its programs need;
+`zcu102-paper` has everything, for comparisons with what MEADOW published: dictionary and baseline.
+"""
 
 
 def named_config(name: str) -> AcceleratorConfig:

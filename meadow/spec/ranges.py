@@ -27,6 +27,7 @@ from meadow.spec.commands import (
 from meadow.spec.config import MAX_INPUTS, AcceleratorConfig
 from meadow.spec.epilogue import MatmulOutput
 from meadow.spec.numerics import MAX_SHIFT, TABLE_ENTRIES
+from meadow.spec.parts import require_baseline, used_opcodes
 from meadow.spec.rules import ROW_WORDS, command_rules, softmax_keys
 
 __all__ = ["MAX_CHANNELS", "check_command", "field_ranges", "fixed_rows"]
@@ -120,7 +121,7 @@ def _own_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[in
             "column_beats": (0, config.word_beats - 1),
             "score_shift": shift,
             "heads": (1, config.lanes),
-            "part": (0, max(AttendPart)),
+            "part": (0, max(AttendPart) if config.baseline else AttendPart.WHOLE),
             "first": (0, chunk - 1),
             "rows": (0, chunk),
         }
@@ -151,10 +152,12 @@ def _own_ranges(config: AcceleratorConfig, opcode: Opcode) -> dict[str, tuple[in
 
 
 def check_command(config: AcceleratorConfig, command: Command) -> None:
-    """ValueError names the first field that is out of its range, or the first rule that is
-    broken.
+    """ValueError names the part that an opcode needs and the configuration does not have, the first
+    field that is out of its range, or the first rule that is broken.
     """
     opcode = command.opcode
+    if opcode not in used_opcodes(config):
+        require_baseline(config)
     values = {
         field.name: int(command.values.get(field.name, 0)) for field in command_fields(opcode)
     }

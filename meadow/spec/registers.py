@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.streams import CODEC_NAMES, Codec
 
 __all__ = [
     "CONTROL_MEANINGS",
@@ -45,7 +46,7 @@ __all__ = [
 
 MAGIC = 0x4D454144
 """ASCII "MEAD"."""
-VERSION = 2
+VERSION = 3
 LAST_OFFSET = 0xFFC
 """Byte offset of the last word of the register space of 4 KiB."""
 
@@ -141,12 +142,14 @@ OUTPUT_MEANINGS = {
 
 ERROR_CAUSES = {
     ErrorCode.NONE: "no error since the last START or ACKNOWLEDGE",
-    ErrorCode.ILLEGAL_COMMAND: "unknown opcode, or a field out of its range (meadow.spec.ranges)",
+    ErrorCode.ILLEGAL_COMMAND: "unknown opcode, one whose unit the configuration does not have "
+    "(`config_baseline`), or a field out of its range (meadow.spec.ranges)",
     ErrorCode.WINDOW: "a descriptor without beats, or beyond the DMA window; nothing of it "
     "reaches the bus",
     ErrorCode.READ_RESPONSE: "SLVERR or DECERR for a read",
     ErrorCode.WRITE_RESPONSE: "SLVERR or DECERR for a write",
-    ErrorCode.STREAM: "a weight stream that breaks its format or whose CRC-32 differs",
+    ErrorCode.STREAM: "a weight stream that breaks its format, whose codec the configuration does "
+    "not have (`config_codecs`), or whose CRC-32 differs",
     ErrorCode.COMMAND_CHECK: "the CRC-32 of a command differs",
     ErrorCode.ACTIVATION: "a word beyond the activation memory",
     ErrorCode.WATCHDOG: "no progress for `watchdog` cycles",
@@ -187,6 +190,11 @@ _FIELDS = {
     "control": _named(CONTROL_MEANINGS),
     "status": _named(STATUS_MEANINGS),
     "outputs": tuple(RegisterBit(bit, name, doc) for bit, (name, doc) in OUTPUT_MEANINGS.items()),
+    "config_codecs": tuple(
+        RegisterBit(1 << codec, codec.name, f"the decoders can read streams of codec {name}")
+        for codec, name in zip(Codec, CODEC_NAMES, strict=True)
+    ),
+    "config_baseline": (RegisterBit(1, "SOFTMAX", "there is the unit of the opcode SOFTMAX"),),
 }
 """Named bits by register."""
 
@@ -253,7 +261,13 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             for index in range(8)
         ),
         *(
-            Register(0x040 + 4 * index, f"config_{name}", "ro", f"AcceleratorConfig.{name}")
+            Register(
+                0x040 + 4 * index,
+                f"config_{name}",
+                "ro",
+                f"AcceleratorConfig.{name}",
+                fields=_FIELDS.get(f"config_{name}", ()),
+            )
             for index, name in enumerate(config.to_dict())
         ),
         Register(0x100, "control", "rw", "Control bits", 0xF, _FIELDS["control"]),

@@ -17,6 +17,9 @@ bits least significant first:
 
 `raw`: one signed byte per weight.
 
+A weight is within -LIMIT_INT8..LIMIT_INT8, and so is an element of K and V. A codec can hold -128
+all the same, and unpacking gives it back; what is multiplied is -127 in its place.
+
 The payload of the other codecs is a sequence of *blocks* of BLOCK_WEIGHTS weights, without gaps.
 Weights come in groups with a 2-bit mode each: the mode names one of the four widths of the
 preamble. The modes of MODES_PER_WORD groups are a 32-bit word, first group lowest, 0 for groups

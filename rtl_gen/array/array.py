@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array_control import ArrayControl
 from rtl_gen.array.parameter_buffer import ParameterBuffer
+from rtl_gen.array.row_pairing import RowPairing
 from rtl_gen.array.tile_buffer import TileBuffer
 from rtl_gen.interfaces.array_activity import ArrayActivitySignature
 from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
@@ -72,6 +73,7 @@ class Array(wiring.Component):
         m = Module()
         m.submodules.control = control = ArrayControl(config=config)
         m.submodules.tiles = tiles = TileBuffer(config=config)
+        m.submodules.pairing = pairing = RowPairing(config=config)
         m.submodules.parameters = parameters = ParameterBuffer(config=config)
         m.submodules.lanes = lanes = LaneChain(config=config, black_box=self._black_box)
         outside = wiring.flipped(self)
@@ -95,6 +97,8 @@ class Array(wiring.Component):
             *(tile.free.eq(control.o_tile_free) for tile in self.i_tile),
             *(header.free.eq(control.o_parameter_free) for header in self.i_parameter),
             tiles.i_read.eq(control.o_tile),
-            lanes.i.rows.eq(tiles.o_rows),
+            pairing.i_rows.eq(tiles.o_rows),
+            lanes.i.rows.eq(pairing.o_rows),
+            lanes.i.row_sums.eq(pairing.o_row_sums),
         ]
         return m

@@ -91,7 +91,7 @@ class ArrayControl(wiring.Component):
         latency = LaneLatency.of(config)
         m.submodules.generator = generator = TileOpGenerator(config=config)
         m.submodules.loader = loader = OperandLoader(
-            config=config, start_to_issue=Issue.START_TO_ISSUE
+            config=config, start_to_swap=Issue.START_TO_SWAP
         )
         m.submodules.issue = issue = Issue(config=config)
         m.submodules.jobs = jobs = Queue(shape=drain_job_layout(config), depth=_JOBS_AHEAD)

@@ -11,7 +11,7 @@ from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import ResultMode
 from rtl_gen.array.attend_place import attend_job_layout, attend_pass_layout
-from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.command import attends_part, command_layout
 from rtl_gen.interfaces.lane import DrainMode, Target
 from rtl_gen.interfaces.schedule import drain_job_layout
 
@@ -34,6 +34,7 @@ class AttendJob(wiring.Component):
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
         super().__init__(
             {
                 "command": In(command_layout(Opcode.ATTEND)),
@@ -52,7 +53,7 @@ class AttendJob(wiring.Component):
         whole_words = Signal()
         m.d.comb += [
             whole_words.eq(command.segment_beats == len(self.mask)),
-            scores_only.eq(command.part == AttendPart.SCORES.value),
+            scores_only.eq(attends_part(self._config, command, AttendPart.SCORES)),
             job.tokens.eq(part.tokens),
             destination.row.eq(part.row),
             destination.mask.eq(Mux(scores_only, ~Const(0, len(self.mask)), self.mask)),

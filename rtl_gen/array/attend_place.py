@@ -11,7 +11,7 @@ from amaranth.lib import data
 from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.attend_span import AttendSpan
-from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.command import attends_part, command_layout
 from rtl_gen.interfaces.lane import accumulation_layout, lane_range
 from rtl_gen.interfaces.memory import ADDRESS_BITS
 
@@ -125,6 +125,7 @@ class AttendPlace:
         self.values_only = Signal(name="values_only")
         self.sequence_ends = Signal(name="sequence_ends")
         self.pass_ends = Signal(name="pass_ends")
+        self._config = config
         self._width_bits = (config.width - 1).bit_length()
 
     def derive(self, m: Module) -> None:
@@ -133,8 +134,8 @@ class AttendPlace:
         m.d.comb += [
             self.span.command.eq(command),
             self.span.sequence.eq(self.sequence),
-            self.scores_only.eq(command.part == AttendPart.SCORES.value),
-            self.values_only.eq(command.part == AttendPart.VALUES.value),
+            self.scores_only.eq(attends_part(self._config, command, AttendPart.SCORES)),
+            self.values_only.eq(attends_part(self._config, command, AttendPart.VALUES)),
             self.sequence_ends.eq(
                 (place.by_value | self.scores_only) & (place.block == self.span.last_block)
             ),

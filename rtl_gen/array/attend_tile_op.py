@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.attend_place import attend_group_layout, attend_pass_layout
-from rtl_gen.interfaces.command import command_layout
+from rtl_gen.interfaces.command import attends_part, command_layout
 from rtl_gen.interfaces.lane import Target
 from rtl_gen.interfaces.schedule import tile_op_layout
 
@@ -66,7 +66,7 @@ class AttendTileOp(wiring.Component):
         ]
         m.d.comb += [
             first.eq((place.head == 0) & group.opens),
-            values_only.eq(command.part == AttendPart.VALUES.value),
+            values_only.eq(attends_part(config, command, AttendPart.VALUES)),
             op.tile_last.eq(group.ends),
             op.by_column.eq(place.by_value),
             work.bank.eq(place.block[0]),

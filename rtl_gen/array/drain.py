@@ -52,7 +52,7 @@ class Drain(wiring.Component):
     active_command: Out, index of their command.
 
     Latency: START_TO_DRAIN cycles from a transfer at i_pass to its first o_drain, ACTIVE_TO_DRAIN
-    from the pulses and contexts of a position to its o_drain.
+    from the pulses of a position to its o_drain, one less from its context.
     """
 
     ACTIVE_TO_DRAIN = ParameterBuffer.LATENCY + 1
@@ -151,10 +151,12 @@ class Drain(wiring.Component):
 
         half = config.width // 2
         remaining = Signal(signed(23))
-        context = self.o_context.payload
+        context = Signal(result_context_layout(config))
+        late_context = Signal(context.shape(), reset_less=True)
+        m.d.sync += [self.o_context.valid.eq(emit), late_context.eq(context)]
         m.d.comb += [
+            self.o_context.payload.eq(late_context),
             remaining.eq(current.remaining - Mux(second, half, 0)),
-            self.o_context.valid.eq(emit),
             context.destination.eq(destination),
             context.destination.walk.base.eq(destination.walk.base + (second & ~halves)),
             context.destination.operand.eq(destination.operand + (second & current.operand_second)),

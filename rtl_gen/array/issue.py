@@ -10,6 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.array.row_pairing import RowPairing
 from rtl_gen.array.tile_buffer import TileBuffer, tile_read_layout
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.command import INDEX_BITS
@@ -35,18 +36,20 @@ class Issue(wiring.Component):
     o_tile: Out(tile_read_layout).
     o_issue: Out stream of accumulation_layout, always ready, in step with the rows that come of
         o_tile.
-    o_swap: Out, the operand of a tile operation becomes the active one; in the cycle of its first
-        issue, if it has one.
+    o_swap: Out, the operand of a tile operation becomes the active one; in the cycle before its
+        first issue, if it has one.
     o_phase_done: Out, pulse with the last tile read of a phase.
     i_drained: In, a bit for each Target, pulse: a drain job of the target has ended.
     active: Out, one tile read in this cycle.
     active_command: Out, while `active`, index of its command.
     waiting_tile, waiting_drain: Out, what a tile operation offered at i_op waits for.
 
-    Latency: START_TO_ISSUE cycles from a transfer at i_op to the first o_issue.
+    Latency: START_TO_ISSUE cycles from a transfer at i_op to the first o_issue, START_TO_SWAP, one
+    less, to o_swap.
     """
 
-    START_TO_ISSUE = 1 + TileBuffer.LATENCY
+    START_TO_ISSUE = 1 + TileBuffer.LATENCY + RowPairing.LATENCY
+    START_TO_SWAP = START_TO_ISSUE - 1
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -148,11 +151,11 @@ class Issue(wiring.Component):
             self.o_tile.by_column.eq(op.by_column),
             self.o_tile.index.eq(op.index),
         ]
-        cycles = TileBuffer.LATENCY
-        strobes = delayed(m, Cat(self.active, swap), cycles, "strobes", reset_less=False)
+        cycles = self.START_TO_ISSUE - 1
+        valid = delayed(m, self.active, cycles, "issue_valid", reset_less=False)
         m.d.comb += [
             self.o_issue.payload.eq(delayed(m, op.work, cycles, "work")),
-            self.o_issue.valid.eq(strobes[0]),
-            self.o_swap.eq(strobes[1]),
+            self.o_issue.valid.eq(valid),
+            self.o_swap.eq(delayed(m, swap, cycles - 1, "swap", reset_less=False)),
         ]
         return m

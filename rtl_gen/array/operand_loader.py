@@ -33,15 +33,15 @@ class OperandLoader(wiring.Component):
     """Reads operand words ahead of need, moves them (or starts the probability fetch) and hands the
     tile operation on.
 
-    A tile operation is offered at `o_op` as soon as an issue that follows START_TO_ISSUE cycles
-    after its transfer may use the operand. The shadow registers then belong to it until that issue
-    swaps them. Its words come in the order totals (lane 0, 1, ...), then operands (lane by lane,
-    LOW before HIGH); totals follow the same distances.
+    A tile operation is offered at `o_op` as soon as a swap that follows `start_to_swap` cycles
+    after its transfer may take the operand. The shadow registers then belong to it until that swap.
+    Its words come in the order totals (lane 0, 1, ...), then operands (lane by lane, LOW before
+    HIGH); totals follow the same distances.
 
     Parameters
     ----------
     config: the configuration.
-    start_to_issue: cycles from a transfer at o_op to its first issue.
+    start_to_swap: cycles from a transfer at o_op to its swap.
 
     Members
     -------
@@ -62,14 +62,14 @@ class OperandLoader(wiring.Component):
 
     OP_OVERHEAD = 4
 
-    def __init__(self, *, config: AcceleratorConfig, start_to_issue: int) -> None:
+    def __init__(self, *, config: AcceleratorConfig, start_to_swap: int) -> None:
         self._config = config
-        self._start_to_issue = start_to_issue
+        self._start_to_swap = start_to_swap
         latency = LaneLatency.of(config)
-        if max(latency.operand, latency.fetch) > start_to_issue:
+        if max(latency.operand, latency.fetch) > start_to_swap:
             raise ValueError(
-                f"start_to_issue must be at least {max(latency.operand, latency.fetch)}, "
-                f"not {start_to_issue}"
+                f"start_to_swap must be at least {max(latency.operand, latency.fetch)}, "
+                f"not {start_to_swap}"
             )
         super().__init__(
             {
@@ -88,7 +88,7 @@ class OperandLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config = self._config
         m = Module()
-        words_ahead = max(8, 2 * config.lanes)
+        words_ahead = max(16, 2 * config.lanes)  # the way through the memory, a word per cycle
         m.submodules.ops = ops = Queue(shape=self.i_op.payload.shape(), depth=_OPS_AHEAD)
         m.submodules.words = words = Queue(shape=_read_layout(config), depth=words_ahead)
         self._request(m, ops.i, words, words_ahead)
@@ -106,10 +106,13 @@ class OperandLoader(wiring.Component):
         credits = Signal(range(words_ahead + 1), init=words_ahead)
         asked = self.o_read.address.valid & self.o_read.address.ready
         taken = words.o.valid & words.o.ready
+        # Of this and of `left`, whether there are any: requests leave from registers.
+        some_credits = Signal(init=1)
+        some_left = Signal()
         with m.If(asked & ~taken):
-            m.d.sync += credits.eq(credits - 1)
+            m.d.sync += [credits.eq(credits - 1), some_credits.eq(credits != 1)]
         with m.Elif(taken & ~asked):
-            m.d.sync += credits.eq(credits + 1)
+            m.d.sync += [credits.eq(credits + 1), some_credits.eq(1)]
 
         # Words of a token lie `across` apart: those of its heads, or the two halves of a wide
         # operand.
@@ -124,7 +127,7 @@ class OperandLoader(wiring.Component):
         )
         stride = Signal(operand.walk.stride.shape())
         across = Signal(operand.walk.head_stride.shape())
-        idle = (left == 0) & ~operands_follow
+        idle = ~some_left & ~operands_follow
         m.d.comb += [
             words.i.valid.eq(self.o_read.data.valid),
             words.i.payload.data.eq(self.o_read.data.payload),
@@ -132,13 +135,14 @@ class OperandLoader(wiring.Component):
             ops.payload.eq(op),
             ops.valid.eq(self.i_op.valid & idle),
             self.i_op.ready.eq(ops.ready & idle),
-            self.o_read.address.valid.eq((left != 0) & (credits != 0)),
+            self.o_read.address.valid.eq(some_left & some_credits),
             self.o_read.address.payload.eq(address),
         ]
         with m.If(self.i_op.valid & self.i_op.ready):
             m.d.sync += [
                 # The totals, one word of each token, if there are any.
                 left.eq(Mux(operand.totals, operand.words, 0)),
+                some_left.eq(operand.totals & operand.words.any()),
                 address.eq(operand.total_source),
                 token_address.eq(operand.total_source),
                 token_left.eq(1),
@@ -155,6 +159,7 @@ class OperandLoader(wiring.Component):
         with m.Elif(asked):
             m.d.sync += [
                 left.eq(left - 1),
+                some_left.eq(left != 1),
                 address.eq(address + across),
                 token_left.eq(token_left - 1),
             ]
@@ -164,10 +169,11 @@ class OperandLoader(wiring.Component):
                     token_address.eq(token_address + stride),
                     token_left.eq(words_of_token),
                 ]
-        with m.Elif(operands_follow & (left == 0)):
+        with m.Elif(operands_follow & ~some_left):
             m.d.sync += [
                 operands_follow.eq(0),
                 left.eq(operand_words),
+                some_left.eq(operand_words.any()),
                 address.eq(source),
                 token_address.eq(source),
                 token_left.eq(token_words),
@@ -179,12 +185,12 @@ class OperandLoader(wiring.Component):
         config, latency = self._config, LaneLatency.of(self._config)
         # What is decided on in cycle a reaches the lanes in a + 1; age is 0 in the cycle after the
         # start of a tile operation.
-        word_age = max(0, self._start_to_issue + latency.operand_reuse - 2)
-        fetch_age = max(0, self._start_to_issue + latency.fetch_reuse - 2)
+        word_age = max(0, self._start_to_swap + latency.operand_reuse - 2)
+        fetch_age = max(0, self._start_to_swap + latency.fetch_reuse - 2)
         # The tile operation may start when the fetch has come so far; offered one cycle later
         # through the register.
         last = config.tile_cycles - 1
-        offer_index = max(0, last + latency.fetch - self._start_to_issue)
+        offer_index = max(0, last + latency.fetch - self._start_to_swap)
 
         op = ops.payload
         operand = op.operand

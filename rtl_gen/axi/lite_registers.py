@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.contract import contract_hash
+from meadow.spec.parameters import register_values
 from meadow.spec.registers import (
     MAGIC,
     SEQUENCE_FIELDS,
@@ -137,7 +138,7 @@ class LiteRegisters(wiring.Component):
                 f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
                 for index in range(8)
             },
-            **{f"config_{name}": value for name, value in self.config.to_dict().items()},
+            **{f"config_{name}": value for name, value in register_values(self.config).items()},
         }
 
     def _held(self) -> dict[str, Value]:

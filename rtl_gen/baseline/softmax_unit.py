@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import Opcode
@@ -13,6 +13,7 @@ from rtl_gen.baseline.row_maximum import RowMaximum, row_maximum_layout
 from rtl_gen.baseline.row_probabilities import RowProbabilities, probability_word_layout
 from rtl_gen.baseline.softmax_rows import SoftmaxRows, key_range
 from rtl_gen.blocks.command_runner import CommandRunner
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import COMMAND_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
 from rtl_gen.interfaces.probability import sum_bits
@@ -74,7 +75,7 @@ class SoftmaxUnit(wiring.Component):
         exponentials.
         """
         units = RowProbabilities.units(config)
-        return 23 + (config.width // 2).bit_length() - 1 + units.bit_length() - 1
+        return 26 + (config.width // 2).bit_length() - 1 + units.bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -91,14 +92,13 @@ class SoftmaxUnit(wiring.Component):
         config = self._config
         # A row is done when its total is written, so queues with an entry per row never overflow.
         m.submodules.rows = rows = SoftmaxRows(config=config)
-        m.submodules.keys = keys = fifo.SyncFIFO(
-            width=Shape.cast(key_range(config)).width, depth=ROWS_AHEAD
-        )
+        m.submodules.keys = keys = Queue(shape=key_range(config), depth=ROWS_AHEAD, direct=True)
         m.submodules.maximum = maximum = RowMaximum(config=config)
-        m.submodules.maxima = maxima = fifo.SyncFIFO(
-            width=row_maximum_layout(config).size, depth=ROWS_AHEAD
+        m.submodules.maxima = maxima = Queue(
+            shape=row_maximum_layout(config), depth=ROWS_AHEAD, direct=True
         )
         connect(m, flipped(self.i_word), maximum.i)
+        connect(m, keys.o, maximum.i_keys)
         m.d.comb += [
             rows.command.eq(command),
             rows.start.eq(start),
@@ -106,13 +106,10 @@ class SoftmaxUnit(wiring.Component):
             self.o_row.payload.address.eq(rows.o.payload.address),
             self.o_row.payload.words.eq(rows.o.payload.words),
             rows.o.ready.eq(self.o_row.ready),
-            keys.w_en.eq(rows.o.valid & rows.o.ready),
-            keys.w_data.eq(rows.o.payload.keys),
-            maximum.i_keys.valid.eq(keys.r_rdy),
-            maximum.i_keys.payload.eq(keys.r_data),
-            keys.r_en.eq(maximum.i_keys.ready),
-            maxima.w_en.eq(maximum.o.valid),
-            maxima.w_data.eq(maximum.o.payload),
+            keys.i.valid.eq(rows.o.valid & rows.o.ready),
+            keys.i.payload.eq(rows.o.payload.keys),
+            maxima.i.valid.eq(maximum.o.valid),
+            maxima.i.payload.eq(maximum.o.payload),
         ]
 
     def _second_pass(self, m: Module) -> Signal:
@@ -122,23 +119,21 @@ class SoftmaxUnit(wiring.Component):
         config = self._config
         maxima = m.submodules.maxima
         m.submodules.probabilities = second = RowProbabilities(config=config)
-        m.submodules.words = words = fifo.SyncFIFO(
-            width=probability_word_layout(config).size, depth=_OUTPUT_WORDS
+        m.submodules.words = words = Queue(
+            shape=probability_word_layout(config), depth=_OUTPUT_WORDS, direct=True
         )
-        m.submodules.totals = totals = fifo.SyncFIFO(width=sum_bits(config), depth=ROWS_AHEAD)
+        m.submodules.totals = totals = Queue(shape=sum_bits(config), depth=ROWS_AHEAD, direct=True)
         written = Signal()
         credits = Signal(range(_OUTPUT_WORDS + 1), init=_OUTPUT_WORDS)
         m.d.sync += credits.eq(credits - second.o_begun + written)
         connect(m, flipped(self.i_buffered), second.i)
+        connect(m, maxima.o, second.i_row)
         m.d.comb += [
-            second.i_row.valid.eq(maxima.r_rdy),
-            second.i_row.payload.eq(maxima.r_data),
-            maxima.r_en.eq(second.i_row.ready),
             second.i_credit.eq(credits.any()),
-            words.w_en.eq(second.o.valid),
-            words.w_data.eq(second.o.payload),
-            totals.w_en.eq(second.o_total.valid),
-            totals.w_data.eq(second.o_total.payload),
+            words.i.valid.eq(second.o.valid),
+            words.i.payload.eq(second.o.payload),
+            totals.i.valid.eq(second.o_total.valid),
+            totals.i.payload.eq(second.o_total.payload),
         ]
         return written
 
@@ -153,7 +148,7 @@ class SoftmaxUnit(wiring.Component):
         """Totals, which go first, and words to the write port, and the end of the command."""
         config = self._config
         words, totals = m.submodules.words, m.submodules.totals
-        word = data.View(probability_word_layout(config), words.r_data)
+        word = words.o.payload
         chosen = Signal()
         held = Signal()
         held_choice = Signal()
@@ -161,12 +156,12 @@ class SoftmaxUnit(wiring.Component):
         taken = self.o_write.valid & self.o_write.ready
         m.d.comb += [
             # What has been offered stays until it is taken.
-            chosen.eq(Mux(held, held_choice, totals.r_rdy)),
-            self.o_write.valid.eq(totals.r_rdy | words.r_rdy),
+            chosen.eq(Mux(held, held_choice, totals.o.valid)),
+            self.o_write.valid.eq(totals.o.valid | words.o.valid),
             total_written.eq(taken & chosen),
             word_written.eq(taken & ~chosen),
-            totals.r_en.eq(total_written),
-            words.r_en.eq(word_written),
+            totals.o.ready.eq(total_written),
+            words.o.ready.eq(word_written),
             self.o_row_done.eq(total_written),
         ]
         m.d.sync += [held.eq(self.o_write.valid & ~self.o_write.ready), held_choice.eq(chosen)]
@@ -180,9 +175,9 @@ class SoftmaxUnit(wiring.Component):
         m.d.comb += [
             self.o_write.payload.mask.eq(-1),
             self.o_write.payload.address.eq(Mux(chosen, total_address, address)),
-            self.o_write.payload.data.eq(Mux(chosen, totals.r_data, elements)),
+            self.o_write.payload.data.eq(Mux(chosen, totals.o.payload, elements)),
             # A row's total comes after its last words, so nothing is on its way to an empty queue.
-            finished.eq((rows_left == 0) & ~words.r_rdy),
+            finished.eq((rows_left == 0) & ~words.o.valid),
         ]
         with m.If(start):
             m.d.sync += [

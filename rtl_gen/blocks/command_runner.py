@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Signal
+from amaranth.lib import data
 
 from meadow.spec.commands import Opcode
 from rtl_gen.interfaces.command import command_layout
@@ -31,6 +32,9 @@ class CommandRunner:
     -------
     command: the command as command_layout(opcode), held from the cycle after the transfer until the
         unit is done.
+    idle: no command is held. A register that the unit loads from `offered` in such cycles only
+        holds what belongs to `command`, from the same cycle on.
+    offered: the payload of `commands` as command_layout(opcode).
     prepare: pulse in the first cycle of `command`.
     start: pulse `prepare_cycles` cycles later.
     finished: to be driven by the unit: it is done; looked at from the cycle after `start` on.
@@ -48,7 +52,9 @@ class CommandRunner:
         cycle = Signal(range(start + 2), name="command_cycle")
         self.command = Signal(command_layout(opcode), name="command", reset_less=True)
         self.finished = Signal(name="command_finished")
-        idle = cycle == 0
+        self.idle = idle = cycle == 0
+        layout = command_layout(opcode)
+        self.offered = data.View(layout, commands.payload[: layout.size])
         with m.If(idle):
             m.d.sync += [self.command.as_value().eq(commands.payload), cycle.eq(commands.valid)]
         with m.Elif(cycle <= start):

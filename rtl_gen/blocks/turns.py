@@ -15,11 +15,12 @@ def take_turns(m: Module, sources: Sequence[Any], free: Value) -> Signal:
     """Drives `ready` of the streams `sources`: in a cycle in which `free` is 1 one of those that
     are valid transfers, the one behind the last that did first of all.
 
-    Returns a bit for each source: it transfers in this cycle.
+    Returns a bit for each source: it is the one that transfers if `free` is 1. These bits do not
+    wait for `free`, which may come late in the cycle.
     """
     count = len(sources)
     turn = Signal(range(max(2, count)))  # whose turn is first
-    taken = Signal(count)
+    chosen = Signal(count)
     with m.Switch(turn):
         for first in range(count):
             with m.Case(first):
@@ -28,10 +29,10 @@ def take_turns(m: Module, sources: Sequence[Any], free: Value) -> Signal:
                     source = sources[number]
                     m.d.comb += [
                         source.ready.eq(free & ~earlier),
-                        taken[number].eq(source.valid & free & ~earlier),
+                        chosen[number].eq(source.valid & ~earlier),
                     ]
                     earlier = earlier | source.valid
     for number in range(count):
-        with m.If(taken[number]):
+        with m.If(free & chosen[number]):
             m.d.sync += turn.eq((number + 1) % count)
-    return taken
+    return chosen

@@ -16,7 +16,7 @@ from amaranth.lib import wiring
 __all__ = ["component_ports", "convert_component", "fold_initial_values", "settle_constants"]
 
 _MODULE = re.compile(r"^module .*?\);\n(?:.*?)^endmodule\n", re.M | re.S)
-_CONSTANT = re.compile(r"^  always @\*\n    (\S[^\n]*? = \d+'h[0-9a-fx]+;)\n", re.M)
+_CONSTANT = re.compile(r"^  always @\*\n    (\S[^\n]*? = \d+'[hd][0-9a-fx]+;)\n", re.M)
 _SETTLED = "meadow_settled"
 _INITIAL = re.compile(r"^    (\\\S+ |\w+)\[(\d+)\] = (\d+'h[0-9a-f]+);\n", re.M)
 _INDEX = "meadow_index"

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, command_fields
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.parts import used_opcodes
 from meadow.spec.ranges import field_ranges
 from meadow.spec.rules import command_rules
 from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
@@ -67,7 +68,7 @@ class CommandCheck(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sealed = self._checksum(m)
-        legal = [self._legal(m, opcode) for opcode in Opcode]
+        legal = [self._legal(m, opcode) for opcode in used_opcodes(self.config)]
         with m.If(~sealed):
             m.d.sync += self.verdict.eq(Verdict.CHECK)
         with m.Elif(~Cat(*legal).any()):

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import fifo, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import COMMAND_BYTES, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.control.command_check import CommandCheck, Verdict
 from rtl_gen.control.entry import ENTRY
 from rtl_gen.interfaces.command import COMMAND_BITS, INDEX_BITS
@@ -153,14 +154,9 @@ class CommandReader(wiring.Component):
         m.d.sync += checked.eq(Cat(complete, checked))
         for name, output in (("fetch", self.o_fetch), ("execute", self.o_execute)):
             m.submodules[f"{name}_queue"] = queue = ResetInserter(clear)(
-                fifo.SyncFIFOBuffered(width=ENTRY.size, depth=QUEUE_COMMANDS)
+                Queue(shape=ENTRY, depth=QUEUE_COMMANDS)
             )
-            m.d.comb += [
-                queue.w_data.eq(entry),
-                queue.w_en.eq(checked[-1]),
-                output.payload.eq(queue.r_data),
-                output.valid.eq(queue.r_rdy),
-                queue.r_en.eq(output.ready),
-            ]
+            m.d.comb += [queue.i.payload.eq(entry), queue.i.valid.eq(checked[-1])]
+            connect(m, queue.o, flipped(output))
         with m.If(~self.active):
             m.d.sync += [received.eq(0), count.eq(0), checked.eq(0)]

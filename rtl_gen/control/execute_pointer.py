@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -62,40 +62,50 @@ class ExecutePointer(wiring.Component):
         entry = self.i.payload
         common = common_fields(entry)
         ports = members(self.o_unit)
-        taker = {unit: ports[name] for name, unit in UNITS.items()}
         skips = Signal()
         good = Signal()
         # Registered, so that one cycle passes after a hand-over for the unit's busy to be seen, and
         # because a unit's busy may depend on the valid offered to it. Only units that this pointer
-        # starts could become busy meanwhile.
+        # starts could become busy meanwhile. What the command is stands in registers beside it.
         ready = Signal()
         finish = Signal()
+        turn = Signal()
         # Later STOREs must not keep the storer busy while a fetch waits for it.
         held = holds_fetch(common) & (self.passed <= entry.index) & ~skips
         met = skips | ((common.wait & self.unit_busy) == 0)
         m.d.comb += [
             skips.eq(is_skipped(common, self.outputs)),
             good.eq(self.i.valid & (entry.verdict == Verdict.GOOD) & ~self.ended & self.running),
+            turn.eq(good & ~held & ~finish & (ready | met)),
             self.i.ready.eq(finish),
         ]
-        m.d.sync += ready.eq(good & ~held & ~finish & (ready | met))
-        for port in taker.values():
-            m.d.comb += port.payload.eq(tagged(entry))
+        m.d.sync += ready.eq(turn)
+
+        def turns(name: str, *opcodes: Opcode) -> Signal:
+            """It is the turn of a command of one of these opcodes."""
+            register = Signal(name=f"{name}_turn")
+            is_one = Cat(common.opcode == opcode.value for opcode in opcodes).any()
+            m.d.sync += register.eq(turn & ~skips & is_one)
+            return register
+
+        skipped = Signal()
+        m.d.sync += skipped.eq(turn & skips)
+        fence, end = turns("fence", Opcode.FENCE), turns("end", Opcode.END)
+        leaves: list[Value] = [skipped, end, fence & ~self.writes_pending]
+        for name, unit in UNITS.items():
+            port = ports[name]
+            own = (opcode for opcode, taker in UNIT_OF.items() if taker == unit)
+            m.d.comb += [
+                port.payload.eq(tagged(entry)),
+                port.valid.eq(turns(name, *own) & self.running),
+            ]
+            leaves.append(port.valid & port.ready)
         for name in HANDED_COMMAND.members:
             with m.If(ports[name].valid & ports[name].ready):
                 m.d.sync += self.handed_command[name].eq(self.executed)
-        with m.If(ready & good):
-            with m.If(skips):
-                m.d.comb += finish.eq(1)
-            with m.Else(), m.Switch(common.opcode):
-                for opcode, unit in UNIT_OF.items():
-                    with m.Case(opcode.value):
-                        m.d.comb += [taker[unit].valid.eq(1), finish.eq(taker[unit].ready)]
-                with m.Case(Opcode.FENCE.value):
-                    m.d.comb += finish.eq(~self.writes_pending)
-                with m.Case(Opcode.END.value):
-                    m.d.comb += finish.eq(1)
-                    m.d.sync += self.ended.eq(1)
+        m.d.comb += finish.eq(Cat(*leaves).any() & self.running)
+        with m.If(end & self.running):
+            m.d.sync += self.ended.eq(1)
         with m.If(finish):
             m.d.sync += self.executed.eq(self.executed + 1)
             with m.If(self.executed + 1 == self.program_length):

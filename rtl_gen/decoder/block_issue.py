@@ -3,33 +3,60 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import LITERAL, MODE_BITS, SUBSTREAMS, WORD_BYTES
+from rtl_gen.blocks.skid import Skid
 from rtl_gen.decoder.byte_window import RING_BEATS, ByteWindow
 from rtl_gen.decoder.mode_words import ModeWords, blocks_bits
+from rtl_gen.decoder.ranks import count_ones, lookup
 from rtl_gen.decoder.weight_block import BLOCK_BYTES, ISSUE, REFILLS, WEIGHT_BLOCK, WIDTHS
 
-__all__ = ["BlockIssue"]
+__all__ = ["KNOWN_BLOCK", "BlockIssue"]
 
 _WORD = 8 * WORD_BYTES
 _WIDTHS = data.ArrayLayout(4, WIDTHS)
+_KNOWN_BYTES = BLOCK_BYTES - WORD_BYTES * REFILLS
+_MARGIN_BITS = 1 + (BEAT_BYTES * RING_BEATS).bit_length()
+
+KNOWN_BLOCK = data.StructLayout(
+    {
+        "bytes": range(_KNOWN_BYTES + 1),
+        "last": 1,
+        "literal": 1,
+        "half": 1,
+        "mode_word": 1,
+        "widths": _WIDTHS,
+    }
+)
+"""What is known of a block before it may be issued.
+
+bytes: all but its refill words.
+last: it is the last one of its slice.
+The others as in ISSUE and WEIGHT_BLOCK.
+"""
 
 
-def _ones(bits: Value) -> Value:
-    """Number of bits that are 1."""
-    return sum((bit for bit in bits), Const(0, 1))
+def _reach(margin: Value) -> Value:
+    """Bit n: there are n words or more in these bytes. A LUT a bit, no carry chain."""
+    half = 1 << _MARGIN_BITS - 3
+    words = [*range(half), *range(-half, 0)]  # by their code
+    return Cat(
+        lookup([value >= least for value in words], margin[2:]) for least in range(REFILLS + 1)
+    )
 
 
 class BlockIssue(wiring.Component):
     """Takes the blocks of one slice out of the byte window, as meadow.spec.streams defines them.
 
     bytes = 4 * (refill words, rice) + 4 * (mode word due) + (rice: 4*k; dictionary: widths of the
-    block's packets). All but the refills is in a register when the block may be issued; a mode word
-    is back before the blocks that need it.
+    block's packets). All but the refills is known before: blocks of known length wait in a register
+    slice, and for the first of them registers say with how many refill words it is there. So the
+    issue, which gives the next needs two cycles later, only counts the needs and looks that up. A
+    mode word is back before the blocks that need it.
 
     Members
     -------
@@ -41,11 +68,11 @@ class BlockIssue(wiring.Component):
         fixed.
     widths: In, 4 x 4 bits, by mode: of the preamble.
     done: Out pulse, the last block is issued.
-    head, available, data: In, of the byte window.
+    head, available, arrives, word, data: In, of the byte window.
     take: Out, of the byte window; 0 before `start` and after `done`.
     exhausted: In, the window gets no more bytes.
     underrun: Out, the block is longer than what the window still has.
-    stop: In, ends the slice at once.
+    stop: In, ends the slice at once, and stays until reset.
     credit: In, the weights of one more block have a place.
     need: In(8), bit 4*h + i: sub-stream i of half h has finished a word since its last block; right
         from the second cycle after a block of that half on.
@@ -57,7 +84,7 @@ class BlockIssue(wiring.Component):
     """
 
     latency = ByteWindow.latency
-    start_latency = 3
+    start_latency = 4
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
@@ -72,6 +99,8 @@ class BlockIssue(wiring.Component):
                 "done": Out(1),
                 "head": In(8 * BEAT_BYTES),
                 "available": In(range(BEAT_BYTES * RING_BEATS + 1)),
+                "arrives": In(1),
+                "word": In(_WORD),
                 "data": In(8 * BLOCK_BYTES),
                 "take": Out(range(BLOCK_BYTES + 1)),
                 "exhausted": In(1),
@@ -87,6 +116,7 @@ class BlockIssue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.words = words = ModeWords(config=self.config)
+        m.submodules.known = known = Skid(shape=KNOWN_BLOCK)
         waiting = Signal()
         present = Signal()
         opening = Signal()
@@ -99,55 +129,67 @@ class BlockIssue(wiring.Component):
             words.rice.eq(self.rice),
             words.chunk2.eq(self.chunk2),
             words.fixed.eq(self.fixed),
-            words.clear.eq(self.stop),
         ]
         m.d.sync += waiting.eq((self.start | (waiting & ~opening)) & ~self.stop)
+        self._known(m, words, known)
 
-        # The register of the next block.
+        # Registers of the next block.
         full = Signal()
-        last = Signal()
-        literal = Signal()
-        known_bytes = Signal(range(WORD_BYTES * (LITERAL + 1) + 1))
-        sent = Signal(WEIGHT_BLOCK)  # its fields but refill and data
-        issued = Signal()
-        widths = Signal(_WIDTHS)
-        m.d.comb += words.next.eq(words.valid & (~full | issued) & ~self.stop)
-        self._widths(m, words, widths)
-        packets = sum((widths[packet] for packet in range(WIDTHS)), Const(0, 1))
-        raw = Mux(self.rice, widths[0] << 2, packets)
-        with m.If(words.next):
-            m.d.sync += [
-                last.eq(words.last),
-                literal.eq(widths[0] == LITERAL),
-                known_bytes.eq(raw + (words.due << 2)),
-                sent.half.eq(words.half),
-                sent.mode_word.eq(words.due),
-                sent.widths.eq(widths),
-            ]
-        m.d.sync += full.eq((words.next | (full & ~issued)) & ~self.stop)
+        block = Signal(KNOWN_BLOCK)
+        margin = Signal(signed(_MARGIN_BITS))  # available bytes beyond those known of it
+        reach = Signal(REFILLS + 1)  # bit n: it is there and n refill words may be taken with it
 
         # Its issue.
         refill = Signal(REFILLS)
         refills = Signal(range(REFILLS + 1))
         block_bytes = Signal(range(BLOCK_BYTES + 1))
         enough = Signal()
-        with m.If(self.rice):
-            m.d.comb += refill.eq(self.need.word_select(sent.half, REFILLS))
+        issued = Signal()
+        with m.If(self.rice & full):
+            m.d.comb += refill.eq(self.need.word_select(block.half, REFILLS))
         m.d.comb += [
-            refills.eq(_ones(refill)),
-            block_bytes.eq(known_bytes + (refills << 2)),
-            enough.eq(self.available >= block_bytes),
-            issued.eq(full & enough & self.credit & ~self.stop),
-            self.done.eq(issued & last),
+            refills.eq(count_ones(refill)),
+            block_bytes.eq(block.bytes + (refills << 2)),
+            enough.eq(reach.bit_select(refills, 1)),
+            issued.eq(enough & self.credit & ~self.stop),
+            self.done.eq(issued & block.last),
             self.underrun.eq(self.exhausted & ((waiting & ~present) | (full & ~enough))),
             self.issue.valid.eq(issued),
-            self.issue.payload.half.eq(sent.half),
-            self.issue.payload.literal.eq(literal),
+            self.issue.payload.half.eq(block.half),
+            self.issue.payload.literal.eq(block.literal),
         ]
         with m.If(issued):
             m.d.comb += self.take.eq(block_bytes)
         with m.Elif(opening & ~self.fixed):
             m.d.comb += self.take.eq(WORD_BYTES)
+
+        # What is there for it in the next cycle, also if it is another block then: both at once,
+        # so that the issue only chooses.
+        stays = Signal.like(margin)
+        moves = Signal.like(margin)
+        following = Signal.like(margin)
+        before = Mux(full, margin, self.available)
+        change = [
+            4 * push - value.bit_count() for push in range(2) for value in range(1 << REFILLS)
+        ]
+        words_more = lookup([value % 16 for value in change], Cat(refill, self.arrives))
+        m.d.comb += [
+            stays.eq(margin + (self.arrives << 4)),
+            moves.eq(before - known.o.payload.bytes + (words_more.as_signed() << 2)),
+            following.eq(Mux(known.o.ready, moves, stays)),
+            known.o.ready.eq(~full | issued),
+        ]
+        following_full = Mux(known.o.ready, known.o.valid, 1) & ~self.stop
+        m.d.sync += [
+            full.eq(following_full),
+            margin.eq(following),
+            reach.eq(
+                Mux(known.o.ready, _reach(moves), _reach(stays))
+                & following_full.replicate(len(reach))
+            ),
+        ]
+        with m.If(known.o.ready):
+            m.d.sync += block.eq(known.o.payload)
 
         # The block goes on when its bytes are there, and a mode word in it comes back.
         first = Signal(WEIGHT_BLOCK)
@@ -157,7 +199,9 @@ class BlockIssue(wiring.Component):
         word_first = Signal.like(refills)
         word_second = Signal.like(refills)
         m.d.sync += [
-            first.eq(sent),
+            first.half.eq(block.half),
+            first.mode_word.eq(block.mode_word),
+            first.widths.eq(block.widths),
             first.refill.eq(refill),
             first_valid.eq(issued),
             second.eq(first),
@@ -170,10 +214,36 @@ class BlockIssue(wiring.Component):
             self.block.valid.eq(second_valid),
             self.block.payload.eq(second),
             self.block.payload.data.eq(self.data),
-            words.word.valid.eq(second_valid & second.mode_word),
-            words.word.payload.eq(words_behind.word_select(word_second, _WORD)),
         ]
+        # That of rice, behind the refill words, has time. Of chunk 1 it is needed 4 blocks later.
+        with m.If(self.rice):
+            m.d.comb += [
+                words.word.valid.eq(second_valid & second.mode_word),
+                words.word.payload.eq(words_behind.word_select(word_second, _WORD)),
+            ]
+        with m.Else():
+            m.d.comb += [
+                words.word.valid.eq(first_valid & first.mode_word),
+                words.word.payload.eq(self.word),
+            ]
         return m
+
+    def _known(self, m: Module, words: ModeWords, known: Skid) -> None:
+        """What is known of the next block, to the register slice in front of its issue."""
+        block = known.i.payload
+        widths = Signal(_WIDTHS)
+        self._widths(m, words, widths)
+        packets = (widths[0] + widths[1]) + (widths[2] + widths[3])
+        m.d.comb += [
+            known.i.valid.eq(words.valid),
+            words.next.eq(words.valid & known.i.ready),
+            block.bytes.eq(Mux(self.rice, widths[0] << 2, packets) + (words.due << 2)),
+            block.last.eq(words.last),
+            block.literal.eq(widths[0] == LITERAL),
+            block.half.eq(words.half),
+            block.mode_word.eq(words.due),
+            block.widths.eq(widths),
+        ]
 
     def _widths(self, m: Module, words: ModeWords, widths: data.View) -> None:
         """Widths of the block's packets, 0 for those it does not have; of rice only k."""

@@ -44,10 +44,13 @@ class ByteWindow(wiring.Component):
     take: In, bytes that leave in this cycle, at most `available`. A block longer than
         ANY_BYTE_BLOCK starts at a word.
     available: Out, unsigned 0..64, bytes held.
+    arrives: Out, a beat is transferred: it is in `available` from the next cycle on.
     offset: Out(4), place of the head in its beat.
     head: Out(128), the beat of the head as it came, right while available > 0.
     data: Out(8*BLOCK_BYTES): the bytes at the head `latency` cycles ago, first lowest; those that
         were not available then are arbitrary.
+    word: Out(32), the first bytes of `data` a cycle earlier, from registers through 2 levels of
+        logic.
 
     Latency: a beat is available in the cycle after its transfer; `latency` cycles from take to
     data. Throughput: a beat in and a take per cycle. Back-pressure: i_beat.ready is a function of
@@ -62,9 +65,11 @@ class ByteWindow(wiring.Component):
                 "i_beat": In(stream.Signature(8 * BEAT_BYTES)),
                 "take": In(range(BLOCK_BYTES + 1)),
                 "available": Out(range(BEAT_BYTES * RING_BEATS + 1)),
+                "arrives": Out(1),
                 "offset": Out(4),
                 "head": Out(8 * BEAT_BYTES),
                 "data": Out(8 * BLOCK_BYTES),
+                "word": Out(_WORD),
             }
         )
 
@@ -82,6 +87,7 @@ class ByteWindow(wiring.Component):
         m.d.comb += [
             self.i_beat.ready.eq(held != RING_BEATS),
             push.eq(self.i_beat.valid & self.i_beat.ready),
+            self.arrives.eq(push),
             after.eq(self.offset + self.take),
         ]
         m.d.sync += [
@@ -113,5 +119,7 @@ class ByteWindow(wiring.Component):
             )
         )
         from_byte = [words[8 * i : 8 * (i + ANY_BYTE_BLOCK)] for i in range(WORD_BYTES)]
-        m.d.sync += self.data.eq(Cat(_choose(offset[:2], from_byte), words[8 * ANY_BYTE_BLOCK :]))
+        content = Cat(_choose(offset[:2], from_byte), words[8 * ANY_BYTE_BLOCK :])
+        m.d.comb += self.word.eq(content[:_WORD])
+        m.d.sync += self.data.eq(content)
         return m

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,7 +40,9 @@ UNPACKERS: Mapping[Codec, type[Unpacker]] = {
     Codec.DICTIONARY: DictionaryUnpacker,
     Codec.RICE: RiceUnpacker,
 }
-"""Unpackers of the codecs that have blocks, which are all but RAW."""
+"""Unpackers of the codecs that have blocks, which are all but RAW; a decoder has those of its
+configuration's codecs.
+"""
 
 _JOBS = 8
 _PARTS = 32
@@ -47,6 +50,20 @@ _RESERVED = 28
 """The queue of parts refuses nothing up to here, however its storage and its output register share
 them.
 """
+
+
+@dataclass(frozen=True)
+class _BlockWay:
+    """Where blocks go, nothing at all without a codec that has blocks.
+
+    blocks, unpackers: the parts. take: bytes that they take out of the window. bad: the stream is
+    wrong.
+    """
+
+    blocks: BlockIssue | None = None
+    unpackers: list[Unpacker] = field(default_factory=list)
+    take: Value = field(default_factory=lambda: Const(0, 1))
+    bad: Value = field(default_factory=lambda: Const(0, 1))
 
 
 def _latencies() -> dict[Codec, int]:
@@ -64,7 +81,8 @@ class Decoder(wiring.Component):
     BeatFront counts the beats of each job, StreamChecksum checks those of a weight stream,
     ByteWindow aligns bytes, StreamReader parses what is in whole beats, BlockIssue cuts packed
     payload into blocks of 32 weights, the codec's unpacker (UNPACKERS) unpacks them, TileWriter
-    places them.
+    places them. Of a codec that the configuration does not have, nothing is there; without any,
+    BlockIssue is not either.
 
     Members
     -------
@@ -113,8 +131,6 @@ class Decoder(wiring.Component):
         m.submodules.checksum = checksum = StreamChecksum()
         m.submodules.window = window = ByteWindow()
         m.submodules.reader = reader = StreamReader(config=config)
-        m.submodules.blocks = blocks = BlockIssue(config=config)
-        unpackers = self._unpackers(m, reader, blocks)
         m.submodules.parts = parts = Queue(shape=PART, depth=_PARTS)
         m.submodules.writer = writer = TileWriter(config=config)
         wiring.connect(m, wiring.flipped(self.i_beat), front.i_beat)
@@ -126,12 +142,12 @@ class Decoder(wiring.Component):
         failed = Signal()
         wrong = Signal()
         broken = Signal()
+        way = self._blocks(m, front, window, reader, failed)
         m.d.comb += [
-            broken.eq(reader.error | blocks.underrun | Cat(unit.bad for unit in unpackers).any()),
+            broken.eq(reader.error | way.bad),
             wrong.eq(broken | checksum.mismatch),
             front.drop.eq(failed),
             reader.stop.eq(failed),
-            blocks.stop.eq(failed),
         ]
         m.d.sync += [failed.eq(failed | wrong), self.error.eq(wrong & ~failed)]
         # Unpackers are idle before the reader begins the next stream, but a checksum has its own
@@ -148,24 +164,12 @@ class Decoder(wiring.Component):
             checksum.last.eq(front.checked_last),
             front.release.eq(reader.release),
             reader.exhausted.eq(front.exhausted),
-            blocks.exhausted.eq(front.exhausted),
-            window.take.eq(reader.take | blocks.take),  # one of them is 0
+            window.take.eq(reader.take | way.take),  # one of them is 0
             reader.head.eq(window.head),
             reader.available.eq(window.available),
             reader.offset.eq(window.offset),
-            blocks.head.eq(window.head),
-            blocks.available.eq(window.available),
-            blocks.data.eq(window.data),
-            blocks.start.eq(reader.start),
-            blocks.blocks.eq(reader.blocks),
-            blocks.rice.eq(reader.rice),
-            blocks.chunk2.eq(reader.chunk2),
-            blocks.fixed.eq(reader.fixed),
-            blocks.widths.eq(reader.widths),
-            blocks.need.eq(reduce(or_, (unit.need for unit in unpackers))),
-            reader.blocks_done.eq(blocks.done),
         ]
-        reserved = self._parts(m, reader, blocks, unpackers, parts)
+        reserved = self._parts(m, reader, way, parts)
         m.d.comb += [
             self.o_tile_command.eq(writer.o_tile_command),
             self.o_parameter_command.eq(reader.command),
@@ -193,10 +197,45 @@ class Decoder(wiring.Component):
         wiring.connect(m, writer_jobs.o, writer.i_job)
         return [queue.level for queue in queues]
 
+    def _blocks(
+        self, m: Module, front: BeatFront, window: ByteWindow, reader: StreamReader, stop: Value
+    ) -> _BlockWay:
+        """Blocks from the window through the unpackers, if there is a codec that has blocks."""
+        if not any(self.config.has_codec(codec) for codec in UNPACKERS):
+            return _BlockWay()
+        m.submodules.blocks = blocks = BlockIssue(config=self.config)
+        unpackers = self._unpackers(m, reader, blocks)
+        rice = self.config.has_codec(Codec.RICE)
+        others = len(unpackers) > rice
+        m.d.comb += [
+            blocks.stop.eq(stop),
+            blocks.exhausted.eq(front.exhausted),
+            blocks.head.eq(window.head),
+            blocks.available.eq(window.available),
+            blocks.arrives.eq(window.arrives),
+            blocks.word.eq(window.word),
+            blocks.data.eq(window.data),
+            blocks.start.eq(reader.start),
+            blocks.blocks.eq(reader.blocks),
+            # Constant where no stream changes it, so that what the other codec needs goes.
+            blocks.rice.eq(reader.rice if rice and others else rice),
+            blocks.chunk2.eq(reader.chunk2 if others else 0),
+            blocks.fixed.eq(reader.fixed if others else 0),
+            blocks.widths.eq(reader.widths),
+            blocks.need.eq(reduce(or_, (unit.need for unit in unpackers))),
+            reader.blocks_done.eq(blocks.done),
+        ]
+        bad = Cat(unit.bad for unit in unpackers).any()
+        return _BlockWay(
+            blocks=blocks, unpackers=unpackers, take=blocks.take, bad=blocks.underrun | bad
+        )
+
     def _unpackers(self, m: Module, reader: StreamReader, blocks: BlockIssue) -> list[Unpacker]:
         """One for each codec that has blocks; each gets those of its codec only."""
         unpackers: list[Unpacker] = []
         for codec, unit in UNPACKERS.items():
+            if not self.config.has_codec(codec):
+                continue
             m.submodules[codec.name.lower()] = unpacker = unit(config=self.config)
             chosen = reader.codec == codec.value
             m.d.comb += [
@@ -212,9 +251,7 @@ class Decoder(wiring.Component):
             unpackers.append(unpacker)
         return unpackers
 
-    def _parts(
-        self, m: Module, reader: StreamReader, blocks: BlockIssue, unpackers: list, parts: Queue
-    ) -> Signal:
+    def _parts(self, m: Module, reader: StreamReader, way: _BlockWay, parts: Queue) -> Signal:
         """Places in the queue of parts are reserved when a block is issued, because nothing behind
         it can wait.
         """
@@ -223,20 +260,23 @@ class Decoder(wiring.Component):
         unpacked = Signal()
         sent = Signal()
         elements: Value = reader.part.payload
+        unpackers = way.unpackers
+        issued = Signal()
+        if way.blocks is not None:
+            m.d.comb += [issued.eq(way.blocks.issue.valid), way.blocks.credit.eq(reader.credit)]
         for unpacker in unpackers:
             elements = Mux(unpacker.part.valid, unpacker.part.payload, elements)
         m.d.comb += [
-            sent.eq(reader.part.valid | blocks.issue.valid),
+            sent.eq(reader.part.valid | issued),
             unpacked.eq(Cat(unpacker.part.valid for unpacker in unpackers).any()),
             parts.i.valid.eq(unpacked | reader.part.valid),
             parts.i.payload.wide.eq(unpacked),
             parts.i.payload.data.eq(elements),
             reader.credit.eq(reserved < _RESERVED),
-            blocks.credit.eq(reserved < _RESERVED),
             reader.idle.eq(in_flight == 0),
         ]
         m.d.sync += [
             reserved.eq(reserved + sent - (parts.o.valid & parts.o.ready)),
-            in_flight.eq(in_flight + blocks.issue.valid - unpacked),
+            in_flight.eq(in_flight + issued - unpacked),
         ]
         return reserved

@@ -143,7 +143,9 @@ class DictionaryUnpacker(Unpacker):
         depth = self.config.dictionary_entries // ROW_ENTRIES
         entries = []
         for copy in range(len(indices) // 2):
-            memory = Memory(shape=16 * ROW_ENTRIES, depth=depth, init=[])
+            memory = Memory(
+                shape=16 * ROW_ENTRIES, depth=depth, init=[], attrs={"ram_style": "block"}
+            )
             m.submodules[f"pairs{copy}"] = memory
             write = memory.write_port()
             read_a = memory.read_port()

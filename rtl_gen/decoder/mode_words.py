@@ -51,7 +51,6 @@ class ModeWords(wiring.Component):
     due: Out, the block brings a mode word.
     next: In pulse, only while `valid`: go on to the next block.
     word: In stream of 32 bits, always ready: the word that a block brought.
-    clear: In, forget the slice.
 
     Latency: `latency` cycle from open, next or word to the outputs. Throughput: a block per cycle,
     if a word comes within the blocks of the word before it.
@@ -76,7 +75,6 @@ class ModeWords(wiring.Component):
                 "due": Out(1),
                 "next": In(1),
                 "word": In(stream.Signature(_WORD, always_ready=True)),
-                "clear": In(1),
             }
         )
 
@@ -137,8 +135,6 @@ class ModeWords(wiring.Component):
                 held.eq(1),
                 spare_held.eq(0),
             ]
-        with m.If(self.clear):
-            m.d.sync += [left.eq(0), held.eq(0), spare_held.eq(0)]
         return m
 
     _logs = (_BLOCKS_LOG2["rice"], _BLOCKS_LOG2["chunk1"], _BLOCKS_LOG2["chunk2"])

@@ -31,7 +31,7 @@ class PreambleCheck(wiring.Component):
     Members
     -------
     preamble: In PREAMBLE.
-    wrong: Out, `latency` cycles later: unknown codec, reserved bits;
+    wrong: Out, `latency` cycles later: a codec that the configuration does not have, reserved bits;
         dictionary: chunk other than 1 or 2, no entries or more than the table or the chunk has, a
         width above 12, or above 8 with chunk 1; rice: `fixed`, or a width that is neither 0..6 nor
         8. `weights` and the checksum are not looked at here.
@@ -53,9 +53,11 @@ class PreambleCheck(wiring.Component):
         rice = Signal(2)
         other = Signal(2)
         codec = Signal.like(preamble.codec)
+        present = [each.value for each in Codec if self.config.has_codec(each)]
+        absent = ~Cat(preamble.codec == value for value in present).any()
         m.d.sync += [
             codec.eq(preamble.codec),
-            other.eq((preamble.reserved != 0) | ((preamble.codec > max(Codec).value) << 1)),
+            other.eq(Cat(preamble.reserved != 0, absent)),
             dictionary[0].eq((preamble.chunk == 0) | (preamble.chunk > 2)),
             dictionary[1].eq((preamble.entries == 0) | (preamble.entries > most)),
             dictionary[2].eq(
@@ -65,10 +67,14 @@ class PreambleCheck(wiring.Component):
             rice[1].eq(
                 Cat((width > MAX_QUOTIENT_BITS) & (width != LITERAL) for width in widths).any()
             ),
-            self.wrong.eq(
-                other.any()
-                | ((codec == Codec.DICTIONARY.value) & dictionary.any())
-                | ((codec == Codec.RICE.value) & rice.any())
-            ),
         ]
+        broken = {
+            Codec.DICTIONARY: dictionary,
+            Codec.RICE: rice,
+        }
+        wrong = other.any()
+        for each, rules in broken.items():
+            if self.config.has_codec(each):
+                wrong = wrong | ((codec == each.value) & rules.any())
+        m.d.sync += self.wrong.eq(wrong)
         return m

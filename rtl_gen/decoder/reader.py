@@ -171,21 +171,18 @@ class StreamReader(wiring.Component):
                 m.next = "COMBINE"
             with m.State("COMBINE"):
                 m.next = "JUDGE"
+            ahead = {Codec.DICTIONARY: ("TABLE", self._table), Codec.RICE: ("PRIMER", self._primer)}
+            ahead = {codec: way for codec, way in ahead.items() if config.has_codec(codec)}
             with m.State("JUDGE"):
                 m.d.comb += self.error.eq(check.wrong)
-                with m.Switch(preamble.codec):
-                    with m.Case(Codec.DICTIONARY.value):
-                        m.next = "TABLE"
-                    with m.Case(Codec.RICE.value):
-                        m.next = "PRIMER"
-                    with m.Default():
-                        m.next = "HEADER"
-            with m.State("TABLE"):
-                m.d.comb += self.error.eq(dry)
-                self._table(m, at)
-            with m.State("PRIMER"):
-                m.d.comb += self.error.eq(dry)
-                self._primer(m, at)
+                m.next = "HEADER"
+                for codec, (state, _) in ahead.items():
+                    with m.If(preamble.codec == codec.value):
+                        m.next = state
+            for state, read in ahead.values():
+                with m.State(state):
+                    m.d.comb += self.error.eq(dry)
+                    read(m, at)
             self._header(m, at, raw)
             with m.State("RAW"):
                 m.d.comb += [
@@ -196,8 +193,9 @@ class StreamReader(wiring.Component):
                 m.d.sync += count.eq(count - pop)
                 with m.If(pop & (count == 1)):
                     self._end_slice(m, at)
-            with m.State("BLOCKS"), m.If(self.blocks_done):
-                self._end_slice(m, at)
+            if len(config.codecs) > 1:
+                with m.State("BLOCKS"), m.If(self.blocks_done):
+                    self._end_slice(m, at)
             with m.State("END"), m.If(~self.stop):
                 with m.If(skip):
                     m.d.comb += self.take.eq((-self.offset)[:4])
@@ -295,6 +293,7 @@ class StreamReader(wiring.Component):
                     m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot)]
                     m.d.sync += header.done.eq(1)
                     m.d.comb += self.start.eq(~raw)
-                    m.next = "BLOCKS"
-                    with m.If(raw):
-                        m.next = "RAW"
+                    m.next = "RAW"
+                    if len(config.codecs) > 1:
+                        with m.If(~raw):
+                            m.next = "BLOCKS"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,7 +24,8 @@ WRITER_JOB = data.StructLayout(
 
 class TileWriter(wiring.Component):
     """Addresses the parts of a job: weights fill whole tiles row by row, cache tiles `rows` rows
-    from column_beats on.
+    from column_beats on. All that is multiplied comes through here: an element of -128, which is in
+    no format but may be in a stream or a cache, becomes -127.
 
     Members
     -------
@@ -97,7 +98,7 @@ class TileWriter(wiring.Component):
             write.row.eq(row),
             write.column_beats.eq(column + Mux(job.cache, job.column_beats, 0)),
             write.mask.eq(Mux(beats == 2, 0b11, 0b01)),
-            write.data.eq(elements),
+            write.data.eq(_within_limit(elements)),
             tile_slot.done.eq(finished),
         ]
         with m.If(taken):
@@ -124,3 +125,9 @@ class TileWriter(wiring.Component):
         with m.If(taken):
             m.d.sync += second.eq(more)
         return Const(1), more, Mux(second, part.data[_BEAT_BITS:], part.data[:_BEAT_BITS])
+
+
+def _within_limit(elements: Value) -> Value:
+    """Signed bytes with -LIMIT_INT8 in place of -128: two products fit one multiplier only so."""
+    bytes_ = [elements.word_select(index, 8) for index in range(len(elements) // 8)]
+    return Cat(byte | (byte == 0x80) for byte in bytes_)

@@ -112,6 +112,7 @@ class BurstSplitter(wiring.Component):
         # Beats from the window base to the end of the address space.
         top = Signal(len(beat_address) + 1)
         wrong = Signal()
+        beyond = Signal()  # or without beats; registered, as both comparisons are wide
         remaining = Signal(LENGTH_BITS)
         page_beats = Signal(range(_PAGE_BEATS + 1))
         short = Signal(range(limit + 1))
@@ -141,14 +142,15 @@ class BurstSplitter(wiring.Component):
                 with m.If(self.i.valid & ~self.flush):
                     m.next = "CHECK"
             with m.State("CHECK"):
-                with m.If(wrong | (end > top)):
+                m.d.sync += beyond.eq(wrong | (end > top))
+                m.next = "SIZE"
+            with m.State("SIZE"):
+                m.d.sync += [burst.beats.eq(beats), burst.last.eq(remaining <= short)]
+                with m.If(beyond):
                     m.d.comb += self.outside.valid.eq(~self.flush)
                     m.next = "LOAD"
                 with m.Else():
-                    m.next = "SIZE"
-            with m.State("SIZE"):
-                m.d.sync += [burst.beats.eq(beats), burst.last.eq(remaining == beats)]
-                m.next = "OFFER"
+                    m.next = "OFFER"
             with m.State("OFFER"):
                 m.d.comb += self.o.valid.eq(~self.flush)
                 with m.If(self.flush):

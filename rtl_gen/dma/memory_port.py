@@ -46,14 +46,18 @@ class MemoryPort(wiring.Component):
     window_base: In, byte address, 4 KiB aligned.
     window_beats: In(OFFSET_BITS), beats of the window. Nothing outside reaches the bus.
     flush: In, hold at 1 until `idle`: finish what AXI demands, drop everything else.
-    idle: Out, nothing queued, outstanding or buffered.
-    writes_pending: Out, a write is not answered yet.
-    error: Out stream of fault_layout without back-pressure; of two faults in a cycle the read's is
-        reported, and the write's in the first cycle without one.
+    idle: Out, nothing queued, outstanding or buffered; rises a cycle late.
+    writes_pending: Out, a write is not answered yet; falls a cycle late.
+    error: Out stream of fault_layout without back-pressure, ERROR_LATENCY cycle after that of an
+        engine, so that `flush` must come within 3 cycles of a WINDOW error (see WriteEngine); of
+        two faults in a cycle the read's is reported, and the write's in the first cycle without
+        one.
     o_read_beat, o_write_beat: Out streams of TRAFFIC_BEAT without back-pressure.
 
     Latency, throughput and errors: see ReadEngine and WriteEngine.
     """
+
+    ERROR_LATENCY = 1
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
@@ -66,7 +70,7 @@ class MemoryPort(wiring.Component):
                 "window_base": In(config.address_bits),
                 "window_beats": In(OFFSET_BITS),
                 "flush": In(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
                 "writes_pending": Out(1),
                 "error": Out(stream.Signature(fault_layout(config), always_ready=True)),
                 "o_read_beat": Out(stream.Signature(TRAFFIC_BEAT, always_ready=True)),
@@ -92,9 +96,15 @@ class MemoryPort(wiring.Component):
             ]
         wiring.connect(m, read.beat, wiring.flipped(self.o_read_beat))
         wiring.connect(m, write.beat, wiring.flipped(self.o_write_beat))
-        waits = merge_faults(m, read.fault, write.fault, self.error)
-        m.d.comb += [
-            self.idle.eq(read.idle & ~write.pending & ~waits),
-            self.writes_pending.eq(write.pending | waits),
+        # What leaves for the middle of the chip comes from registers; what is offered in a cycle
+        # counts as queued in the next one.
+        error = self.error.signature.create(path=("merged",))
+        waits = merge_faults(m, read.fault, write.fault, error) | error.valid
+        arrives = self.i_write.descriptor.valid | self.i_write.data.valid
+        m.d.sync += [
+            self.error.valid.eq(error.valid),
+            self.error.payload.eq(error.payload),
+            self.idle.eq(read.idle & ~write.pending & ~waits & ~self.i_read.valid & ~arrives),
+            self.writes_pending.eq(write.pending | waits | arrives),
         ]
         return m

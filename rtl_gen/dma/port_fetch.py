@@ -12,10 +12,16 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import AttendPart, Opcode, TrafficClass
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.queue import Queue
-from rtl_gen.dma.port_rows import first_row, share
-from rtl_gen.interfaces.command import COMMAND_BITS, command_index, command_layout, step_layout
+from rtl_gen.dma.load_share import LOAD_SHARE
+from rtl_gen.dma.port_rows import times
+from rtl_gen.interfaces.command import (
+    COMMAND_BITS,
+    attends_part,
+    command_index,
+    command_layout,
+    step_layout,
+)
 from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS, READ_DESCRIPTOR, Route
-from rtl_gen.interfaces.row_set import ROW_BITS, row_count
 from rtl_gen.interfaces.tile import DECODE_JOB
 
 __all__ = ["PortFetch"]
@@ -34,8 +40,7 @@ class PortFetch(wiring.Component):
     """Enumerates one command after the other for port p of P.
 
     MATMUL: the descriptor (offset_p, beats_p) and one job (slices, tiles, beats_p).
-    LOAD: the port's rows (see port_rows), which are one run in DRAM, as one descriptor, none
-        without rows; no job.
+    LOAD: the port's rows (see LoadShare) as one descriptor, none without rows; no job.
     ATTEND: per sequence of L keys, tiles K0 K1 V0 K2 V1 ... V_last of W keys, with part SCORES only
         K0 K1 ..., with VALUES only V0 V1 ..., head-dim blocks j of each in order: keys b*W + p*W/P
         .. of this port below L, one descriptor (none without keys) at kv_base + (key or value
@@ -55,6 +60,8 @@ class PortFetch(wiring.Component):
     start: In, pulse, `command` is valid.
     command: In(COMMAND_BITS), stable from `start` on while `busy`.
     step: In(step_layout).
+    share: In(LOAD_SHARE), the port's part of `command` if that is a LOAD.
+    share_valid: In(1), `share` is stable; 0 in the cycle behind `start`.
     o_read: Out stream of READ_DESCRIPTOR, with a queue that `busy` does not cover.
     o_decode: Out stream of DECODE_JOB, likewise.
     busy: Out, from the cycle after `start` until the last descriptor and job are in their queues.
@@ -76,6 +83,8 @@ class PortFetch(wiring.Component):
                 "start": In(1),
                 "command": In(COMMAND_BITS),
                 "step": In(step_layout(config)),
+                "share": In(LOAD_SHARE),
+                "share_valid": In(1),
                 "o_read": Out(stream.Signature(READ_DESCRIPTOR)),
                 "o_decode": Out(stream.Signature(DECODE_JOB)),
                 "busy": Out(1),
@@ -140,37 +149,15 @@ class PortFetch(wiring.Component):
             m.next = "IDLE"
 
     def _load(self, m: Module) -> None:
-        command, ports = self._view(Opcode.LOAD), self.config.ports
-        count = Signal(ROW_BITS)
-        rows = Signal(ROW_BITS)
-        factor = Signal(ROW_BITS)
-        partial = Signal(40)
-        product = Signal(40)  # factor * row_beats, two cycles after factor
-        far = Signal(9)  # of the offset, what does not fit
-        m.d.sync += [partial.eq(factor * command.row_beats), product.eq(partial)]
-        with m.State("LOAD"):
-            m.d.sync += count.eq(row_count(self.step, command.row_set, command.rows))
-            m.next = "LOAD_FIRST"
-        with m.State("LOAD_FIRST"):
+        command, share = self._view(Opcode.LOAD), self.share
+        far = Cat(share.offset[OFFSET_BITS:], share.beats[LENGTH_BITS:]).any()
+        with m.State("LOAD"), m.If(self._free & self.share_valid):
             m.d.sync += [
-                factor.eq(first_row(count, ports, self.port)),
-                rows.eq(share(count, ports, self.port)),
-            ]
-            m.next = "LOAD_ROWS"
-        with m.State("LOAD_ROWS"):
-            m.d.sync += factor.eq(rows)
-            m.next = "LOAD_MULTIPLY"
-        with m.State("LOAD_MULTIPLY"):
-            m.next = "LOAD_OFFSET"
-        with m.State("LOAD_OFFSET"), m.If(self._free):
-            m.d.sync += Cat(self._descriptor.offset, far).eq(command.offset + product)
-            m.next = "LOAD_EMIT"
-        with m.State("LOAD_EMIT"):
-            m.d.sync += [
-                self._descriptor.beats.eq(Mux(Cat(far, product[LENGTH_BITS:]).any(), 0, product)),
+                self._descriptor.offset.eq(share.offset),
+                self._descriptor.beats.eq(Mux(far, 0, share.beats)),
                 self._descriptor.route.eq(Route.LOAD),
                 self._descriptor.traffic.eq(command.traffic),
-                self._read_pending.eq(rows.any()),
+                self._read_pending.eq(share.beats.any()),
             ]
             m.next = "IDLE"
 
@@ -193,12 +180,13 @@ class PortFetch(wiring.Component):
         block = Signal.like(command.blocks)
         keys = Signal(range(port_rows + 1))
         beats = Signal(range(port_rows * config.word_beats + 1))
-        start = command.segment_beats * self.port * port_rows
+        start = Signal(len(command.segment_beats) + 2 + (port_rows - 1).bit_length())
         stride = command.segment_beats * width
         own = self.port * port_rows
-        scores = command.part == AttendPart.SCORES.value
-        values = command.part == AttendPart.VALUES.value
+        scores = attends_part(config, command, AttendPart.SCORES)
+        values = attends_part(config, command, AttendPart.VALUES)
         m.d.comb += total.eq(Mux(value, value_total, key_total))
+        m.d.sync += start.eq(times(command.segment_beats, self.port) * port_rows)
 
         with m.State("ATTEND"):
             m.d.sync += sequence.eq(0)

@@ -132,9 +132,11 @@ class StoreDescriptors(wiring.Component):
         stride = Mux(
             share.by_segment, command.segment_stride * config.ports, command.segment_stride
         )
+        last_sequence = Signal.like(sequence, reset_less=True)
+        m.d.sync += last_sequence.eq(Mux(command.cache, self.step.sequences - 1, 0))
         with m.If(active & moves):
             m.d.sync += sequence.eq(sequence + 1)
-            with m.If(~command.cache | (sequence == self.step.sequences - 1)):
+            with m.If(sequence == last_sequence):
                 m.d.sync += [
                     sequence.eq(0),
                     left.eq(left - 1),

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Module, Mux, Signal, Value
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.dma import BEAT_BITS
@@ -27,8 +28,7 @@ class StoreReader(wiring.Component):
     """Beats of segments (j, r) of this port, in the order of StoreDescriptors.
 
     For every segment j of the port's share, for its rows r: segment_beats beats from beat
-    j*segment_beats of the row at word source + r*source_stride. With the command's `exponents` set,
-    a word stands for its exponent: byte 0 holds it and the others are 0.
+    j*segment_beats of the row at word source + r*source_stride.
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ class StoreReader(wiring.Component):
 
     Members
     -------
-    command, share: In, stable from `start` until idle.
+    command: In, stable from 2 cycles before `start` until idle.
+    share: In, stable from `start` until idle, its rows from the cycle before.
     start: In(1), pulse while idle.
-    o_read: Out(MemoryReadSignature); words may come any time later.
+    o_read: Out(MemoryReadSignature); words may come any time later. Their exponents do not matter.
     o: Out stream of beats.
     idle: Out(1), 1 when the last beat has been taken.
 
@@ -63,8 +64,8 @@ class StoreReader(wiring.Component):
         config, command = self._config, self.command
         m = Module()
         word_log2 = config.word_beats.bit_length() - 1
-        m.submodules.words = words = fifo.SyncFIFO(width=8 * config.width, depth=_WORDS)
-        m.submodules.places = places = fifo.SyncFIFO(width=max(1, word_log2), depth=_WORDS)
+        m.submodules.words = words = Queue(shape=8 * config.width, depth=_WORDS, direct=True)
+        m.submodules.places = places = Queue(shape=max(1, word_log2), depth=_WORDS, direct=True)
         requested = Signal()
         finished = Signal()
         credits = Signal(range(_WORDS + 1), init=_WORDS)
@@ -75,31 +76,32 @@ class StoreReader(wiring.Component):
         request_place = self._requests(m, active, pending, requested, credits.any(), word_log2)
         m.d.comb += [
             requested.eq(self.o_read.address.valid & self.o_read.address.ready),
-            places.w_en.eq(requested),
-            places.w_data.eq(request_place),
-            words.w_en.eq(self.o_read.data.valid),
-            words.w_data.eq(Mux(command.exponents, self.o_read.exponent, self.o_read.data.payload)),
+            places.i.valid.eq(requested),
+            places.i.payload.eq(request_place),
+            words.i.valid.eq(self.o_read.data.valid),
+            words.i.payload.eq(self.o_read.data.payload),
         ]
 
         # Beats of a word, through one register.
         beat = Signal(range(max(2, config.word_beats)))
         last = Signal()
-        whole = command.segment_beats > config.word_beats
-        chunk = Mux(whole, config.word_beats, command.segment_beats)
+        last_beat = Signal.like(beat, reset_less=True)
+        whole = command.segment_beats >= config.word_beats
+        m.d.sync += last_beat.eq(Mux(whole, config.word_beats, command.segment_beats) - 1)
         free = ~self.o.valid | self.o.ready
         m.d.comb += [
-            last.eq(beat == chunk - 1),
-            finished.eq(free & words.r_rdy & last),
-            words.r_en.eq(finished),
-            places.r_en.eq(finished),
+            last.eq(beat == last_beat),
+            finished.eq(free & words.o.valid & last),
+            words.o.ready.eq(finished),
+            places.o.ready.eq(finished),
             self.idle.eq(~active & ~pending & (credits == _WORDS) & ~self.o.valid),
         ]
-        choice = Array(words.r_data.word_select(i, BEAT_BITS) for i in range(config.word_beats))
+        choice = Array(words.o.payload.word_select(i, BEAT_BITS) for i in range(config.word_beats))
         with m.If(free):
-            m.d.sync += self.o.valid.eq(words.r_rdy)
-            with m.If(words.r_rdy):
+            m.d.sync += self.o.valid.eq(words.o.valid)
+            with m.If(words.o.valid):
                 m.d.sync += [
-                    self.o.payload.eq(choice[places.r_data + beat]),
+                    self.o.payload.eq(choice[places.o.payload + beat]),
                     beat.eq(Mux(last, 0, beat + 1)),
                 ]
         return m
@@ -117,20 +119,34 @@ class StoreReader(wiring.Component):
         its word.
         """
         command, share = self.command, self.share
-        segments_left = Signal.like(share.segments)
-        rows_left = Signal(ROW_BITS)
-        word = Signal(STRIDE_BITS)
-        row_address = Signal(ADDRESS_BITS)
+        # What is behind a segment, a row and a word, and whether that is nothing: no number is
+        # compared in the cycle in which a request is granted.
+        later_segments = Signal.like(share.segments, reset_less=True)
+        last_segment = Signal(reset_less=True)
+        later_rows = Signal(ROW_BITS, reset_less=True)
+        last_row = Signal(reset_less=True)
+        later_words = Signal(STRIDE_BITS, reset_less=True)
+        last_word = Signal(reset_less=True)
+        segment_later_words = Signal(STRIDE_BITS, reset_less=True)
+        single_word = Signal(reset_less=True)
+        single_row = Signal(reset_less=True)
+        word = Signal(STRIDE_BITS, reset_less=True)
+        row_address = Signal(ADDRESS_BITS, reset_less=True)
         beats = Signal(
-            len(command.segment_beats) + len(share.segments)
+            len(command.segment_beats) + len(share.segments), reset_less=True
         )  # of a row before the segment
+        advance = Signal.like(share.beats, reset_less=True)
         words = command.segment_beats >> word_log2
-        advance = Mux(
-            share.by_segment, command.segment_beats * self._config.ports, command.segment_beats
-        )
+        dealt = command.segment_beats * self._config.ports
+        m.d.sync += [
+            segment_later_words.eq(words - words.any()),
+            single_word.eq(words <= 1),
+            single_row.eq(share.rows == 1),
+            advance.eq(Mux(share.by_segment, dealt, command.segment_beats)),
+        ]
 
-        address = Signal(ADDRESS_BITS)
-        place = Signal(max(1, word_log2))
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        place = Signal(max(1, word_log2), reset_less=True)
         m.d.comb += [
             self.o_read.address.valid.eq(pending & credit),
             self.o_read.address.payload.eq(address),
@@ -143,28 +159,41 @@ class StoreReader(wiring.Component):
                 place.eq(beats[:word_log2] if word_log2 else 0),
             ]
             with m.If(active):
-                m.d.sync += word.eq(word + 1)
-                with m.If(word + 1 >= words):
+                m.d.sync += [
+                    word.eq(word + 1),
+                    later_words.eq(later_words - 1),
+                    last_word.eq(later_words == 1),
+                ]
+                with m.If(last_word):
                     m.d.sync += [
                         word.eq(0),
-                        rows_left.eq(rows_left - 1),
+                        later_words.eq(segment_later_words),
+                        last_word.eq(single_word),
+                        later_rows.eq(later_rows - 1),
+                        last_row.eq(later_rows == 1),
                         row_address.eq(row_address + command.source_stride),
                     ]
-                    with m.If(rows_left == 1):
+                    with m.If(last_row):
                         m.d.sync += [
-                            rows_left.eq(share.rows),
+                            later_rows.eq(share.rows - 1),
+                            last_row.eq(single_row),
                             row_address.eq(share.source),
                             beats.eq(beats + advance),
-                            segments_left.eq(segments_left - 1),
-                            active.eq(segments_left != 1),
+                            later_segments.eq(later_segments - 1),
+                            last_segment.eq(later_segments == 1),
+                            active.eq(~last_segment),
                         ]
         with m.If(self.start):
             m.d.sync += [
                 active.eq(share.segments.any() & share.rows.any()),
-                segments_left.eq(share.segments),
-                rows_left.eq(share.rows),
+                later_segments.eq(share.segments - 1),
+                last_segment.eq(share.segments == 1),
+                later_rows.eq(share.rows - 1),
+                last_row.eq(single_row),
                 word.eq(0),
+                later_words.eq(segment_later_words),
+                last_word.eq(single_word),
                 row_address.eq(share.source),
-                beats.eq(command.segment_beats * share.segment),
+                beats.eq(share.beats),
             ]
         return place

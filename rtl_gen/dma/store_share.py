@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which segments and rows of a STORE a port moves."""
+"""Which segments and rows of a STORE each port moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
-from rtl_gen.dma.port_rows import first_row, share
+from rtl_gen.dma.port_rows import PortShares, multiples, run_rows
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.dma import OFFSET_BITS
 from rtl_gen.interfaces.memory import ADDRESS_BITS
@@ -22,9 +22,9 @@ _SEGMENT_BITS = 12
 
 SHARE = data.StructLayout(
     {
-        "segment": 2,  # first segment
         "segments": _SEGMENT_BITS,  # segments
         "by_segment": 1,  # 1: every P-th segment from there on, 0: one after the other
+        "beats": _SEGMENT_BITS + 2,  # of a row before the first segment
         "row": ROW_BITS,  # first row
         "rows": ROW_BITS,  # rows, consecutive
         "source": ADDRESS_BITS,  # word 0 of the first row
@@ -35,53 +35,72 @@ SHARE = data.StructLayout(
 
 
 class StoreShare(wiring.Component):
-    """Segments port, port + P, ... of every row if there are at least P segments, else all segments
-    of the port's rows (see port_rows).
+    """Port p: segments p, p + P, ... of every row if there are at least P segments, else all
+    segments of the port's rows (see port_rows).
+
+    One multiplication serves all ports: the words of a run of rows. What lies p runs or p segments
+    further is a sum.
 
     Parameters
     ----------
     config: ports P.
-    port: number of this port.
 
     Members
     -------
     command, rows: In, stable.
-    o: Out(SHARE), LATENCY cycles later.
+    o: Out(SHARE) for each port, LATENCY cycles later.
     """
 
-    LATENCY = 2
+    LATENCY = 5
 
-    def __init__(self, *, config: AcceleratorConfig, port: int) -> None:
+    def __init__(self, *, config: AcceleratorConfig) -> None:
         self._ports = config.ports
-        self._port = port
         super().__init__(
             {
                 "command": In(command_layout(Opcode.STORE)),
                 "rows": In(ROW_BITS),
-                "o": Out(SHARE),
+                "o": Out(SHARE).array(config.ports),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        command, ports, port, o = self.command, self._ports, self._port, self.o
+        command, ports = self.command, self._ports
         by_segment = Signal()
-        row = Signal(ROW_BITS)
-        m.d.comb += by_segment.eq(command.segments >= ports)
-        m.d.sync += [
-            row.eq(Mux(by_segment, 0, first_row(self.rows, ports, port))),
-            o.row.eq(row),
-            o.rows.eq(Mux(by_segment, self.rows, share(self.rows, ports, port))),
-            o.source.eq(command.source + row * command.source_stride),
-            o.by_segment.eq(by_segment),
-            o.segment.eq(Mux(by_segment, port, 0)),
-            o.segments.eq(
-                Mux(
-                    by_segment,
-                    (command.segments + (ports - 1 - port)) >> (ports.bit_length() - 1),
-                    command.segments,
-                )
-            ),
-            o.offset.eq(command.offset + Mux(by_segment, command.segment_stride * port, 0)),
+        run = Signal(ROW_BITS, reset_less=True)
+        run_product = Signal(ADDRESS_BITS, reset_less=True)
+        run_words = Signal(ADDRESS_BITS, reset_less=True)
+        stride = Signal(len(command.segment_stride), reset_less=True)
+        size = Signal(len(command.segment_beats), reset_less=True)
+        m.submodules.shares = shares = PortShares(bits=ROW_BITS, ports=ports)
+        m.d.comb += [
+            shares.total.eq(self.rows),
+            shares.run.eq(run),
+            shares.whole.eq(by_segment),
         ]
+        m.d.sync += [
+            by_segment.eq(command.segments >= ports),
+            run.eq(run_rows(self.rows, ports)),
+            # Two registers for the multiplier's own.
+            run_product.eq(run * command.source_stride),
+            run_words.eq(Mux(by_segment, 0, run_product)),
+            stride.eq(Mux(by_segment, command.segment_stride, 0)),
+            size.eq(Mux(by_segment, command.segment_beats, 0)),
+        ]
+        skipped_words = multiples(m, run_words, ports, "skipped_words")
+        skipped_beats = multiples(m, stride, ports, "skipped_beats")
+        row_beats = multiples(m, size, ports, "row_beats")
+        for port, o in enumerate(self.o):
+            m.d.comb += [
+                o.by_segment.eq(by_segment),
+                o.row.eq(shares.first[port]),
+                o.rows.eq(shares.count[port]),
+                o.beats.eq(row_beats[port]),
+            ]
+            dealt = (command.segments + (ports - 1 - port)) >> (ports.bit_length() - 1)
+            m.d.sync += [
+                o.source.eq(command.source + skipped_words[port]),
+                o.segments.eq(Mux(by_segment, dealt, command.segments)),
+                o.offset.eq(command.offset + skipped_beats[port]),
+            ]
         return m

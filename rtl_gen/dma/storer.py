@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.skid import Skid
 from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.store_descriptors import StoreDescriptors
 from rtl_gen.dma.store_reader import StoreReader
@@ -27,7 +28,8 @@ __all__ = ["Storer"]
 class Storer(wiring.Component):
     """Segment j of row r goes to beat offset + j*segment_stride + r*segment_beats, or in the cache
     of its sequence (see StoreDescriptors), through port j mod P if segments >= P, else rows are
-    dealt out in runs (see StoreShare).
+    dealt out in runs (see StoreShare). With the command's `exponents` set, a word stands for its
+    exponent: byte 0 holds it and the others are 0.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ class Storer(wiring.Component):
     i_command: In stream of COMMAND_BITS, STORE commands.
     step: In(step_layout).
     o_read: Out(MemoryReadSignature), client "storer" of ActivationMemory; relies on its fixed
-        LATENCY.
+        LATENCY. `ready`, which comes late in the cycle, ends in a register slice.
     o_write: P Out(WriteSignature). Beats may be offered before their descriptor.
     busy: Out(1), from the cycle a command is offered until the ports have taken all descriptors and
         beats. Write responses are the ports' business.
@@ -48,7 +50,7 @@ class Storer(wiring.Component):
     per cycle and port: P beats per cycle while P <= segment beats in a word.
     """
 
-    LATENCY = 7
+    LATENCY = StoreShare.LATENCY + 4
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -67,37 +69,34 @@ class Storer(wiring.Component):
         m = Module()
         # The shares of the ports and the addresses of their first words, from the rows.
         runner = CommandRunner(
-            m, self.i_command, opcode=Opcode.STORE, prepare_cycles=1 + StoreShare.LATENCY
+            m, self.i_command, opcode=Opcode.STORE, prepare_cycles=StoreShare.LATENCY
         )
         command = runner.command
-        rows = Signal(ROW_BITS)
-        with m.If(runner.prepare):
-            m.d.sync += rows.eq(row_count(self.step, command.row_set, command.rows))
+        rows = Signal(ROW_BITS, reset_less=True)
+        with m.If(runner.idle):
+            offered = runner.offered
+            m.d.sync += rows.eq(row_count(self.step, offered.row_set, offered.rows))
+        m.submodules.shares = shares = StoreShare(config=config)
+        m.d.comb += [shares.command.eq(command), shares.rows.eq(rows)]
         readers: list[StoreReader] = []
         idle = []
         for port, write in enumerate(self.o_write):
-            share = StoreShare(config=config, port=port)
             descriptors = StoreDescriptors(config=config)
             reader = StoreReader(config=config)
-            m.submodules[f"share{port}"] = share
             m.submodules[f"descriptors{port}"] = descriptors
             m.submodules[f"reader{port}"] = reader
-            m.d.comb += [
-                descriptors.step.eq(self.step),
-                share.command.eq(command),
-                share.rows.eq(rows),
-            ]
+            m.d.comb += descriptors.step.eq(self.step)
             for part in (descriptors, reader):
                 m.d.comb += [
                     part.command.eq(command),
-                    part.share.eq(share.o),
+                    part.share.eq(shares.o[port]),
                     part.start.eq(runner.start),
                 ]
                 idle.append(part.idle)
             wiring.connect(m, descriptors.o, wiring.flipped(write.descriptor))
             wiring.connect(m, reader.o, wiring.flipped(write.data))
             readers.append(reader)
-        self._share_memory(m, readers)
+        self._share_memory(m, readers, command.exponents)
 
         m.d.comb += [
             runner.finished.eq(Cat(*idle).all()),
@@ -105,27 +104,32 @@ class Storer(wiring.Component):
         ]
         return m
 
-    def _share_memory(self, m: Module, readers: list[StoreReader]) -> None:
-        """Requests of all ports in turn through one register; words back to the port that asked."""
+    def _share_memory(self, m: Module, readers: list[StoreReader], exponents: Value) -> None:
+        """Requests of all ports in turn through a register slice; words back to the port that
+        asked.
+        """
         ports = len(readers)
-        pending = Signal(ports)
-        address = Signal(ADDRESS_BITS, reset_less=True)
-        asks = self.o_read.address
-        free = ~pending.any() | asks.ready
-        m.d.comb += [asks.valid.eq(pending.any()), asks.payload.eq(address)]
+        request = data.StructLayout({"address": ADDRESS_BITS, "owner": ports})
+        m.submodules.requests = requests = Skid(shape=request)
         sources = [reader.o_read.address for reader in readers]
-        transfers = take_turns(m, sources, free)
-        with m.If(free):
-            m.d.sync += pending.eq(transfers)
-        for transfer, source in zip(transfers, sources, strict=True):
-            with m.If(transfer):
-                m.d.sync += address.eq(source.payload)
-        asked = Signal(ports)
-        m.d.comb += asked.eq(pending & asks.ready.replicate(ports))
-        owner = delayed(m, asked, ActivationMemory.LATENCY, "owner", reset_less=False)
+        chosen = take_turns(m, sources, requests.i.ready)
+        m.d.comb += [requests.i.valid.eq(chosen.any()), requests.i.payload.owner.eq(chosen)]
+        for choice, source in zip(chosen, sources, strict=True):
+            with m.If(choice):
+                m.d.comb += requests.i.payload.address.eq(source.payload)
+        asks, asked = self.o_read.address, requests.o
+        m.d.comb += [
+            asks.valid.eq(asked.valid),
+            asks.payload.eq(asked.payload.address),
+            asked.ready.eq(asks.ready),
+        ]
+        granted = asked.payload.owner & (asks.valid & asks.ready).replicate(ports)
+        latency = ActivationMemory.READ_LATENCY["storer"]
+        owner = delayed(m, granted, latency, "owner", reset_less=False)
+        word = Signal.like(self.o_read.data.payload)
+        m.d.comb += word.eq(Mux(exponents, self.o_read.exponent, self.o_read.data.payload))
         for port, reader in enumerate(readers):
             m.d.comb += [
                 reader.o_read.data.valid.eq(owner[port]),
-                reader.o_read.data.payload.eq(self.o_read.data.payload),
-                reader.o_read.exponent.eq(self.o_read.exponent),
+                reader.o_read.data.payload.eq(word),
             ]

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Value, signed, unsigned
+from amaranth.hdl import Const, Value, signed, unsigned
 from amaranth.lib import data
 
-from meadow.spec.commands import COMMAND_BYTES, Opcode, command_fields
+from meadow.spec.commands import COMMAND_BYTES, AttendPart, Opcode, command_fields
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import SEQUENCE_FIELDS, STEP_FIELDS
 
@@ -14,6 +14,7 @@ __all__ = [
     "COMMAND_BITS",
     "INDEX_BITS",
     "NO_COMMAND",
+    "attends_part",
     "command_index",
     "command_layout",
     "step_layout",
@@ -24,6 +25,13 @@ INDEX_BITS = 24
 """Bits of a command's index in its program, as errors name it."""
 NO_COMMAND = (1 << INDEX_BITS) - 1
 """Where a command's index stands: none; what happens belongs to the program as a whole."""
+
+
+def attends_part(config: AcceleratorConfig, command: data.View, part: AttendPart) -> Value:
+    """Whether an ATTEND is this part of attention; without the baseline there are only whole ones,
+    so that what the parts need goes.
+    """
+    return (command.part == part.value) & Const(int(config.baseline))
 
 
 def command_index(command: Value) -> Value:

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
+from rtl_gen.interfaces.rows import row_sums_layout, rows_layout
 
 __all__ = [
     "PARAMETER",
@@ -33,7 +34,6 @@ __all__ = [
     "lane_range",
     "output_depth",
     "result_layout",
-    "rows_layout",
     "word_layout",
 ]
 
@@ -64,7 +64,7 @@ class WordKind(enum.Enum, shape=2):
     """What an operand word holds."""
 
     INT8 = 0  # W operand elements, with the exponent of the word
-    # 16-bit elements, unsigned, low probability_bits + 1 bits taken: operand elements 0 .. W/2-1
+    # 16-bit elements, probabilities in the low probability_bits: operand elements 0 .. W/2-1
     LOW = 1
     HIGH = 2  # the same for operand elements W/2 .. W-1; both make the exponent 0
     # {u32 total}: becomes the softmax total of `group` (for a finish), the operand is untouched
@@ -100,11 +100,6 @@ SCALE = data.StructLayout({"multiplier": 16, "shift": signed(7)})
 
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 16, "shift": 6})
 """What the drain needs of a channel."""
-
-
-def rows_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """R rows of W signed elements: the part of a tile that is broadcast in a cycle."""
-    return data.ArrayLayout(data.ArrayLayout(signed(8), config.width), config.rows)
 
 
 def accumulation_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -149,7 +144,7 @@ def word_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 def fetch_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Copy R probabilities of (bank, group), elements index*R .. index*R+R-1, into every lane's
-    shadow register, and make its exponent 0.
+    shadow register, and make its exponent 0. Probabilities fill all W elements before a swap.
     """
     return data.StructLayout(
         {
@@ -236,7 +231,7 @@ class LaneControlSignature(wiring.Signature):
 
     Members
     -------
-    swap: Out, the shadow operand becomes the active one, used from this very cycle on. It counts in
+    swap: Out, the shadow operand becomes the active one, used from the next cycle on. It counts in
         cycles without an issue too.
     issue: Out stream of accumulation_layout.
     word: Out stream of word_layout.
@@ -273,6 +268,7 @@ class LaneSignature(wiring.Signature):
     -------
     control: Out(LaneControlSignature).
     rows: Out(rows_layout), with `control.issue`.
+    row_sums: Out(row_sums_layout), those of the rows `LaneLatency.row_sum` cycles before.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -281,6 +277,7 @@ class LaneSignature(wiring.Signature):
             {
                 "control": Out(LaneControlSignature(config)),
                 "rows": Out(rows_layout(config)),
+                "row_sums": Out(row_sums_layout(config)),
             }
         )
 

@@ -53,7 +53,7 @@ class MemoryReadSignature(wiring.Signature):
 
     Members
     -------
-    address: Out stream of ADDRESS_BITS, the word to read; ready when granted.
+    address: Out stream of ADDRESS_BITS, the word to read; ready, a register, when granted.
     command: Out(INDEX_BITS), index of the command that the address belongs to. 0 from a unit that
         works on one command at a time: the sequencer knows which.
     data: In stream of 8*W bits without back-pressure, the words in the order of their addresses,

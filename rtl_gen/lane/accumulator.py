@@ -14,7 +14,7 @@ from meadow.spec.config import ACCUMULATOR_BITS, AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS, LARGEST_EXPONENT
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.lane import Target, accumulation_layout, accumulator_depth, output_depth
-from rtl_gen.lane.dot_product import DotProduct, operand_bits
+from rtl_gen.lane.dot_product import DotProductPair
 
 __all__ = ["Accumulator"]
 
@@ -29,7 +29,7 @@ class Accumulator(wiring.Component):
     i_shift: In, unsigned 6, the rescale shift, in cycle S - 2 (0 unless the issue rescales; only
         OUTPUT is ever shifted).
     i_sum: In, R sums in cycle S - 1.
-    i_exponent: In, with i_sum; above 0 for sums of 8-bit operands only.
+    i_exponent: In, in cycle S - 2; above 0 for sums of 8-bit operands only.
     i_drain: In stream of {target, address}, always ready: one read, in cycle d + 1.
     o_values: Out, R values, signed 36, in cycle d + 5.
     o_conflict: Out, array and drain asked for the same memory in the same cycle, which the array
@@ -48,18 +48,17 @@ class Accumulator(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
-        self.LATENCY = DotProduct.latency(config) + 2
-        # Sums of operands that are wider than 8 bits are not shifted.
-        self._term_bits = DotProduct.sum_bits(config) + max(
-            0, LARGEST_EXPONENT - (operand_bits(config) - 8)
-        )
+        self.LATENCY = DotProductPair.latency(config) + 2
+        # Sums with probabilities are not shifted; the others are of 8 by 8 bits.
+        product_bits = 15 + (config.width - 1).bit_length()
+        self._term_bits = max(DotProductPair.sum_bits(config), product_bits + LARGEST_EXPONENT)
         address = accumulation_layout(config)["address"].shape
         place = data.StructLayout({"target": Target, "address": address})
         super().__init__(
             {
                 "i_issue": In(stream.Signature(accumulation_layout(config), always_ready=True)),
                 "i_shift": In(unsigned(6)),
-                "i_sum": In(data.ArrayLayout(signed(DotProduct.sum_bits(config)), config.rows)),
+                "i_sum": In(data.ArrayLayout(signed(DotProductPair.sum_bits(config)), config.rows)),
                 "i_exponent": In(EXPONENT_BITS),
                 "i_drain": In(stream.Signature(place, always_ready=True)),
                 "o_values": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.rows)),
@@ -95,7 +94,12 @@ class Accumulator(wiring.Component):
         for target in Target:
             is_output = target == Target.OUTPUT
             depth = (output_depth if is_output else accumulator_depth)(self.config)
-            memory = Memory(shape=unsigned(rows * ACCUMULATOR_BITS), depth=depth, init=[])
+            memory = Memory(
+                shape=unsigned(rows * ACCUMULATOR_BITS),
+                depth=depth,
+                init=[],
+                attrs={"ram_style": "block"},
+            )
             m.submodules[f"memory_{target.name.lower()}"] = memory
             # OUTPUT is read two cycles earlier: its value still has to pass the shifter.
             early = stages[self.LATENCY - (5 if is_output else 3)]
@@ -133,6 +137,9 @@ class Accumulator(wiring.Component):
         for target, signal in use.items():
             m.d.sync += signal.eq(before.valid & ~before.first & (before.target == target))
         coarse = delayed(m, self.i_shift[3:], 1, "coarse")
+        # A multiplier shifts what is added: it costs no logic beside the adder, as its own does.
+        power = Signal(1 << LARGEST_EXPONENT.bit_length(), reset_less=True)
+        m.d.sync += power.eq(1 << self.i_exponent)
         for row in range(rows):
             # One bit below the point survives the shift: the rounding bit, added as a carry.
             fine = Signal(signed(ACCUMULATOR_BITS + 1), name=f"fine_{row}", reset_less=True)
@@ -150,7 +157,7 @@ class Accumulator(wiring.Component):
             carry = use[Target.OUTPUT] & shifted[0]
             term = Signal(signed(self._term_bits), name=f"term_{row}", reset_less=True)
             m.d.sync += [
-                term.eq(self.i_sum[row] << self.i_exponent),
+                term.eq(self.i_sum[row] * power),
                 written[row].eq(base + term + carry),
             ]
 

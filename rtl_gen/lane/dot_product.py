@@ -1,56 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row of the array: W multipliers and their adder tree."""
+"""Two rows of the array: W multipliers, of which each serves both, and their two adder trees."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.interfaces.rows import PAIRED_ELEMENT, row_sum_bits
+from rtl_gen.lane.product_pair import ProductPair
+from rtl_gen.lane.sum_tree import SumTree
 
-__all__ = ["DotProduct", "operand_bits"]
+__all__ = ["DotProductPair", "operand_bits"]
 
 
 def operand_bits(config: AcceleratorConfig) -> int:
-    """Bits of a signed operand element: an INT8 activation or an unsigned probability."""
-    return max(8, config.probability_bits + 1)
+    """Bits n of a signed operand element: an INT8 activation, or a probability less 2^(n-1)."""
+    return max(8, config.probability_bits)
 
 
-class DotProduct(wiring.Component):
-    """o_sum = sum over w of i_row[w] * i_operand[w].
+class DotProductPair(wiring.Component):
+    """o_sums[r] = sum over w of rows[r][w] * x[w], r < 2.
 
-    Members
+    Members (n = `operand_bits(config)`)
     -------
-    i_row: In, W elements, signed 8.
-    i_operand: In, W elements, signed `operand_bits(config)`; belongs to the row of the cycle
-        *before* (it is a register that a row's own `swap` loads).
-    o_sum: Out, signed, exact.
+    i_rows: In, W of PAIRED_ELEMENT: the two rows, each element within -127..127.
+    i_operand: In, W elements, signed n: x, or x - 2^(n-1) with i_probabilities.
+    i_probabilities: In, with i_operand.
+    i_row_sums: In, the sums of the two rows' elements; belong to the rows of `row_sum(config)`
+        cycles before.
+    o_sums: Out, 2 of signed `sum_bits(config)`, exact.
 
-    Latency: `LATENCY` = log2(W) + 3 cycles from i_row. Throughput: one row per cycle. No
+    Latency: `LATENCY` = log2(W) + 3 cycles from i_rows. Throughput: two rows per cycle. No
     back-pressure, no rounding.
 
-    One DSP48E2 per multiply. Neighbours are added by the second one's post-adder (its operands
-    arrive one cycle later, in the DSP's second input registers), which halves the adder tree in
-    logic; the tree has one register per level.
+    A `ProductPair` for every two elements, then a `SumTree` for each row; the borrows of the upper
+    row ride on the carry inputs of its tree. What is missing of the products with probabilities,
+    2^(n-1) times the sum of the row, is the last operand of the tree.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
         self.LATENCY = self.latency(config)
+        width, sum_shape = config.width, signed(self.sum_bits(config))
         super().__init__(
             {
-                "i_row": In(data.ArrayLayout(signed(8), config.width)),
-                "i_operand": In(data.ArrayLayout(signed(operand_bits(config)), config.width)),
-                "o_sum": Out(signed(self.sum_bits(config))),
+                "i_rows": In(data.ArrayLayout(PAIRED_ELEMENT, width)),
+                "i_operand": In(data.ArrayLayout(signed(operand_bits(config)), width)),
+                "i_probabilities": In(1),
+                "i_row_sums": In(data.ArrayLayout(signed(row_sum_bits(config)), 2)),
+                "o_sums": Out(data.ArrayLayout(sum_shape, 2)),
             }
         )
 
     @staticmethod
     def latency(config: AcceleratorConfig) -> int:
-        """Cycles from i_row to o_sum."""
+        """Cycles from i_rows to o_sums."""
         return (config.width - 1).bit_length() + 3
+
+    @staticmethod
+    def row_sum(config: AcceleratorConfig) -> int:
+        """Cycles from i_rows to i_row_sums: they are used as late as they can be."""
+        return DotProductPair.latency(config) - 2
 
     @staticmethod
     def sum_bits(config: AcceleratorConfig) -> int:
@@ -59,33 +72,33 @@ class DotProduct(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = 8 + operand_bits(self.config)
-        sums = []
-        for element in range(0, self.config.width, 2):
-            even = delayed(m, self.i_row[element], 1, f"even_{element}")
-            even_product = Signal(signed(bits), name=f"even_product_{element}", reset_less=True)
-            even_sum = Signal(signed(bits), name=f"even_sum_{element}", reset_less=True)
-            odd = delayed(m, self.i_row[element + 1], 2, f"odd_{element}")
-            odd_operand = delayed(m, self.i_operand[element + 1], 1, f"odd_operand_{element}")
-            odd_product = Signal(signed(bits), name=f"odd_product_{element}", reset_less=True)
-            pair = Signal(signed(bits + 1), name=f"pair_{element}", reset_less=True)
-            m.d.sync += [
-                even_product.eq(even * self.i_operand[element]),
-                even_sum.eq(even_product),
-                odd_product.eq(odd * odd_operand),
-                pair.eq(even_sum + odd_product),
+        config, bits = self.config, operand_bits(self.config)
+        pairs = []
+        for index in range(config.width // 2):
+            m.submodules[f"pair_{index}"] = pair = ProductPair(operand_bits=bits)
+            for side in range(2):
+                m.d.comb += [
+                    pair.i_elements[side].eq(self.i_rows[2 * index + side]),
+                    pair.i_operand[side].eq(self.i_operand[2 * index + side]),
+                ]
+            pairs.append(pair)
+        probabilities = delayed(m, self.i_probabilities, self.row_sum(config), "probabilities")
+        borrows = Cat(pair.o_borrow for pair in pairs)
+        for row, (name, carries) in enumerate((("o_high", borrows), ("o_low", Const(0, 1)))):
+            m.submodules[f"tree_{row}"] = tree = SumTree(
+                terms=len(pairs),
+                bits=bits + 8,
+                last_bits=bits - 1 + row_sum_bits(config),
+                sum_bits=self.sum_bits(config),
+            )
+            missing = Signal(signed(row_sum_bits(config)), name=f"missing_{row}", reset_less=True)
+            m.d.sync += missing.eq(Mux(probabilities, self.i_row_sums[row], 0))
+            m.d.comb += [
+                tree.i_terms[index].eq(getattr(pair, name)) for index, pair in enumerate(pairs)
             ]
-            sums.append(pair)
-        level = 0
-        while len(sums) > 1:
-            level += 1
-            parents = []
-            for index in range(0, len(sums), 2):
-                parent = Signal(
-                    signed(len(sums[index]) + 1), name=f"sum_{level}_{index // 2}", reset_less=True
-                )
-                m.d.sync += parent.eq(sums[index] + sums[index + 1])
-                parents.append(parent)
-            sums = parents
-        m.d.comb += self.o_sum.eq(sums[0])
+            m.d.comb += [
+                tree.i_carries.eq(carries),
+                tree.i_last.eq(Cat(Const(0, bits - 1), missing)),
+                self.o_sums[row].eq(tree.o_sum),
+            ]
         return m

@@ -13,7 +13,7 @@ from rtl_gen.blocks.requantise import Requantise
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode, LaneSignature, WordKind
 from rtl_gen.lane.accumulator import Accumulator
-from rtl_gen.lane.dot_product import DotProduct
+from rtl_gen.lane.dot_product import DotProductPair
 from rtl_gen.lane.lane_tokens import divided_by_heads
 from rtl_gen.lane.operand import Operand
 from rtl_gen.lane.result_corner import ResultCorner
@@ -70,13 +70,18 @@ class Lane(wiring.Component):
         return m
 
     def _pass_on(self, m: Module) -> None:
-        """A register for each signal of `o`."""
+        """A register for each signal of `o`; only strobes have a reset."""
         members = self.o.signature.flatten
-        for (_, member, output), (_, _, source) in zip(
+        for (path, member, output), (_, _, source) in zip(
             members(self.o), members(self.i), strict=True
         ):
-            if member.flow == Out:
+            if member.flow != Out:
+                continue
+            if path[-1] in ("valid", "swap"):
                 m.d.sync += output.eq(source)
+            else:
+                name = "_".join(("passed", *map(str, path)))
+                m.d.comb += output.eq(delayed(m, source, 1, name))
 
     def _array(self, m: Module, accumulator: Accumulator, softmax: Softmax) -> None:
         """Operand, dot products, accumulation: issues, words and fetches."""
@@ -105,15 +110,21 @@ class Lane(wiring.Component):
             operand.i_index.eq(delayed(m, fetch.index, 2, "fetch_index")),
             operand.i_probabilities.eq(softmax.o_probabilities),
         ]
-        for row in range(self.config.rows):
-            m.submodules[f"dot_product_{row}"] = dot = DotProduct(config=self.config)
+        for pair in range(self.config.rows // 2):
+            m.submodules[f"dot_products_{pair}"] = dots = DotProductPair(config=self.config)
             m.d.comb += [
-                dot.i_row.eq(self.o.rows[row]),
-                dot.i_operand.eq(operand.o_active),
-                accumulator.i_sum[row].eq(dot.o_sum),
+                dots.i_rows.eq(self.o.rows[pair]),
+                dots.i_operand.eq(operand.o_active),
+                dots.i_probabilities.eq(operand.o_probabilities),
             ]
-        # The active operand is there a cycle after its row, so its exponent waits a cycle less.
-        exponent = delayed(m, operand.o_exponent, DotProduct.latency(self.config) - 1, "exponent")
+            for side in range(2):
+                row = 2 * pair + side
+                m.d.comb += [
+                    dots.i_row_sums[side].eq(self.o.row_sums[row]),
+                    accumulator.i_sum[row].eq(dots.o_sums[side]),
+                ]
+        waits = DotProductPair.latency(self.config) - 1
+        exponent = delayed(m, operand.o_exponent, waits, "exponent")
         m.d.comb += accumulator.i_exponent.eq(exponent)
         shift_stage = accumulator.LATENCY - 2
         m.d.comb += [

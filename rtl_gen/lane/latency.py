@@ -28,6 +28,7 @@ class LaneLatency:
     ----------
     accumulate: a drain of an address from issue + accumulate on, the issue being the last to that
         *target*.
+    row_sum: the sums of an issue's rows exactly row_sum cycles after them.
     port: an issue to a target from drain + port on, the drain being the last of that target. (Array
         and drain share the one read port of a target; `accumulate` covers the other order.)
     revisit: two issues to the same (target, address) are at least this far apart.
@@ -54,6 +55,7 @@ class LaneLatency:
     """
 
     accumulate: int
+    row_sum: int
     port: int
     revisit: int
     operand: int
@@ -81,6 +83,7 @@ class LaneLatency:
         normalise = (sum_bits(config) - 1).bit_length()
         return cls(
             accumulate=5 + (config.width - 1).bit_length(),
+            row_sum=1 + (config.width - 1).bit_length(),
             port=1,
             revisit=6,
             operand=1,

@@ -24,14 +24,17 @@ class Operand(wiring.Component):
     i_word: In, a word for the shadow; one of the next three at most says that there is one.
     i_int8: In, it has W bytes, sign-extended, element 0 in the low byte.
     i_exponent: In, with i_int8, the exponent of the shadow. Any other fill makes it 0.
-    i_low: In, it has W/2 elements of 16 bits, of which the low probability_bits + 1 are taken,
-        unsigned, for shadow elements 0 .. W/2-1.
+    i_low: In, it has W/2 elements of 16 bits, probabilities in the low probability_bits, for shadow
+        elements 0 .. W/2-1.
     i_high: In, the same for shadow elements W/2 .. W-1.
     i_fetch: In, R probabilities go to the shadow.
     i_probabilities: In, the R probabilities, unsigned.
     i_index: In, they are shadow elements i_index*R.. .
     i_swap: In, the shadow's contents *before* this cycle's fill become active.
-    o_active: Out, W elements, signed `operand_bits(config)`, from the cycle after i_swap on.
+    o_active: Out, W elements, signed n = `operand_bits(config)`, from the cycle after i_swap on: an
+        INT8 element, or a probability less 2^(n-1), which is its highest bit inverted.
+    o_probabilities: Out, they are probabilities, with o_active. The last fill says so for all: who
+        fills probabilities fills all W of them before a swap.
     o_exponent: Out, their exponent, with o_active.
 
     Latency 1 cycle, one fill and one swap per cycle, no back-pressure. A word wins over a fetch of
@@ -55,6 +58,7 @@ class Operand(wiring.Component):
                 "i_probabilities": In(data.ArrayLayout(config.probability_bits, config.rows)),
                 "i_swap": In(1),
                 "o_active": Out(elements),
+                "o_probabilities": Out(1),
                 "o_exponent": Out(EXPONENT_BITS),
             }
         )
@@ -62,16 +66,21 @@ class Operand(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows, half = self.config.rows, self.config.width // 2
-        bits = self.config.probability_bits + 1
+        bits, offset = self.config.probability_bits, 1 << (operand_bits(self.config) - 1)
         exponent = Signal(EXPONENT_BITS, name="shadow_exponent", reset_less=True)
+        probabilities = Signal(name="shadow_probabilities", reset_less=True)
         active_exponent = Signal(EXPONENT_BITS, reset_less=True)
+        active_probabilities = Signal(reset_less=True)
         with m.If(self.i_int8):
-            m.d.sync += exponent.eq(self.i_exponent)
+            m.d.sync += [exponent.eq(self.i_exponent), probabilities.eq(0)]
         with m.Elif(self.i_low | self.i_high | self.i_fetch):
-            m.d.sync += exponent.eq(0)
+            m.d.sync += [exponent.eq(0), probabilities.eq(1)]
         with m.If(self.i_swap):
-            m.d.sync += active_exponent.eq(exponent)
-        m.d.comb += self.o_exponent.eq(active_exponent)
+            m.d.sync += [active_exponent.eq(exponent), active_probabilities.eq(probabilities)]
+        m.d.comb += [
+            self.o_exponent.eq(active_exponent),
+            self.o_probabilities.eq(active_probabilities),
+        ]
         active = []
         for index in range(self.config.tile_cycles):
             fetched = Signal(name=f"fetched_{index}")
@@ -84,9 +93,10 @@ class Operand(wiring.Component):
                 with m.If(self.i_int8):
                     m.d.sync += shadow.eq(self.i_word.word_select(element, 8).as_signed())
                 with m.Elif(self.i_low if element < half else self.i_high):
-                    m.d.sync += shadow.eq(self.i_word.word_select(element % half, 16)[:bits])
+                    probability = self.i_word.word_select(element % half, 16)[:bits]
+                    m.d.sync += shadow.eq(probability ^ offset)
                 with m.Elif(fetched):
-                    m.d.sync += shadow.eq(self.i_probabilities[row])
+                    m.d.sync += shadow.eq(self.i_probabilities[row] ^ offset)
                 with m.If(self.i_swap):
                     m.d.sync += register.eq(shadow)
                 active.append(register)

@@ -5,6 +5,8 @@ priority.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -24,13 +26,11 @@ from rtl_gen.interfaces.memory import (
     MemoryWriteSignature,
     memory_write_layout,
 )
+from rtl_gen.memory.activation_bank import BANK_LATENCY, BANK_MODULE
+from rtl_gen.memory.belt import Belt
 
-__all__ = ["BANK_MODULE", "ActivationMemory", "bank_verilog"]
+__all__ = ["ActivationMemory"]
 
-BANK_MODULE = "meadow_activation_bank"
-"""Verilog module of BITS bits of every word, 16 bytes or the exponent: the black box of
-ActivationMemory.
-"""
 _UNIT_OF = {
     "operand": Unit.ARRAY,
     "writer": Unit.ARRAY,
@@ -39,32 +39,7 @@ _UNIT_OF = {
     "storer": Unit.STORER,
 }
 """The unit that a client belongs to."""
-
-
-def bank_verilog(config: AcceleratorConfig) -> str:
-    """Verilog of one bank, module BANK_MODULE: a simple dual-port block RAM that reads old data on
-    a collision. Its parameter BITS is 16 bytes unless an instance says otherwise.
-    """
-    high = (config.activation_words - 1).bit_length() - 1
-    return f"""module {BANK_MODULE}(
-  clk, read_enable, read_address, read_data, write_enable, write_address, write_data
-);
-  parameter BITS = {BEAT_BITS};
-  input clk;
-  input read_enable;
-  input [{high}:0] read_address;
-  output reg [BITS-1:0] read_data;
-  input write_enable;
-  input [{high}:0] write_address;
-  input [BITS-1:0] write_data;
-  (* ram_style = "block" *)
-  reg [BITS-1:0] memory [0:{config.activation_words - 1}];
-  always @(posedge clk) begin
-    if (read_enable) read_data <= memory[read_address];
-    if (write_enable) memory[write_address] <= write_data;
-  end
-endmodule
-"""
+_STYLE = {"ram_style": "block"}
 
 
 class ActivationMemory(wiring.Component):
@@ -82,7 +57,7 @@ class ActivationMemory(wiring.Component):
     Members
     -------
     i_read: In, a MemoryReadSignature for each of READ_CLIENTS, by name, highest priority first. A
-        word comes LATENCY cycles after the transfer of its address.
+        word comes READ_LATENCY[name] cycles after the transfer of its address.
     i_write: In, a MemoryWriteSignature for each of WRITE_CLIENTS, by name, highest priority first.
     o_outside: Out(Unit bits), pulse ERROR_LATENCY cycles after the transfer of an access beyond
         the end of the memory. Nothing is written then; what is read is any word.
@@ -90,16 +65,24 @@ class ActivationMemory(wiring.Component):
         furthest.
     o_active: Out(1), a transfer in the cycle before.
 
-    `ready` of a client depends on `valid` of those of higher priority.
+    `ready` of a client is a register: a Belt passes the clients, so one of lower priority meets
+    what those of higher priority have put on it in earlier cycles.
 
-    Latency: LATENCY cycles from a read's transfer to its data and exponent: address register,
-    memory, memory output register, fabric register. A read transferred after a write's transfer
-    sees it, one transferred in the same cycle does not.
+    Latency: READ_LATENCY[client] cycles from a read's transfer to its data and exponent: the belt,
+    a register for the way to the banks, address registers of each bank, and BANK_LATENCY.
+    Order: a read transferred after a write's transfer sees it. It may also see a write that is
+    transferred up to OVERTAKES cycles after it, since the belts are not of one length: who
+    needs the old word must have it before he replaces it. Two writes to one word take effect in
+    the order of their transfers if these are len(WRITE_CLIENTS) cycles apart or of one client.
     Throughput: one read and one write per cycle in total. Back-pressure: only by clients of higher
-    priority; read data cannot be refused.
+    priority, never for the first; read data cannot be refused.
     """
 
-    LATENCY = 4
+    READ_LATENCY: ClassVar[dict[str, int]] = {
+        name: len(READ_CLIENTS) - number + 1 + BANK_LATENCY
+        for number, name in enumerate(READ_CLIENTS)
+    }
+    OVERTAKES = len(READ_CLIENTS)
     ERROR_LATENCY = 2
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
@@ -110,9 +93,9 @@ class ActivationMemory(wiring.Component):
         if not black_box:
             depth = config.activation_words
             for _ in range(config.word_beats):
-                bank = Memory(shape=BEAT_BITS, depth=depth, init=[])
+                bank = Memory(shape=BEAT_BITS, depth=depth, init=[], attrs=_STYLE)
                 self.banks.append(bank)
-            self.exponents = Memory(shape=EXPONENT_BITS, depth=depth, init=[])
+            self.exponents = Memory(shape=EXPONENT_BITS, depth=depth, init=[], attrs=_STYLE)
         super().__init__(
             {
                 "i_read": In(_clients(READ_CLIENTS, MemoryReadSignature(config))),
@@ -125,76 +108,101 @@ class ActivationMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        address_bits = (self._config.activation_words - 1).bit_length()
-
-        reads = [client.address for client in members(self.i_read).values()]
-        read_valid = Signal(len(reads))
-        read_address = Signal(address_bits, reset_less=True)
-        chosen = _grant(m, reads)
-        m.d.sync += [read_valid.eq(chosen), read_address.eq(_select(reads)[:address_bits])]
-        beyond = [client.payload[address_bits:].any() for client in reads]
-        answered = delayed(m, read_valid, self.LATENCY - 1, "answered", reset_less=False)
-
+        config = self._config
+        readers = list(members(self.i_read).values())
+        reads = [client.address for client in readers]
         writes = [client.word for client in members(self.i_write).values()]
-        write_valid = Signal()
-        write = Signal(memory_write_layout(self._config), reset_less=True)
-        taken = _grant(m, writes)
-        strays = [client.payload.address[address_bits:].any() for client in writes]
-        m.d.sync += [
-            write_valid.eq((taken & ~Cat(*strays)).any()),
-            write.as_value().eq(_select(writes)),
-            self.o_active.eq(Cat(chosen, taken).any()),
-        ]
-        self._report(m, chosen & Cat(*beyond), taken & Cat(*strays))
+        read_belt = Belt.passing(m, reads, "read")
+        write_belt = Belt.passing(m, writes, "write")
+        m.d.sync += self.o_active.eq(Cat(read_belt.transfers, write_belt.transfers).any())
+        self._report(
+            m,
+            read_belt.transfers & Cat(self._beyond(client.payload) for client in reads),
+            write_belt.transfers & Cat(self._beyond(client.payload.address) for client in writes),
+        )
 
-        def bank(name: str, memory: Memory | None, enable: Value, written: Value) -> Value:
-            """One memory, what `enable` writes to it and what is read, in step with `answered`."""
-            read_data = Signal(len(written), name=f"{name}_data")
-            ports = {
-                "i_read_enable": read_valid.any(),
-                "i_read_address": read_address,
-                "o_read_data": read_data,
-                "i_write_enable": write_valid & enable,
-                "i_write_address": write.address[:address_bits],
-                "i_write_data": written,
-            }
-            if memory is None:
-                clock, bits = ClockSignal("sync"), len(written)
-                m.submodules[name] = Instance(BANK_MODULE, p_BITS=bits, i_clk=clock, **ports)
-            else:
-                m.submodules[name] = memory
-                read_port = memory.read_port()
-                write_port = memory.write_port()
-                m.d.comb += [
-                    read_port.en.eq(ports["i_read_enable"]),
-                    read_port.addr.eq(ports["i_read_address"]),
-                    read_data.eq(read_port.data),
-                    write_port.en.eq(ports["i_write_enable"]),
-                    write_port.addr.eq(ports["i_write_address"]),
-                    write_port.data.eq(ports["i_write_data"]),
-                ]
-            return delayed(m, read_data, self.LATENCY - 2, f"{name}_read")
-
-        boxed = self._black_box
+        reader = delayed(m, read_belt.owner, 2, "reader", reset_less=False)
+        address = delayed(m, read_belt.payload, 2, "way")
+        answered = delayed(m, reader, BANK_LATENCY, "answered", reset_less=False)
+        write = Signal(memory_write_layout(config))
+        m.d.comb += write.as_value().eq(write_belt.payload)
+        stores = write_belt.owner.any() & ~self._beyond(write.address)
         parts = [
-            bank(
+            self._bank(
+                m,
                 f"bank{index}",
-                None if boxed else self.banks[index],
-                write.mask[index],
+                None if self._black_box else self.banks[index],
+                address,
+                reader.any(),
+                write.address,
+                stores & write.mask[index],
                 write.data.word_select(index, BEAT_BITS),
             )
-            for index in range(self._config.word_beats)
+            for index in range(config.word_beats)
         ]
-        exponent = bank(
-            "exponents", None if boxed else self.exponents, write.mask.all(), write.exponent
+        exponent = self._bank(
+            m,
+            "exponents",
+            None if self._black_box else self.exponents,
+            address,
+            reader.any(),
+            write.address,
+            stores & write.mask.all(),
+            write.exponent,
         )
-        for index, client in enumerate(members(self.i_read).values()):
+        for index, client in enumerate(readers):
             m.d.comb += [
                 client.data.valid.eq(answered[index]),
                 client.data.payload.eq(Cat(*parts)),
                 client.exponent.eq(exponent),
             ]
         return m
+
+    def _beyond(self, address: Value) -> Value:
+        """Whether the memory has no such word."""
+        words = self._config.activation_words
+        zeros = (words & -words).bit_length() - 1
+        return address[zeros:] >= words >> zeros
+
+    def _bank(
+        self,
+        m: Module,
+        name: str,
+        memory: Memory | None,
+        read_address: Value,
+        reads: Value,
+        write_address: Value,
+        writes: Value,
+        written: Value,
+    ) -> Value:
+        """One bank: what it read BANK_LATENCY cycles ago."""
+        read_data = Signal(len(written), name=f"{name}_data")
+        bits = (self._config.activation_words - 1).bit_length()
+        ports = {
+            "i_read_enable": reads,
+            "i_read_address": read_address[:bits],
+            "i_write_enable": writes,
+            "i_write_address": write_address[:bits],
+            "i_write_data": written,
+        }
+        if memory is None:
+            clock = ClockSignal("sync")
+            m.submodules[name] = Instance(
+                BANK_MODULE, p_BITS=len(written), i_clk=clock, o_read_data=read_data, **ports
+            )
+            return read_data
+        m.submodules[name] = memory
+        read_port = memory.read_port()
+        write_port = memory.write_port()
+        m.d.comb += read_data.eq(read_port.data)
+        m.d.sync += [
+            read_port.en.eq(reads),
+            read_port.addr.eq(read_address[:bits]),
+            write_port.en.eq(writes),
+            write_port.addr.eq(write_address[:bits]),
+            write_port.data.eq(written),
+        ]
+        return delayed(m, read_data, BANK_LATENCY - 2, f"{name}_read")
 
     def _report(self, m: Module, reads: Value, writes: Value) -> None:
         """o_outside and its command, from one bit per client that is granted a word beyond the
@@ -226,22 +234,3 @@ class ActivationMemory(wiring.Component):
 def _clients(names: tuple[str, ...], client: wiring.Signature) -> wiring.Signature:
     """One `client` for each name."""
     return wiring.Signature({name: Out(client) for name in names})
-
-
-def _grant(m: Module, clients: list) -> Value:
-    """Drive every client's ready by fixed priority; one bit per client that transfers."""
-    higher: Value = Const(0, 1)
-    grants = []
-    for client in clients:
-        m.d.comb += client.ready.eq(~higher)
-        grants.append(client.valid & ~higher)
-        higher = higher | client.valid
-    return Cat(*grants)
-
-
-def _select(clients: list) -> Value:
-    """Payload of the first valid client."""
-    chosen: Value = Value.cast(clients[-1].payload)
-    for client in reversed(clients[:-1]):
-        chosen = Mux(client.valid, Value.cast(client.payload), chosen)
-    return chosen

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryReadSignature
 from rtl_gen.memory.activation_memory import ActivationMemory
 
@@ -71,17 +72,17 @@ class RowReader(wiring.Component):
     o: Out stream of buffered_layout.
 
     Latency: a row that is taken is requested from the next cycle on; from a word that was read to
-        o_word 0 cycles, to `o` 2 cycles.
+        o_word 0 cycles, to `o` 4 cycles.
     Throughput: one word per cycle, rows of any length back to back. Back-pressure: no word is
     requested without a place in the buffer, no row taken while ROWS_AHEAD rows are not done.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        longest = max(
-            2 * config.norm_channels // config.width,
-            min(2 * config.max_context // config.width, (1 << STRIDE_BITS) - 2),
-        )
+        longest = 2 * config.norm_channels // config.width
+        if config.baseline:
+            scores = min(2 * config.max_context // config.width, (1 << STRIDE_BITS) - 2)
+            longest = max(longest, scores)
         self.depth = longest + max(longest, _WORDS_AHEAD) + 1
         super().__init__(
             {
@@ -96,7 +97,7 @@ class RowReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layout = buffered_layout(self._config)
-        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=layout.size, depth=self.depth)
+        m.submodules.buffer = buffer = Queue(shape=layout, depth=self.depth)
 
         reading = Signal()
         address = Signal(ADDRESS_BITS)
@@ -130,7 +131,8 @@ class RowReader(wiring.Component):
             ]
 
         first = Signal(init=1)
-        last = delayed(m, last_read, ActivationMemory.LATENCY, "last", reset_less=False)
+        latency = ActivationMemory.READ_LATENCY["vector"]
+        last = delayed(m, last_read, latency, "last", reset_less=False)
         with m.If(self.o_read.data.valid):
             m.d.sync += first.eq(last)
         entry = Signal(layout)
@@ -141,10 +143,8 @@ class RowReader(wiring.Component):
             self.o_word.payload.data.eq(self.o_read.data.payload),
             entry.last.eq(last),
             entry.data.eq(self.o_read.data.payload),
-            buffer.w_en.eq(self.o_read.data.valid),
-            buffer.w_data.eq(entry),
-            self.o.valid.eq(buffer.r_rdy),
-            self.o.payload.eq(buffer.r_data),
-            buffer.r_en.eq(self.o.ready),
+            buffer.i.valid.eq(self.o_read.data.valid),
+            buffer.i.payload.eq(entry),
         ]
+        wiring.connect(m, buffer.o, wiring.flipped(self.o))
         return m

@@ -6,13 +6,14 @@ exponents, for post-norm models to INT16 too.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
 from rtl_gen.interfaces.memory import STRIDE_BITS, memory_write_layout
 from rtl_gen.interfaces.norm import norm_write_layout
@@ -34,11 +35,12 @@ class NormUnit(wiring.Component):
 
     The first pass over a row takes its statistics, the second one normalises it. The result goes to
     the destination as words with exponents (WordRounding). With `residual` it is written twice, the
-    second time as INT16 in place of the row.
+    second time as INT16 in place of the row. A word of W/2 elements takes norm_turns cycles of the
+    norm_lanes lanes.
 
     Parameters
     ----------
-    config: width W (W/2 lanes), norm_channels.
+    config: width W, norm_channels, norm_lanes.
 
     Members
     -------
@@ -54,11 +56,11 @@ class NormUnit(wiring.Component):
     to be read. A row of which a word is normalised has been read as a whole, because its statistics
     are needed first, and no row is read twice: so its words may be replaced one by one, if the
         source rows do not overlap.
-    Latency: `busy` for 2*words + fixed_cycles(config) cycles with one row (not gathered) and no
-    stalls, with `residual` words/2 - 1 more. Throughput: one INT16 word per cycle (`words` cycles
-    per row) while the memory grants reads; with `residual` words + words/2 cycles per row, one for
-    each written word; rows of fewer than about 6 words wait for their scales, ROWS_AHEAD at a time.
-    Back-pressure: reads and writes may stall at any time.
+    Latency: `busy` for words * (1 + norm_turns) + fixed_cycles(config) cycles with one row (not
+    gathered) and no stalls, with `residual` and one turn words/2 - 1 more. Throughput: one INT16
+    word in norm_turns cycles while the memory grants reads; with `residual` and one turn words +
+    words/2 cycles per row, one for each written word; rows of fewer than about 6 words wait for
+    their scales, ROWS_AHEAD at a time. Back-pressure: reads and writes may stall at any time.
     Rounding: numerics.layer_norm_row (see NormScale for its one limit) and numerics.word_values.
     """
 
@@ -81,7 +83,7 @@ class NormUnit(wiring.Component):
     @staticmethod
     def fixed_cycles(config: AcceleratorConfig) -> int:
         """Cycles of a command beside reading and normalising the words of its only row."""
-        return 68 + (config.width // 2).bit_length() - 1
+        return 71 + (config.width // 2).bit_length() - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -131,13 +133,13 @@ class NormUnit(wiring.Component):
         """First pass: words to the queue of row scales."""
         m.submodules.statistics = statistics = NormStatistics(config=self._config)
         m.submodules.scale = scale = NormScale(config=self._config)
-        m.submodules.scales = scales = fifo.SyncFIFO(width=NORM_SCALE.size, depth=ROWS_AHEAD)
+        m.submodules.scales = scales = Queue(shape=NORM_SCALE, depth=ROWS_AHEAD, direct=True)
         connect(m, flipped(self.i_word), statistics.i)
         connect(m, statistics.o, scale.i)
         m.d.comb += [
             scale.command.eq(command),
-            scales.w_en.eq(scale.o.valid),
-            scales.w_data.eq(scale.o.payload.as_value()),
+            scales.i.valid.eq(scale.o.valid),
+            scales.i.payload.eq(scale.o.payload),
         ]
 
     def _normalise(self, m: Module, command: data.View, output: NormOutput) -> None:
@@ -152,20 +154,32 @@ class NormUnit(wiring.Component):
         index = Signal(STRIDE_BITS)
         popped = Signal()
         word = self.i_buffered.payload
+        # The lanes take a word in parts, in cycles that follow each other; it is popped with the
+        # last of them.
+        turns, part_bits = config.norm_turns, 16 * config.norm_lanes
+        turn = Signal(range(max(2, turns)))
+        begins = Signal()
+        ends = Signal()
         m.d.comb += [
-            self.i_buffered.ready.eq(current_valid & output.o_ready),
+            begins.eq((turn == 0) & self.i_buffered.valid & current_valid & output.o_ready),
+            ends.eq(turn == turns - 1),
+            self.i_buffered.ready.eq(ends & ((turn != 0) | (current_valid & output.o_ready))),
             popped.eq(self.i_buffered.valid & self.i_buffered.ready),
-            output.i_admit.eq(popped),
+            output.i_admit.eq(begins),
             self.o_row_done.eq(popped & word.last),
-            scales.r_en.eq(~current_valid | self.o_row_done),
+            scales.o.ready.eq(~current_valid | self.o_row_done),
         ]
-        fresh = data.View(NORM_SCALE, scales.r_data)
-        with m.If(scales.r_en):
+        fresh = scales.o.payload
+        with m.If(scales.o.ready):
             m.d.sync += [
-                current_valid.eq(scales.r_rdy),
+                current_valid.eq(scales.o.valid),
                 current.eq(fresh),
                 half.eq((Const(1, 1) << fresh.shift) >> 1),
             ]
+        with m.If(popped):
+            m.d.sync += turn.eq(0)
+        with m.Elif(begins | (turn != 0)):
+            m.d.sync += turn.eq(turn + 1)
         with m.If(popped):
             m.d.sync += index.eq(index + 1)
             with m.If(word.last):
@@ -176,7 +190,9 @@ class NormUnit(wiring.Component):
         ahead = 1 + NormLane.PARAMETER_DELAY - NormParameters.LATENCY
         connect(m, flipped(self.i_norm), parameters.i_write)
         m.d.comb += parameters.index.eq(delayed(m, index, ahead, "parameter_index"))
-        x = delayed(m, word.data, 1, "word")
+        x = delayed(m, word.data.word_select(turn, part_bits), 1, "word")
+        own = delayed(m, turn, 1 + NormLane.PARAMETER_DELAY, "turn")
+        own_parameters = parameters.o.word_select(own, 2 * part_bits)
         scale = data.View(NORM_SCALE, delayed(m, current.as_value(), 1, "scale"))
         lane_half = delayed(m, half, 1 + NormLane.HALF_DELAY, "half")
         lane_shift = delayed(m, scale.shift, NormLane.SHIFT_DELAY, "shift")
@@ -189,7 +205,7 @@ class NormUnit(wiring.Component):
             wide_change.eq(wide_half - out_half),
         ]
         lanes = []
-        for number in range(config.width // 2):
+        for number in range(config.norm_lanes):
             m.submodules[f"lane{number}"] = lane = NormLane()
             m.d.comb += [
                 lane.x.eq(x.word_select(number, 16)),
@@ -197,7 +213,7 @@ class NormUnit(wiring.Component):
                 lane.root.eq(scale.root),
                 lane.half.eq(lane_half),
                 lane.shift.eq(lane_shift),
-                lane.parameters.as_value().eq(parameters.o.word_select(number, 32)),
+                lane.parameters.as_value().eq(own_parameters.word_select(number, 32)),
                 lane.offset_shift.eq(command.offset_shift),
                 lane.out_half.eq(out_half),
                 lane.out_shift.eq(command.output_shift),
@@ -207,8 +223,11 @@ class NormUnit(wiring.Component):
             lanes.append(lane)
 
         valid = delayed(m, popped, 1 + NormLane.LATENCY, "valid", reset_less=False)
-        m.d.comb += [
-            output.i_valid.eq(valid),
-            output.values.eq(Cat(lane.y for lane in lanes)),
-            output.wide.eq(Cat(lane.wide for lane in lanes)),
-        ]
+        m.d.comb += output.i_valid.eq(valid)
+        for name, parts, whole in (
+            ("values", Cat(lane.y for lane in lanes), output.values),
+            ("wide", Cat(lane.wide for lane in lanes), output.wide),
+        ):
+            # Those of earlier turns wait for those of the last.
+            held = [delayed(m, parts, turns - 1 - t, f"{name}{t}") for t in range(turns)]
+            m.d.comb += whole.eq(Cat(*held))

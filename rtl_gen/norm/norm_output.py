@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.word_rounding import WordRounding
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
@@ -78,7 +79,7 @@ class NormOutput(wiring.Component):
         entry_layout = data.StructLayout(
             {"residual": 1, "exponent": EXPONENT_BITS, "data": 8 * self._config.width}
         )
-        m.submodules.queue = queue = fifo.SyncFIFO(width=entry_layout.size, depth=_WORDS)
+        m.submodules.queue = queue = Queue(shape=entry_layout, depth=_WORDS, direct=True)
         written = Signal()
         m.d.comb += written.eq(self.o_write.valid & self.o_write.ready)
 
@@ -120,19 +121,19 @@ class NormOutput(wiring.Component):
             entry.residual.eq(wide_valid),
             entry.exponent.eq(Mux(wide_valid, 0, rounding.o_exponent)),
             entry.data.eq(Mux(wide_valid, wide, rounding.o)),
-            queue.w_en.eq(wide_valid | word_valid),
-            queue.w_data.eq(entry),
+            queue.i.valid.eq(wide_valid | word_valid),
+            queue.i.payload.eq(entry),
         ]
 
-        head = data.View(entry_layout, queue.r_data)
+        head = queue.o.payload
         destination, source = self._addresses(m, head.residual, written)
         m.d.comb += [
-            self.o_write.valid.eq(queue.r_rdy),
+            self.o_write.valid.eq(queue.o.valid),
             self.o_write.payload.address.eq(Mux(head.residual, source, destination)),
             self.o_write.payload.exponent.eq(head.exponent),
             self.o_write.payload.data.eq(head.data),
             self.o_write.payload.mask.eq(-1),
-            queue.r_en.eq(self.o_write.ready),
+            queue.o.ready.eq(self.o_write.ready),
         ]
         return m
 

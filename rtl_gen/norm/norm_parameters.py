@@ -37,7 +37,9 @@ class NormParameters(wiring.Component):
         self._depth = config.norm_channels * 2 // config.width
         self.banks: list[Memory] = []
         for _ in range(2):
-            bank = Memory(shape=8 * config.width, depth=self._depth, init=[])
+            bank = Memory(
+                shape=8 * config.width, depth=self._depth, init=[], attrs={"ram_style": "block"}
+            )
             self.banks.append(bank)
         super().__init__(
             {

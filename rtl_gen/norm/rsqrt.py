@@ -55,7 +55,10 @@ class ReciprocalSquareRoot(wiring.Component):
         aligned = value[VALUE_BITS - _ALIGNED_BITS :]
 
         m.submodules.table = table = Memory(
-            shape=16, depth=512, init=[0] * _TABLE_OFFSET + list(NEWTON_TABLE)
+            shape=16,
+            depth=512,
+            init=[0] * _TABLE_OFFSET + list(NEWTON_TABLE),
+            attrs={"rom_style": "block"},
         )
         port = table.read_port()
         m.d.comb += port.addr.eq(aligned[23:])

@@ -53,7 +53,10 @@ class Exponent(wiring.Component):
         m.d.sync += distance.eq((self.i_maximum << SCORE_FRACTION_BITS) - self.i_score)
 
         m.submodules.table = table = Memory(
-            shape=unsigned(EXP2_BITS + 1), depth=len(EXP2_TABLE), init=EXP2_TABLE
+            shape=unsigned(EXP2_BITS + 1),
+            depth=len(EXP2_TABLE),
+            init=EXP2_TABLE,
+            attrs={"rom_style": "distributed"},
         )
         read = table.read_port()
         whole = delayed(m, distance[SCORE_FRACTION_BITS:], 1, "whole")

@@ -101,7 +101,12 @@ class Softmax(wiring.Component):
         reset = delayed(m, scores.reset, self.levels + 2, "token_reset")
 
         state = data.StructLayout({"maximum": signed(MAXIMUM_BITS), "used": 1})
-        m.submodules.maxima = maxima = Memory(shape=state, depth=max(2, config.groups), init=[])
+        m.submodules.maxima = maxima = Memory(
+            shape=state,
+            depth=max(2, config.groups),
+            init=[],
+            attrs={"ram_style": "distributed"},
+        )
         read = maxima.read_port()
         m.d.comb += [read.addr.eq(group), read.en.eq(done)]
         group = delayed(m, group, 1, "maximum_group")
@@ -140,7 +145,10 @@ class Softmax(wiring.Component):
         delta = Signal(6, reset_less=True)
         m.d.sync += delta.eq(Mux(difference > RESCALE_LIMIT, RESCALE_LIMIT, difference))
         m.submodules.rescales = rescales = Memory(
-            shape=unsigned(6), depth=2 * config.groups, init=[]
+            shape=unsigned(6),
+            depth=2 * config.groups,
+            init=[],
+            attrs={"ram_style": "distributed"},
         )
         rescale_write = rescales.write_port()
         rescale_read = rescales.read_port()
@@ -163,7 +171,9 @@ class Softmax(wiring.Component):
         while (blocks - 1) * cycles < self.levels + 2:
             blocks *= 2
         entry = data.ArrayLayout(SCORE_BITS + 1, config.rows)
-        m.submodules.ring = ring = Memory(shape=entry, depth=blocks * cycles, init=[])
+        m.submodules.ring = ring = Memory(
+            shape=entry, depth=blocks * cycles, init=[], attrs={"ram_style": "distributed"}
+        )
         write = ring.write_port()
         read = ring.read_port()
         block = Signal(range(blocks))
@@ -234,6 +244,7 @@ class Softmax(wiring.Component):
             shape=unsigned(config.rows * config.probability_bits),
             depth=2 * config.groups * config.tile_cycles,
             init=[],
+            attrs={"ram_style": "block"},
         )
         write = memory.write_port()
         read = memory.read_port()

@@ -90,7 +90,10 @@ class RunningSum(wiring.Component):
         m.d.sync += total.eq(Mux(first, 0, total) + nodes[0])
 
         m.submodules.sums = sums = Memory(
-            shape=unsigned(bits), depth=max(2, config.groups), init=[]
+            shape=unsigned(bits),
+            depth=max(2, config.groups),
+            init=[],
+            attrs={"ram_style": "distributed"},
         )
         write = sums.write_port()
         read = sums.read_port()

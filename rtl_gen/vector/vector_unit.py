@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -23,13 +23,13 @@ __all__ = ["VectorUnit"]
 
 class VectorUnit(wiring.Component):
     """Runs one command at a time: NORM in NormUnit, SOFTMAX in SoftmaxUnit, VECTOR in
-    CandidateStore.
+    CandidateStore. There is a SoftmaxUnit only with `baseline`.
 
     NormUnit and SoftmaxUnit share one RowReader, and with it the memory of the row buffer.
 
     Parameters
     ----------
-    config: width W, norm_channels, max_context, lanes T, probability_bits.
+    config: width W, norm_channels, max_context, lanes T, probability_bits, baseline.
 
     Members
     -------
@@ -65,18 +65,23 @@ class VectorUnit(wiring.Component):
         m = Module()
         m.submodules.norm = norm = NormUnit(config=self._config)
         m.submodules.candidates = candidates = CandidateStore(config=self._config)
-        m.submodules.softmax = softmax = SoftmaxUnit(config=self._config)
         m.submodules.reader = reader = RowReader(config=self._config)
         connect(m, reader.o_read, flipped(self.o_read))
         connect(m, flipped(self.i_norm), norm.i_norm)
-        units = {Opcode.NORM: norm, Opcode.SOFTMAX: softmax, Opcode.VECTOR: candidates}
+        units: dict[Opcode, NormUnit | SoftmaxUnit | CandidateStore] = {Opcode.NORM: norm}
+        reading: list[NormUnit | SoftmaxUnit] = [norm]
+        if self._config.baseline:
+            m.submodules.softmax = softmax = SoftmaxUnit(config=self._config)
+            units[Opcode.SOFTMAX] = softmax
+            reading.append(softmax)
+        units[Opcode.VECTOR] = candidates
         opcode = self.i_command.payload[:8]
         free = Signal()
         offered = self.i_command.valid & free
         m.d.comb += [
-            free.eq(norm.i_command.ready & softmax.i_command.ready & candidates.i_command.ready),
+            free.eq(Cat(unit.i_command.ready for unit in units.values()).all()),
             self.i_command.ready.eq(free),
-            self.busy.eq(self.i_command.valid | norm.busy | softmax.busy | candidates.busy),
+            self.busy.eq(self.i_command.valid | Cat(unit.busy for unit in units.values()).any()),
             self.busy_cycle.eq(self.busy),
             norm.step.eq(self.step),
             candidates.step.eq(self.step),
@@ -89,25 +94,45 @@ class VectorUnit(wiring.Component):
                 unit.i_command.valid.eq(offered & (opcode == code.value)),
                 unit.o_write.ready.eq(self.o_write.word.ready),
             ]
-
-        # Only one of the units has a command, so each may own the reader and the write port without
-        # arbitration.
-        softmax_reads = Signal()
-        with m.If(offered):
-            m.d.sync += softmax_reads.eq(opcode == Opcode.SOFTMAX.value)
+        self._read(m, reader, reading, offered & (opcode == Opcode.SOFTMAX.value))
+        writing = [*reading, candidates]
+        write = norm.o_write.payload.as_value()
+        for unit in writing[1:]:
+            write = Mux(unit.o_write.valid, unit.o_write.payload.as_value(), write)
         m.d.comb += [
-            reader.i_row.valid.eq(norm.o_row.valid | softmax.o_row.valid),
-            reader.i_row.payload.eq(
-                Mux(
-                    softmax_reads,
-                    softmax.o_row.payload.as_value(),
-                    norm.o_row.payload.as_value(),
-                )
-            ),
-            reader.i_row_done.eq(norm.o_row_done | softmax.o_row_done),
-            reader.o.ready.eq(Mux(softmax_reads, softmax.i_buffered.ready, norm.i_buffered.ready)),
+            self.o_write.word.valid.eq(Cat(unit.o_write.valid for unit in writing).any()),
+            self.o_write.word.payload.eq(write),
         ]
-        for unit, owns in ((norm, ~softmax_reads), (softmax, softmax_reads)):
+        return m
+
+    def _read(
+        self,
+        m: Module,
+        reader: RowReader,
+        reading: list[NormUnit | SoftmaxUnit],
+        softmax_begins: Value,
+    ) -> None:
+        """The reader and its words to the unit that has the command.
+
+        Only one of the units has a command, so each may own the reader and the write port without
+        arbitration.
+        """
+        softmax_reads = Signal()
+        if len(reading) > 1:
+            with m.If(self.i_command.valid & self.i_command.ready):
+                m.d.sync += softmax_reads.eq(softmax_begins)
+        row: Value = reading[0].o_row.payload.as_value()
+        buffered: Value = reading[0].i_buffered.ready
+        for unit in reading[1:]:
+            row = Mux(softmax_reads, unit.o_row.payload.as_value(), row)
+            buffered = Mux(softmax_reads, unit.i_buffered.ready, buffered)
+        m.d.comb += [
+            reader.i_row.valid.eq(Cat(unit.o_row.valid for unit in reading).any()),
+            reader.i_row.payload.eq(row),
+            reader.i_row_done.eq(Cat(unit.o_row_done for unit in reading).any()),
+            reader.o.ready.eq(buffered),
+        ]
+        for unit, owns in zip(reading, (~softmax_reads, softmax_reads), strict=False):
             m.d.comb += [
                 unit.o_row.ready.eq(reader.i_row.ready & owns),
                 unit.i_word.payload.eq(reader.o_word.payload),
@@ -115,13 +140,3 @@ class VectorUnit(wiring.Component):
                 unit.i_buffered.payload.eq(reader.o.payload),
                 unit.i_buffered.valid.eq(reader.o.valid & owns),
             ]
-        write = norm.o_write.payload.as_value()
-        for unit in (softmax, candidates):
-            write = Mux(unit.o_write.valid, unit.o_write.payload.as_value(), write)
-        m.d.comb += [
-            self.o_write.word.valid.eq(
-                norm.o_write.valid | softmax.o_write.valid | candidates.o_write.valid
-            ),
-            self.o_write.word.payload.eq(write),
-        ]
-        return m

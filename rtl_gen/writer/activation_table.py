@@ -50,7 +50,7 @@ class ActivationTable(wiring.Component):
         self._config = config
         self.copies: list[Memory] = []
         for _ in range(config.width // 4):
-            copy = Memory(shape=16, depth=TABLE_ENTRIES, init=[])
+            copy = Memory(shape=16, depth=TABLE_ENTRIES, init=[], attrs={"ram_style": "block"})
             self.copies.append(copy)
         super().__init__(
             {

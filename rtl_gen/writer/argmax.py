@@ -102,7 +102,10 @@ class ArgMax(wiring.Component):
         ]
 
         m.submodules.candidates = candidates = Memory(
-            shape=CANDIDATE.size, depth=max(2, config.chunk_tokens), init=[]
+            shape=CANDIDATE.size,
+            depth=max(2, config.chunk_tokens),
+            init=[],
+            attrs={"ram_style": "block"},
         )
         write_port = candidates.write_port()
         own = candidates.read_port()

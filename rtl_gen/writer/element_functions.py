@@ -53,7 +53,7 @@ class ElementFunctions(wiring.Component):
         half up, saturation to 16 bits (GATE) or to -127..127 (ROTATE8).
     """
 
-    OPERAND_DELAY = ActivationMemory.LATENCY
+    OPERAND_DELAY = ActivationMemory.READ_LATENCY["writer"]
     LATENCY = OPERAND_DELAY + PairMultiplier.LATENCY
 
     def __init__(self, *, config: AcceleratorConfig) -> None:

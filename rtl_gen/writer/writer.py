@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.word_rounding import WordRounding
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import is_one_of
@@ -37,7 +38,7 @@ _OUTPUT_WORDS = 32
 """Words between their issue and the memory's write port; covers this part of LATENCY at one word
 per cycle.
 """
-_SUM_LATENCY = ActivationMemory.LATENCY + 2
+_SUM_LATENCY = ActivationMemory.READ_LATENCY["writer"] + 2
 """Issue to the saturated sum of ADD16."""
 _RESULT_LATENCY = ElementFunctions.LATENCY + 1
 """Issue to the result of any mode, before halves are put together."""
@@ -100,7 +101,7 @@ class ResultWriter(wiring.Component):
     and ElementFunctions), saturation to 16 bits (ADD16, GATE) or to -127..127.
     """
 
-    LATENCY = 5 + _WORD_LATENCY
+    LATENCY = 7 + _WORD_LATENCY
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
@@ -121,9 +122,7 @@ class ResultWriter(wiring.Component):
         config = self._config
         m = Module()
         layout = result_word_layout(config)
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=layout.size, depth=writer_depth(config)
-        )
+        m.submodules.queue = queue = Queue(shape=layout, depth=writer_depth(config), style="block")
         head_valid = Signal()
         head = Signal(layout, reset_less=True)
         reads = Signal(reset_less=True)
@@ -131,17 +130,16 @@ class ResultWriter(wiring.Component):
         read_address = Signal(ADDRESS_BITS, reset_less=True)
         issue = Signal()
         take = Signal()
-        offered = Signal(layout)
+        offered = queue.o.payload
         m.d.comb += [
-            queue.w_en.eq(self.i_result.valid),
-            queue.w_data.eq(self.i_result.payload.as_value()),
+            queue.i.valid.eq(self.i_result.valid),
+            queue.i.payload.eq(self.i_result.payload),
             take.eq(~head_valid | issue),
-            queue.r_en.eq(take),
-            offered.as_value().eq(queue.r_data),
+            queue.o.ready.eq(take),
         ]
         with m.If(take):
             m.d.sync += [
-                head_valid.eq(queue.r_rdy),
+                head_valid.eq(queue.o.valid),
                 head.eq(offered),
                 reads.eq(is_one_of(offered.mode, (*_ADDRESSED, *_OPERAND))),
                 looks_up.eq(is_one_of(offered.mode, LOOKING_UP)),
@@ -179,20 +177,20 @@ class ResultWriter(wiring.Component):
         entry = data.StructLayout(
             {"waits": 1, "command": INDEX_BITS, "word": memory_write_layout(config)}
         )
-        m.submodules.output = output_queue = fifo.SyncFIFO(width=entry.size, depth=_OUTPUT_WORDS)
+        m.submodules.output = output_queue = Queue(shape=entry, depth=_OUTPUT_WORDS, direct=True)
         written = Signal(entry)
         m.d.comb += [
-            output_queue.w_en.eq(delayed(m, issue, _WORD_LATENCY, "valid", reset_less=False)),
-            output_queue.w_data.eq(written),
+            output_queue.i.valid.eq(delayed(m, issue, _WORD_LATENCY, "valid", reset_less=False)),
+            output_queue.i.payload.eq(written),
         ]
         self._words(m, issue, head, functions.o, written)
-        first = data.View(entry, output_queue.r_data)
+        first = output_queue.o.payload
         m.d.comb += [
-            self.o_write.word.valid.eq(output_queue.r_rdy & ~first.waits),
+            self.o_write.word.valid.eq(output_queue.o.valid & ~first.waits),
             self.o_write.command.eq(first.command),
             self.o_write.word.payload.eq(first.word),
-            output_queue.r_en.eq(first.waits | self.o_write.word.ready),
-            retired.eq(output_queue.r_rdy & output_queue.r_en),
+            output_queue.o.ready.eq(first.waits | self.o_write.word.ready),
+            retired.eq(output_queue.o.valid & output_queue.o.ready),
         ]
 
         m.submodules.argmax = argmax = ArgMax(config=config)
@@ -236,15 +234,15 @@ class ResultWriter(wiring.Component):
         valid = delayed(m, issue, _RESULT_LATENCY, "result_valid", reset_less=False)
         halved = delayed(m, is_one_of(head.mode, _HALVED), _RESULT_LATENCY, "halved")
         upper = delayed(m, head.half, _RESULT_LATENCY, "upper")
-        m.submodules.halves = halves = fifo.SyncFIFO(
-            width=8 * config.width, depth=max(2, config.lanes)
+        m.submodules.halves = halves = Queue(
+            shape=8 * config.width, depth=max(2, config.lanes), direct=True
         )
         m.submodules.rounding = rounding = WordRounding(width=config.width)
         m.d.comb += [
-            halves.w_en.eq(valid & halved & ~upper),
-            halves.w_data.eq(result),
-            halves.r_en.eq(valid & halved & upper),
-            rounding.i.eq(Cat(halves.r_data, result)),
+            halves.i.valid.eq(valid & halved & ~upper),
+            halves.i.payload.eq(result),
+            halves.o.ready.eq(valid & halved & upper),
+            rounding.i.eq(Cat(halves.o.payload, result)),
         ]
         rounded = delayed(m, halved, WordRounding.LATENCY, "rounded")
         whole = delayed(m, result, WordRounding.LATENCY, "whole")
@@ -265,8 +263,9 @@ class ResultWriter(wiring.Component):
 
     def _sums(self, m: Module, head: data.View) -> Value:
         """Old data, 0 unless ADD16, plus new data, _SUM_LATENCY cycles after issue."""
-        adds = delayed(m, head.mode == ResultMode.ADD16, ActivationMemory.LATENCY, "adds")
-        new = delayed(m, head.data, ActivationMemory.LATENCY, "new")
+        latency = ActivationMemory.READ_LATENCY["writer"]
+        adds = delayed(m, head.mode == ResultMode.ADD16, latency, "adds")
+        new = delayed(m, head.data, latency, "new")
         elements = []
         for index in range(self._config.width // 2):
             total = Signal(signed(17), name=f"total{index}", reset_less=True)

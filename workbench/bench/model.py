@@ -16,13 +16,14 @@ from meadow.compiler.lowering.layout import (
     plan_sizes,
 )
 from meadow.compiler.lowering.program import DATAFLOWS as LOWERED
-from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.packing.packing import check_codec
 from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_choice, check_least
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.model import ModelDescription
+from meadow.spec.parts import require_baseline
 from workbench.bench.workloads import workload
 from workbench.devices import Throttle
 
@@ -57,8 +58,11 @@ class BenchOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("phase", PHASES), ("dataflow", DATAFLOWS), ("codec", CODECS)):
+        for name, choices in (("phase", PHASES), ("dataflow", DATAFLOWS)):
             check_choice(name, getattr(self, name), choices)
+        check_codec(self.codec, self.config)
+        if self.dataflow == "gemm":
+            require_baseline(self.config)
         for name, least in (
             *(("context", 0), ("batch", 1), ("layers", 0), ("chunks", 0)),
             *(("head_channels", 0), ("seed", 0)),

@@ -28,6 +28,7 @@ from meadow.spec.checks import check_choice, check_least
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
+from meadow.spec.parts import require_codec
 from meadow.spec.registers import ErrorCode, Status
 from meadow.spec.streams import CODEC_NAMES
 from workbench.campaigns.stream_faults import Fault, WeightStream, draw_fault, weight_streams
@@ -270,7 +271,7 @@ def corrupt_command(
     check_device(device)
     for name, value, least in (("runs", runs, 1), ("seed", seed, 0)):
         check_least(name, value, least)
-    named_config(config)
+    require_codec(named_config(config), codec)
     log(f"{runs} faults in {codec} streams on {config}")
     report = campaign(codec, runs, seed, config_name=config, device=device, tick=tick)
     if as_json:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,11 @@ def draw_description(
     it.
     """
     family = FAMILIES[architecture]
+    sizes = replace(
+        sizes,
+        head_channels=min(sizes.head_channels, config.norm_channels),
+        width=min(sizes.width, config.norm_channels),
+    )
     kv_heads = int(random.integers(1, sizes.heads + 1))
     group = int(random.integers(1, sizes.group + 1)) if family.grouped_keys else 1
     if head_dim is not None:

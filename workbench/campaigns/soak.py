@@ -15,7 +15,7 @@ import typer
 from cosim.library import SimulationError
 from firmware.device import DeviceError, DeviceTimeout
 from meadow.compiler.image import compile_image
-from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.packing.packing import codec_choices
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.model.image import Image
@@ -152,8 +152,8 @@ def _draw_step(
             description, max_positions=max(p + t for p, t in zip(positions, tokens, strict=True))
         ),
         hidden_block=-(-hidden // blocks),
-        codec=str(random.choice(CODECS)),
-        dataflow="gemm" if count == 1 and random.random() < 0.25 else "tphs",
+        codec=str(random.choice(codec_choices(config))),
+        dataflow="gemm" if count == 1 and random.random() < 0.25 and config.baseline else "tphs",
         positions=positions,
         tokens=tokens,
         prefix=prefix,

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosim.library import DramSettings
 from meadow.compiler.image import compile_image
-from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.packing.packing import codec_choices
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.model.image import Image
@@ -48,7 +48,7 @@ def draw_torture_model(random: np.random.Generator, config_name: str) -> Torture
     drawn = draw_description(random, architecture, config, TORTURE_SIZES)
     description = replace(drawn, max_positions=context)
     blocks = int(random.integers(1, 4))
-    gemm = bool(random.random() < 0.15)
+    gemm = bool(random.random() < 0.15) and config.baseline
     count = 1 if gemm else int(random.integers(1, config.sequences + 1))
     new = int(random.integers(1, 6))
     start, prefix = 0, ()
@@ -66,7 +66,7 @@ def draw_torture_model(random: np.random.Generator, config_name: str) -> Torture
         model,
         config,
         config_name=config_name,
-        codec=str(random.choice(CODECS)),
+        codec=str(random.choice(codec_choices(config))),
         tokenizer_json="{}",
         context=context,
         dataflow=dataflow,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.parameters import register_values
 from meadow.spec.registers import (
     COUNTERS,
     ERROR_CAUSES,
@@ -85,7 +86,7 @@ def _fields(register: Register) -> list[str]:
 
 
 def _of_configurations(configurations: dict[str, AcceleratorConfig]) -> list[str]:
-    facts = {name: config.to_dict() for name, config in configurations.items()}
+    facts = {name: register_values(config) for name, config in configurations.items()}
     maps = {name: register_map(config) for name, config in configurations.items()}
     first = next(iter(maps.values()))
     rows: list[Sequence[object]] = [
@@ -124,7 +125,7 @@ def register_map_markdown() -> str:
     head = ("offset", "name", "access", "bits", "meaning")
     lines = [_INTRODUCTION.format(watchdog=WATCHDOG_CYCLES).rstrip()]
     lines += _table(head, _rows(plain))
-    for entry in plain:
+    for entry in registers.values():
         lines += _fields(entry) if entry.fields else []
     lines += [
         "",

@@ -162,7 +162,11 @@ def measure_remedies(
     for width in _WIDTHS:
         # A width has room for so many lanes and decoders; results do not depend on them.
         narrow = dataclasses.replace(
-            config, width=width, lanes=width // 4, decoder_elements=min(width, 32)
+            config,
+            width=width,
+            lanes=width // 4,
+            decoder_elements=min(width, 32),
+            norm_lanes=0,
         )
         measure("all", BitTrueModel(model, narrow))
     for name, sites in ({site: (site,) for site in SITES} | {"any site": SITES}).items():

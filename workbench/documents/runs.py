@@ -46,6 +46,10 @@ SMOLLM2_RAW its image that RAW_IMAGE makes.
 RAW_IMAGE = f"compile {SMOLLM2} --config zcu102 --codec raw -o {SMOLLM2_RAW}"
 
 
+_PAPER = "--config zcu102-paper"
+"""Of comparisons with what MEADOW published: all dataflows and codecs on one configuration."""
+
+
 def _runs() -> dict[str, str]:
     """Name -> arguments of `meadow bench`."""
     runs = {
@@ -65,15 +69,17 @@ def _runs() -> dict[str, str]:
         "--bandwidth-gbps 12",
         "batch-8": "opt-125m --phase decode --context 64 --batch 8 --layers 0 --head-channels 0 "
         "--bandwidth-gbps 12",
-        "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024",
+        "meadow-conditions": "opt-1.3b --bandwidth-gbps 12 --clock-mhz 100 --head-channels 1024 "
+        + _PAPER,
         "meadow-decode": "opt-1.3b --phase decode --context 512 --bandwidth-gbps 12 --clock-mhz "
         "100 "
-        "--codec rice --head-channels 1024",
+        "--codec rice --head-channels 1024 " + _PAPER,
     }
     for rate in DECODE_RATES:
         for codec in DECODE_CODECS:
             runs[f"decode-{rate}-{codec}"] = (
-                f"opt-125m --phase decode --context 64 --bandwidth-gbps {rate} --codec {codec}"
+                f"opt-125m --phase decode --context 64 --bandwidth-gbps {rate} --codec {codec} "
+                + _PAPER
             )
     for rate in MEMORY_RATES:
         for dram in ("ideal", "zynqmp"):
@@ -89,7 +95,7 @@ def _runs() -> dict[str, str]:
     for rate in (1, 3, 6, 12):
         for dataflow in ("tphs", "gemm"):
             for codec in ("raw", "auto"):
-                limits = f"--bandwidth-gbps {rate} --clock-mhz 100"
+                limits = f"--bandwidth-gbps {rate} --clock-mhz 100 {_PAPER}"
                 runs[f"ttft-opt-125m-{rate}-{dataflow}-{codec}"] = (
                     f"opt-125m {limits} --dataflow {dataflow} --codec {codec} --head-channels 2048"
                 )

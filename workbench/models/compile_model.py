@@ -16,7 +16,7 @@ from meadow.compiler.image import compile_image
 from meadow.compiler.importers.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
 from meadow.compiler.importers.checkpoint_folder import file_of
 from meadow.compiler.lowering.layout import choose_hidden_block
-from meadow.compiler.packing.packing import CODECS
+from meadow.compiler.packing.packing import check_codec
 from meadow.compiler.quantise.accuracy import measure_accuracy
 from meadow.compiler.quantise.kept_tensors import KeptTensors
 from meadow.compiler.quantise.quantise import GRANULARITIES, require_quantisable
@@ -75,9 +75,8 @@ class CompileOptions:
     calibration: Path | None = None
 
     def __post_init__(self) -> None:
-        named_config(self.config_name)
-        for name, choices in (("codec", CODECS), ("granularity", GRANULARITIES)):
-            check_choice(name, getattr(self, name), choices)
+        check_codec(self.codec, named_config(self.config_name))
+        check_choice("granularity", self.granularity, GRANULARITIES)
         self.recipe(None)
 
     def recipe(self, hidden_block: int | None) -> Recipe:

@@ -24,7 +24,7 @@ from meadow.spec.checks import check_least
 from meadow.spec.config import AcceleratorConfig, named_config
 from workbench.console import print_json, show
 from workbench.options import ConfigOption, JsonOption, seed_option
-from workbench.packing.figures import figures, padded_weights
+from workbench.packing.figures import figures, padded_weights, with_every_codec
 from workbench.packing.grids import GRIDS, grid_integers
 from workbench.packing.variants import Variant, one_table_bits, stream_bits, unique_chunks
 from workbench.progress import log
@@ -107,7 +107,7 @@ def ablate(case: AblationCase, config: AcceleratorConfig, seed: int) -> dict[str
         case.name,
         (case.rows, case.columns),
         padded.weight,
-        pack_matrix(padded, config, "rice").streams,
+        pack_matrix(padded, with_every_codec(config), "rice").streams,
         config,
     )
     steps = []
@@ -151,7 +151,7 @@ def ablation_command(
         typer.Option(help="Degrees of freedom of its Student's t; 5 if left out."),
     ] = None,
     seed: Annotated[int, seed_option("the weights")] = 0,
-    config: ConfigOption = "zcu102",
+    config: ConfigOption = "zcu102-paper",
     as_json: JsonOption = False,
 ) -> None:
     """MEADOW's packing step by step on matrices like OPT's; four of them, or one of your own."""

@@ -46,7 +46,7 @@ __all__ = [
     "measure",
 ]
 
-GRID, CODEC, CONFIG = "w8-channel", "auto", "zcu102"
+GRID, CODEC, CONFIG = "w8-channel", "auto", "zcu102-paper"
 """What matrices that are no image's are shown with, if nothing else is asked for."""
 
 MINILM = "minilm"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "table_row",
     "total",
     "value_entropy",
+    "with_every_codec",
 ]
 
 PACKINGS = (*CODEC_NAMES, "auto")
@@ -98,8 +99,16 @@ def padded_weights(weight: np.ndarray, config: AcceleratorConfig) -> QuantisedLi
 
 
 def pack_every_way(linear: QuantisedLinear, config: AcceleratorConfig) -> dict[str, PackedMatrix]:
-    """A padded matrix in each of PACKINGS."""
-    return {packing: pack_matrix(linear, config, packing) for packing in PACKINGS}
+    """A padded matrix in each of PACKINGS, whether the configuration has the decoder or not; `auto`
+    is what it would be stored as.
+    """
+    packed = {name: pack_matrix(linear, with_every_codec(config), name) for name in CODEC_NAMES}
+    return packed | {"auto": pack_matrix(linear, config, "auto")}
+
+
+def with_every_codec(config: AcceleratorConfig) -> AcceleratorConfig:
+    """The configuration with the decoders of all codecs."""
+    return replace(config, codecs=CODEC_NAMES)
 
 
 def figures(

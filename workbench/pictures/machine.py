@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.streams import CODEC_NAMES
 from workbench.pictures.svg import Arrow, Box, Words, svg
 
 __all__ = ["machine_picture"]
@@ -47,7 +46,7 @@ def machine_picture(config: AcceleratorConfig, name: str) -> str:
             Box(
                 *(470, 250, 170, 74),
                 f"decoder ×{config.ports}",
-                (", ".join(CODEC_NAMES), f"{config.decoder_elements} weights per cycle"),
+                (", ".join(config.codecs), f"{config.decoder_elements} weights per cycle"),
                 room="decoder",
             ),
             Box(

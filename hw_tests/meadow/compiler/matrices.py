@@ -16,7 +16,7 @@ from meadow.spec.config import AcceleratorConfig, named_config
 
 __all__ = ["CONFIGS", "KINDS", "Matrix", "assert_lossless", "draw", "linear"]
 
-CONFIGS = {name: named_config(name) for name in ("tiny", "small", "zcu102")}
+CONFIGS = {name: named_config(name) for name in ("tiny", "small", "zcu102-paper")}
 CONFIGS["slim"] = unit_config(ports=4, groups=4, sequences=1, max_context=64, norm_channels=64)
 """One group of 64 weights in a port's part of a tile, a dictionary that cannot hold all pairs."""
 

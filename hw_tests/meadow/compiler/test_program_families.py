@@ -23,7 +23,7 @@ from meadow.spec.commands import Command, Flag, Opcode, Outputs, RowSet, Space, 
 from meadow.spec.config import named_config
 from meadow.spec.epilogue import MatmulOutput
 
-NAMES = ("tiny", slow("small"), slow("zcu102"))
+NAMES = ("tiny", slow("small"), slow("zcu102-paper"))
 
 # What a decoder has: heads, KV heads, head dim, and what else differs from a small one; hidden
 # block.
@@ -133,7 +133,7 @@ def test_query_heads_of_a_group_lie_at_one_column_blocks_apart() -> None:
     model = synthetic_model(
         describe("llama", heads=12, kv_heads=6, head_dim=16, width=64), seed=salted(0)
     )
-    program = compile_program(model, named_config("zcu102"))
+    program = compile_program(model, named_config("zcu102-paper"))
     assert program.sizes.query == 2 * 2 * 64 and program.sizes.key_value == 2 * 64
     base = program.plan.query.base
     places = [(c.values["query"] - base, c.values["column_beats"]) for c in attends(program)]
@@ -142,7 +142,7 @@ def test_query_heads_of_a_group_lie_at_one_column_blocks_apart() -> None:
     model = synthetic_model(
         describe("llama", heads=4, kv_heads=2, head_dim=80, width=64), seed=salted(0)
     )
-    program = compile_program(model, named_config("zcu102"))
+    program = compile_program(model, named_config("zcu102-paper"))
     assert program.sizes.query == 4 * 128
     base = program.plan.query.base
     assert [c.values["query"] - base for c in attends(program)[:2]] == [0, 4]
@@ -231,7 +231,7 @@ def test_a_table_is_loaded_where_it_changes(family: str) -> None:
 def test_rotary_rows_repeat_narrow_heads_and_pad_with_zeros() -> None:
     model = synthetic_model(describe("llama", heads=3, head_dim=12), seed=salted(0))
     assert model.rotary is not None
-    program = compile_program(model, named_config("zcu102"))
+    program = compile_program(model, named_config("zcu102-paper"))
     rows = program.rotary.reshape(150, 2, 8, 2)
     assert (program.plan.rotary.stride, program.sizes.rotary) == (1, 64)
     assert (rows[:, :, :6] == model.rotary[:, None]).all() and not rows[:, :, 6:].any()

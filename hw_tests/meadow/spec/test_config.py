@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from meadow.spec.config import (
     AcceleratorConfig,
     named_config,
 )
+from meadow.spec.streams import Codec
 
 ZCU102 = named_config("zcu102")
 
@@ -27,13 +30,47 @@ def test_derived_values_of_the_named_configurations() -> None:
         "tiny": (64, 64, 8, 16, 1, 8),
         "small": (256, 64, 16, 16, 2, 8),
         "zcu102": (2048, 640, 32, 16, 4, 8),
+        "zcu102-paper": (2048, 640, 32, 16, 4, 8),
+        "kv260": (512, 320, 16, 16, 2, 8),
+        "nano": (32, 8, 8, 16, 1, 8),
     }
+
+
+def test_configurations_for_use_have_what_their_programs_need_others_everything() -> None:
+    parts = {name: (c.codecs, c.baseline) for name, c in CONFIGURATIONS.items()}
+    everything = ("raw", "dictionary", "rice"), True
+    assert parts == {
+        "tiny": everything,
+        "small": everything,
+        "zcu102": (("raw", "rice"), False),
+        "zcu102-paper": everything,
+        "kv260": (("raw", "rice"), False),
+        "nano": (("raw",), False),
+    }
+
+
+def test_the_norm_has_a_lane_for_each_element_of_a_word_unless_told_otherwise() -> None:
+    lanes = {name: (c.norm_lanes, c.norm_turns) for name, c in CONFIGURATIONS.items()}
+    assert lanes["tiny"] == (8, 1) and lanes["zcu102-paper"] == (32, 1)
+    assert lanes["nano"] == (1, 8)
+    config = replace(ZCU102, norm_lanes=8)
+    assert config.norm_turns == 4 and config.to_dict()["norm_lanes"] == 8
+    assert replace(config, norm_lanes=0) == replace(config, norm_lanes=32)
+
+
+def test_codecs_are_kept_in_the_order_of_their_numbers() -> None:
+    config = replace(ZCU102, codecs=["rice", "dictionary", "raw"])
+    assert config.codecs == ("raw", "dictionary", "rice") and hash(config) != hash(ZCU102)
+    assert replace(config, codecs=("raw",)).to_dict()["codecs"] == ["raw"]
+    assert [config.has_codec(codec) for codec in Codec] == [True, True, True]
+    assert [ZCU102.has_codec(codec) for codec in Codec] == [True, False, True]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_dictionary_form_is_the_inverse(name: str) -> None:
     config = CONFIGURATIONS[name]
     assert AcceleratorConfig.from_dict(config.to_dict()) == config
+    assert AcceleratorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
@@ -56,6 +93,9 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"prefetch_beats": 16}, "prefetch_beats >= 32 is broken by 16"),
         ({"outstanding": 17}, "outstanding <= 16 is broken by 17"),
         ({"activation_words": 1 << 20}, r"256 <= activation_words <= 2\*\*19 is broken by 1048576"),
+        ({"norm_lanes": 24}, "norm_lanes must be a power of two, not 24"),
+        ({"norm_lanes": 64}, r"2 \* norm_lanes <= width is broken by 2 \* 64 with width 64"),
+        ({"norm_lanes": False}, "norm_lanes must be a positive integer, not False"),
         ({"max_context": 100}, "max_context is a multiple of width and at most .* broken by 100"),
         ({"probability_bits": 13}, "4 <= probability_bits <= 12 is broken by 13"),
         ({"max_context": 1 << 18}, r"probability_bits \+ 7 \+ .* <= 35 is broken by 37 bits"),
@@ -63,9 +103,17 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"max_head_dim": 1024}, "16 <= max_head_dim <= 512 is broken by 1024"),
         ({"norm_channels": 100}, "norm_channels is a multiple of width and at most 15602"),
         ({"address_bits": 64}, "32 <= address_bits <= 48 is broken by 64"),
+        ({"baseline": 1}, "baseline must be true or false, not 1"),
+        ({"codecs": ["raw", "zip"]}, r"codecs must be .*, not \['raw', 'zip'\]"),
+        ({"codecs": ["raw", "raw"]}, "codecs must be a list of raw, dictionary, rice, each once"),
+        ({"codecs": ()}, r"raw always, not \(\)"),
+        ({"codecs": ("rice",)}, r"raw always, not \('rice',\)"),
+        ({"codecs": "rice"}, "raw always, not 'rice'"),
+        ({"codecs": [["raw"]]}, r"raw always, not \[\['raw'\]\]"),
+        ({"codecs": 5}, "raw always, not 5"),
     ],
 )
-def test_broken_rules_name_rule_and_value(changes: dict[str, int], message: str) -> None:
+def test_broken_rules_name_rule_and_value(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(ZCU102, **changes)
 

@@ -28,7 +28,7 @@ from meadow.spec.families import FAMILIES
 from meadow.spec.ranges import check_command, field_ranges, fixed_rows
 from meadow.spec.rules import command_rules
 
-CONFIG = named_config("zcu102")
+CONFIG = named_config("zcu102-paper")
 LEGAL: dict[Opcode, dict[str, int]] = {
     Opcode.LOAD: {"row_beats": 4},
     Opcode.STORE: {"segments": 1, "segment_beats": 1},
@@ -226,6 +226,19 @@ def test_edges_are_legal(opcode: Opcode, values: dict[str, int]) -> None:
     check_command(CONFIG, command(opcode, **values))
 
 
+def test_commands_of_a_part_that_is_not_there_are_refused() -> None:
+    """SOFTMAX, and attention in parts; whole attention stays."""
+    without = replace(CONFIG, baseline=False)
+    with pytest.raises(ValueError, match="^this configuration has no softmax unit for dataflow"):
+        check_command(without, command(Opcode.SOFTMAX))
+    check_command(without, command(Opcode.ATTEND))
+    for part in (AttendPart.SCORES, AttendPart.VALUES):
+        values = {"part": part}
+        check_command(CONFIG, command(Opcode.ATTEND, **values))
+        with pytest.raises(ValueError, match=f"field part must be in 0..0, not {int(part)}"):
+            check_command(without, command(Opcode.ATTEND, **values))
+
+
 def test_fields_of_ports_that_are_not_there_do_not_matter() -> None:
     values = {**LEGAL[Opcode.MATMUL], "beats1": 0, "beats2": 0, "beats3": 0}
     check_command(named_config("tiny"), Command(Opcode.MATMUL, values))
@@ -233,5 +246,5 @@ def test_fields_of_ports_that_are_not_there_do_not_matter() -> None:
 
 def test_fixed_rows_hold_the_constants() -> None:
     """Norm parameters and activation table are loaded a word in a row."""
-    for name, rows in (("tiny", 256), ("small", 128), ("zcu102", 640)):
+    for name, rows in (("tiny", 256), ("small", 128), ("zcu102-paper", 640)):
         assert fixed_rows(named_config(name)) == rows

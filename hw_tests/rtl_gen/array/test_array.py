@@ -29,7 +29,7 @@ from meadow.spec.step import Sequence, Step
 # One token keeps one lane busy, whatever their number: further lanes only see the same bundles
 # later. Tile buffer, issue and step generation, which set the pace, are those of zcu102.
 _STREAM = dataclasses.replace(
-    CONFIGURATIONS["zcu102"],
+    CONFIGURATIONS["zcu102-paper"],
     lanes=1,
     groups=1,
     activation_words=1024,
@@ -167,6 +167,7 @@ def _head_rows(config: AcceleratorConfig) -> Scenario:
     )
 
 
+@pytest.mark.slow
 def test_matmul_tiny() -> None:
     scenarios = [_head_rows(TINY), _matmul(TINY, MatmulOutput.INT8, 1, 4, 1, seed=3, stalls=True)]
     for stalls in (False, True):
@@ -192,10 +193,11 @@ def test_matmul_shapes(config: AcceleratorConfig) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "scenarios"),
     [
-        (TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
+        slow(TINY, [(10, 3, 3, MatmulOutput.INT8), (8, 4, 3, MatmulOutput.RESIDUAL16)]),
     ],
     ids=["tiny"],
 )
@@ -208,6 +210,7 @@ def test_issue_has_no_gaps(config: AcceleratorConfig, scenarios: list[tuple]) ->
         assert issued >= 0.99 * scenario.span, f"{scenario.name}: {issued} of {scenario.span}"
 
 
+@pytest.mark.slow
 def test_one_token_streams_as_fast_as_the_decoders() -> None:
     """A single token is bound by the tiles that arrive: at most ports * decoder_elements weights
     per cycle.

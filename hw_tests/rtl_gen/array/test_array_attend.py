@@ -217,10 +217,10 @@ def _parts(
 @pytest.mark.parametrize(
     ("config", "cases"),
     [
-        (TINY, [(16, 0, 1, [(0, 9)]), (16, 0, 2, [(30, 5)]), (32, 0, 1, [(13, 5), (37, 4)])]),
+        slow(TINY, [(16, 0, 1, [(0, 9)]), (16, 0, 2, [(30, 5)]), (32, 0, 1, [(13, 5), (37, 4)])]),
         slow(WIDE, [(16, 1, 2, [(40, 3), (0, 4)]), (64, 0, 3, [(70, 1), (3, 2), (31, 1)])]),
         slow(WIDE, [(32, 0, 4, [(30, 3)]), (16, 0, 1, [(40, 3), (0, 9)])]),
-        (SHORT_STEPS, [(16, 0, 2, [(30, 2)]), (32, 0, 1, [(5, 9)])]),
+        slow(SHORT_STEPS, [(16, 0, 2, [(30, 2)]), (32, 0, 1, [(5, 9)])]),
     ],
     ids=["tiny", "wide", "wide_all_lanes", "short_steps"],
 )
@@ -247,7 +247,7 @@ def test_whole(config: AcceleratorConfig, cases: list[tuple]) -> None:
 @pytest.mark.parametrize("part", [AttendPart.SCORES, AttendPart.VALUES])
 @pytest.mark.parametrize(
     ("config", "head_dim"),
-    [(TINY, 32), (WIDE, 16), (SHORT_STEPS, 16)],
+    [(TINY, 32), slow(WIDE, 16), (SHORT_STEPS, 16)],
     ids=["tiny", "wide", "short_steps"],
 )
 def test_parts(config: AcceleratorConfig, head_dim: int, part: AttendPart) -> None:

@@ -19,7 +19,7 @@ from meadow.spec.step import Sequence, Step
 _SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=4)
 _SHORT_STEPS = dataclasses.replace(CONFIGURATIONS["tiny"], groups=5, rows=4)
 _ONE_LANE = dataclasses.replace(_SHORT_STEPS, lanes=1, rows=8)
-_FULL = dataclasses.replace(CONFIGURATIONS["zcu102"], groups=4)
+_FULL = dataclasses.replace(CONFIGURATIONS["zcu102-paper"], groups=4)
 
 
 def _matmul(rows: int, slices: int, tiles: int, output: MatmulOutput) -> tuple[Command, list]:
@@ -75,7 +75,7 @@ def _part(config: AcceleratorConfig, part: AttendPart, step: Step) -> tuple[Comm
 @pytest.mark.parametrize("stalls", [False, True], ids=["free", "stalls"])
 @pytest.mark.parametrize(
     "config",
-    [_SMALL, slow(_SHORT_STEPS), _ONE_LANE, slow(_FULL)],
+    [slow(_SMALL), slow(_SHORT_STEPS), _ONE_LANE, slow(_FULL)],
     ids=["small", "short_steps", "one_lane", "full"],
 )
 def test_distances(config: AcceleratorConfig, stalls: bool) -> None:

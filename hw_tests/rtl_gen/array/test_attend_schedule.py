@@ -238,7 +238,7 @@ def test_generation_keeps_ahead_of_the_array() -> None:
     """512 tokens at full size: laying a head out takes well below half of the cycles that its ops
     take.
     """
-    case = _Case(64, [(0, 512)], config=CONFIGURATIONS["zcu102"])
+    case = _Case(64, [(0, 512)], config=CONFIGURATIONS["zcu102-paper"])
     ops, _, gaps = _run(case, 1, random.Random(salted(0)), stalls=False)
     assert sum(gaps) <= 0.2 * sum(op["cycles"] for op in ops)
 

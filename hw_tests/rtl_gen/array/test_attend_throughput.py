@@ -10,6 +10,7 @@ from collections import deque
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.rtl_gen.array.step_registers import set_step
 from hw_tests.streams import simulate
 from meadow.spec.commands import Command, Opcode
@@ -19,9 +20,9 @@ from rtl_gen.array.array_control import ArrayControl
 from rtl_gen.array.operand_loader import OperandLoader
 from rtl_gen.lane.latency import LaneLatency
 
-_CONFIG = CONFIGURATIONS["zcu102"]
+_CONFIG = CONFIGURATIONS["zcu102-paper"]
 _WIDTH = _CONFIG.width
-_READ_LATENCY = 5
+_READ_LATENCY = 10
 
 
 def _blocks(keys: int) -> int:
@@ -132,7 +133,7 @@ class _Bench:
 
 @pytest.mark.parametrize(
     ("spans", "causal", "heads"),
-    [([(0, 192)], True, 1), ([(0, 150)], False, 1), ([(100, 40)], True, 3)],
+    [([(0, 192)], True, 1), slow([(0, 150)], False, 1), slow([(100, 40)], True, 3)],
     ids=["causal", "full", "three_heads"],
 )
 def test_heads_follow_each_other(spans: list[tuple[int, int]], causal: bool, heads: int) -> None:

@@ -160,3 +160,6 @@ def test_sixteen_bit_words_are_neighbours_or_halves(
     for (_, context), want in zip(seen.contexts, (first, other), strict=True):
         assert context == {**context, **want, "result": result}
     assert len(seen.freed) == 1
+    emitted = [now for now, fields in seen.drains if fields["emit"]]
+    given = [now for now, _ in seen.contexts]
+    assert given == [now - Drain.ACTIVE_TO_DRAIN + 1 for now in emitted]

@@ -20,7 +20,7 @@ from rtl_gen.interfaces.schedule import drain_job_layout
 
 _SEED = 31
 _SMALL = dataclasses.replace(CONFIGURATIONS["small"], groups=20)
-_FULL = CONFIGURATIONS["zcu102"]
+_FULL = CONFIGURATIONS["zcu102-paper"]
 _ONE_LANE = dataclasses.replace(CONFIGURATIONS["tiny"], lanes=1, rows=8)
 _ZERO = ("mask", "remaining", "restart", "bank", "reset", "shift", "command")
 """Fields that no job here has."""

@@ -25,9 +25,9 @@ from rtl_gen.lane.latency import LaneLatency
 _SMALL = CONFIGURATIONS["small"]
 _LANES_8 = dataclasses.replace(_SMALL, lanes=8, width=64, rows=4)
 _ONE_LANE = dataclasses.replace(_SMALL, lanes=1, rows=8)
-_FULL = CONFIGURATIONS["zcu102"]
-_READ_LATENCY = 5
-_START = Issue.START_TO_ISSUE
+_FULL = CONFIGURATIONS["zcu102-paper"]
+_READ_LATENCY = 10
+_START = Issue.START_TO_SWAP
 
 
 def _data(config: AcceleratorConfig, address: int) -> int:
@@ -79,7 +79,7 @@ class _Bench:
 
     def run(self) -> None:
         self.rng = random.Random(salted(self.seed))
-        self.dut = OperandLoader(config=self.config, start_to_issue=_START)
+        self.dut = OperandLoader(config=self.config, start_to_swap=_START)
         simulate(self.dut, self._run)
 
     def _chance(self, share: float) -> bool:
@@ -89,7 +89,7 @@ class _Bench:
         dut, config = self.dut, self.config
         pending, answers = deque(self.steps), deque()
         free_at = 0
-        most = max(8, 2 * config.lanes)
+        most = max(16, 2 * config.lanes)
         for now in range(20000):
             if len(self.transfers) == len(self.steps) and now > self.transfers[-1] + 40:
                 break
@@ -275,7 +275,7 @@ def test_probabilities_are_awaited() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_start_to_issue_covers_the_lanes() -> None:
+def test_start_to_swap_covers_the_lanes() -> None:
     least = max(LaneLatency.of(_SMALL).operand, LaneLatency.of(_SMALL).fetch)
-    with pytest.raises(ValueError, match=f"start_to_issue must be at least {least}, not 1"):
-        OperandLoader(config=_SMALL, start_to_issue=1)
+    with pytest.raises(ValueError, match=f"start_to_swap must be at least {least}, not 1"):
+        OperandLoader(config=_SMALL, start_to_swap=1)

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from hw_tests.marks import slow
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -34,8 +35,8 @@ def _config(width: int, rows: int, ports: int, elements: int = 16) -> Accelerato
         _config(16, 2, 4),
         _config(32, 4, 2, 32),
         _config(32, 8, 4),
-        _config(64, 2, 2, 32),
-        _config(64, 16, 1, 64),
+        slow(_config(64, 2, 2, 32)),
+        slow(_config(64, 16, 1, 64)),
     ],
     ids=lambda c: f"w{c.width}r{c.rows}p{c.ports}e{c.decoder_elements}",
 )

@@ -23,6 +23,7 @@ from hw_tests.rtl_gen.axi.register_bench import (
 )
 from hw_tests.seeds import salted
 from meadow.spec.contract import contract_hash
+from meadow.spec.parameters import register_values
 from meadow.spec.registers import COUNTERS, MAGIC, WATCHDOG_CYCLES, Control, sequence_offset
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.interfaces.members import members
@@ -35,7 +36,7 @@ def test_identity() -> None:
             [(await get(ctx, dut, f"contract_hash{i}")).to_bytes(4, "little") for i in range(8)]
         )
         assert digest.hex() == contract_hash(CONFIG)
-        for name, value in CONFIG.to_dict().items():
+        for name, value in register_values(CONFIG).items():
             assert await get(ctx, dut, f"config_{name}") == value
 
     run(main)

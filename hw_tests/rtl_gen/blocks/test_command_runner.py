@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
 
 from hw_tests.seeds import salted
@@ -62,3 +62,32 @@ def test_commands_run_one_after_the_other(prepare_cycles: int, stall: float) -> 
     simulate(m, bench)
     assert prepared == [cycle + CommandRunner.LATENCY for cycle in source.cycles]
     assert started == [cycle + prepare_cycles for cycle in prepared]
+
+
+def test_what_a_unit_derives_from_the_offered_command_is_in_step_with_the_held_one() -> None:
+    rng = random.Random(salted(1))
+    m = Module()
+    commands_in = stream.Signature(COMMAND_BITS).create(path=("commands",))
+    dut = CommandRunner(m, commands_in, opcode=Opcode.LOAD, prepare_cycles=2)
+    doubled = Signal(21)
+    with m.If(dut.idle):
+        m.d.sync += doubled.eq(dut.offered.rows << 1)
+    source = Source(
+        commands_in, [rng.getrandbits(COMMAND_BITS) for _ in range(8)], Stalls(0.5, rng)
+    )
+    starts = 0
+
+    async def bench(ctx) -> None:
+        nonlocal starts
+        while source.payloads or ctx.get(dut.busy):
+            source.drive(ctx)
+            ctx.set(dut.finished, rng.randrange(2))
+            if not ctx.get(dut.idle):
+                assert ctx.get(doubled) == 2 * ctx.get(dut.command.rows)
+            starts += ctx.get(dut.start)
+            source.settle(ctx)
+            await ctx.tick()
+            source.drive(ctx)
+
+    simulate(m, bench)
+    assert starts == 8

@@ -16,6 +16,12 @@ from rtl_gen.blocks.skid import Skid
 PARTS = {
     "queue3": lambda: Queue(shape=16, depth=3),
     "queue8": lambda: Queue(shape=16, depth=8),
+    "queue64": lambda: Queue(shape=16, depth=64),
+    "direct2": lambda: Queue(shape=16, depth=2, direct=True),
+    "direct5": lambda: Queue(shape=16, depth=5, direct=True),
+    "block65": lambda: Queue(shape=16, depth=65),
+    "block16": lambda: Queue(shape=16, depth=16, style="block"),
+    "distributed70": lambda: Queue(shape=16, depth=70, style="distributed"),
     "skid": lambda: Skid(shape=16),
 }
 
@@ -42,8 +48,39 @@ def test_order(name: str, stalls: str) -> None:
         assert sink.cycles == list(range(first, first + len(words)))
 
 
+@pytest.mark.parametrize("name", [name for name in PARTS if name != "skid"])
+def test_it_holds_its_depth_and_counts(name: str) -> None:
+    """Without a consumer it takes exactly `depth` payloads; `level` is what has come and not
+    left.
+    """
+    dut = PARTS[name]()
+    rng = random.Random(salted(4))
+
+    async def process(ctx):
+        held = 0
+        for cycle in range(12 * dut.depth):
+            filling = cycle < 3 * dut.depth
+            if cycle == 3 * dut.depth:
+                assert held == dut.depth
+            ctx.set(dut.i.valid, filling or rng.random() < 0.5)
+            ctx.set(dut.o.ready, not filling and rng.random() < 0.6)
+            assert ctx.get(dut.level) == held
+            held += ctx.get(dut.i.valid & dut.i.ready) - ctx.get(dut.o.valid & dut.o.ready)
+            await ctx.tick()
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize(
+    ("depth", "direct", "message"),
+    [
+        (2, False, "at least 3 payloads, not 2"),
+        (1, True, "at least 2 payloads, not 1"),
+        (65, True, "a direct queue is in distributed RAM; this one holds 65 payloads"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_shallow_queue() -> None:
-    with pytest.raises(ValueError, match="at least 3 payloads, not 2"):
-        Queue(shape=1, depth=2)
+def test_depths_that_cannot_be(depth: int, direct: bool, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Queue(shape=1, depth=depth, direct=direct)
     gc.collect()

@@ -21,7 +21,7 @@ def test_the_one_behind_the_last_goes_first(count: int, producer: float, consume
     m = Module()
     ports = [stream.Signature(8).create(path=(f"port{index}",)) for index in range(count)]
     free = Signal()
-    taken = take_turns(m, ports, free)
+    chosen = take_turns(m, ports, free)
     sources = [Source(port, range(100), Stalls(producer, rng)) for port in ports]
     order: list[int] = []
 
@@ -34,7 +34,7 @@ def test_the_one_behind_the_last_goes_first(count: int, producer: float, consume
             turns = [(first + index) % count for index in range(count)]
             offered = [port for port in turns if ctx.get(ports[port].valid)]
             expected = offered[:1] if ctx.get(free) else []
-            assert ctx.get(taken) == sum(1 << port for port in expected)
+            assert ctx.get(chosen) == sum(1 << port for port in offered[:1])
             assert [index for index, source in enumerate(sources) if source.settle(ctx)] == expected
             order.extend(expected)
             if expected:

@@ -34,6 +34,12 @@ def test_a_constant_block_gets_something_to_wait_for() -> None:
     assert second == SOURCE.split("endmodule\n", 1)[1]
 
 
+def test_a_constant_may_be_decimal() -> None:
+    """Yosys writes one of 32 bits so."""
+    text = settle_constants(SOURCE.replace("4'hf", "32'd0"))
+    assert "if (meadow_settled) begin end\n    x[7:4] = 32'd0;\n  end" in text
+
+
 def test_nothing_else_changes() -> None:
     assert settle_constants(SOURCE.replace("4'hf", "q")) == SOURCE.replace("4'hf", "q")
     assert re.sub(r"\s", "", settle_constants("")) == ""

@@ -88,14 +88,18 @@ class Load:
         stream = pack_rice(weights, headers, widths=widths, random=self.random)
         return self.add_stream(stream, weights, headers, tiles)
 
-    def add_cache(self, *, rows: int, segment_beats: int, column_beats: int) -> Load:
-        """A K/V tile of random rows."""
+    def add_cache(
+        self, *, rows: int, segment_beats: int, column_beats: int, content: bytes = b""
+    ) -> Load:
+        """A K/V tile of these rows, by default of random ones."""
+        size = 16 * segment_beats
+        content = content or self.random.randbytes(rows * size)
         tile: Tile = [[None] * self.config.width for _ in range(self.config.port_rows)]
         for row in range(rows):
-            content = self.random.randbytes(16 * segment_beats)
+            own = content[row * size :][:size]
             first = 16 * column_beats
-            tile[row][first : first + len(content)] = content
-            self._add_bytes(content)
+            tile[row][first : first + size] = _within_limit(own)
+            self._add_bytes(own)
         self.tiles.append(tile)
         shape = {"rows": rows, "segment_beats": segment_beats, "column_beats": column_beats}
         self.jobs.append({"cache": 1, "beats": rows * segment_beats, **shape})
@@ -144,7 +148,7 @@ class Load:
     ) -> Load:
         """A packed stream of known content: weights and header of every slice."""
         width, port_rows = self.config.width, self.config.port_rows
-        everything = b"".join(weights)
+        everything = _within_limit(b"".join(weights))
         rows: Tile = [
             list(everything[start : start + width]) for start in range(0, len(everything), width)
         ]
@@ -153,6 +157,11 @@ class Load:
         self.jobs.append({"slices": len(weights), "tiles": tiles, "beats": len(stream) // 16})
         self._add_bytes(stream)
         return self
+
+
+def _within_limit(elements: bytes) -> bytes:
+    """What is written of signed bytes: -127 for -128."""
+    return elements.replace(b"\x80", b"\x81")
 
 
 def load_of(codec: str, config: AcceleratorConfig, seed: int, *, slices: int, tiles: int) -> Load:

@@ -82,6 +82,8 @@ class Pair(wiring.Component):
         m.d.comb += [
             issue.head.eq(window.head),
             issue.available.eq(window.available),
+            issue.arrives.eq(window.arrives),
+            issue.word.eq(window.word),
             issue.data.eq(window.data),
             window.take.eq(issue.take | self.skip),
         ]

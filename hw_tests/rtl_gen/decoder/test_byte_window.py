@@ -23,6 +23,7 @@ def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: in
     content = rng.randbytes(16 * beats)
     fed, head = 0, 0
     pending = []  # (cycle in which it must be seen, bytes)
+    words = []  # the same of `word`
     outcome = {}
 
     async def bench(ctx):
@@ -39,6 +40,10 @@ def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: in
                 part = pending.pop(0)[1]
                 seen = ctx.get(dut.data) & ((1 << 8 * len(part)) - 1)
                 assert seen == int.from_bytes(part, "little")
+            if words and words[0][0] == cycle:
+                part = words.pop(0)[1]
+                seen = ctx.get(dut.word) & ((1 << 8 * len(part)) - 1)
+                assert seen == int.from_bytes(part, "little")
             if fed == len(content):
                 outcome.setdefault("cycles", cycle)
                 if available == 0 and not pending:
@@ -54,7 +59,10 @@ def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: in
             take = choose(rng, available, offset, fed == len(content))
             ctx.set(dut.take, take)
             if take:
-                pending.append((cycle + ByteWindow.latency, content[head : head + take]))
+                part = content[head : head + take]
+                pending.append((cycle + ByteWindow.latency, part))
+                words.append((cycle + ByteWindow.latency - 1, part[:4]))
+            assert ctx.get(dut.arrives) == (offered and ctx.get(dut.i_beat.ready))
             head += take
             fed += 16 if offered and ctx.get(dut.i_beat.ready) else 0
             await ctx.tick()

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from hw_tests.marks import slow
-from hw_tests.rtl_gen.decoder.decoder_bench import check, elaborated
-from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load
+from hw_tests.rtl_gen.decoder.decoder_bench import check, elaborated, run
+from hw_tests.rtl_gen.decoder.decoder_load import QUAD, Load, load_of
+from hw_tests.rtl_gen.decoder.stream_packer import pack_dictionary, pack_raw, pack_rice
 from hw_tests.seeds import salted
 from hw_tests.streams import put
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
@@ -47,12 +49,32 @@ def mixed_jobs(config: AcceleratorConfig, stalls: str) -> Load:
     return load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0)
 
 
+def test_minus_128_of_every_codec_and_of_a_cache_is_written_as_minus_127() -> None:
+    config = CONFIGS["tiny"]
+    load = Load(config, Random(salted(18)))
+    limits = bytes([0x80, 0x81, 0x7F, 0x80]) * (config.port_rows * config.width // 4)
+    headers = [bytes(8 * config.port_rows)]
+    table = [bytes([0x80]), bytes([0x81]), bytes([0x7F])]
+    for stream in (
+        pack_raw([limits], headers),
+        pack_dictionary([limits], headers, table=table, widths=[2, 2, 2, 2]),
+        pack_rice([limits], headers, widths=[LITERAL] * 4),
+        pack_rice([limits], headers, widths=[6] * 4),
+    ):
+        load.add_stream(stream, [limits], headers, 1)
+    load.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0, content=limits)
+    written = {element for tile in load.tiles for row in tile for element in row}
+    assert written == {0x81, 0x7F}
+    check([load], seed=6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stalls"),
     [
-        slow("quad", [*STALLS]),
+        ("quad", [*STALLS]),
         ("tiny", ["producer", "both"]),
-        slow("small", ["free", "consumer"]),
+        ("small", ["free", "consumer"]),
     ],
 )
 def test_mixed_jobs(name: str, stalls: list[str]) -> None:
@@ -88,7 +110,7 @@ def test_large_configuration() -> None:
     A beat per cycle or 24 weights, whichever is slower; beside it the table, 4 entries per cycle,
     and slice ends.
     """
-    config = CONFIGURATIONS["zcu102"]
+    config = CONFIGURATIONS["zcu102-paper"]
     mixed = Load(config, Random(salted(1))).add_raw(slices=2, tiles=1)
     mixed.add_dictionary(slices=2, tiles=1, chunk=2, widths=[3, 6, 9, 12], entries=4096)
     mixed.add_rice(slices=2, tiles=2, widths=[0, 3, 6, LITERAL])
@@ -121,6 +143,29 @@ def test_large_configuration() -> None:
         assert outcome.cycles <= slowest + entries.get(name, 0) / 4 + 40, name
 
 
+@pytest.mark.parametrize(
+    "codecs", [slow("raw"), "raw+rice", slow("raw+dictionary"), slow("raw+dictionary+rice")]
+)
+def test_a_decoder_reads_the_codecs_that_it_has_and_refuses_the_others(codecs: str) -> None:
+    """Each stream alone: right, or one error before anything is written. K/V rows are read by any
+    decoder.
+    """
+    config = replace(QUAD, codecs=tuple(codecs.split("+")))
+    kinds = {"raw": "raw", "rice": "rice", "chunk1": "dictionary", "fixed": "dictionary"}
+    kinds = {kind: codec in config.codecs for kind, codec in kinds.items()}
+    loads = [load_of(kind, config, 3, slices=2, tiles=2) for kind in kinds]
+    everything = Load(config, Random(salted(8)), producer=0.2, consumer=0.6)
+    for kind, has in kinds.items():
+        if has:
+            everything.add_load(load_of(kind, config, 4, slices=1, tiles=3))
+        everything.add_cache(rows=config.port_rows, segment_beats=1, column_beats=0)
+    check([load for load, has in zip(loads, kinds.values(), strict=True) if has] + [everything])
+    refused = [load for load, has in zip(loads, kinds.values(), strict=True) if not has]
+    for outcome in run(refused, limit=1000) if refused else []:
+        assert outcome.errors == 1 and outcome.tiles == [] and outcome.headers == []
+
+
+@pytest.mark.slow
 def test_cache_throughput() -> None:
     """Rows of K/V tiles follow each other without gaps, also from job to job."""
     load = Load(CONFIGS["small"], Random(salted(4)))

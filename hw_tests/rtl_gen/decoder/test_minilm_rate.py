@@ -20,7 +20,7 @@ from meadow.spec.config import CONFIGURATIONS
 from workbench.packing.grids import GRIDS, grid_integers
 from workbench.packing.minilm import load_minilm, minilm_path
 
-CONFIG = CONFIGURATIONS["zcu102"]
+CONFIG = CONFIGURATIONS["zcu102-paper"]
 MATRICES = ("layer.0.attention.self.query", "layer.3.output.dense")
 SLICES = 2
 

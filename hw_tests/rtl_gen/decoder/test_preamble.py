@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+
+import pytest
 
 from hw_tests.seeds import salted
 from hw_tests.streams import simulate
@@ -13,9 +16,9 @@ from rtl_gen.decoder.preamble import PreambleCheck
 CONFIG = CONFIGURATIONS["tiny"]
 
 
-def wrong(fields: dict[str, int]) -> bool:
+def wrong(fields: dict[str, int], codecs: set[int]) -> bool:
     widths = [fields[f"width{mode}"] for mode in range(4)]
-    if fields["reserved"] or fields["codec"] > 2:
+    if fields["reserved"] or fields["codec"] not in codecs:
         return True
     if fields["codec"] == 1:
         if fields["chunk"] not in (1, 2):
@@ -49,17 +52,22 @@ def drawn(rng: random.Random) -> dict[str, int]:
     return fields | ({name: odd[name]} if name else {})
 
 
-def test_refusals() -> None:
+@pytest.mark.parametrize(
+    "codecs", [("raw", "dictionary", "rice"), ("raw", "dictionary"), ("raw", "rice"), ("raw",)]
+)
+def test_refusals(codecs: tuple[str, ...]) -> None:
     rng = random.Random(salted(5))
+    numbers = {("raw", "dictionary", "rice").index(codec) for codec in codecs}
     cases = [drawn(rng) for _ in range(800)]
-    assert 200 < sum(map(wrong, cases)) < 600
-    dut = PreambleCheck(config=CONFIG)
+    answers = [wrong(case, numbers) for case in cases]
+    assert 200 < sum(answers) < 760
+    dut = PreambleCheck(config=replace(CONFIG, codecs=codecs))
 
     async def bench(ctx):
         for cycle in range(len(cases) + PreambleCheck.latency):
             if cycle >= PreambleCheck.latency:
-                case = cases[cycle - PreambleCheck.latency]
-                assert ctx.get(dut.wrong) == wrong(case), case
+                place = cycle - PreambleCheck.latency
+                assert ctx.get(dut.wrong) == answers[place], cases[place]
             ctx.set(dut.preamble, cases[min(cycle, len(cases) - 1)])
             await ctx.tick()
 

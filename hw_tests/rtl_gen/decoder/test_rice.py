@@ -9,7 +9,6 @@ from functools import cache
 
 import pytest
 
-from hw_tests.marks import slow
 from hw_tests.rtl_gen.decoder.unpacker_bench import UnpackerBench
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
@@ -203,7 +202,8 @@ def check(seed: int, gap: float, matrices: list[Matrix], *, full_rate: bool = Fa
     assert bench.errors == []
 
 
-@pytest.mark.parametrize("gap", [0.3, slow(0.7)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", [0.3, 0.7])
 def test_changing_k(gap: float) -> None:
     rng = random.Random(salted(1))
     check(2, gap, [random_matrix(rng, 50, tuple(rng.sample(KS, 4))) for _ in range(2)])
@@ -216,7 +216,8 @@ def test_full_rate() -> None:
     check(4, 0.0, [*matrices, random_matrix(rng, 60, KS)], full_rate=True)
 
 
-@pytest.mark.parametrize("gap", [0.0, slow(0.5)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", [0.0, 0.5])
 def test_words_are_used_at_once(gap: float) -> None:
     """Runs of exactly RUN_BITS at every place in a word: a refilled word is used by the second
     block after its own.
@@ -239,7 +240,8 @@ def test_words_are_used_at_once(gap: float) -> None:
     assert RiceUnpacker.block_delay + SubStreamPair.refill_latency == 4
 
 
-@pytest.mark.parametrize("kind", ["long", slow("empty"), slow("literal")])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["long", "empty", "literal"])
 def test_long_runs(kind: str) -> None:
     """One bit more than RUN_BITS, or no one at all, somewhere in each sub-stream; good matrices
     between.

@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 
-from hw_tests.marks import slow
 from hw_tests.rtl_gen.decoder.decoder_bench import run
 from hw_tests.rtl_gen.decoder.decoder_load import CODECS, QUAD, Load, load_of
 from hw_tests.rtl_gen.decoder.stream_packer import reseal
@@ -45,6 +44,7 @@ BAD_PREAMBLES = [
 ]
 
 
+@pytest.mark.slow
 def test_bad_preambles() -> None:
     """The checksum is right: it is the preamble that is refused, before anything is written."""
     loads = [
@@ -113,7 +113,8 @@ def lost_ends(stream: bytes, random: Random) -> list[bytes]:
     return [*zeroed, *(stream[:place] for place in places[3:])]
 
 
-@pytest.mark.parametrize("codec", [*(slow(codec) for codec in CODECS if codec != "rice"), "rice"])
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", CODECS)
 def test_spoiled_streams(codec: str) -> None:
     """Every fault is one error; all beats are dropped behind it, no job is begun, and after a reset
     the decoder works.

@@ -24,7 +24,7 @@ from hw_tests.seeds import salted
 from meadow.golden.streams.decode import StreamError, unpack_stream
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 
-CONFIGS = ["tiny", "small", "zcu102"]
+CONFIGS = ["tiny", "small", "zcu102-paper"]
 
 
 def agree(

@@ -38,10 +38,11 @@ class Load:
     ) -> None:
         self.jobs.append({"slices": slices, "tiles": tiles})
         for _ in range(slices * tiles):
-            content = rng.randbytes(config.port_rows * config.width)
+            content = _elements(rng, config.port_rows * config.width)
+            within = _within_limit(content)
             self.tiles.append(
                 [
-                    list(content[row * config.width :][: config.width])
+                    list(within[row * config.width :][: config.width])
                     for row in range(config.port_rows)
                 ]
             )
@@ -50,9 +51,9 @@ class Load:
     def cache(self, config: AcceleratorConfig, rng: random.Random, **job: int) -> None:
         tile: list[list[int | None]] = [[None] * config.width for _ in range(config.port_rows)]
         for row in range(job["rows"]):
-            content = rng.randbytes(16 * job["segment_beats"])
+            content = _elements(rng, 16 * job["segment_beats"])
             first = 16 * job["column_beats"]
-            tile[row][first : first + len(content)] = content
+            tile[row][first : first + len(content)] = _within_limit(content)
             self.add_parts(content, rng, wide=False)
         self.jobs.append({"cache": 1, **job})
         self.tiles.append(tile)
@@ -63,6 +64,15 @@ class Load:
             data = int.from_bytes(content[start : start + size], "little")
             data |= 0 if wide else rng.getrandbits(128) << 128
             self.parts.append({"data": data, "wide": int(wide)})
+
+
+def _elements(rng: random.Random, size: int) -> bytes:
+    """Random bytes, many of them -128 and its neighbours."""
+    return bytes(rng.choice([0x80, 0x81, 0x7F, 0, rng.randrange(256)]) for _ in range(size))
+
+
+def _within_limit(content: bytes) -> bytes:
+    return content.replace(b"\x80", b"\x81")
 
 
 @dataclass

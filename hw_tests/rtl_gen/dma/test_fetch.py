@@ -193,22 +193,26 @@ def test_short_contexts_are_bound_by_the_array() -> None:
     assert waits == 0 and beats < 4 * 4 * 2 * WIDE.tile_cycles
 
 
-def test_latency() -> None:
-    dut = FetchUnit(config=CONFIGS["tiny"])
-    seen = []
+@pytest.mark.parametrize("name", ["tiny", "small"])
+def test_latency(name: str) -> None:
+    for command, latency in (
+        (matmul(random.Random(salted(0))), FetchUnit.latency),
+        (Command(Opcode.LOAD, {"row_beats": 4, "rows": 5}), FetchUnit.load_latency),
+    ):
+        dut = FetchUnit(config=CONFIGS[name])
+        seen = []
 
-    async def bench(ctx):
-        command = matmul(random.Random(salted(0)))
-        ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
-        ctx.set(dut.i_command.valid, 1)
-        for cycle in range(12):
-            await ctx.tick()
-            ctx.set(dut.i_command.valid, 0)
-            if ctx.get(dut.o_read[0].valid):
-                seen.append(cycle + 1)
+        async def bench(ctx, dut=dut, command=command, seen=seen):
+            ctx.set(dut.i_command.payload, int.from_bytes(command.encode(), "little"))
+            ctx.set(dut.i_command.valid, 1)
+            for cycle in range(20):
+                await ctx.tick()
+                ctx.set(dut.i_command.valid, 0)
+                if ctx.get(dut.o_read[0].valid):
+                    seen.append(cycle + 1)
 
-    simulate(dut, bench)
-    assert seen[0] == FetchUnit.latency
+        simulate(dut, bench)
+        assert seen[0] == latency
 
 
 def test_cycles_per_tile() -> None:

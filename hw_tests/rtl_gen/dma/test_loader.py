@@ -150,7 +150,7 @@ def test_every_port_takes_a_beat_per_cycle(width: int, ports: int) -> None:
     }
     _, _, cycles = _run(config, [fields], random.Random(salted(1)), send=1.0, accept=1.0)
     beats = 8 * 20 * config.word_beats // ports
-    assert cycles[0] <= beats + 6 + Loader.LATENCY + ports
+    assert cycles[0] <= beats + 3 + Loader.PREPARE_CYCLES + Loader.LATENCY + ports
 
 
 def test_latency_of_a_word() -> None:
@@ -164,5 +164,5 @@ def test_latency_of_a_word() -> None:
         "space": 0,
     }
     _, _, cycles = _run(config, [fields], random.Random(salted(1)), send=1.0, accept=1.0)
-    # Command, PREPARE, SHARE, MULTIPLY, START, the beat, LATENCY, and one cycle to notice the end.
-    assert cycles[0] == 5 + Loader.LATENCY + 2
+    # The command, the start, the beat, and one cycle to notice the end.
+    assert cycles[0] == Loader.PREPARE_CYCLES + Loader.LATENCY + 4

@@ -45,7 +45,9 @@ def port(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize("bench", BENCHES)
+@pytest.mark.parametrize(
+    "bench", [slow("bench_memory_port"), *(name for name in BENCHES if name != "bench_memory_port")]
+)
 def test_memory_port(port: tuple[str, str], bench: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, source = port
     monkeypatch.setenv("MEADOW_BENCH_CONFIG", name)

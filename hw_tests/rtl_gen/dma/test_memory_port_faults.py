@@ -236,6 +236,7 @@ def test_two_faults_in_a_cycle() -> None:
         await ctx.tick()
         ctx.set(axi.rvalid, 0)
         ctx.set(axi.bvalid, 0)
+        await ctx.tick().repeat(MemoryPort.ERROR_LATENCY)
         assert ctx.get(dut.error.valid)
         errors.append(_seen(ctx, dut))
 
@@ -263,7 +264,7 @@ def test_two_faults_in_a_cycle() -> None:
             ctx.set(dut.i_read.valid, 0)
             if offset == 5:
                 await ctx.tick().repeat(15)
-        await ctx.tick().repeat(Queue.latency - 1)
+        await ctx.tick().repeat(Queue.latency)
         await respond(ctx, True, False)
         assert not ctx.get(dut.idle)
         await watch(ctx, dut, errors, 15)

@@ -88,9 +88,9 @@ def draw_step(rng: random.Random) -> Step:
 def test_any_values(port: int, stall: float) -> None:
     rng = random.Random(salted(port))
     m = Module()
-    m.submodules.share = share = StoreShare(config=CONFIG, port=port)
+    m.submodules.share = share = StoreShare(config=CONFIG)
     m.submodules.dut = dut = StoreDescriptors(config=CONFIG)
-    m.d.comb += dut.share.eq(share.o)
+    m.d.comb += dut.share.eq(share.o[port])
     nothing = [0, 0]
 
     async def bench(ctx):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw_tests.rtl_gen.fields import nested
+from hw_tests.rtl_gen.lane.paired_rows import paired_rows
 from hw_tests.seeds import salted
 from hw_tests.streams import Rig
 from meadow.spec.config import AcceleratorConfig
@@ -22,7 +23,7 @@ __all__ = ["LaneScript", "Operations", "play", "set_lanes"]
 
 Operations = dict[str, dict[int, dict[str, Any]]]
 """Fields of the micro-operations of each kind by cycle, the kind named as in LaneControlSignature;
-an issue has the fields `swap` and `rows` too.
+an issue has the field `rows` too, a swap has none.
 """
 
 
@@ -37,18 +38,22 @@ def set_lanes(ctx: Any, lanes: Any, operations: Operations, cycle: int, garbage:
         "finish": control.finish,
     }
     issue = operations["issue"].get(cycle, {})
-    ctx.set(control.swap, issue.get("swap", 0))
-    rows = lanes.rows.as_value()
-    ctx.set(rows, garbage.getrandbits(len(rows)))
+    ctx.set(control.swap, cycle in operations["swap"])
+    broadcast = lanes.rows.as_value()
+    ctx.set(broadcast, garbage.getrandbits(len(broadcast)))
     if issue:
-        ctx.set(lanes.rows, issue["rows"])
+        ctx.set(lanes.rows, paired_rows(issue["rows"]))
+    before = cycle - LaneLatency.of(lanes.signature.config).row_sum
+    for row, row_sum in enumerate(lanes.row_sums):
+        rows = operations["issue"].get(before, {}).get("rows")
+        ctx.set(row_sum, sum(rows[row]) if rows else garbage.randrange(-4000, 4000))
     for kind, port in streams.items():
         fields = operations[kind].get(cycle)
         ctx.set(port.valid, fields is not None)
         if fields is None:
             ctx.set(port.payload.as_value(), garbage.getrandbits(port.payload.shape().size))
         else:
-            own = {name: value for name, value in fields.items() if name not in ("swap", "rows")}
+            own = {name: value for name, value in fields.items() if name != "rows"}
             ctx.set(port.payload, nested(port.payload.shape(), own))
 
 
@@ -109,20 +114,21 @@ class LaneScript:
         return max(cycle - 1 + latency.fetch, self.scored[group] + latency.score)
 
     def step(self, swap: int, target: Target, group: int, rows: np.ndarray, **fields: Any) -> None:
-        """W/R issue cycles from `swap` on or later; rows: int8 [W, W], one row per channel.
+        """A swap in cycle `swap` or later, W/R issues behind it; rows: int8 [W, W], one row per
+        channel.
 
         `block`, in the fields, is the head-dim block of the OUTPUT address.
         """
         config = self.config
         base = (fields.pop("block", 0) * config.groups + group) * config.tile_cycles
-        cycle = max(self.issue, swap, self.drained[target] + self.latency.port)
-        self.swap = cycle
+        cycle = max(self.issue, swap + 1, self.drained[target] + self.latency.port)
+        self.swap = cycle - 1
+        self._put("swap", self.swap)
         for index in range(config.tile_cycles):
             part = rows[index * config.rows : (index + 1) * config.rows]
             self._put(
                 "issue",
                 cycle,
-                swap=index == 0,
                 target=target,
                 address=base + index,
                 group=group,

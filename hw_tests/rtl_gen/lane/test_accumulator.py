@@ -27,10 +27,12 @@ def test_random_updates_and_drains() -> None:
     assert (latency.accumulate, latency.revisit) == (dut.LATENCY, dut.REVISIT)
     generator = random.Random(salted(_SEED))
     # Largest sums of either kind of operand: probabilities, and 8-bit values with exponents.
-    limits = {0: (1 << 24) - 1, LARGEST_EXPONENT: config.width * LIMIT_INT8**2}
+    weights = config.width * LIMIT_INT8
+    limits = {0: weights * ((1 << config.probability_bits) - 1), LARGEST_EXPONENT: weights << 7}
     model: dict[tuple[Target, int], list[int]] = {}
     shifts: dict[int, int] = {}
-    sums: dict[int, tuple[list[int], int]] = {}
+    sums: dict[int, list[int]] = {}
+    exponents: dict[int, int] = {}
     issues: dict[int, tuple[Target, int, bool]] = {}
     drains: dict[int, tuple[Target, int]] = {}
     expected: dict[int, list[int]] = {}
@@ -52,7 +54,8 @@ def test_random_updates_and_drains() -> None:
             model[key] = [left + (right << exponent) for left, right in zip(old, add, strict=True)]
             issues[cycle], touched[key] = (*key, first), cycle
             shifts[cycle + dut.LATENCY - 2] = shift
-            sums[cycle + dut.LATENCY - 1] = add, exponent
+            sums[cycle + dut.LATENCY - 1] = add
+            exponents[cycle + dut.LATENCY - 2] = exponent
         # Drain all of this target as soon as allowed, then go on in the cycle after.
         cycle += latency.accumulate - 1
         for key in [key for key in model if key[0] == target]:
@@ -76,9 +79,8 @@ def test_random_updates_and_drains() -> None:
                 ctx.set(dut.i_drain.payload.target, drain[0])
                 ctx.set(dut.i_drain.payload.address, drain[1])
             ctx.set(dut.i_shift, shifts.get(now, 5))
-            values, exponent = sums.get(now, ([12345, -12345], 3))
-            ctx.set(dut.i_exponent, exponent)
-            for row, value in enumerate(values):
+            ctx.set(dut.i_exponent, exponents.get(now, 3))
+            for row, value in enumerate(sums.get(now, [12345, -12345])):
                 ctx.set(dut.i_sum[row], value)
             if now in expected:
                 found = [ctx.get(dut.o_values[row]) for row in range(2)]

@@ -33,7 +33,7 @@ def test_all_that_a_lane_is_told_leaves_one_cycle_later_unchanged() -> None:
         }
         for signature, interface in ((dut.i.signature, dut.i), (dut.o.signature, dut.o))
     )
-    assert len(inputs) == len(outputs) == 12
+    assert len(inputs) == len(outputs) == 13
 
     async def bench(ctx: Any) -> None:
         for _ in range(40):

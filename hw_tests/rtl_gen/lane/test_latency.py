@@ -9,6 +9,7 @@ from meadow.spec.config import CONFIGURATIONS
 from rtl_gen.blocks.requantise import Requantise
 from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.lane.accumulator import Accumulator
+from rtl_gen.lane.dot_product import DotProductPair
 from rtl_gen.lane.lane import Lane
 from rtl_gen.lane.latency import LaneLatency
 from rtl_gen.softmax.exponent import Exponent
@@ -29,6 +30,7 @@ def test_distances_follow_from_the_units(name: str) -> None:
         unit._MustUse__silence = True
     scored = 1 + Accumulator.DRAIN_LATENCY + Requantise.LATENCY
     assert latency.accumulate == accumulator.LATENCY
+    assert latency.row_sum == DotProductPair.row_sum(config)
     assert latency.revisit == Accumulator.REVISIT
     assert latency.result == Lane.RESULT_LATENCY + (2 if config.lanes > 4 else 1)
     assert latency.score == scored + softmax.PROBABILITY - 1
@@ -44,6 +46,7 @@ def test_numbers_of_zcu102() -> None:
     assert sum_bits(config) == 25
     assert LaneLatency.of(config) == LaneLatency(
         accumulate=11,
+        row_sum=7,
         port=1,
         revisit=6,
         operand=1,

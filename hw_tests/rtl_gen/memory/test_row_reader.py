@@ -51,7 +51,7 @@ def test_rows(grant: float, take: float) -> None:
             done += report
             if ctx.get(dut.o_read.address.valid & dut.o_read.address.ready):
                 address = ctx.get(dut.o_read.address.payload)
-                answers.append((cycle + ActivationMemory.LATENCY, address))
+                answers.append((cycle + ActivationMemory.READ_LATENCY["vector"], address))
                 requests.append(cycle)
             if ctx.get(dut.o_word.valid):
                 word = dut.o_word.payload

@@ -230,13 +230,39 @@ def test_norm_with_one_table_entry_and_fixed_rows() -> None:
     _norm_case(config, random.Random(salted(2)), step, RowSet.FIXED, 16, rms=False, fixed=0)
 
 
+@pytest.mark.parametrize(("width", "norm_lanes"), [(16, 4), (16, 2), slow(16, 1), slow(64, 16)])
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("channels", [16, slow(128)])
-def test_norm_cycles(channels: int, residual: bool) -> None:
-    """One row alone, and one word per cycle: read words, or with `residual` written ones."""
-    config = small_config(16, norm_channels=128)
-    words = channels // 8
-    written = words + words // 2 if residual else words
+@pytest.mark.parametrize("stall", [0.0, 0.3])
+def test_norm_with_fewer_lanes_than_elements(
+    width: int, norm_lanes: int, residual: bool, stall: float
+) -> None:
+    config = small_config(width, norm_channels=4 * width, norm_lanes=norm_lanes)
+    random_step = Step((Sequence(0, 0, 9, 0),))
+    for channels in (width, 3 * width - 5):
+        _norm_case(
+            config,
+            random.Random(salted(channels)),
+            random_step,
+            RowSet.CHUNK,
+            channels,
+            rms=channels == width,
+            residual=residual,
+            stall=stall,
+        )
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "norm_lanes"), [(16, 8), slow(128, 8), (16, 4), slow(128, 4), slow(128, 1)]
+)
+def test_norm_cycles(channels: int, norm_lanes: int, residual: bool) -> None:
+    """One row alone, and one word per cycle or turns: read words, or with `residual` and one turn
+    written ones.
+    """
+    config = small_config(16, norm_channels=128, norm_lanes=norm_lanes)
+    words, turns = channels // 8, 8 // norm_lanes
+    pauses = residual and turns == 1
+    written = words + words // 2 if pauses else words * turns
     cycles: list[int] = []
     for rows in (1, 21):
         step = Step((Sequence(0, 0, rows, 0),))
@@ -250,10 +276,10 @@ def test_norm_cycles(channels: int, residual: bool) -> None:
             residual=residual,
         )
         cycles += bench.busy_cycles
-    assert cycles[0] == words + written + NormUnit.fixed_cycles(config) - residual
+    assert cycles[0] == words + written + NormUnit.fixed_cycles(config) - pauses
     if words == 2:
         # Rows of two words wait for their scales, ROWS_AHEAD at a time.
-        assert cycles[1] - cycles[0] <= 20 * 5
+        assert cycles[1] - cycles[0] <= 20 * max(5, 2 * turns)
     else:
         # Two more cycles are spent once, between the first rows.
         assert cycles[1] - cycles[0] <= 20 * written + 2

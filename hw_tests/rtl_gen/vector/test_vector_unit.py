@@ -15,6 +15,41 @@ from hw_tests.seeds import salted
 from meadow.spec.commands import Command, Opcode, RowSet
 from meadow.spec.numerics import layer_norm_row, softmax_row
 from meadow.spec.step import Step
+from rtl_gen.blocks.verilog import convert_component
+from rtl_gen.vector.vector_unit import VectorUnit
+
+
+def test_without_the_baseline_there_is_no_softmax_unit() -> None:
+    """NORM and VECTOR are as ever, SOFTMAX has no effect."""
+    rng = random.Random(salted(11))
+    config = small_config(16, baseline=False)
+    text = convert_component(VectorUnit(config=config), name="vector")
+    assert "vector.softmax" not in text and "vector.candidates" in text
+    assert "vector.softmax" in convert_component(VectorUnit(config=small_config(16)), name="vector")
+    bench = VectorBench(config, rng)
+    expected = list(bench.content)
+    softmax = {"source": 300, "source_stride": 9, "rows": 3, "keys": 20, "causal": 1}
+    vector = {"destination": 400, "row_set": int(RowSet.FIXED), "rows": 1}
+    norm = {
+        **{"source": 20, "source_stride": 4, "destination": 200, "destination_stride": 2},
+        **{"words": 4, "channels": 32, "epsilon": 9, "mean_multiplier": 1 << 15},
+        **{"mean_shift": 16, "norm_shift": -2, "offset_shift": 3, "output_shift": 9},
+        **{"row_set": int(RowSet.FIXED), "rows": 3, "residual": 1, "residual_shift": 4},
+    }
+    parameters = [rng.getrandbits(128) for _ in range(8)]
+    order = [(Opcode.NORM, norm), (Opcode.SOFTMAX, softmax), (Opcode.VECTOR, vector)]
+    bench.run(
+        [Command(opcode, fields) for opcode, fields in [*order, (Opcode.NORM, norm)]],
+        STEP,
+        parameters=parameters,
+        candidates=[(5, 77)],
+        stall=0.3,
+    )
+    exponents: dict[int, int] = {}
+    for _ in range(2):
+        _apply_norm(expected, exponents, norm, parameters)
+    expected[400] = 77 | (5 << 32)
+    assert bench.content == expected
 
 
 def _elements(words: list[int]) -> list[int]:

@@ -37,6 +37,8 @@ def small_config(
     lanes: int = 2,
     words: int = 1024,
     probability_bits: int = 12,
+    baseline: bool = True,
+    norm_lanes: int = 0,
 ) -> AcceleratorConfig:
     """A configuration with contexts of four words of keys."""
     return unit_config(
@@ -48,6 +50,8 @@ def small_config(
         max_context=4 * width,
         norm_channels=norm_channels,
         probability_bits=probability_bits,
+        baseline=baseline,
+        norm_lanes=norm_lanes,
     )
 
 

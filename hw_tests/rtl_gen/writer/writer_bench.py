@@ -189,6 +189,7 @@ class WriterBench:
                     break
                 await ctx.tick()
             assert not ctx.get(self.writer.busy)
+            await ctx.tick().repeat(2)  # the last word is on its way to the banks
             self.content = []
             for address in range(self.config.activation_words):
                 word = 0

@@ -54,9 +54,11 @@ def test_every_case_that_is_drawn_fits(config: str) -> None:
         plan_cache(case.description, settings, case.description.max_positions)
         assert len(case.tokens) == len(case.positions) <= settings.sequences
     assert {case.description.architecture for case in cases} == set(FAMILIES)
-    assert {case.codec for case in cases} == {"raw", "dictionary", "rice", "auto"}
+    assert {case.codec for case in cases} == {*settings.codecs, "auto"}
+    assert {case.dataflow for case in cases} == {"tphs", *["gemm"] * settings.baseline}
     assert any(d.heads > d.kv_heads > 1 for d in (case.description for case in cases))
-    assert any(len(case.tokens) > 1 and any(case.positions) for case in cases)
+    several = [case for case in cases if len(case.tokens) > 1]
+    assert any(any(case.positions) for case in several) == (settings.sequences > 1)
     assert any(case.throttle.stalls for case in cases)
     assert all(len(case.prefix) <= min(case.positions) for case in cases)
     assert {0, 1, 2} <= {len(case.prefix) for case in cases}

@@ -72,6 +72,7 @@ def test_tokenizer_round_trip(tokenizer: Tokenizer) -> None:
         assert tokenizer.decode(ids) == text
 
 
+@pytest.mark.slow
 def test_heldout_stories_are_held_out(card: str) -> None:
     """Rebuilt from the card's seeds: the same stories, none of which was trained on."""
     stories = heldout_text(DEMO)

@@ -27,6 +27,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_card(copy: Path) -> None:
     training = Training(
         command="python -m workbench.demo.train --out DIR --steps 12",

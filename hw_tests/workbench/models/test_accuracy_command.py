@@ -35,8 +35,10 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def llama_directory(directory: Path, tokenizer: Path, architecture: str, shape: str) -> Path:
-    config = config_of(architecture, shape)
+def llama_directory(
+    directory: Path, tokenizer: Path, architecture: str, shape: str, **change: int
+) -> Path:
+    config = config_of(architecture, shape, **change)
     made = write_directory(directory, config, llama_weights(config))
     shutil.copy(tokenizer / "tokenizer.json", made / "tokenizer.json")
     return made
@@ -131,9 +133,11 @@ def test_what_is_refused_is_one_line(
     empty.write_text("\n\n")
     short.write_text("so short")
     damaged.write_bytes(b"\xff\xfe\xff")
+    wide = llama_directory(tmp_path / "wide", checkpoint, "llama", "narrow", hidden_size=520)
     lines = {
         refused(image, "--text", text): "accuracy needs the float model too",
         refused(tmp_path / "no", "--text", text): "a checkpoint must be a directory or a GGUF",
+        refused(wide, "--text", text): "padded width must be at most norm_channels",
         refused(checkpoint, "--text", tmp_path / "no"): "No such file or directory",
         refused(checkpoint, "--text", empty): "must hold at least one paragraph of text",
         refused(checkpoint, "--text", damaged): "must be UTF-8 text",

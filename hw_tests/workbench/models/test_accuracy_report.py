@@ -88,6 +88,7 @@ def test_every_command_that_takes_the_model_warns_also_out_of_the_cache(
     assert result.exit_code == 0 and len(warnings(result.stderr)) == 1
 
 
+@pytest.mark.slow
 def test_the_image_does_not_depend_on_threads_or_runs(checkpoint: Path, tmp_path: Path) -> None:
     made = set()
     for threads in ("1", "1", "2"):

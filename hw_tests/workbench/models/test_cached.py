@@ -197,6 +197,7 @@ def test_notes_of_an_image_are_not_trusted(checkpoint: Path, tmp_path: Path) -> 
         assert models.Loaded(image, None).warnings == expected
 
 
+@pytest.mark.slow
 def test_a_text_cut_inside_a_character_is_the_same_streamed_and_reported(
     checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hw_tests.seeds import salted
 from meadow.compiler.packing.packing import pack_matrix
 from meadow.spec.config import CONFIGURATIONS
-from workbench.packing.figures import padded_weights
+from workbench.packing.figures import padded_weights, with_every_codec
 from workbench.packing.variants import (
     Variant,
     dictionary_variants,
@@ -81,7 +81,7 @@ def test_frequency_order_is_what_makes_packets_short() -> None:
 
 @pytest.mark.parametrize("config_name", list(CONFIGURATIONS))
 def test_streams_are_those_that_are_packed(config_name: str) -> None:
-    config = CONFIGURATIONS[config_name]
+    config = with_every_codec(CONFIGURATIONS[config_name])
     for seed, shape in enumerate(((64, 128), (70, 100))):
         matrix = weight(shape, seed=seed)
         packed = pack_matrix(padded_weights(matrix, config), config, "dictionary")

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
-from hw_tests.marks import slow
 from hw_tests.models import family_description
 from hw_tests.seeds import salted
 from meadow.compiler.image import compile_image
@@ -233,8 +232,9 @@ def test_verify_reports_json(checkpoint: Path) -> None:
 
 
 @pytest.mark.sim
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["tiny", "small"])
-@pytest.mark.parametrize("stalls", [slow("0"), "0.3"])
+@pytest.mark.parametrize("stalls", ["0", "0.3"])
 def test_the_simulated_device_equals_golden_after_every_command(
     checkpoint: Path, config: str, stalls: str
 ) -> None:

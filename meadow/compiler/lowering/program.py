@@ -35,6 +35,7 @@ from meadow.spec.checks import check_choice
 from meadow.spec.commands import Command, Opcode, RowSet, Space, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.image import LogitsPiece, MatrixFacts
+from meadow.spec.parts import require_baseline
 
 __all__ = ["DATAFLOWS", "Program", "compile_program"]
 
@@ -91,11 +92,11 @@ def compile_program(
     context: tokens per sequence, those of the model's prefix included, by default all that model
     and configuration allow; dataflow: of
     `DATAFLOWS`, one for all layers or one for each, or "auto", per layer the one with fewer
-    predicted cycles; step: see `Lowering`; bytes_per_cycle: DRAM speed that predictions assume, by
-    default what the ports can take.
+    predicted cycles; codec: see `pack_matrix`; step: see `Lowering`; bytes_per_cycle: DRAM speed
+    that predictions assume, by default what the ports can take.
 
     CompileError (a ValueError) names the rule and the value that the configuration cannot hold,
-    ValueError an unknown dataflow.
+    MissingPart (one too) the part that it does not have, ValueError an unknown dataflow.
     """
     d = model.description
     if context is None:
@@ -111,13 +112,16 @@ def compile_program(
     plan = plan_activations(sizes, config)
     only = plan if step is None else plan_activations(sizes, config, most=step[1])
     if dataflow == "auto":
-        dataflow = "tphs" if step is None else best_dataflow(d, config, only, step, rate)
+        dataflow = "tphs"
+        if step is not None and config.baseline:
+            dataflow = best_dataflow(d, config, only, step, rate)
     dataflows = (dataflow,) * d.layers if isinstance(dataflow, str) else tuple(dataflow)
     if len(dataflows) != d.layers:
         raise ValueError(f"dataflow must be given for {d.layers} layers, not {len(dataflows)}")
     for name in dataflows:
         check_choice("dataflow", name, (*DATAFLOWS, "auto"))
     if "gemm" in dataflows:
+        require_baseline(config)
         plan = only  # what the step's tokens do not need is room for scores
     else:
         step = None

@@ -17,12 +17,23 @@ from meadow.model.quantised import QuantisedLinear
 from meadow.spec.checks import check_choice
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.layout import pack_fields
+from meadow.spec.parts import require_codec
 from meadow.spec.streams import CODEC_NAMES, PREAMBLE_FIELDS, Codec
 
-__all__ = ["CODECS", "PACKERS", "PackedMatrix", "pack_matrix", "pad_linear"]
+__all__ = [
+    "CODECS",
+    "PACKERS",
+    "PackedMatrix",
+    "check_codec",
+    "codec_choices",
+    "pack_matrix",
+    "pad_linear",
+]
 
 CODECS = ("auto", *sorted(CODEC_NAMES))
-"""What a caller may ask for; `auto` is the smallest, and nothing is ever larger than `raw`."""
+"""What a caller may ask for; `auto` is the smallest that the configuration has a decoder for, and
+nothing is ever larger than `raw`.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,18 @@ class _RawPlan:
         return np.concatenate([headers, self.payload.view(np.uint8)], axis=1).tobytes()
 
 
+def codec_choices(config: AcceleratorConfig) -> tuple[str, ...]:
+    """Those of CODECS that the configuration can be packed with."""
+    return tuple(codec for codec in CODECS if codec in ("auto", *config.codecs))
+
+
+def check_codec(codec: str, config: AcceleratorConfig) -> None:
+    """ValueError unless `codec` is one of CODECS, and one of the configuration's or `auto`."""
+    check_choice("codec", codec, CODECS)
+    if codec != "auto":
+        require_codec(config, codec)
+
+
 def pad_linear(
     linear: QuantisedLinear,
     outputs: int,
@@ -121,9 +144,10 @@ def pack_matrix(
     own Rice parameters. Ports read side by side, so the largest stream decides: the whole matrix is
     stored raw unless the largest coded stream is smaller, and `auto` takes the codec whose largest
     stream is smallest. The switches turn off steps of the dictionary coding: see `plan_dictionary`.
-    ValueError for an unknown codec or a matrix that is not whole tiles.
+    ValueError for a codec that is unknown or without a decoder in the configuration, or a matrix
+    that is not whole tiles.
     """
-    check_choice("codec", codec, CODECS)
+    check_codec(codec, config)
     width, ports, rows = config.width, config.ports, config.port_rows
     if linear.outputs % width or linear.inputs % width:
         raise ValueError(
@@ -138,7 +162,7 @@ def pack_matrix(
     switches = _Switches(packet_precision=packet_precision, frequency_order=frequency_order)
     best: list[_Plan] = [_RawPlan(payload) for payload in payloads]
     for name, plan in PACKERS.items():
-        if codec not in ("auto", name.name.lower()):
+        if codec not in ("auto", name.name.lower()) or not config.has_codec(name):
             continue
         plans = [plan(payload, config, switches) for payload in payloads]
         possible = [plan for plan in plans if plan is not None]

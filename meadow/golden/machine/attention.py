@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from meadow.golden.machine.state import Fields, MachineState, require
-from meadow.golden.numerics import softmax_rows
+from meadow.golden.numerics import softmax_rows, within_limit
 from meadow.golden.tiers.attention import attend, mix_values, scores16
 from meadow.spec.commands import AttendPart, TrafficClass
 from meadow.spec.config import BEAT_BYTES
@@ -174,7 +174,9 @@ def _visible(fields: Fields, entry: Sequence) -> np.ndarray:
 
 
 def _cached(state: MachineState, fields: Fields, entry: Sequence, offset: str) -> np.ndarray:
-    """K or V of one head of a sequence: int8 [position + tokens, padded head dim]."""
+    """K or V of one head of a sequence, as it is multiplied: int8 [position + tokens, padded head
+    dim].
+    """
     keys, size = entry.position + entry.tokens, fields["segment_beats"] * BEAT_BYTES
     start = entry.kv_base + fields[offset]
     parts = [
@@ -184,7 +186,7 @@ def _cached(state: MachineState, fields: Fields, entry: Sequence, offset: str) -
         for block in range(fields["blocks"])
     ]
     state.traffic[TrafficClass.KV_READ] += keys * size * len(parts)
-    return np.concatenate(parts, axis=1).view(np.int8)
+    return within_limit(np.concatenate(parts, axis=1).view(np.int8))
 
 
 def _check_part(state: MachineState, fields: Fields, step: Step, part: AttendPart) -> None:

@@ -12,7 +12,7 @@ from meadow.golden.machine.state import (
     MachineState,
     row_count,
 )
-from meadow.golden.numerics import requantise, word_numbers
+from meadow.golden.numerics import requantise, within_limit, word_numbers
 from meadow.golden.streams.decode import unpack_stream
 from meadow.golden.tiers.layer_parts import accumulate
 from meadow.model.quantised import QuantisedLinear
@@ -113,7 +113,9 @@ class MatmulRunner:
             parts = [unpack_stream(stream.data, slices, tiles, config) for stream in streams]
             outputs = slices * config.width
             matrix = QuantisedLinear(
-                weight=np.concatenate([part for part, _ in parts], axis=1).reshape(outputs, -1),
+                weight=within_limit(np.concatenate([part for part, _ in parts], axis=1)).reshape(
+                    outputs, -1
+                ),
                 bias=np.concatenate([head.bias for _, head in parts], axis=1).reshape(-1),
                 multiplier=np.concatenate([head.multiplier for _, head in parts], axis=1).reshape(
                     -1

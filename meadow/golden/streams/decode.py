@@ -51,10 +51,9 @@ def unpack_stream(
     rows, width = config.port_rows, config.width
     shape = StreamShape(slices, config.header_beats * BEAT_BYTES, tiles * rows * width)
     fields = check_preamble(view, slices * shape.weights)
-    if fields["codec"] not in list(Codec):
-        raise StreamError(
-            f"stream codec must be one of {[int(c) for c in Codec]}, not {fields['codec']}"
-        )
+    present = [int(codec) for codec in Codec if config.has_codec(codec)]
+    if fields["codec"] not in present:
+        raise StreamError(f"stream codec must be one of {present}, not {fields['codec']}")
     payload, headers = UNPACKERS[Codec(fields["codec"])](view, fields, shape, config)
     weights = payload.reshape(slices, tiles, rows, width).transpose(0, 2, 1, 3)
     matrix = np.ascontiguousarray(weights).reshape(slices, rows, tiles * width)

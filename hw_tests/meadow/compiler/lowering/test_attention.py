@@ -12,7 +12,7 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.step import Sequence, Step
 
-ZCU102 = named_config("zcu102")
+ZCU102 = named_config("zcu102-paper")
 
 
 def fits(counts: tuple[int, ...], tokens: int, config: AcceleratorConfig) -> bool:
@@ -22,7 +22,7 @@ def fits(counts: tuple[int, ...], tokens: int, config: AcceleratorConfig) -> boo
     )
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "zcu102"])
+@pytest.mark.parametrize("name", ["tiny", "small", "zcu102-paper"])
 @pytest.mark.parametrize("group", range(1, 41))
 def test_counts_cover_the_group_and_fit(name: str, group: int) -> None:
     config = replace(named_config(name), groups=24)

@@ -19,7 +19,7 @@ from meadow.compiler.lowering.layout import (
 )
 from meadow.spec.config import named_config
 
-ZCU102 = named_config("zcu102")
+ZCU102 = named_config("zcu102-paper")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_chunks_of_real_models(family: str, sizes: dict[str, Any], block: int, t
     assert plan_activations(plan_sizes(d, block, ZCU102), ZCU102).tokens == tokens
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "zcu102"])
+@pytest.mark.parametrize("name", ["tiny", "small", "zcu102-paper"])
 @pytest.mark.parametrize("hidden", [1, 33, 500, 5000])
 @pytest.mark.parametrize("words", [1, 4])
 def test_a_chosen_block_leaves_as_much_room_as_any_of_its_size(
@@ -84,7 +84,7 @@ def test_rotary_words_are_room_of_their_own() -> None:
     assert sizes.row == opt.row + 64 + 32 and plan.hidden.stride == 8
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "zcu102"])
+@pytest.mark.parametrize("name", ["tiny", "small", "zcu102-paper"])
 @pytest.mark.parametrize("hidden", [1, 33, 500, 5000])
 def test_a_chosen_block_of_a_gated_model_leaves_as_much_room(name: str, hidden: int) -> None:
     config = named_config(name)
@@ -97,7 +97,7 @@ def test_a_chosen_block_of_a_gated_model_leaves_as_much_room(name: str, hidden: 
 
 
 def test_a_matrix_has_no_more_inputs_than_an_accumulator_can_hold() -> None:
-    config = replace(named_config("zcu102"), activation_words=1 << 18)
+    config = replace(named_config("zcu102-paper"), activation_words=1 << 18)
     d = describe("opt", heads=2, head_dim=64, hidden=20000)
     assert choose_hidden_block(d, config) == 10048
     message = r"padded hidden_block must be at most inputs \(15552\), not 15616"

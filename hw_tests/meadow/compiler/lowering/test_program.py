@@ -18,7 +18,7 @@ from meadow.spec.commands import Flag, Opcode, Outputs
 from meadow.spec.config import named_config
 from meadow.spec.model import ModelDescription
 
-NAMES = ("tiny", "small", "zcu102")
+NAMES = ("tiny", "small", "zcu102-paper")
 
 
 def describe(
@@ -83,6 +83,21 @@ def test_codec_changes_bytes_but_no_result(codec: str) -> None:
     program = compile_program(model, named_config("tiny"), codec=codec)
     assert codec in {facts.codec for facts in program.matrices}
     assert codec != "raw" or {facts.codec for facts in program.matrices} == {"raw"}
+    Bench(model, program).step({0: [1, 2, 3]})
+
+
+def test_a_part_that_the_configuration_does_not_have_is_named() -> None:
+    model = synthetic_model(describe(1, 4, 32, 200, 50), seed=salted(0))
+    config = replace(named_config("tiny"), codecs=("raw", "rice"), baseline=False)
+    with pytest.raises(
+        ValueError, match=r"no decoder of codec dictionary \(it has raw, rice\): tiny"
+    ):
+        compile_program(model, config, codec="dictionary")
+    with pytest.raises(ValueError, match="no softmax unit for dataflow gemm: tiny, small, "):
+        compile_program(model, config, dataflow="gemm", step=(0, 4))
+    program = compile_program(model, config, dataflow="auto", step=(0, 4))
+    assert program.dataflow == ("tphs",)
+    assert {facts.codec for facts in program.matrices} <= {"raw", "rice"}
     Bench(model, program).step({0: [1, 2, 3]})
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_tests.meadow.compiler.matrices import CONFIGS, KINDS, assert_lossless, draw, linear
-from meadow.compiler.packing.packing import CODECS, PackedMatrix, pack_matrix, pad_linear
+from meadow.compiler.packing.packing import (
+    CODECS,
+    PackedMatrix,
+    codec_choices,
+    pack_matrix,
+    pad_linear,
+)
 from meadow.golden.streams.decode import read_preamble
+from meadow.spec.parts import MissingPart
 from meadow.spec.streams import Codec
 
 MATRICES: dict[str, Any] = {
@@ -95,7 +103,7 @@ def test_the_same_matrix_gives_the_same_bytes(codec: str) -> None:
 
 
 def test_compressible_weights_shrink_and_noise_stays_raw() -> None:
-    config = CONFIGS["zcu102"]
+    config = CONFIGS["zcu102-paper"]
     narrow = linear(draw("grid6", (256, 256), 0))
     sizes = {codec: pack_matrix(narrow, config, codec).size_bytes for codec in CODECS}
     assert sizes["auto"] == sizes["rice"] < sizes["dictionary"] < sizes["raw"]
@@ -103,6 +111,29 @@ def test_compressible_weights_shrink_and_noise_stays_raw() -> None:
     noise = linear(draw("random", (256, 256), 1))
     for codec in CODECS:
         assert pack_matrix(noise, config, codec).codec == Codec.RAW
+
+
+@pytest.mark.parametrize(
+    ("codecs", "best"),
+    [
+        (("raw",), Codec.RAW),
+        (("raw", "dictionary"), Codec.DICTIONARY),
+        (("raw", "rice"), Codec.RICE),
+    ],
+)
+def test_auto_chooses_among_the_codecs_that_are_there(codecs: tuple[str, ...], best: Codec) -> None:
+    config = replace(CONFIGS["zcu102-paper"], codecs=codecs)
+    assert codec_choices(config) == ("auto", *sorted(codecs))
+    matrix = linear(draw("grid6", (256, 256), 0))
+    for codec in CODECS:
+        if codec in codec_choices(config):
+            expected = best if codec == "auto" else Codec[codec.upper()]
+            assert pack_matrix(matrix, config, codec).codec == expected
+            assert_lossless(pack_matrix(matrix, config, codec), matrix, config)
+            continue
+        has = ", ".join(codecs)
+        with pytest.raises(MissingPart, match=rf"decoder of codec {codec} \(it has {has}\): tiny"):
+            pack_matrix(matrix, config, codec)
 
 
 def test_one_port_that_does_not_shrink_keeps_all_raw() -> None:

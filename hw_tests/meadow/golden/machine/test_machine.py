@@ -24,11 +24,11 @@ from meadow.spec.commands import (
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.step import Sequence, Step
 
-CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
+CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102-paper")]
 BOTH = Outputs.ARGMAX | Outputs.LOGITS
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 def test_load_strides_rows_and_leaves_the_rest(config: AcceleratorConfig) -> None:
     made = machine(config)
     before, beats = made.activations.copy(), config.word_beats
@@ -67,7 +67,7 @@ def test_load_fills_norm_parameters() -> None:
     assert (made.exponents == machine(CONFIGS[0]).exponents).all()
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 def test_load_fills_the_activation_table(config: AcceleratorConfig) -> None:
     made = machine(config)
     before, words = made.activation_table.copy(), 4096 // config.width
@@ -80,7 +80,7 @@ def test_load_fills_the_activation_table(config: AcceleratorConfig) -> None:
         made.execute(Command(Opcode.LOAD, fields), step(1))
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 def test_store_of_segments_smaller_and_larger_than_a_word(config: AcceleratorConfig) -> None:
     for beats, segments in ((1, 3), (config.word_beats, 2), (3 * config.word_beats, 2)):
         made = machine(config)
@@ -98,7 +98,7 @@ def test_store_of_segments_smaller_and_larger_than_a_word(config: AcceleratorCon
         assert made.traffic[TrafficClass.ACTIVATIONS] == 3 * segments * size
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 def test_store_of_exponents_puts_each_in_place_of_its_word(config: AcceleratorConfig) -> None:
     made, beats = machine(config), 2 * config.word_beats
     before = made.dram.copy()
@@ -176,7 +176,7 @@ def _put_words(words: np.ndarray, exponents: np.ndarray, first: int, row: list[i
         words[first + index] = np.array(values, np.int8).view(np.uint8)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 @pytest.mark.parametrize("rms", [0, 1])
 def test_norm_of_chunk_and_of_head_rows(config: AcceleratorConfig, rms: int) -> None:
     norm = _Norm(config, 6, rms=rms, seed=5)

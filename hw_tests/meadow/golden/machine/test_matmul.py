@@ -10,6 +10,7 @@ import pytest
 
 from hw_tests.epilogues import finished, written_word
 from hw_tests.noisy_machine import machine, step
+from hw_tests.rtl_gen.decoder.stream_packer import pack_dictionary, pack_raw, pack_rice
 from hw_tests.seeds import salted
 from meadow.compiler.packing.packing import pack_matrix
 from meadow.golden.machine.machine import Machine
@@ -25,9 +26,11 @@ from meadow.spec.commands import (
 )
 from meadow.spec.config import AcceleratorConfig, named_config
 from meadow.spec.epilogue import EPILOGUES, MatmulOutput, SecondOperand
+from meadow.spec.layout import pack_fields
 from meadow.spec.registers import ErrorCode
+from meadow.spec.streams import HEADER_BYTES, HEADER_FIELDS, LITERAL
 
-CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102")]
+CONFIGS = [named_config(name) for name in ("tiny", "small", "zcu102-paper")]
 
 
 def noise(config: AcceleratorConfig, slices: int, tiles: int, seed: int = 0) -> QuantisedLinear:
@@ -53,7 +56,7 @@ def matmul(made: Machine, matrix: QuantisedLinear, **values: int) -> tuple[Comma
     return Command(Opcode.MATMUL, fields), (place - 64) * 16
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 @pytest.mark.parametrize("output", list(MatmulOutput))
 @pytest.mark.parametrize("exponent", [0, 7])
 def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput, exponent: int) -> None:
@@ -103,6 +106,30 @@ def test_matmul_outputs(config: AcceleratorConfig, output: MatmulOutput, exponen
     assert made.traffic[TrafficClass.WEIGHTS] == 2 * size
 
 
+def test_minus_128_in_a_stream_of_any_codec_counts_as_minus_127() -> None:
+    config = CONFIGS[0]
+    weights = bytes([0x80, 0x81, 0x7F, 0x80]) * (config.width**2 // 4)
+    record = pack_fields(HEADER_FIELDS, {"bias": 0, "multiplier": 1, "shift": 1}, "header")
+    headers = [record.to_bytes(HEADER_BYTES, "little") * config.width]
+    table = [bytes([0x80]), bytes([0x81]), bytes([0x7F])]
+    made = machine(config)
+    made.activations[0] = 1
+    fields = dict(slices=1, tiles=1, source=0, destination=1, output=MatmulOutput.LOGITS16)
+    fields |= dict(row_set=RowSet.CHUNK, channels=config.width, restart=1, exponent=2)
+    for stream in (
+        pack_raw([weights], headers),
+        pack_dictionary([weights], headers, table=table, widths=[2, 2, 2, 2]),
+        pack_rice([weights], headers, widths=[LITERAL] * 4),
+    ):
+        made.dram[1024 : 1024 + len(stream)] = np.frombuffer(stream, np.uint8)
+        made.activations[1:3] = 99
+        fields |= dict(offset0=64, beats0=len(stream) // 16)
+        made.execute(Command(Opcode.MATMUL, fields), step(1))
+        total = (3 * -127 + 127) * config.width // 4 << 2
+        found = made.activations[1:3].reshape(-1).view("<i2")
+        assert found.tolist() == [numerics.requantise(total, 1, 1, 16)] * config.width
+
+
 @pytest.mark.parametrize("words", [1, 2, 4])
 def test_rotary_words_repeat_after_their_number(words: int) -> None:
     """Heads of W/2, W and 2*W channels: every head of a row is turned by the same angles."""
@@ -126,7 +153,7 @@ def test_rotary_words_repeat_after_their_number(words: int) -> None:
     assert (rows == rows[:, :1]).all() and len(np.unique(rows)) > 8
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102"))
+@pytest.mark.parametrize("config", CONFIGS, ids=("tiny", "small", "zcu102-paper"))
 def test_a_gate_replaces_the_activation_that_it_reads(config: AcceleratorConfig) -> None:
     """Two words of INT16 for each word of the product, which comes to the beginning of the row."""
     made, width = machine(config), config.width

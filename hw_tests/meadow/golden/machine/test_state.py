@@ -15,7 +15,7 @@ from meadow.spec.config import named_config
 from meadow.spec.registers import ErrorCode
 from meadow.spec.step import Sequence, Step
 
-ZCU102 = named_config("zcu102")
+ZCU102 = named_config("zcu102-paper")
 STEP = Step((Sequence(0, 0, 1),))
 HEAD = dict(blocks=1, segment_beats=4, score_shift=1, heads=1)
 MATMUL = dict(row_set=1, slices=1, tiles=1, output=6, post_shift=9)
@@ -104,6 +104,13 @@ def test_errors_name_rule_value_code_and_command(
     with pytest.raises(MachineError, match=message) as caught:
         made.run_program(0, 5, STEP)
     assert caught.value.code == ErrorCode(code) and caught.value.command == 1
+
+
+def test_a_command_of_a_part_that_is_not_there_is_illegal() -> None:
+    made = Machine(named_config("zcu102"), np.zeros(1 << 16, np.uint8))
+    with pytest.raises(MachineError, match="^configuration zcu102 has no softmax unit") as caught:
+        made.execute(Command(Opcode.SOFTMAX, dict(rows=1, keys=1)), STEP)
+    assert caught.value.code == ErrorCode.ILLEGAL_COMMAND
 
 
 @pytest.mark.parametrize(

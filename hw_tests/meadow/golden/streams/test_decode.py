@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,13 @@ def test_checksum_covers_every_byte_and_the_preamble() -> None:
 
 def test_checksum_field_counts_as_zero() -> None:
     assert stream_checksum(raw(checksum=0x12345678)) == read_preamble(raw())["checksum"]
+
+
+def test_a_codec_that_the_configuration_does_not_have_is_refused() -> None:
+    without = replace(TINY, codecs=("raw", "rice"))
+    unpack_stream(raw(), 1, 1, without)
+    with pytest.raises(StreamError, match=r"stream codec must be one of \[0, 2\], not 1"):
+        unpack_stream(raw(codec=1), 1, 1, without)
 
 
 @pytest.mark.parametrize(
