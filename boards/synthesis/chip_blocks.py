@@ -16,7 +16,7 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.export import TOP_NAME, generate_rtlil
 from rtl_gen.lane.lane_chain import LANE_MODULE
 from rtl_gen.lane.lane_clock import GATE_MODULE, gate_verilog
-from rtl_gen.memory.activation_memory import BANK_MODULE, bank_verilog
+from rtl_gen.memory.activation_bank import BANK_MODULE, bank_verilog
 
 __all__ = ["PLACES", "TOP", "Block", "ChipTexts", "chip_texts", "cut"]
 
@@ -45,7 +45,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 _MODULE = re.compile(r"^(?:attribute [^\n]*\n)*module (\S+)\n.*?^end\n", re.M | re.S)
 _PORT = re.compile(r"^  wire width (\d+) (input|output) \d+  ?(\S+)$", re.M)
 _CELL = re.compile(r"^  cell (\S+) (\S+)$", re.M)
-_NUMBER = re.compile(r"\\port\$\d+\$")
+_INSTANCE = re.compile(r"^  cell (\S+) (\S+)\n(.*?^  end\n)", re.M | re.S)
+_CONNECTED = re.compile(r"^(    connect \S+)(.*)$", re.M)
+_NUMBER = re.compile(r"\\port\$(\d+)\$")
 _SOURCE = re.compile(r'attribute \\src "([^"]*)"')
 _ORDER = re.compile(r" (input|output) \d+ ")
 
@@ -77,7 +79,7 @@ class ChipTexts:
 
 def chip_texts(config: AcceleratorConfig) -> tuple[str, str]:
     """RTLIL below `meadow_top` and below `meadow_lane`, the same for the same sources wherever the
-    checkout lies.
+    checkout lies: paths are named from the package on.
     """
     top, lane = generate_rtlil(config)
     return _settled(top), _settled(lane)
@@ -94,6 +96,7 @@ def cut(top: str, lane: str, config: AcceleratorConfig) -> ChipTexts:
     verilog = {BANK_MODULE: bank_verilog(config), GATE_MODULE: gate_verilog()}
     blocks: dict[str, Block] = {}
     kind_of: dict[str, str] = {}
+    numbers: dict[str, dict[str, str]] = {}
     for name, place in PLACES.items():
         pattern = re.compile(rf"\\{TOP_NAME}\.{place}")
         copies = [module for module in modules if pattern.fullmatch(module)]
@@ -106,6 +109,8 @@ def cut(top: str, lane: str, config: AcceleratorConfig) -> ChipTexts:
                 for path, body in modules.items()
                 if path == module or path.startswith(f"{module}.")
             )
+            numbers[module] = _numbers(text)
+            text = _renumbered(text, numbers[module])
             content = tuple(sorted(_ORDER.sub(r" \1 ", text).splitlines()))
             if content in kinds:
                 kind = blocks[kinds[content]]
@@ -125,7 +130,7 @@ def cut(top: str, lane: str, config: AcceleratorConfig) -> ChipTexts:
         name="lane", copies=lanes, text=lane.replace(f"\\{LANE_MODULE}", "\\lane")
     )
     kind_of[f"\\{LANE_MODULE}"] = "lane"
-    rest = "".join(_rest(modules, kind_of))
+    rest = "".join(_rest(modules, kind_of, numbers))
     shells = "".join(_shell(block) for block in blocks.values())
     blocks[TOP] = Block(
         name=TOP, copies=1, text=rest + shells, verilog=_instantiated(rest, verilog)
@@ -134,9 +139,7 @@ def cut(top: str, lane: str, config: AcceleratorConfig) -> ChipTexts:
 
 
 def _settled(text: str) -> str:
-    """Without what depends on the place of the checkout, or on what else is in the design: paths
-    from the package on, anonymous ports without their number.
-    """
+    """Without what depends on the place of the checkout: source paths from the package on."""
     places: dict[str, str] = {}
 
     def source(match: re.Match[str]) -> str:
@@ -144,7 +147,20 @@ def _settled(text: str) -> str:
             places[match[1]] = "|".join(_short(part) for part in match[1].split("|"))
         return f'attribute \\src "{places[match[1]]}"'
 
-    return _NUMBER.sub(r"\\port$", _SOURCE.sub(source, text))
+    return _SOURCE.sub(source, text)
+
+
+def _numbers(text: str) -> dict[str, str]:
+    """Number of a net that Amaranth has made a port of, in the whole design -> in this text.
+
+    Numbers of the whole depend on what else is in it, and differ between the copies of a block.
+    """
+    found = sorted({int(number) for number in _NUMBER.findall(text)})
+    return {str(number): str(own) for own, number in enumerate(found)}
+
+
+def _renumbered(text: str, numbers: Mapping[str, str]) -> str:
+    return _NUMBER.sub(lambda match: f"\\port${numbers[match[1]]}$", text)
 
 
 def _short(place: str) -> str:
@@ -157,17 +173,37 @@ def _instantiated(text: str, verilog: Mapping[str, str]) -> str:
     return "".join(part for name, part in verilog.items() if f"\\{name}" in used)
 
 
-def _rest(modules: Mapping[str, str], kind_of: Mapping[str, str]) -> Iterator[str]:
-    """The modules that belong to no block; their instances of blocks are of the block's module."""
+def _rest(
+    modules: Mapping[str, str],
+    kind_of: Mapping[str, str],
+    numbers: Mapping[str, Mapping[str, str]],
+) -> Iterator[str]:
+    """The modules that belong to no block; their instances of blocks are of the block's module, and
+    have its names of ports.
+    """
     taken = tuple(f"{module}." for module in kind_of)
+    left = {
+        module: body
+        for module, body in modules.items()
+        if module not in kind_of and not module.startswith(taken)
+    }
+    own = _numbers("".join(left.values()))
 
     def cell(match: re.Match[str]) -> str:
-        kind = kind_of.get(match[1])
-        return match[0] if kind is None else f"  cell \\{kind} {match[2]}"
+        kind = f"\\{kind_of[match[1]]}" if match[1] in kind_of else match[1]
+        ports = numbers.get(match[1], own)
+        connections = _CONNECTED.sub(
+            lambda line: _renumbered(line[1], ports) + _renumbered(line[2], own), match[3]
+        )
+        return f"  cell {kind} {match[2]}\n{connections}"
 
-    for module, body in modules.items():
-        if module not in kind_of and not module.startswith(taken):
-            yield _CELL.sub(cell, body).replace(f"\\{TOP_NAME}", f"\\{TOP}")
+    for body in left.values():
+        pieces, end = [], 0
+        for match in _INSTANCE.finditer(body):
+            pieces += [_renumbered(body[end : match.start()], own), cell(match)]
+            end = match.end()
+        pieces.append(_renumbered(body[end:], own))
+        yield "".join(pieces).replace(f"\\{TOP_NAME}", f"\\{TOP}")
 
 
 def _shell(block: Block) -> str:
