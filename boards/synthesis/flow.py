@@ -19,7 +19,7 @@ from boards.synthesis.netlist import SEQUENTIAL, Netlist
 
 __all__ = ["FLOW_VERSION", "SynthesisError", "synthesise"]
 
-FLOW_VERSION = "1"
+FLOW_VERSION = "2"
 """Changes when the commands below give another netlist; a part of the key of cached netlists."""
 
 _ROOT = Path(__file__).resolve().parents[2]

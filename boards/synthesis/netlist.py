@@ -17,8 +17,9 @@ SEQUENTIAL = ("FD", "RAM", "URAM", "DSP48", "SRL")
 Pin = tuple[int, str, int]
 """Number of a cell, port, bit."""
 
-_KEPT = ("DSP48", "RAMB", "URAM")
-"""Of these the parameters matter."""
+_BLOCKS = ("DSP48", "RAMB", "URAM")
+_KEPT = (*_BLOCKS, "FD", "LUT1", "LUT2")
+"""Of these the parameters matter; of `_BLOCKS` all but the contents."""
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class Cell:
 
     kind: its type.
     inputs, outputs: port -> nets from bit 0 on; a net is a number, a constant "0", "1", "x" or "z".
-    parameters: those that are numbers, of DSPs and memories.
+    parameters: of DSPs, memories, registers and small LUTs.
     name: of what it holds, or its own.
     place: "file:line" in the sources of the hardware, empty if nothing is known.
     """
@@ -98,9 +99,9 @@ class Netlist:
                 if bits:
                     (outputs if flows[port] == "output" else inputs)[port] = bits
             parameters = {}
-            if kind.startswith((*_KEPT, "FD")):
+            if kind.startswith(_KEPT):
                 for parameter, value in entry["parameters"].items():
-                    if kind.startswith(_KEPT) and parameter.startswith("INIT"):
+                    if kind.startswith(_BLOCKS) and parameter.startswith("INIT"):
                         continue
                     parameters[parameter] = _number(value)
             place = _place(entry["attributes"].get("src", ""), f"{root}/")

@@ -52,5 +52,5 @@ class Belt:
             taken = Signal(name=f"{name}_taken{number}")
             m.d.comb += [client.ready.eq(free), taken.eq(client.valid & free)]
             transfers.append(taken)
-            owner = Cat(owner, taken)
+            owner = Value.cast(Cat(owner, taken))
         return Belt(transfers=Cat(*transfers), owner=owner, payload=payload)

@@ -17,6 +17,10 @@ __all__ = ["MAXIMUM_BITS", "Exponent"]
 MAXIMUM_BITS = 9
 """Bits of a running maximum, signed, an integer power of two in -128..128."""
 _AMOUNT_LIMIT = 31
+_TABLE_STYLE = {"rom_block": "logic", "rom_style": "distributed"}
+"""A table in LUTs. Yosys takes the first; to it, "distributed" is RAM, which it does not make of a
+table that nobody writes.
+"""
 
 
 class Exponent(wiring.Component):
@@ -56,7 +60,7 @@ class Exponent(wiring.Component):
             shape=unsigned(EXP2_BITS + 1),
             depth=len(EXP2_TABLE),
             init=EXP2_TABLE,
-            attrs={"rom_style": "distributed"},
+            attrs=_TABLE_STYLE,
         )
         read = table.read_port()
         whole = delayed(m, distance[SCORE_FRACTION_BITS:], 1, "whole")

@@ -35,7 +35,7 @@ STRIDE = 16384 + 4 * 512
 apart.
 """
 CLOCK_MHZ = 250
-START_CYCLES = 10
+START_CYCLES = 12
 """From the start of the bench to the first beat at the consumer, beside the memory's latency."""
 
 
