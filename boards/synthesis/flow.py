@@ -46,9 +46,7 @@ class SynthesisError(RuntimeError):
 
 def synthesise(block: Block, folder: Path) -> None:
     """Write the netlist of `block` to `netlist.json` in the empty `folder`."""
-    # Vivado builds a distributed ROM of logic; Yosys knows LUT RAM alone by that name.
-    text = block.text.replace(r'\rom_style "distributed"', r'\rom_style "logic"')
-    (folder / "block.il").write_text(text, "utf-8")
+    (folder / "block.il").write_text(block.text, "utf-8")
     (folder / "block.v").write_text(block.verilog, "utf-8")
     # The folder of the sources first: another checkout may be installed.
     path = os.pathsep.join((str(_ROOT), os.environ.get("PYTHONPATH", "")))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slowest paths of a chip that is synthesised block by block, those between blocks included.
 
-Each kind of block becomes a black box (`boards.timing.graph.Box`), which stands in the netlist of
+Each kind of block becomes a black box (`boards.timing.box`), which stands in the netlist of
 the rest for every copy. A wire that crosses a boundary counts the loads on all sides of it; copies
 of one kind take the largest count of theirs. Nothing is assumed about a block's inputs and outputs,
 only about the pins of the chip.
@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from boards.synthesis.netlist import Cell, Netlist
+from boards.timing.box import black_box
 from boards.timing.delays import PIN_NS, DelayModel
-from boards.timing.graph import Graph, Path
+from boards.timing.graph import Graph
+from boards.timing.ways import Path
 
 __all__ = ["PIN_OUT_NS", "BlockTiming", "block_graph", "block_timing", "chip_timing", "crossings"]
 
@@ -58,7 +60,7 @@ def chip_timing(
     boxes, paths = {}, {}
     for name, netlist in kinds.items():
         graph = Graph(netlist, model, loads=inside.get(name))
-        boxes[name] = graph.box()
+        boxes[name] = black_box(graph)
         paths[name] = list(_first(graph, most))
     whole = Graph(
         blocks[top], model, loads=outside, boxes=boxes, input_ns=PIN_NS, output_ns=PIN_OUT_NS

@@ -1,96 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slowest paths of one netlist: from clock edges and inputs through its cells to clock edges and
-outputs.
+"""Arrival times in one netlist, and its slowest paths: from clock edges and inputs through its
+cells to clock edges and outputs.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from boards.synthesis.netlist import Cell, Netlist
 from boards.timing.delays import Arc, DelayModel, arcs, is_level, launch, setup
+from boards.timing.ways import Box, End, Leg, Path, Step, marks_of
 
-__all__ = ["Box", "Graph", "Leg", "LoopError", "Path"]
-
-_DSP = "through a DSP48E2 without registers"
-_CONSTANT = "a constant factor in a DSP48E2, which Vivado builds of LUTs"
-_OPERANDS = ("A", "B", "D")
+__all__ = ["Graph", "LoopError"]
 
 
 class LoopError(ValueError):
     """Combinational logic feeds itself; the message names a cell of the loop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leg:
-    """A way through a black box, or its part of one; a net outside has its delay there.
-
-    levels: of logic.
-    name, place: of the register where it begins or ends, "file:line".
-    marks: what is to be known about it.
-    """
-
-    ns: float
-    levels: int = 0
-    name: str = ""
-    place: str = ""
-    marks: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Box:
-    """Timing of a black box; keys are port and bit.
-
-    launches: of outputs, from its own registers.
-    arcs: of outputs, from inputs, each with whether a wire leads to that input inside.
-    ends: of inputs, to its own registers.
-    """
-
-    launches: Mapping[tuple[str, int], Leg] = field(default_factory=dict)
-    arcs: Mapping[tuple[str, int], list[tuple[str, int, Leg, bool]]] = field(default_factory=dict)
-    ends: Mapping[tuple[str, int], Leg] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Path:
-    """A path, at most one of those that differ in digits of their names only.
-
-    start, end: registers, "block copy: name" where they lie in a black box, or ports.
-    start_place, end_place: "file:line", empty if nothing is known.
-    through: black boxes that it passes.
-    block: the black box that it ends in, empty if it ends outside of all.
-    """
-
-    ns: float
-    levels: int
-    start: str
-    start_place: str
-    end: str
-    end_place: str
-    marks: tuple[str, ...] = ()
-    through: tuple[str, ...] = ()
-    block: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """From a net's driver to the next one's; `cell` is the one between."""
-
-    source: int
-    ns: float
-    leg: Leg | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    net: int
-    ns: float
-    name: str
-    place: str
-    leg: Leg | None = None
-    cell: Cell | None = None
 
 
 class Graph:
@@ -125,28 +51,28 @@ class Graph:
             for bit, net in enumerate(nets)
             if isinstance(net, int)
         }
-        self._steps: dict[int, list[_Step]] = {}
-        self._starts: dict[int, tuple[float, Leg | None]] = {}
+        self.steps: dict[int, list[Step]] = {}
+        self.starts: dict[int, tuple[float, Leg | None]] = {}
         for net, (number, port, bit) in netlist.drivers.items():
             cell = netlist.cells[number]
-            self._steps[net] = list(self._into(cell, port, bit))
+            self.steps[net] = list(self._into(cell, port, bit))
             start = self._launch(cell, port, bit)
             if start is not None:
-                self._starts[net] = start
+                self.starts[net] = start
         if input_ns is not None:
-            self._starts |= {net: (input_ns, None) for net in self.inputs}
-        self._order = self._ordered()
-        self._arrivals: dict[int, tuple[float, _Step | None]] = {}
-        for net in self._order:
-            start = self._starts.get(net)
+            self.starts |= {net: (input_ns, None) for net in self.inputs}
+        self.order = self._ordered()
+        self.arrivals: dict[int, tuple[float, Step | None]] = {}
+        for net in self.order:
+            start = self.starts.get(net)
             best = None if start is None else (start[0], None)
-            for step in self._steps.get(net, ()):
-                before = self._arrivals.get(step.source)
+            for step in self.steps.get(net, ()):
+                before = self.arrivals.get(step.source)
                 if before is not None and (best is None or before[0] + step.ns > best[0]):
                     best = (before[0] + step.ns, step)
             if best is not None:
-                self._arrivals[net] = best
-        self._ends = list(self._all_ends())
+                self.arrivals[net] = best
+        self.ends = list(self._all_ends())
 
     def wire(self, net: int) -> float:
         """The delay of a net."""
@@ -169,20 +95,6 @@ class Graph:
             if key not in seen:
                 seen.add(key)
                 yield path
-
-    def box(self) -> Box:
-        """The netlist as a black box; it was to be made without `input_ns` and `output_ns`."""
-        outputs = [
-            (port, bit, net)
-            for port, nets in self.netlist.outputs.items()
-            for bit, net in enumerate(nets)
-            if isinstance(net, int)
-        ]
-        launches = {}
-        for port, bit, net in outputs:
-            if net in self._arrivals:
-                launches[port, bit] = self._leg_to(net)
-        return Box(launches, self._box_arcs(outputs), self._box_ends())
 
     def _wire_delays(self, loads: Mapping[int, int]) -> dict[int, float]:
         counts = {net: len(pins) for net, pins in self.netlist.loads.items()}
@@ -207,18 +119,18 @@ class Graph:
             return arc.ns
         return arc.ns + arc.apart + self.wire(net)
 
-    def _into(self, cell: Cell, port: str, bit: int) -> Iterator[_Step]:
+    def _into(self, cell: Cell, port: str, bit: int) -> Iterator[Step]:
         box = self._boxes.get(cell.kind)
         if box is None:
             for arc in arcs(cell, port, bit):
                 net = cell.inputs[arc.port][arc.bit]
                 if isinstance(net, int):
-                    yield _Step(net, self._over_wire(net, arc))
+                    yield Step(net, self._over_wire(net, arc))
             return
         for name, index, leg, wired in box.arcs.get((port, bit), ()):
             net = cell.inputs[name][index]
             if isinstance(net, int):
-                yield _Step(net, leg.ns + (self.wire(net) if wired else 0.0), leg)
+                yield Step(net, leg.ns + (self.wire(net) if wired else 0.0), leg)
 
     def _launch(self, cell: Cell, port: str, bit: int) -> tuple[float, Leg | None] | None:
         box = self._boxes.get(cell.kind)
@@ -231,7 +143,7 @@ class Graph:
     def _ordered(self) -> list[int]:
         """All nets, each behind those that it depends on."""
         order, state = [], {}
-        for first in [*self.inputs, *self._steps]:
+        for first in [*self.inputs, *self.steps]:
             stack = [first]
             while stack:
                 net = stack[-1]
@@ -243,7 +155,7 @@ class Graph:
                     stack.pop()
                 else:
                     state[net] = 1
-                    for step in self._steps.get(net, ()):
+                    for step in self.steps.get(net, ()):
                         known = state.get(step.source)
                         if known == 1:
                             cell = self.netlist.driver(step.source)
@@ -255,7 +167,7 @@ class Graph:
                             stack.append(step.source)
         return order
 
-    def _all_ends(self) -> Iterator[_End]:
+    def _all_ends(self) -> Iterator[End]:
         for cell in self.netlist.cells:
             box = self._boxes.get(cell.kind)
             for port, nets in cell.inputs.items():
@@ -268,32 +180,32 @@ class Graph:
                         if leg is not None:
                             name = f"{cell.name}: {leg.name}"
                             ns = self.wire(net) + leg.ns
-                            yield _End(net, ns, name, leg.place, leg, cell)
+                            yield End(net, ns, name, leg.place, leg, cell)
                     elif arc is not None:
                         name = f"{cell.name}.{port}"
-                        yield _End(net, self._over_wire(net, arc), name, cell.place, None, cell)
+                        yield End(net, self._over_wire(net, arc), name, cell.place, None, cell)
         if self._output_ns is not None:
             for port, nets in self.netlist.outputs.items():
                 for bit, net in enumerate(nets):
                     if isinstance(net, int):
                         ns = self.wire(net) + self._output_ns
-                        yield _End(net, ns, f"output {port}[{bit}]", "")
+                        yield End(net, ns, f"output {port}[{bit}]", "")
 
-    def _timed_ends(self) -> Iterator[tuple[float, _End]]:
-        for end in self._ends:
-            arrival = self._arrivals.get(end.net)
+    def _timed_ends(self) -> Iterator[tuple[float, End]]:
+        for end in self.ends:
+            arrival = self.arrivals.get(end.net)
             if arrival is not None:
                 yield arrival[0] + end.ns, end
 
-    def _trail(self, net: int) -> tuple[int, list[tuple[int, _Step]]]:
+    def trail(self, net: int) -> tuple[int, list[tuple[int, Step]]]:
         """The net where the slowest way to `net` begins, and the steps with the nets they reach."""
         steps = []
-        while (step := self._arrivals[net][1]) is not None:
+        while (step := self.arrivals[net][1]) is not None:
             steps.append((net, step))
             net = step.source
         return net, steps[::-1]
 
-    def _along(self, steps: Iterable[tuple[int, _Step]]) -> tuple[int, set[str], list[str]]:
+    def along(self, steps: Iterable[tuple[int, Step]]) -> tuple[int, set[str], list[str]]:
         """Levels of logic, marks, and black boxes on the way."""
         levels, marks, through = 0, set(), []
         for net, step in steps:
@@ -305,130 +217,42 @@ class Graph:
                 through.append(cell.name)
             else:
                 levels += is_level(cell.kind)
-                marks |= _marks(cell)
+                marks |= marks_of(cell)
         return levels, marks, through
 
-    def _first(self, net: int) -> tuple[str, str, Leg | None]:
+    def first(self, net: int) -> tuple[str, str, Leg | None]:
         cell = self.netlist.driver(net)
         if cell is None:
             port, bit = self.inputs[net]
             return f"input {port}[{bit}]", "", None
-        leg = self._starts[net][1]
+        leg = self.starts[net][1]
         if leg is None:
             return cell.name, cell.place, None
         return f"{cell.name}: {leg.name}", leg.place, leg
 
-    def _path(self, ns: float, end: _End) -> Path:
-        net, steps = self._trail(end.net)
-        levels, marks, through = self._along(steps)
-        start, place, first = self._first(net)
+    def _path(self, ns: float, end: End) -> Path:
+        net, steps = self.trail(end.net)
+        levels, marks, through = self.along(steps)
+        places = [place for place in map(self._place, steps) if place]
+        start, place, first = self.first(net)
         if first is not None:
             levels, marks = levels + first.levels, marks | first.marks
         if end.leg is not None:
             levels, marks = levels + end.leg.levels, marks | end.leg.marks
         elif end.cell is not None:
-            marks |= _marks(end.cell)
+            marks |= marks_of(end.cell)
         return Path(
             ns=ns,
             levels=levels,
             start=start,
-            start_place=place,
+            start_place=place or next(iter(places), ""),
             end=end.name,
-            end_place=end.place,
+            end_place=end.place or next(reversed(places), ""),
             marks=tuple(sorted(marks)),
             through=tuple(through),
             block=end.cell.kind if end.leg is not None and end.cell is not None else "",
         )
 
-    def _leg_to(self, net: int) -> Leg:
-        first, steps = self._trail(net)
-        levels, marks, _ = self._along(steps)
-        name, place, _ = self._first(first)
-        ns = self._arrivals[net][0]
-        return Leg(ns=ns, levels=levels, name=name, place=place, marks=frozenset(marks))
-
-    def _box_arcs(
-        self, outputs: Iterable[tuple[str, int, int]]
-    ) -> dict[tuple[str, int], list[tuple[str, int, Leg, bool]]]:
-        rank = {net: number for number, net in enumerate(self._order)}
-        reached = set(self.inputs)
-        for net in self._order:
-            if any(step.source in reached for step in self._steps.get(net, ())):
-                reached.add(net)
-        found: dict[int, list[tuple[str, int, Leg, bool]]] = {}
-        for net in {net for *_, net in outputs if net in reached}:
-            found[net] = list(self._arcs_to(net, reached, rank))
-        return {(port, bit): found[net] for port, bit, net in outputs if net in found}
-
-    def _arcs_to(
-        self, last: int, reached: set[int], rank: Mapping[int, int]
-    ) -> Iterator[tuple[str, int, Leg, bool]]:
-        """The slowest way from each input to a net."""
-        cone, stack = {last}, [last]
-        while stack:
-            for step in self._steps.get(stack.pop(), ()):
-                if step.source in reached and step.source not in cone:
-                    cone.add(step.source)
-                    stack.append(step.source)
-        after: dict[int, tuple[float, int, _Step | None]] = {last: (0.0, last, None)}
-        for net in sorted(cone, key=lambda item: -rank[item]):
-            for step in self._steps.get(net, ()):
-                ns = after[net][0] + step.ns
-                if step.source in cone and ns > after.get(step.source, (-1.0,))[0]:
-                    after[step.source] = (ns, net, step)
-        for net in cone & set(self.inputs):
-            ns, _, step = after[net]
-            wired = step is not None
-            steps, here = [], net
-            while (step := after[here][2]) is not None:
-                here = after[here][1]
-                steps.append((here, step))
-            levels, marks, _ = self._along(steps)
-            ns -= self.wire(net) if wired else 0.0
-            leg = Leg(ns=ns, levels=levels, marks=frozenset(marks))
-            yield (*self.inputs[net], leg, wired)
-
-    def _box_ends(self) -> dict[tuple[str, int], Leg]:
-        best: dict[int, tuple[float, int, _Step | _End]] = {}
-        for end in self._ends:
-            if end.ns > best.get(end.net, (-1.0,))[0]:
-                best[end.net] = (end.ns, end.net, end)
-        for net in reversed(self._order):
-            if net in best:
-                for step in self._steps.get(net, ()):
-                    ns = best[net][0] + step.ns
-                    if ns > best.get(step.source, (-1.0,))[0]:
-                        best[step.source] = (ns, net, step)
-        legs = {}
-        for first, key in self.inputs.items():
-            if first not in best:
-                continue
-            steps, net = [], first
-            while isinstance(last := best[net][2], _Step):
-                net = best[net][1]
-                steps.append((net, last))
-            levels, marks, _ = self._along(steps)
-            if last.cell is not None:
-                marks |= _marks(last.cell)
-            legs[key] = Leg(
-                ns=best[first][0] - self.wire(first),
-                levels=levels,
-                name=last.name,
-                place=last.place,
-                marks=frozenset(marks),
-            )
-        return legs
-
-
-def _marks(cell: Cell) -> set[str]:
-    """What is to be known about a path through a cell, or into it."""
-    if not cell.kind.startswith("DSP48"):
-        return set()
-    marks = set()
-    registers = ("AREG", "BREG", "MREG", "PREG")
-    if not any(cell.parameter(register) for register in registers):
-        marks.add(_DSP)
-    factors = [cell.inputs[port] for port in _OPERANDS[:2] if port in cell.inputs]
-    if any(all(not isinstance(net, int) for net in nets) for nets in factors):
-        marks.add(_CONSTANT)
-    return marks
+    def _place(self, item: tuple[int, Step]) -> str:
+        cell = self.netlist.driver(item[0])
+        return "" if cell is None else cell.place
