@@ -187,9 +187,7 @@ class _Absorption:
                 return
             if behind is not None and behind.control[2] != control[2]:
                 return
-            stage = _Stage(
-                frozenset(cells), frozenset().union(*where.values()), control, behind
-            )
+            stage = _Stage(frozenset(cells), frozenset().union(*where.values()), control, behind)
             yield stage
             nets = {self.netlist.cells[cell].inputs["D"][0] for cell in cells}
             where = {cell: frozenset({(cell, "D", 0)}) for cell in cells}
