@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that configurations are made for, and what they have: those of the boards and one more."""
+"""Devices that configurations are made for: those of the boards, and one more."""
 
 from __future__ import annotations
 

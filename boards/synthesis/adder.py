@@ -55,7 +55,7 @@ def find_adder(netlist: Netlist, product: Mapping[int, int], extension: Net) -> 
     if not 0 <= last < ALU_BITS:
         return None
     modes = {"add", "z-m", "m-z"} & ({"add"} if start == "0" else {"z-m", "m-z"})
-    found = _Found(netlist)
+    found = _Found(netlist, slices[: last + 1])
     for bit in range(last + 1):
         m = product.get(bit, extension)
         if m == "x" or (bit not in product and bit < max(product)):
@@ -64,8 +64,9 @@ def find_adder(netlist: Netlist, product: Mapping[int, int], extension: Net) -> 
         if not modes:
             return None
     taken = set(found.inner)
-    if any(not taken.issuperset(netlist.loads[net]) for net in product.values()):
-        return None
+    for net in product.values():
+        if net in netlist.outside or not taken.issuperset(netlist.loads[net]):
+            return None
     sums = {bit: slices[bit][2] for bit in range(last + 1) if _used(netlist, slices[bit][2])}
     pins = {net: frozenset(where) for net, where in found.pins.items()}
     return Adder(sums, tuple(found.other), pins, frozenset(found.luts))
@@ -74,8 +75,9 @@ def find_adder(netlist: Netlist, product: Mapping[int, int], extension: Net) -> 
 class _Found:
     """What has been found of an adder so far."""
 
-    def __init__(self, netlist: Netlist) -> None:
+    def __init__(self, netlist: Netlist, slices: list[_Slice]) -> None:
         self.netlist = netlist
+        self.selects = {(carry, "S", index) for (carry, index), _, _ in slices}
         self.other: list[Net] = []
         self.inner: list[Pin] = []
         self.pins: dict[int, set[Pin]] = {}
@@ -94,7 +96,10 @@ class _Found:
         select_pin = (carry, "S", index)
         if lut is not None:
             output = self.netlist.cells[lut].outputs["O"][0]
-            if not isinstance(output, int) or self.netlist.loads[output] != [select_pin]:
+            # One LUT may serve several bits above the sign of both.
+            if not isinstance(output, int) or not self.selects.issuperset(
+                self.netlist.loads[output]
+            ):
                 return set()
             self.luts.add(lut)
         left = set()
