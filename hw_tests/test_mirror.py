@@ -14,6 +14,8 @@ import pytest
 from hw_tests.test_floors import FLOORS, ROOT, imports
 
 PART_OF: dict[str, tuple[str, ...]] = {
+    "boards/synthesis/test_absorption.py": ("boards/synthesis/adder",),
+    "boards/synthesis/test_chip_blocks.py": ("boards/synthesis/flow", "boards/synthesis/netlist"),
     "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
@@ -128,6 +130,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "workbench/demo/plots",
         "workbench/demo/words",
     ),
+    "workbench/synthesis/test_resources.py": ("workbench/synthesis/netlists",),
     "workbench/documents/test_measurements.py": (
         "workbench/documents/accuracy_tables",
         "workbench/documents/memory_tables",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from boards.synthesis.chip_blocks import PLACES, TOP, Block, chip_texts, cut
 from boards.synthesis.flow import SynthesisError, synthesise
 from meadow.spec.config import named_config
 
-# Two ports, so that there are copies; `generate_rtlil` takes twenty seconds.
+# Twenty seconds for the text of a chip.
 pytestmark = pytest.mark.slow
-CONFIG = named_config("kv260")
+CONFIG = replace(named_config("tiny"), ports=2)
 
 
 @pytest.fixture(scope="module")
