@@ -53,6 +53,7 @@ class Netlist:
     inputs, outputs: ports of the block, like those of a cell.
     drivers: net -> the output that drives it; ports of the block are none.
     loads: net -> the inputs of cells that it goes to.
+    outside: nets that leave the block.
     """
 
     name: str
@@ -61,9 +62,12 @@ class Netlist:
     outputs: dict[str, list[int | str]]
     drivers: dict[int, Pin] = field(init=False)
     loads: dict[int, list[Pin]] = field(init=False)
+    outside: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.drivers, self.loads = {}, {}
+        leaving = (net for bits in self.outputs.values() for net in bits)
+        self.outside = frozenset(net for net in leaving if isinstance(net, int))
         for number, cell in enumerate(self.cells):
             for port, bits in cell.outputs.items():
                 for index, net in enumerate(bits):

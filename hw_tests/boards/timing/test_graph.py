@@ -30,7 +30,9 @@ def test_a_lut_reaches_its_register_without_a_wire() -> None:
 
 def test_a_lut_with_two_loads_has_a_wire_to_both() -> None:
     cells = [flip_flop("a", "0", 1), lut(1, o=2), flip_flop("b", 2, 3), flip_flop("c", 2, 4)]
-    assert [path.ns for path in paths(*cells)] == pytest.approx([0.08 + 0.30 + 0.05 + 0.37 + 0.05] * 2)
+    assert [path.ns for path in paths(*cells)] == pytest.approx(
+        [0.08 + 0.30 + 0.05 + 0.37 + 0.05] * 2
+    )
 
 
 def test_the_slowest_way_is_taken() -> None:
