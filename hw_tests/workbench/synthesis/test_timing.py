@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from hw_tests.workbench.commands import meadow
 
 from boards.synthesis.chip_blocks import Block
-from boards.synthesis.netlist import Netlist
+from boards.synthesis.netlist import Cell, Netlist
 from boards.timing import limits
 from hw_tests.boards.timing.cells import CLOCK, flip_flop, lut
 from hw_tests.marks import long
-from hw_tests.seeds import ROOT
+from hw_tests.test_floors import ROOT
+from hw_tests.workbench.commands import meadow
 from meadow.spec.config import named_config
 from workbench.synthesis import timing
 from workbench.synthesis.timing import timing_report
@@ -40,14 +40,12 @@ CHIP = {
 @pytest.fixture
 def two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chip of two blocks and a LUT, instead of a synthesised one."""
-    from boards.synthesis.netlist import Cell
-
     cells = [
         Cell("sender", {"clk": [CLOCK], "rst": [3]}, {"o": [1]}, name="a"),
-        lut(1, 4, o=2),
+        lut(1, "0", o=2),
         Cell("taker", {"clk": [CLOCK], "i": [2]}, {}, name="b"),
     ]
-    top = Netlist("top", cells, {"clk": [CLOCK], "rst": [3], "pin": [4]}, {})
+    top = Netlist("top", cells, {"clk": [CLOCK], "rst": [3]}, {})
     found = {
         name: (Block(name=name, copies=1, text=""), netlist)
         for name, netlist in {**CHIP, "top": top}.items()
@@ -63,37 +61,38 @@ def test_the_report_names_both_ends_of_a_path_between_blocks(two_blocks: None) -
     report = json.loads(meadow("timing", "--json", "--paths", 2).stdout)
     assert {block["name"] for block in report["blocks"]} == {"sender", "taker", "top"}
     taker = next(block for block in report["blocks"] if block["name"] == "taker")
-    first = taker["paths"][1]
+    first, budget = taker["paths"]
     assert first["start"] == "a: sent" and first["end"] == "b: taken.D"
     assert (first["start_file"], first["start_line"]) == ("rtl_gen/sent.py", 1)
     assert (first["file"], first["line"]) == ("rtl_gen/taken.py", 1)
     assert first["model"] == "full" and first["levels"] == 1
     assert first["ns"] == pytest.approx(0.08 + 0.30 + 0.10 + 0.30 + 0.05)
+    assert budget["model"] == "budget" and budget["end"] == first["end"]
     assert "modelled" in report["label"] and "synthesised" in report["label"]
 
 
 def test_the_report_sums_up_what_is_slowest(two_blocks: None) -> None:
     report = json.loads(meadow("timing", "--json").stdout)
-    pin_full, pin_budget = 0.6 + 0.30 + 0.10 + 0.30 + 0.05, 0.6 + 0.20 + 0.10 + 0.20 + 0.05
-    assert report["worst"] == {
-        "full_ns": pytest.approx(pin_full),
-        "budget_ns": pytest.approx(pin_budget),
-    }
-    assert report["mhz"]["full"] == pytest.approx(1000 / pin_full, abs=0.1)
+    full = 0.6 + 0.30 + 0.10
+    assert report["worst"]["full_ns"] == pytest.approx(full)  # the pin rst
+    assert report["worst"]["budget_ns"] == pytest.approx(0.6 + 0.20 + 0.10)
+    assert report["mhz"]["full"] == pytest.approx(1000 / full, abs=0.1)
     assert report["resets"]["loads"] == 1 and report["resets"]["blocks"][0]["name"] == "sender"
     assert all(block["within"] for block in report["blocks"])
 
 
 def test_a_block_alone_is_told_from_the_chip(two_blocks: None) -> None:
-    report = json.loads(meadow("timing", "--json", "--block", "memory_port").stdout or "{}")
-    assert report["blocks"] == []
+    report = json.loads(meadow("timing", "--json", "--block", "taker").stdout)
+    (block,) = report["blocks"]
+    assert block["paths"][0]["start"] == "input i[0]" and "the block alone" in report["assumed"]
+    assert block["worst"]["full_ns"] == pytest.approx(0.6 + 0.30 + 0.05)
 
 
 def test_the_table_says_what_exceeds_its_limit(
     two_blocks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "EXCEEDED" not in meadow("timing").stdout
-    monkeypatch.setattr(limits, "LIMITS", {"taker": {"budget": 1.0}})
+    monkeypatch.setattr(limits, "LIMITS", {"taker": {"budget": 0.5}})
     shown = meadow("timing").stdout
     assert shown.count("EXCEEDED") == 1 and "modelled" in shown
 
