@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from boards.synthesis.absorption import Absorbed
 from boards.synthesis.netlist import Netlist
 from boards.timing.delays import Arc, DelayModel, arcs, is_level, launch, setup
-from boards.timing.ways import Box, End, Leg, Path, Step, marks_of
+from boards.timing.ways import UNREGISTERED_DSP, Box, End, Leg, Path, Step, marks_of
 
 __all__ = ["Graph", "LoopError"]
 
@@ -241,7 +241,16 @@ class Graph:
             else:
                 levels += is_level(cell.kind)
                 marks |= marks_of(cell)
+                if self._has_registers(net, step.source):
+                    marks.discard(UNREGISTERED_DSP)
         return levels, marks, through
+
+    def _has_registers(self, product: int, operand: int) -> bool:
+        """Whether the DSP between two nets takes in a register on either side."""
+        cells = {number for number, *_ in self.netlist.loads.get(product, ())}
+        if operand in self.netlist.drivers:
+            cells.add(self.netlist.drivers[operand][0])
+        return not self._taken_in.registers.isdisjoint(cells)
 
     def first(self, net: int) -> tuple[str, str, Leg | None]:
         cell = self.netlist.driver(net)

@@ -93,6 +93,7 @@ def test_a_register_that_a_dsp_takes_in_has_no_wire_to_it() -> None:
     taken_in = Absorbed(frozenset({1, 3}), frozenset())
     graph = Graph(Netlist("block", cells, {}, {}), FULL, taken_in=taken_in)
     product, into, out = sorted(graph.paths(), key=lambda path: path.start)
+    assert not product.marks
     assert product.start == "a" and product.ns == pytest.approx(0.25 + 2.6 + 0.05)
     assert into.start == "p" and into.ns == pytest.approx(0.25 + 0.30 + 0.05)
     assert out.start == "x" and out.ns == pytest.approx(0.08 + 0.30 + 0.25)
