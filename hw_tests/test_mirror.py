@@ -19,6 +19,9 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
+    "boards/timing/test_chip.py": ("boards/timing/box",),
+    "boards/timing/test_graph.py": ("boards/timing/ways",),
+    "boards/timing/test_resets.py": ("boards/timing/limits",),
     "firmware/test_session.py": (
         "firmware/golden_device",
         "firmware/results",

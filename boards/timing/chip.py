@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from boards.synthesis.absorption import absorbed
 from boards.synthesis.netlist import Cell, Netlist
 from boards.timing.box import black_box
 from boards.timing.delays import PIN_NS, DelayModel
@@ -38,7 +39,8 @@ class BlockTiming:
 
 def block_graph(netlist: Netlist, model: DelayModel) -> Graph:
     """Of a block alone: its inputs arrive at PIN_NS, its outputs have one wire before them."""
-    return Graph(netlist, model, input_ns=PIN_NS, output_ns=PIN_OUT_NS)
+    taken_in = absorbed(netlist)
+    return Graph(netlist, model, taken_in=taken_in, input_ns=PIN_NS, output_ns=PIN_OUT_NS)
 
 
 def block_timing(netlist: Netlist, model: DelayModel, most: int) -> BlockTiming:
@@ -59,7 +61,7 @@ def chip_timing(
     inside, outside = crossings(kinds, blocks[top])
     boxes, paths = {}, {}
     for name, netlist in kinds.items():
-        graph = Graph(netlist, model, loads=inside.get(name))
+        graph = Graph(netlist, model, loads=inside.get(name), taken_in=absorbed(netlist))
         boxes[name] = black_box(graph)
         paths[name] = list(_first(graph, most))
     whole = Graph(

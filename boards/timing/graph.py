@@ -8,11 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from boards.synthesis.netlist import Cell, Netlist
+from boards.synthesis.absorption import Absorbed
+from boards.synthesis.netlist import Netlist
 from boards.timing.delays import Arc, DelayModel, arcs, is_level, launch, setup
-from boards.timing.ways import Box, End, Leg, Path, Step, marks_of
+from boards.timing.ways import UNREGISTERED_DSP, Box, End, Leg, Path, Step, marks_of
 
 __all__ = ["Graph", "LoopError"]
+
+
+_NOTHING = Absorbed(frozenset(), frozenset())
+_DSP_REGISTER_NS = 0.25
+"""Set-up of an input register of a DSP, and clock to output of its last."""
 
 
 class LoopError(ValueError):
@@ -24,6 +30,9 @@ class Graph:
 
     loads: of nets, where it is not the number of inputs in the netlist (an output counts one).
     boxes: kind -> timing, for the cells that are black boxes.
+    taken_in: cells that are parts of DSPs: no wire between such a register and its DSP, and the
+        set-up and clock-to-output times of a DSP towards the others. Adders that are taken in keep
+        the delays of LUTs and carry chains, which are no shorter than theirs.
     input_ns: when inputs arrive; None if paths from inputs are not asked for.
     output_ns: from an output on, behind its wire; None if paths to outputs are not asked for.
 
@@ -37,12 +46,14 @@ class Graph:
         *,
         loads: Mapping[int, int] | None = None,
         boxes: Mapping[str, Box] | None = None,
+        taken_in: Absorbed = _NOTHING,
         input_ns: float | None = None,
         output_ns: float | None = None,
     ) -> None:
         self.netlist = netlist
         self._model = model
         self._boxes = boxes or {}
+        self._taken_in = taken_in
         self._output_ns = output_ns
         self._wires = self._wire_delays(loads or {})
         self.inputs = {
@@ -54,9 +65,8 @@ class Graph:
         self.steps: dict[int, list[Step]] = {}
         self.starts: dict[int, tuple[float, Leg | None]] = {}
         for net, (number, port, bit) in netlist.drivers.items():
-            cell = netlist.cells[number]
-            self.steps[net] = list(self._into(cell, port, bit))
-            start = self._launch(cell, port, bit)
+            self.steps[net] = list(self._into(number, port, bit))
+            start = self._launch(number, port, bit)
             if start is not None:
                 self.starts[net] = start
         if input_ns is not None:
@@ -107,9 +117,18 @@ class Graph:
         delays = {count: self._model.wire(count) for count in set(counts.values())}
         return {net: delays[count] for net, count in counts.items()}
 
-    def _over_wire(self, net: int, arc: Arc) -> float:
-        """An arc with the wire in front of it."""
+    def _over_wire(self, net: int, arc: Arc, number: int) -> float:
+        """An arc into a cell with the wire in front of it."""
         driver = self.netlist.driver(net)
+        registers = self._taken_in.registers
+        if driver is not None and registers:
+            source, cell = self.netlist.drivers[net][0], self.netlist.cells[number]
+            if number in registers and driver.kind.startswith("DSP48"):
+                return arc.ns
+            if source in registers and cell.kind.startswith("DSP48"):
+                return arc.ns
+            if number in registers and arc.port == "D" and source not in self._taken_in.luts:
+                return _DSP_REGISTER_NS + self.wire(net)
         if (
             driver is not None
             and arc.beside
@@ -119,25 +138,27 @@ class Graph:
             return arc.ns
         return arc.ns + arc.apart + self.wire(net)
 
-    def _into(self, cell: Cell, port: str, bit: int) -> Iterator[Step]:
+    def _into(self, number: int, port: str, bit: int) -> Iterator[Step]:
+        cell = self.netlist.cells[number]
         box = self._boxes.get(cell.kind)
         if box is None:
             for arc in arcs(cell, port, bit):
                 net = cell.inputs[arc.port][arc.bit]
                 if isinstance(net, int):
-                    yield Step(net, self._over_wire(net, arc))
+                    yield Step(net, self._over_wire(net, arc, number))
             return
         for name, index, leg, wired in box.arcs.get((port, bit), ()):
             net = cell.inputs[name][index]
             if isinstance(net, int):
                 yield Step(net, leg.ns + (self.wire(net) if wired else 0.0), leg)
 
-    def _launch(self, cell: Cell, port: str, bit: int) -> tuple[float, Leg | None] | None:
+    def _launch(self, number: int, port: str, bit: int) -> tuple[float, Leg | None] | None:
+        cell = self.netlist.cells[number]
         box = self._boxes.get(cell.kind)
         if box is not None:
             leg = box.launches.get((port, bit))
             return None if leg is None else (leg.ns, leg)
-        ns = launch(cell, port)
+        ns = _DSP_REGISTER_NS if number in self._taken_in.registers else launch(cell, port)
         return None if ns is None else (ns, None)
 
     def _ordered(self) -> list[int]:
@@ -168,7 +189,7 @@ class Graph:
         return order
 
     def _all_ends(self) -> Iterator[End]:
-        for cell in self.netlist.cells:
+        for number, cell in enumerate(self.netlist.cells):
             box = self._boxes.get(cell.kind)
             for port, nets in cell.inputs.items():
                 arc = None if box is not None else setup(cell, port)
@@ -183,7 +204,9 @@ class Graph:
                             yield End(net, ns, name, leg.place, leg, cell)
                     elif arc is not None:
                         name = f"{cell.name}.{port}"
-                        yield End(net, self._over_wire(net, arc), name, cell.place, None, cell)
+                        yield End(
+                            net, self._over_wire(net, arc, number), name, cell.place, None, cell
+                        )
         if self._output_ns is not None:
             for port, nets in self.netlist.outputs.items():
                 for bit, net in enumerate(nets):
@@ -218,7 +241,16 @@ class Graph:
             else:
                 levels += is_level(cell.kind)
                 marks |= marks_of(cell)
+                if self._has_registers(net, step.source):
+                    marks.discard(UNREGISTERED_DSP)
         return levels, marks, through
+
+    def _has_registers(self, product: int, operand: int) -> bool:
+        """Whether the DSP between two nets takes in a register on either side."""
+        cells = {number for number, *_ in self.netlist.loads.get(product, ())}
+        if operand in self.netlist.drivers:
+            cells.add(self.netlist.drivers[operand][0])
+        return not self._taken_in.registers.isdisjoint(cells)
 
     def first(self, net: int) -> tuple[str, str, Leg | None]:
         cell = self.netlist.driver(net)

@@ -32,6 +32,30 @@ def counter(bench: Bench, name: str, bits: int, up: ValueLike, down: ValueLike =
 
 
 def queue_invariant(bench: Bench, name: str, probe: Probe, prefix: str, depth: int) -> None:
-    """Of a Queue: what an induction over its level needs."""
+    """Of a Queue that is not `direct`: what an induction over its level needs.
+
+    `stored` payloads wait in the memory; every other one is in the output register or, of a queue
+    in block RAM, on its way through the memory's registers to a place that a credit has kept.
+    """
+    stored, level = probe[f"{prefix}.stored"], probe[f"{prefix}.level"]
+    if probe.every(f"{prefix}.credits"):
+        credits = probe[f"{prefix}.credits"]
+        ahead, output = credits.init, f"{prefix}.output"
+        reading = sum(probe[f"{prefix}.read_{stage}"] for stage in (1, 2))
+        held = probe[f"{output}.level"]
+        bench.check(f"inv_{name}", (level <= depth) & (level == stored + reading + held))
+        bench.check(f"inv_{name}_ahead", credits + reading + held == ahead)
+        _registers(bench, f"{name}_output", probe, output, ahead, waiting=0)
+    else:
+        _registers(bench, name, probe, prefix, depth, waiting=1)
+
+
+def _registers(
+    bench: Bench, name: str, probe: Probe, prefix: str, depth: int, *, waiting: int
+) -> None:
+    """Of a queue in distributed RAM; `waiting`: payloads that the memory holds at most while the
+    output register is empty.
+    """
     stored, filled = probe[f"{prefix}.stored"], probe[f"{prefix}.valid"]
-    bench.check(f"inv_{name}", (stored <= depth - 1) & (filled | (stored <= 1)))
+    bench.check(f"inv_{name}_stored", (stored <= depth - 1) & (filled | (stored <= waiting)))
+    bench.check(f"inv_{name}_level", probe[f"{prefix}.level"] == stored + filled)

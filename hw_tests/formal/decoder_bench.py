@@ -179,7 +179,7 @@ def decoder_bench(decoder: Any, codec: Codec | None = None) -> Bench:
     )
     arrives = unpacked[0] | unpacked[1] | plain
     bench.check("place", ~arrives | probe["parts.i__ready"])
-    bench.check("kept", arrives == probe["parts.w_en"])
+    bench.check("kept", arrives == probe["parts.put"])
 
     issued, half = probe["blocks.issue__valid"], ISSUE(probe["blocks.issue__payload"]).half
     in_flight = Signal(6)

@@ -101,7 +101,7 @@ def port_bench(port: Any) -> Bench:
             getattr(axi, channel + name) for name in ("valid", "addr", "len", "size", "burst")
         )
         offer = burst_layout(config)(probe[f"{side}.splitter.o__payload"])
-        taken = bench.past(probe[f"{side}.in_flight.w_en"])
+        taken = bench.past(probe[f"{side}.issue"])
         held = bench.past(valid & ~getattr(axi, f"{channel}ready"))
         bench.check(f"{channel}_once", (valid == (taken | held)) & ~(taken & held))
         bench.check(
@@ -134,7 +134,7 @@ def _place(bench: Bench, probe: Probe, side: str, port: Any) -> Signal:
     bench.check(f"inv_{side}_early", bench.started | (state == _LOAD))
     descriptor = READ_DESCRIPTOR if side == "read" else WRITE_DESCRIPTOR
     burst = burst_layout(config)(probe[prefix + "o__payload"])
-    beats, issue = burst.beats, probe[f"{side}.in_flight.w_en"]
+    beats, issue = burst.beats, probe[f"{side}.issue"]
     held, offered = state != _LOAD, state == _OFFER
     place, on_bus = Signal(33, name=f"{side}_place"), Signal(33, name=f"{side}_on_bus")
     with m.If(~held):
@@ -204,7 +204,7 @@ def credit_bench(port: Any) -> Bench:
     queue_invariant(bench, "storage", probe, "read.storage", config.prefetch_beats)
 
     request, taken = axi.arvalid & axi.arready, axi.rvalid & axi.rready
-    issue = probe["read.in_flight.w_en"]
+    issue = probe["read.issue"]
     length = axi.arlen + 1
     beats = burst_layout(config)(probe["read.splitter.o__payload"]).beats
     due = counter(bench, "due", 16, Mux(issue, beats, 0), taken)
@@ -214,7 +214,7 @@ def credit_bench(port: Any) -> Bench:
     bench.check("reads_bounded", reads <= limit)
     bench.check("inv_reads", reads + axi.arvalid == probe["read.in_flight.level"])
     bench.check("inv_asked", due == asked + Mux(axi.arvalid, length, 0))
-    arriving, level = probe["read.storage.w_en"], probe["read.storage.level"]
+    arriving, level = probe["read.taken_valid"], probe["read.storage.level"]
     bench.check("inv_credit", probe["read.free"] + due + arriving + level == config.prefetch_beats)
     bench.check("places", ~arriving | probe["read.storage.i__ready"])
 

@@ -16,7 +16,7 @@ from boards.synthesis.flow import SynthesisError
 from boards.timing.resets import reset_loads
 from meadow.spec.config import AcceleratorConfig, named_config
 from workbench.console import print_json, say, show
-from workbench.options import ConfigOption, JsonOption, choices
+from workbench.options import ConfigOption, JobsOption, JsonOption, choices
 from workbench.progress import log
 from workbench.synthesis.netlists import netlists
 
@@ -104,10 +104,7 @@ def resources_command(
         str | None,
         typer.Option(help=f"{choices(DEVICES)}; the configuration's own if left out."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(help="Blocks synthesised at once; one for each processor if left out."),
-    ] = None,
+    jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count what a configuration takes of its device, block by block, synthesised.

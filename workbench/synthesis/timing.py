@@ -22,7 +22,7 @@ from boards.timing.ways import Path
 from meadow.spec.checks import check_least
 from meadow.spec.config import AcceleratorConfig, named_config
 from workbench.console import print_json, say, show
-from workbench.options import ConfigOption, JsonOption
+from workbench.options import ConfigOption, JobsOption, JsonOption
 from workbench.progress import log
 from workbench.synthesis.netlists import netlists
 
@@ -182,10 +182,7 @@ def timing_command(
         typer.Option(help="A block alone, may be repeated; the whole chip if left out."),
     ] = None,
     paths: Annotated[int, typer.Option(help="Paths of each block under each model.")] = 10,
-    jobs: Annotated[
-        int | None,
-        typer.Option(help="Blocks synthesised at once; one for each processor if left out."),
-    ] = None,
+    jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Slowest paths of every block and between blocks, modelled on synthesised netlists."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from boards.synthesis.absorption import Absorbed
 from boards.synthesis.netlist import Cell, Netlist
 from boards.timing.delays import BUDGET, FULL
 from boards.timing.graph import Graph, LoopError
@@ -83,6 +84,19 @@ def test_a_product_with_its_own_registers_is_none_to_worry_about() -> None:
     first, _, second = paths(flip_flop("a", "0", 1), product, flip_flop("b", 2, 3))
     assert first.ns == pytest.approx(0.08 + 0.37 + 0.25) and not first.marks
     assert second.ns == pytest.approx(0.25 + 0.30 + 0.05) and not second.marks
+
+
+def test_a_register_that_a_dsp_takes_in_has_no_wire_to_it() -> None:
+    """From fabric to A 0.25, from A to P no wire on either side, from P to fabric 0.25."""
+    cells = [flip_flop("x", "0", 1), flip_flop("a", 1, 2), dsp({"A": [2], "B": [2]}, [3])]
+    cells += [flip_flop("p", 3, 4), flip_flop("y", 4, 5)]
+    taken_in = Absorbed(frozenset({1, 3}), frozenset())
+    graph = Graph(Netlist("block", cells, {}, {}), FULL, taken_in=taken_in)
+    product, into, out = sorted(graph.paths(), key=lambda path: path.start)
+    assert not product.marks
+    assert product.start == "a" and product.ns == pytest.approx(0.25 + 2.6 + 0.05)
+    assert into.start == "p" and into.ns == pytest.approx(0.25 + 0.30 + 0.05)
+    assert out.start == "x" and out.ns == pytest.approx(0.08 + 0.30 + 0.25)
 
 
 def test_inputs_and_outputs_count_only_where_they_are_asked_for() -> None:
