@@ -18,14 +18,12 @@ class Board:
     """A board.
 
     platform: its platform class, with device, package, clocks and pins.
-    family: of the device, as yosys `synth_xilinx -family` names it.
-    device: what the device has of `dsp`, `ramb36`, `lut` and `ff`.
+    device: what the device has of `lut`, `ff`, `dsp`, `ramb36` and `uram`.
     config_name: the configuration that is made for it, one of `meadow.spec.config`.
     dram: its memories for the simulated DRAM, names in `cosim.dram_presets`.
     """
 
     platform: type[XilinxPlatform]
-    family: str
     device: Mapping[str, int]
     config_name: str
     dram: tuple[str, ...]
@@ -40,8 +38,8 @@ class Board:
 BOARDS: Mapping[str, Board] = {
     "zcu102": Board(
         platform=ZCU102Platform,
-        family="xcup",
-        device={"dsp": 2520, "ramb36": 912, "lut": 274_080, "ff": 548_160},  # AMD DS891
+        # AMD DS891
+        device={"lut": 274_080, "ff": 548_160, "dsp": 2520, "ramb36": 912, "uram": 0},
         config_name="zcu102",
         dram=("zynqmp",),
     ),

@@ -15,9 +15,14 @@ from hw_tests.test_floors import FLOORS, ROOT, imports
 
 PART_OF: dict[str, tuple[str, ...]] = {
     "boards/routing/test_place.py": ("boards/routing/synthesis",),
+    "boards/synthesis/test_absorption.py": ("boards/synthesis/adder",),
+    "boards/synthesis/test_chip_blocks.py": ("boards/synthesis/flow", "boards/synthesis/netlist"),
     "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
+    "boards/timing/test_chip.py": ("boards/timing/box",),
+    "boards/timing/test_graph.py": ("boards/timing/ways",),
+    "boards/timing/test_resets.py": ("boards/timing/limits",),
     "firmware/test_session.py": (
         "firmware/golden_device",
         "firmware/results",
@@ -129,6 +134,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "workbench/demo/plots",
         "workbench/demo/words",
     ),
+    "workbench/synthesis/test_resources.py": ("workbench/synthesis/netlists",),
     "workbench/documents/test_measurements.py": (
         "workbench/documents/accuracy_tables",
         "workbench/documents/memory_tables",

@@ -18,6 +18,8 @@ from workbench.packing.ablation import ablation_command
 from workbench.packing.report import report_command
 from workbench.run.command import run_command
 from workbench.run.verify import verify_command
+from workbench.synthesis.resources import resources_command
+from workbench.synthesis.timing import timing_command
 
 __all__ = ["app", "main"]
 
@@ -42,6 +44,8 @@ app.command("corrupt")(corrupt_command)
 app.command("torture")(torture_command)
 app.command("report")(report_command)
 app.command("ablation")(ablation_command)
+app.command("resources")(resources_command)
+app.command("timing")(timing_command)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "CodecOption",
     "ConfigOption",
     "DeviceOption",
+    "JobsOption",
     "JsonOption",
     "MaxTokensOption",
     "ModelArgument",
@@ -113,6 +114,10 @@ CalibrationOption = Annotated[
         help="Text to calibrate with, paragraphs between empty lines; calibration.txt of the "
         "directory or the demo's stories if left out."
     ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(help="Blocks synthesised at once; one for each processor if left out."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 

@@ -198,6 +198,17 @@ BAD: dict[str, dict[str, str]] = {
         "--seed -1": "seed must be at least 0, not -1",
         "--config x": "unknown configuration 'x'",
     },
+    "resources": {
+        "--config x": "unknown configuration 'x'",
+        "--device x": "unknown device 'x'",
+        "--jobs 0": "jobs must be at least 1, not 0",
+    },
+    "timing": {
+        "--config x": "unknown configuration 'x'",
+        "--block lanes": "unknown block 'lanes': choose from tile_buffer, ",
+        "--paths 0": "paths must be at least 1, not 0",
+        "--jobs 0": "jobs must be at least 1, not 0",
+    },
     "generate": {
         "--out ''": f"'--out': {EMPTY}",
         "--out @x --config huge": "unknown configuration 'huge'",

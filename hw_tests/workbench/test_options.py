@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 import workbench
+from boards.device import DEVICES as PARTS
 from meadow.compiler.packing.packing import CODECS
 from meadow.spec.checks import check_choice, check_least
 from meadow.spec.config import CONFIGURATIONS
@@ -57,7 +58,8 @@ def test_the_help_of_a_command_offers_what_there_is(command: str) -> None:
     group = typer.main.get_command(app)
     names = {option for parameter in group.commands[command].params for option in parameter.opts}
     assert "--json" in names
-    for option, offered in (("--config", CONFIGURATIONS), ("--device", DEVICES)):
+    devices = PARTS if command == "resources" else DEVICES
+    for option, offered in (("--config", CONFIGURATIONS), ("--device", devices)):
         assert (choices(offered) in output) == (option in names)
 
 
