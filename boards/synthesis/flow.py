@@ -61,9 +61,12 @@ def synthesise(block: Block, folder: Path) -> None:
     log = folder / "yosys.log"
     if done.returncode:
         said = log.read_text("utf-8", "replace") if log.exists() else ""
-        last = (said.strip() or done.stderr.strip()).splitlines()[-1:]
+        lines = [line for line in (said + done.stderr).splitlines() if line.strip()]
+        told = [line for line in lines if "ERROR" in line] or lines[-1:]
         raise SynthesisError(
-            f"yosys failed on block {block.name} with status {done.returncode}: {' '.join(last)}"
+            f"yosys failed on block {block.name} with status {done.returncode}: {told[0].strip()}"
+            if told
+            else f"yosys failed on block {block.name} with status {done.returncode}"
         )
     for name in ("block.il", "block.v", "yosys.log"):
         (folder / name).unlink()
