@@ -75,15 +75,15 @@ def _reading(bench: Bench, engine: Any, *, flush: bool = False) -> Value:
 
 
 def read_flush_bench(engine: Any) -> Bench:
-    """A ReadEngine that is flushed at any time: nothing comes out, and it is idle only when the
-    slave owes nothing.
+    """A ReadEngine that is flushed at any time: nothing comes out from the next cycle on, and it is
+    idle only when the slave owes nothing.
     """
     bench = Bench("read_flush")
     arrives = _reading(bench, engine, flush=True)
     read = Signal()
     with bench.m.If(arrives):
         bench.m.d.sync += read.eq(1)
-    bench.check("dropped", ~(engine.flush & engine.o.valid))
+    bench.check("dropped", ~(bench.past(engine.flush) & engine.o.valid))
     bench.cover("flushed", read & engine.flush & engine.idle)
     return bench
 

@@ -183,7 +183,7 @@ SKID_BUG = {"Skid": mutant(Skid, "self.i.ready.eq(~spare_valid)", "self.i.ready.
         ("read_beats", ReadEngine, "& ~taken_valid\n", "\n", {}, ("beat_lost",)),
         ("read_descriptors", ReadEngine, "current.last & axi.rlast", "axi.rlast", {}, ("last",)),
         ("read_descriptors", ReadEngine, "taken.route.eq(current.route)", "taken.route.eq(burst.route)", {}, ("all", "together", "marked", "last")),
-        ("read_flush", ReadEngine, "self.o.valid.eq(output.o.valid & ~self.flush)", "self.o.valid.eq(output.o.valid)", {}, ("dropped",)),
+        ("read_flush", ReadEngine, "self.o.valid.eq(output.o.valid & ~dropping)", "self.o.valid.eq(output.o.valid)", {}, ("dropped",)),
         ("write_beats", WriteEngine, "", "", SKID_BUG, ("beat_lost", "beat_order")),
         ("write_beats", WriteEngine, "self.flush | (register_free & bursts.o.valid)", "self.flush | register_free", {}, ("beat_lost", "beat_order")),
         ("write_beats", WriteEngine, "last.eq(sent + 1 == current.beats)", "last.eq(sent + 1 >= burst.beats)", {}, ("wlast", "unasked")),

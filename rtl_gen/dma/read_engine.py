@@ -46,8 +46,8 @@ class ReadEngine(wiring.Component):
     o: Out stream of READ_BEAT, in descriptor order, `last` on a descriptor's last.
     axi: Out(Axi4ReadSignature).
     window_base, window_beats: In, see BurstSplitter.
-    flush: In, drop descriptors and data until `idle`; while it is 1, `o.valid` is 0 even if it was
-        1 before.
+    flush: In, drop descriptors and data until `idle`; from the cycle after it has risen on,
+        `o.valid` is 0 even if it was 1 before.
     idle: Out, nothing queued, requested, buffered or offered.
     fault: Out stream of fault_layout without back-pressure: READ_RESPONSE (address of the burst;
         its data is delivered all the same) in the cycle after the beat's transfer, or WINDOW
@@ -161,11 +161,14 @@ class ReadEngine(wiring.Component):
             outside.payload.of_commands.eq(burst.route == Route.COMMAND.value),
         ]
 
+        # A register: who takes the beats decides on them in the same cycle.
+        dropping = Signal()
+        m.d.sync += dropping.eq(self.flush)
         wiring.connect(m, storage.o, output.i)
         m.d.comb += [
             self.o.payload.eq(output.o.payload),
-            self.o.valid.eq(output.o.valid & ~self.flush),
-            output.o.ready.eq(self.o.ready | self.flush),
+            self.o.valid.eq(output.o.valid & ~dropping),
+            output.o.ready.eq(self.o.ready | dropping),
             self.idle.eq(
                 ~descriptors.o.valid
                 & (descriptors.level == 0)
