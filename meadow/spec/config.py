@@ -316,9 +316,7 @@ CONFIGURATIONS: dict[str, AcceleratorConfig] = {
         prefetch_beats=128,
         outstanding=8,
     ),
-    "zcu102": replace(
-        _ZCU102, activation_words=24 * 1024, codecs=("raw", "rice"), baseline=False
-    ),
+    "zcu102": replace(_ZCU102, activation_words=24 * 1024, codecs=("raw", "rice"), baseline=False),
     "zcu102-paper": _ZCU102,
     "kv260": AcceleratorConfig(
         width=32,

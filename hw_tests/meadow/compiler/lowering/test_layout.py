@@ -6,7 +6,6 @@ ones.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
