@@ -60,6 +60,17 @@ def test_parts_are_named_only_where_they_are_missing() -> None:
         Registers(GoldenDevice(CONFIG, 4096), less).check_identity()
 
 
+def test_size_and_ram_of_the_activation_memory_are_read_back() -> None:
+    config = replace(CONFIG, activation_words=21 * 256, activation_ram="ultra")
+    registers = Registers(GoldenDevice(config, 4096), config)
+    assert registers.offset("config_activation_ram") == 0x08C
+    assert registers.read("config_activation_ram") == 1
+    assert registers.read("config_activation_words") == 5376
+    assert registers.configuration() == config
+    with pytest.raises(ContractMismatch, match=r"the image needs \w{64}: generate the device"):
+        Registers(registers.device, replace(config, activation_ram="block")).check_identity()
+
+
 def test_every_register_can_be_read(registers: Registers) -> None:
     for entry in register_map(CONFIG):
         assert registers.offset(entry.name) == entry.offset

@@ -16,6 +16,7 @@ from meadow.spec.streams import CODEC_NAMES, Codec
 
 __all__ = [
     "ACCUMULATOR_BITS",
+    "ACTIVATION_RAMS",
     "BEAT_BYTES",
     "CONFIGURATIONS",
     "MAX_INPUTS",
@@ -34,8 +35,10 @@ MAX_INPUTS = ((1 << ACCUMULATOR_BITS - 1) - (1 << 31)) // (LIMIT_INT8**2 << LARG
 """Most inputs of a matrix: the sum of their largest products and a bias of 32 bits stays inside the
 accumulator."""
 
+ACTIVATION_RAMS = ("block", "ultra")
+"""What the activation memory can be made of; the place of each is its number in a register."""
 
-Parameter = int | bool | list[str]
+Parameter = int | bool | str | list[str]
 """What a parameter is where it is data."""
 
 
@@ -66,7 +69,7 @@ class AcceleratorConfig:
     rows: tile rows broadcast per cycle, R; 2*T*R <= W keeps the lanes' results from colliding.
     groups: token groups of a chunk, G; a chunk holds at most C = G*T tokens.
     ports: 128-bit AXI4 masters, P.
-    activation_words: W-byte words of on-chip activation memory.
+    activation_words: W-byte words of on-chip activation memory, a multiple of 256.
     max_context: largest number of keys a query attends to.
     probability_bits: bits of an unnormalised softmax probability.
     sequences: entries of the sequence table, S.
@@ -82,6 +85,8 @@ class AcceleratorConfig:
     norm_lanes: elements that the norm normalises per cycle; 0 stands for W/2, those of a word.
     baseline: whether there is what only `--dataflow gemm` needs: SOFTMAX and its unit, and ATTEND
         in parts.
+    activation_ram: what the activation memory is made of, one of ACTIVATION_RAMS: block RAM, or
+        UltraRAM with the exponents in the bits that the bytes of a word leave free.
 
     Raises ValueError, naming the rule and the value, for a combination that cannot be built.
     """
@@ -105,6 +110,7 @@ class AcceleratorConfig:
     codecs: tuple[str, ...] = CODEC_NAMES
     baseline: bool = True
     norm_lanes: int = 0
+    activation_ram: str = "block"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codecs", _codecs(self.codecs))
@@ -112,6 +118,11 @@ class AcceleratorConfig:
             object.__setattr__(self, "norm_lanes", self.width // 2)
         if not isinstance(self.baseline, bool):
             raise ValueError(f"baseline must be true or false, not {self.baseline!r:.60}")
+        if self.activation_ram not in ACTIVATION_RAMS:
+            raise ValueError(
+                f"activation_ram must be {' or '.join(ACTIVATION_RAMS)}, "
+                f"not {self.activation_ram!r:.60}"
+            )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type != "int":
@@ -126,7 +137,6 @@ class AcceleratorConfig:
             "decoder_elements",
             "dictionary_entries",
             "prefetch_beats",
-            "activation_words",
             "max_head_dim",
             "norm_lanes",
         ):
@@ -161,8 +171,8 @@ class AcceleratorConfig:
         # Half of what 20 bits name: rows that run past the end meet a word that there is not before
         # their address wraps.
         self._rule(
-            256 <= self.activation_words <= 1 << 19,
-            "256 <= activation_words <= 2**19",
+            self.activation_words % 256 == 0 and self.activation_words <= 1 << 19,
+            "activation_words is a multiple of 256 and at most 2**19",
             self.activation_words,
         )
         self._rule(
@@ -306,7 +316,7 @@ CONFIGURATIONS: dict[str, AcceleratorConfig] = {
         prefetch_beats=128,
         outstanding=8,
     ),
-    "zcu102": replace(_ZCU102, codecs=("raw", "rice"), baseline=False),
+    "zcu102": replace(_ZCU102, activation_words=24 * 1024, codecs=("raw", "rice"), baseline=False),
     "zcu102-paper": _ZCU102,
     "kv260": AcceleratorConfig(
         width=32,
@@ -314,7 +324,7 @@ CONFIGURATIONS: dict[str, AcceleratorConfig] = {
         rows=2,
         groups=40,
         ports=2,
-        activation_words=32768,
+        activation_words=52 * 1024,
         max_context=2048,
         sequences=8,
         max_head_dim=128,
@@ -325,6 +335,8 @@ CONFIGURATIONS: dict[str, AcceleratorConfig] = {
         outstanding=16,
         codecs=("raw", "rice"),
         baseline=False,
+        norm_lanes=4,
+        activation_ram="ultra",
     ),
     "nano": AcceleratorConfig(
         width=16,

@@ -195,6 +195,9 @@ _FIELDS = {
         for codec, name in zip(Codec, CODEC_NAMES, strict=True)
     ),
     "config_baseline": (RegisterBit(1, "SOFTMAX", "there is the unit of the opcode SOFTMAX"),),
+    "config_activation_ram": (
+        RegisterBit(1, "ULTRA", "the activation memory is UltraRAM, otherwise block RAM"),
+    ),
 }
 """Named bits by register."""
 

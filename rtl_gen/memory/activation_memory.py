@@ -26,7 +26,12 @@ from rtl_gen.interfaces.memory import (
     MemoryWriteSignature,
     memory_write_layout,
 )
-from rtl_gen.memory.activation_bank import BANK_LATENCY, BANK_MODULE
+from rtl_gen.memory.activation_bank import (
+    BANK_LATENCY,
+    BANK_MODULE,
+    ULTRA_BITS,
+    ULTRA_EXPONENT,
+)
 from rtl_gen.memory.belt import Belt
 
 __all__ = ["ActivationMemory"]
@@ -39,20 +44,21 @@ _UNIT_OF = {
     "storer": Unit.STORER,
 }
 """The unit that a client belongs to."""
-_STYLE = {"ram_style": "block"}
 
 
 class ActivationMemory(wiring.Component):
     """activation_words words of W bytes and an exponent; simple dual port.
 
-    The exponents have a memory of their own beside those of the bytes, written with whole words
-    only: a write of a part of a word leaves the exponent as it is.
+    The exponents have a memory of their own beside those of the bytes, or write enables of their
+    own beside the first 16 bytes in UltraRAM. They are written with whole words only: a write of a
+    part of a word leaves the exponent as it is.
 
     Parameters
     ----------
-    config: activation_words, width W.
+    config: activation_words, activation_ram, width W.
     black_box: banks are instances of the Verilog module BANK_MODULE (`bank_verilog`); without it
-        they are Amaranth memories, whose Verilog would list every initial zero of the megabytes.
+        they are Amaranth memories, whose Verilog would list every initial zero of the megabytes,
+        and the exponents have their own whatever the RAM.
 
     Members
     -------
@@ -91,11 +97,11 @@ class ActivationMemory(wiring.Component):
         # One memory per 16 bytes instead of one with byte enables: each has a single write enable.
         self.banks: list[Memory] = []
         if not black_box:
-            depth = config.activation_words
+            depth, style = config.activation_words, {"ram_style": config.activation_ram}
             for _ in range(config.word_beats):
-                bank = Memory(shape=BEAT_BITS, depth=depth, init=[], attrs=_STYLE)
+                bank = Memory(shape=BEAT_BITS, depth=depth, init=[], attrs=style)
                 self.banks.append(bank)
-            self.exponents = Memory(shape=EXPONENT_BITS, depth=depth, init=[], attrs=_STYLE)
+            self.exponents = Memory(shape=EXPONENT_BITS, depth=depth, init=[], attrs=style)
         super().__init__(
             {
                 "i_read": In(_clients(READ_CLIENTS, MemoryReadSignature(config))),
@@ -127,29 +133,43 @@ class ActivationMemory(wiring.Component):
         write = Signal(memory_write_layout(config))
         m.d.comb += write.as_value().eq(write_belt.payload)
         stores = write_belt.owner.any() & ~self._beyond(write.address)
-        parts = [
-            self._bank(
+        marks = stores & write.mask.all()
+        ultra = self._black_box and config.activation_ram == "ultra"
+        parts: list[Value] = []
+        for index in range(config.word_beats):
+            stored, written = stores & write.mask[index], write.data.word_select(index, BEAT_BITS)
+            if ultra:
+                # The exponent beside the first bytes; what nobody reads of the other banks goes.
+                wide = Signal(ULTRA_BITS, name=f"bank{index}_written")
+                m.d.comb += wide[:BEAT_BITS].eq(written)
+                if index == 0:
+                    m.d.comb += wide[ULTRA_EXPONENT:].eq(write.exponent)
+                stored, written = Cat(stored, marks), wide
+            parts.append(
+                self._bank(
+                    m,
+                    f"bank{index}",
+                    None if self._black_box else self.banks[index],
+                    address,
+                    reader.any(),
+                    write.address,
+                    stored,
+                    written,
+                )
+            )
+        if ultra:
+            exponent = parts[0][ULTRA_EXPONENT:][:EXPONENT_BITS]
+        else:
+            exponent = self._bank(
                 m,
-                f"bank{index}",
-                None if self._black_box else self.banks[index],
+                "exponents",
+                None if self._black_box else self.exponents,
                 address,
                 reader.any(),
                 write.address,
-                stores & write.mask[index],
-                write.data.word_select(index, BEAT_BITS),
+                marks,
+                write.exponent,
             )
-            for index in range(config.word_beats)
-        ]
-        exponent = self._bank(
-            m,
-            "exponents",
-            None if self._black_box else self.exponents,
-            address,
-            reader.any(),
-            write.address,
-            stores & write.mask.all(),
-            write.exponent,
-        )
         for index, client in enumerate(readers):
             m.d.comb += [
                 client.data.valid.eq(answered[index]),

@@ -16,8 +16,10 @@ from rtl_gen.blocks.verilog import component_ports
 __all__ = ["synthesised"]
 
 
-def synthesised(component: wiring.Component, folder: Path) -> Netlist:
-    """The netlist that Yosys makes of a component, in the empty `folder`."""
+def synthesised(component: wiring.Component, folder: Path, *, verilog: str = "") -> Netlist:
+    """The netlist that Yosys makes of a component, in the empty `folder`; `verilog` is of modules
+    that it instantiates by name.
+    """
     text = rtlil.convert(component, name="part", ports=component_ports(component))
-    synthesise(Block(name="part", copies=1, text=text), folder)
+    synthesise(Block(name="part", copies=1, text=text, verilog=verilog), folder)
     return Netlist.read(folder / "netlist.json")

@@ -52,10 +52,36 @@ def test_configurations_for_use_have_what_their_programs_need_others_everything(
 def test_the_norm_has_a_lane_for_each_element_of_a_word_unless_told_otherwise() -> None:
     lanes = {name: (c.norm_lanes, c.norm_turns) for name, c in CONFIGURATIONS.items()}
     assert lanes["tiny"] == (8, 1) and lanes["zcu102-paper"] == (32, 1)
-    assert lanes["nano"] == (1, 8)
+    assert lanes["nano"] == (1, 8) and lanes["kv260"] == (4, 4)
     config = replace(ZCU102, norm_lanes=8)
     assert config.norm_turns == 4 and config.to_dict()["norm_lanes"] == 8
     assert replace(config, norm_lanes=0) == replace(config, norm_lanes=32)
+
+
+def test_activation_memories_of_the_named_configurations() -> None:
+    memories = {name: (c.activation_words, c.activation_ram) for name, c in CONFIGURATIONS.items()}
+    assert memories == {
+        "tiny": (8192, "block"),
+        "small": (8192, "block"),
+        "zcu102": (24_576, "block"),
+        "zcu102-paper": (32_768, "block"),
+        "kv260": (53_248, "ultra"),
+        "nano": (1024, "block"),
+    }
+
+
+@pytest.mark.parametrize("words", [256, 768, 21 * 256, 24_576, 2047 * 256, 1 << 19])
+def test_activation_words_are_any_multiple_of_256(words: int) -> None:
+    for ram in ("block", "ultra"):
+        config = replace(ZCU102, activation_words=words, activation_ram=ram)
+        assert config.to_dict()["activation_words"] == words
+        assert AcceleratorConfig.from_dict(config.to_dict()) == config
+
+
+def test_a_configuration_that_says_nothing_of_the_ram_has_block_ram() -> None:
+    values = ZCU102.to_dict()
+    del values["activation_ram"]
+    assert AcceleratorConfig.from_dict(values) == ZCU102 and ZCU102.activation_ram == "block"
 
 
 def test_codecs_are_kept_in_the_order_of_their_numbers() -> None:
@@ -92,7 +118,19 @@ def test_dictionary_form_is_the_inverse(name: str) -> None:
         ({"dictionary_entries": 8192}, "256 <= dictionary_entries <= 4096 is broken by 8192"),
         ({"prefetch_beats": 16}, "prefetch_beats >= 32 is broken by 16"),
         ({"outstanding": 17}, "outstanding <= 16 is broken by 17"),
-        ({"activation_words": 1 << 20}, r"256 <= activation_words <= 2\*\*19 is broken by 1048576"),
+        (
+            {"activation_words": (1 << 19) + 256},
+            r"activation_words is a multiple of 256 and at most 2\*\*19 is broken by 524544",
+        ),
+        (
+            {"activation_words": 24_577},
+            r"activation_words is a multiple of 256 and at most .* is broken by 24577",
+        ),
+        ({"activation_words": 128}, r"a multiple of 256 and at most 2\*\*19 is broken by 128"),
+        ({"activation_words": 0}, "activation_words must be a positive integer, not 0"),
+        ({"activation_ram": "distributed"}, "activation_ram must be block or ultra, not 'dis"),
+        ({"activation_ram": True}, "activation_ram must be block or ultra, not True"),
+        ({"activation_ram": ["ultra"]}, r"activation_ram must be block or ultra, not \['ultra'\]"),
         ({"norm_lanes": 24}, "norm_lanes must be a power of two, not 24"),
         ({"norm_lanes": 64}, r"2 \* norm_lanes <= width is broken by 2 \* 64 with width 64"),
         ({"norm_lanes": False}, "norm_lanes must be a positive integer, not False"),

@@ -26,7 +26,7 @@ def test_every_parameter_changes_it() -> None:
         "max_context": 1024, "sequences": 5, "max_head_dim": 32, "norm_channels": 256,
         "decoder_elements": 32, "dictionary_entries": 512, "probability_bits": 11,
         "prefetch_beats": 128, "outstanding": 5, "address_bits": 36,
-        "codecs": ("raw",), "baseline": False, "norm_lanes": 4,
+        "codecs": ("raw",), "baseline": False, "norm_lanes": 4, "activation_ram": "ultra",
     }  # fmt: skip
     assert set(changes) == set(config.to_dict())
     hashes = {contract_hash(config)}

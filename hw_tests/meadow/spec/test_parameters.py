@@ -29,9 +29,21 @@ def test_codecs_are_a_bit_each_and_a_truth_is_one() -> None:
     assert register_values(TINY)["codecs"] == 0b111 and register_values(TINY)["baseline"] == 1
 
 
+def test_the_ram_is_a_number_and_words_are_any() -> None:
+    config = replace(TINY, activation_words=21 * 256, activation_ram="ultra")
+    values = register_values(config)
+    assert (values["activation_words"], values["activation_ram"]) == (5376, 1)
+    assert register_values(TINY)["activation_ram"] == 0
+    assert config_of_registers(values) == config
+
+
 def test_numbers_that_no_configuration_has_are_refused() -> None:
     values = register_values(TINY)
     with pytest.raises(ValueError, match="codecs must be a list of raw, .* raw always"):
         config_of_registers(values | {"codecs": 0b110})
     with pytest.raises(ValueError, match="width must be a power of two, not 17"):
         config_of_registers(values | {"width": 17})
+    with pytest.raises(ValueError, match="activation_ram must be below 2, not 2"):
+        config_of_registers(values | {"activation_ram": 2})
+    with pytest.raises(ValueError, match="activation_words is a multiple of 256 .* by 300"):
+        config_of_registers(values | {"activation_words": 300})

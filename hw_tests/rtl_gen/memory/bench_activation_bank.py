@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of a bank of the activation memory: reads and writes against a dictionary."""
+"""cocotb bench of a bank of the activation memory: reads and writes against a dictionary; of
+UltraRAM also with one of its two write enables.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from rtl_gen.memory.activation_bank import BANK_LATENCY
+from rtl_gen.memory.activation_bank import BANK_LATENCY, ULTRA_EXPONENT
 
 _CYCLES = 4000
 
@@ -33,14 +35,20 @@ async def reads_see_every_write_before_them(dut) -> None:
         dut.read_address.value, dut.read_enable.value = address, int(reads)
         if reads and address in content:
             expected[cycle + BANK_LATENCY] = content[address]
-        place, writes = rng.choice([*words, address]), rng.random() < 0.7
+        place = rng.choice([*words, address])
+        everything = (1 << len(dut.write_enable)) - 1
+        writes = rng.choice([everything, rng.randint(0, everything)]) * (rng.random() < 0.8)
         data = rng.getrandbits(len(dut.write_data))
-        dut.write_address.value, dut.write_enable.value = place, int(writes)
+        dut.write_address.value, dut.write_enable.value = place, writes
         dut.write_data.value = data
         await ReadOnly()
         if cycle in expected:
             assert int(dut.read_data.value) == expected.pop(cycle), cycle
             compared += 1
-        if writes:
+        if writes == everything:
             content[place] = data
+        elif place in content and writes:
+            below = (1 << ULTRA_EXPONENT) - 1
+            kept = ~below if writes == 1 else below
+            content[place] = content[place] & kept | data & ~kept
     assert compared > _CYCLES // 3

@@ -11,19 +11,27 @@ from pathlib import Path
 import pytest
 from amaranth.back import rtlil
 
+from boards.device import device_of
+from boards.synthesis.counts import counts
+from hw_tests.boards.synthesis.synthesised import synthesised
 from hw_tests.cocotb_runner import build_and_test
 from hw_tests.unit_config import unit_config
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.verilog import component_ports
-from rtl_gen.memory.activation_bank import BANK_MODULE, bank_verilog, blocks
+from rtl_gen.interfaces.dma import BEAT_BITS
+from rtl_gen.memory.activation_bank import (
+    BANK_MODULE,
+    ULTRA_BITS,
+    ULTRA_EXPONENT,
+    bank_verilog,
+    blocks,
+)
 from rtl_gen.memory.activation_memory import ActivationMemory
 
 
-def _config(words: int) -> AcceleratorConfig:
-    config = unit_config(16)
-    object.__setattr__(config, "activation_words", words)
-    return config
+def _config(words: int, ram: str = "block") -> AcceleratorConfig:
+    return unit_config(16, activation_words=words, activation_ram=ram)
 
 
 @pytest.mark.parametrize(
@@ -35,15 +43,39 @@ def _config(words: int) -> AcceleratorConfig:
         (8192, [4096] * 2),
         (24 * 1024, [4096] * 6),
         (31 * 1024, [4096] * 7 + [3072]),
+        (52 * 1024, [4096] * 13),
     ],
 )
-def test_blocks(words: int, sizes: list[int]) -> None:
-    text = bank_verilog(_config(words))
-    assert blocks(_config(words)) == sizes
+@pytest.mark.parametrize("ram", ["block", "ultra"])
+def test_blocks(words: int, sizes: list[int], ram: str) -> None:
+    text = bank_verilog(_config(words, ram))
+    assert blocks(_config(words, ram)) == sizes
     found = re.findall(
-        r'\(\* ram_style = "block" \*\)\n  reg \[BITS-1:0\] memory\d+ \[0:(\d+)\]', text
+        rf'\(\* ram_style = "{ram}" \*\)\n  reg \[BITS-1:0\] memory\d+ \[0:(\d+)\]', text
     )
     assert [int(last) + 1 for last in found] == sizes
+    assert text.count("ram_style") == len(sizes) and "URAM" not in text and "initial" not in text
+
+
+def test_a_bank_of_ultra_ram_has_the_exponent_in_a_column_of_its_own() -> None:
+    assert ULTRA_BITS == 2 * 72 and ULTRA_EXPONENT % 9 == 0
+    assert BEAT_BITS <= ULTRA_EXPONENT <= ULTRA_BITS - EXPONENT_BITS
+    config = CONFIGURATIONS["kv260"]
+    memory = ActivationMemory(config=config, black_box=True)
+    text = rtlil.convert(memory, ports=component_ports(memory))
+    assert text.count(f"cell \\{BANK_MODULE} ") == config.word_beats
+    assert set(re.findall(r"parameter \\BITS (\d+)", text)) == {str(ULTRA_BITS)}
+    assert "input [1:0] write_enable;" in bank_verilog(config)
+
+
+@pytest.mark.slow
+def test_yosys_makes_52_ultra_rams_of_kv260s_memory_and_no_block_ram(tmp_path: Path) -> None:
+    """By the attribute alone; its device has 64."""
+    config = CONFIGURATIONS["kv260"]
+    memory = ActivationMemory(config=config, black_box=True)
+    found = counts(synthesised(memory, tmp_path, verilog=bank_verilog(config)))
+    assert (found["uram"], found["ramb36"], found["lutram"], found["dsp"]) == (52, 0, 0, 0)
+    assert found["uram"] <= device_of("kv260").limits["uram"]
 
 
 def test_black_box_instances_match_the_bank_module() -> None:
@@ -65,9 +97,10 @@ def test_black_box_instances_match_the_bank_module() -> None:
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize("words", [256, 5 * 1024, 7 * 4096])
-def test_a_bank_in_verilog(words: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ram", ["block", "ultra"])
+@pytest.mark.parametrize("words", [256, 5 * 256, 5 * 1024, 13 * 4096])
+def test_a_bank_in_verilog(words: int, ram: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BANK_WORDS", str(words))  # for the bench
     bench = Path(__file__).with_name("bench_activation_bank.py")
-    source = bank_verilog(_config(words))
+    source = bank_verilog(_config(words, ram))
     assert build_and_test(source, toplevel=BANK_MODULE, module=bench, seed=1) == 1

@@ -20,10 +20,7 @@ _WORDS = 12
 
 
 def _config(width: int, words: int) -> AcceleratorConfig:
-    """A configuration with any number of activation words."""
-    config = unit_config(width)
-    object.__setattr__(config, "activation_words", words)
-    return config
+    return unit_config(width, activation_words=words)
 
 
 _READ_EDGE = {name: 3 + len(READ_CLIENTS) - k - 1 for k, name in enumerate(READ_CLIENTS)}
@@ -211,6 +208,40 @@ def test_words_outside(seed: int, words: int) -> None:
         for address, data in content.items():
             assert ctx.get(dut.banks[0].data[address]) == data, (seed, address)
             assert ctx.get(dut.exponents.data[address]) == data % 8, (seed, address)
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize("words", [256, 3 * 256, 13 * 256, 6 * 4096, 13 * 4096])
+def test_the_last_word_and_the_first_outside(words: int) -> None:
+    """The bound is exact for every client, in a memory of any size."""
+    dut = ActivationMemory(config=_config(16, words))
+    places = [words - 1, words, words - 2, words + 1, words - 256, words + 255]
+
+    async def process(ctx):
+        ports = [
+            *((name, client.address, False) for name, client in members(dut.i_read).items()),
+            *((name, client.word, True) for name, client in members(dut.i_write).items()),
+        ]
+        for name, port, writes in ports:
+            for number, place in enumerate(places):
+                word = {"address": place, "mask": 1, "data": number + 1, "exponent": number + 1}
+                ctx.set(port.payload, word if writes else place)
+                ctx.set(port.valid, 1)
+                assert ctx.get(port.ready)
+                await ctx.tick()
+                ctx.set(port.valid, 0)
+                for _ in range(dut.ERROR_LATENCY - 1):
+                    await ctx.tick()
+                expected = int(_UNIT_OF[name]) if place >= words else 0
+                assert ctx.get(dut.o_outside) == expected, (name, place)
+                for _ in range(12):
+                    await ctx.tick()
+            if writes:
+                for number, place in enumerate(places):
+                    if place < words:
+                        assert ctx.get(dut.banks[0].data[place]) == number + 1
+                        assert ctx.get(dut.exponents.data[place]) == number + 1
 
     simulate(dut, process)
 

@@ -6,7 +6,6 @@ ones.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -19,25 +18,52 @@ from meadow.compiler.lowering.layout import (
 )
 from meadow.spec.config import named_config
 
-ZCU102 = named_config("zcu102-paper")
+_REAL = {
+    "opt-125m": ("opt", dict(heads=12, head_dim=64, hidden=3072)),
+    "opt-1.3b": ("opt", dict(heads=32, head_dim=64, hidden=8192)),
+    "tinyllama": ("llama", dict(heads=32, kv_heads=4, head_dim=64, hidden=5632)),
+    "smollm2": ("llama", dict(heads=9, kv_heads=3, head_dim=64, hidden=1536)),
+    "deit-s": ("vit", dict(heads=6, head_dim=64, hidden=1536)),
+    "minilm": ("bert", dict(heads=12, head_dim=32, hidden=1536)),
+}
+"""Family and sizes."""
 
 
 @pytest.mark.parametrize(
-    ("family", "sizes", "block", "tokens"),
+    ("name", "plans"),
     [
-        ("opt", dict(heads=12, head_dim=64, hidden=3072), 768, 640),
-        ("opt", dict(heads=32, head_dim=64, hidden=8192), 2048, 256),
-        ("llama", dict(heads=32, kv_heads=4, head_dim=64, hidden=5632), 960, 240),
-        ("llama", dict(heads=9, kv_heads=3, head_dim=64, hidden=1536), 512, 640),
-        ("vit", dict(heads=6, head_dim=64, hidden=1536), 1536, 640),
-        ("bert", dict(heads=12, head_dim=32, hidden=1536), 1536, 640),
+        (
+            "zcu102-paper",
+            [(768, 640), (2048, 256), (960, 240), (512, 640), (1536, 640), (1536, 640)],
+        ),
+        ("zcu102", [(768, 512), (2048, 192), (960, 176), (512, 544), (768, 640), (768, 640)]),
+        ("kv260", [(1536, 320), (2048, 208), (960, 200), (1536, 320), (1536, 320), (1536, 320)]),
     ],
-    ids=("opt-125m", "opt-1.3b", "tinyllama", "smollm2", "deit-s", "minilm"),
 )
-def test_chunks_of_real_models(family: str, sizes: dict[str, Any], block: int, tokens: int) -> None:
-    d = describe(family, **sizes)
-    assert choose_hidden_block(d, ZCU102) == block
-    assert plan_activations(plan_sizes(d, block, ZCU102), ZCU102).tokens == tokens
+def test_hidden_blocks_and_chunks_of_real_models(name: str, plans: list[tuple[int, int]]) -> None:
+    config = named_config(name)
+    found = []
+    for family, sizes in _REAL.values():
+        d = describe(family, **sizes)
+        block = choose_hidden_block(d, config)
+        plan = plan_activations(plan_sizes(d, block, config), config)
+        assert plan.words <= config.activation_words
+        found.append((block, plan.tokens))
+    assert found == plans
+
+
+@pytest.mark.parametrize("words", [256 * k for k in (1, 3, 5, 7, 13, 21, 31, 32)])
+def test_a_chunk_is_as_large_as_any_memory_allows(words: int) -> None:
+    """No row lies beyond the end, and one group of tokens more would."""
+    config = replace(named_config("tiny"), activation_words=words, groups=256)
+    d = describe("opt", heads=2, head_dim=32, hidden=96)
+    sizes = plan_sizes(d, 96, config)
+    plan = plan_activations(sizes, config)
+    row = sizes.row // config.width
+    assert plan.words == plan.tokens * row <= words
+    assert plan.words + config.lanes * row > words or plan.tokens == config.chunk_tokens
+    for area, length in ((plan.residual, 8), (plan.hidden, 6), (plan.logits, 2)):
+        assert area.base + (plan.tokens - 1) * area.stride + length <= words
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "zcu102-paper"])
