@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a DSP48E2 can take in of the fabric around it; Yosys leaves its registers and its adder
-unused.
+unused, but for those adders that `boards.synthesis.dsp_adder` has put there with M and P.
 
-The rule. A multiplier of the netlist takes in
+The rule. A multiplier of the netlist that has no register P yet takes in
 
 - behind it, registers M and P (48 bits), or only one of them: all that looks at its product is one
   register in every bit, and all that looks at that is one more;
@@ -10,6 +10,9 @@ The rule. A multiplier of the netlist takes in
   `boards.synthesis.adder`; what is added enters at port C (48 bits), which Vivado may replace by
   the cascade of a neighbour where it is the neighbour's P;
 - before it, registers A1 and A2 (30 bits), B1 and B2 (18 bits), and C where port C is in use.
+
+A DSP that has P, be it an adder with an operand of 48 bits at A and B and another at C, or a
+multiplier with an adder, takes in those before it and nothing behind P.
 
 A register of all bits of a port is taken in or none of it. It is taken in if every bit is an FDRE
 or the constant 0, they share clock, enable and reset, start at 0, and nothing but ports of DSPs
@@ -89,6 +92,9 @@ class _Absorption:
     def take_outputs(self, dsp: int) -> None:
         """M, the adder, P."""
         cell = self.netlist.cells[dsp]
+        if cell.parameter("PREG"):
+            self._clocks[dsp] = cell.inputs["CLK"][0]
+            return
         product = {
             bit: net
             for bit, net in enumerate(cell.outputs.get("P", ()))
@@ -118,7 +124,7 @@ class _Absorption:
     def find_inputs(self, dsp: int) -> None:
         """Candidates for A, B and C; `inputs` says which of them hold."""
         cell = self.netlist.cells[dsp]
-        for port in ("A", "B"):
+        for port in ("A", "B", "C") if cell.parameter("PREG") else ("A", "B"):
             bits = cell.inputs.get(port, [])
             pins = {net: set[Pin]() for net in bits if isinstance(net, int)}
             for bit, net in enumerate(bits):

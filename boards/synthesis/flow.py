@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 
 from boards.synthesis.chip_blocks import Block
+from boards.synthesis.dsp_adder import mark_adders, take_adders
 from boards.synthesis.netlist import SEQUENTIAL, Netlist
 
 __all__ = ["FLOW_VERSION", "SynthesisError", "synthesise"]
 
-FLOW_VERSION = "2"
+FLOW_VERSION = "3"
 """Changes when the commands below give another netlist; a part of the key of cached netlists."""
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +86,11 @@ def _run(block: str) -> None:
     if Path("block.v").stat().st_size:
         run("read_verilog block.v")
     run("read_rtlil block.il")
-    run(f"{synthesis} -run begin:map_luts")
+    mark_adders(libyosys, design)
+    run(f"{synthesis} -run begin:coarse")
+    run("opt_clean")
+    take_adders(libyosys, design.module(libyosys.IdString(f"\\{block}")))
+    run(f"{synthesis} -run coarse:map_luts")
     names = _names(design.module(libyosys.IdString(f"\\{block}")))
     # Names of our wires can collide with those that abc makes (pyosys 0.70).
     run("rename -enumerate -pattern w%_ w:* i:* %d o:* %d")

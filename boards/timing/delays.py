@@ -9,7 +9,8 @@ multiplexer beside it, and along a carry chain.
 
 Primitives: 0.05 to 0.13 ns for a LUT, 0.08 clock to output of a flip-flop, 0.05 to 0.10 set-up;
 block RAM 1.5 ns without and 0.6 with its output register; DSP48E2 2.6 ns from an operand to the sum
-with no register between, 1.3 from its M register, 0.25 from its P register. All are rounded and
+with no register between, 1.3 from its M register, 0.25 from its P register, and 1.2 from an operand
+that is only added (port C, and A and B where it does not multiply) to the sum. All are rounded and
 ours, of the order that data sheet DS925 and timing reports of the family show; no vendor's
 characterisation, no placement and no clock skew are in them. The paths are *modelled* on a
 *synthesised* netlist: good for finding slow logic, not for signing off a clock.
@@ -50,6 +51,7 @@ _OPERANDS = {"A": "AREG", "B": "BREG", "C": "CREG", "D": "DREG"}
 _ADDEND = {"C": "CREG", "PCIN": "", "CARRYIN": "CARRYINREG", "CARRYINSEL": "CARRYINSELREG"}
 _ADDEND |= {"OPMODE": "OPMODEREG", "ALUMODE": "ALUMODEREG"}
 """What goes past the multiplier of a DSP48E2, and the register in front of it."""
+_FACTORS = ("A", "B")
 _MULTIPLIER_AND_ADDER, _ADDER = 2.6, 1.2
 _CARRY_IN, _CARRY_BIT, _CARRY_SUM, _CARRY_START = 0.10, 0.02, 0.05, 0.05
 
@@ -189,6 +191,8 @@ def _dsp(cell: Cell) -> Iterator[Arc]:
     for name, nets in cell.inputs.items():
         if name in _ADDEND:
             register, ns = _ADDEND[name], _ADDER
+        elif name in _FACTORS and not _multiplies(cell):
+            register, ns = _OPERANDS[name], _ADDER
         elif name in _OPERANDS and not cell.parameter("MREG"):
             register, ns = _OPERANDS[name], _MULTIPLIER_AND_ADDER
         else:
@@ -205,10 +209,15 @@ def _dsp_setup(cell: Cell, port: str) -> float | None:
             return 0.25
         if port != "C" and cell.parameter("MREG"):
             return 1.6
-        whole = _ADDER if port == "C" else _MULTIPLIER_AND_ADDER
+        added = port == "C" or (port in _FACTORS and not _multiplies(cell))
+        whole = _ADDER if added else _MULTIPLIER_AND_ADDER
         return whole if cell.parameter("PREG") else None
     if port == "PCIN":
         return 1.0 if cell.parameter("PREG") else None
     if port in _ADDEND and not cell.parameter(_ADDEND[port]):
         return _ADDER if cell.parameter("PREG") else None
     return None if port in ("ACIN", "BCIN") else 0.4
+
+
+def _multiplies(cell: Cell) -> bool:
+    return cell.parameters.get("USE_MULT") != "NONE"

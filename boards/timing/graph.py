@@ -123,7 +123,8 @@ class Graph:
         registers = self._taken_in.registers
         if driver is not None and registers:
             source, cell = self.netlist.drivers[net][0], self.netlist.cells[number]
-            if number in registers and driver.kind.startswith("DSP48"):
+            product = driver.kind.startswith("DSP48") and not driver.parameter("PREG")
+            if number in registers and product:
                 return arc.ns
             if source in registers and cell.kind.startswith("DSP48"):
                 return arc.ns

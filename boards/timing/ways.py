@@ -101,7 +101,8 @@ def marks_of(cell: Cell) -> set[str]:
     marks = set()
     if not any(cell.parameter(register) for register in _REGISTERS):
         marks.add(UNREGISTERED_DSP)
-    factors = [cell.inputs[port] for port in _FACTORS if port in cell.inputs]
+    multiplies = cell.parameters.get("USE_MULT") != "NONE"
+    factors = [cell.inputs[port] for port in _FACTORS if port in cell.inputs and multiplies]
     if any(all(not isinstance(net, int) for net in nets) for nets in factors):
         marks.add(CONSTANT_FACTOR)
     return marks

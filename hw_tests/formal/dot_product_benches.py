@@ -10,10 +10,11 @@ from typing import Any
 from amaranth.hdl import Const, Signal, Value, signed
 
 from hw_tests.formal.bench import Bench
+from rtl_gen.lane.packed_tree import PackedTree
 from rtl_gen.lane.product_pair import ProductPair
 from rtl_gen.lane.sum_tree import SumTree
 
-__all__ = ["product_pair_bench", "sum_tree_bench"]
+__all__ = ["packed_tree_bench", "product_pair_bench", "sum_tree_bench"]
 
 
 def _without_multipliers(original: type[ProductPair], bits: int) -> Any:
@@ -78,10 +79,33 @@ def product_pair_bench(bits: int, original: type[ProductPair] = ProductPair) -> 
         uppers.append(_past(bench, upper, stages))
         lowers.append(_past(bench, lower, stages))
     filling = _filling(bench, ProductPair.LATENCY)
-    bench.check("high", filling | (pair.o_high + pair.o_borrow == uppers[0] + uppers[1]))
+    borrow = pair.o_low < 0
+    bench.check("high", filling | (pair.o_high + borrow == uppers[0] + uppers[1]))
     bench.check("low", filling | (pair.o_low == lowers[0] + lowers[1]))
-    bench.cover("borrow", pair.o_borrow & ~filling)
+    bench.cover("borrow", borrow & ~filling)
     bench.cover("largest", ~filling & (pair.o_low == -2 * most))
+    return bench
+
+
+def packed_tree_bench(tree: PackedTree) -> Bench:
+    """Each sum of either row is that of its own neighbours, whatever the terms are."""
+    bench = Bench("packed_tree")
+    bench.add(tree)
+    lows = list(tree.i_low)
+    highs = [high + (low < 0) for low, high in zip(tree.i_low, tree.i_high, strict=True)]
+    for _ in range(tree.LEVELS):
+        lows, highs = (
+            [left + right for left, right in zip(terms[0::2], terms[1::2], strict=True)]
+            for terms in (lows, highs)
+        )
+    filling = _filling(bench, tree.LEVELS)
+    for index, (low, high) in enumerate(zip(tree.o_low, tree.o_high, strict=True)):
+        wanted = _past(bench, highs[index], tree.LEVELS)
+        bench.check(f"low_{index}", filling | (low == _past(bench, lows[index], tree.LEVELS)))
+        bench.check(f"high_{index}", filling | (high + (low < 0) == wanted))
+    most, terms = 1 << (tree.FIELD_BITS - 1), 1 << tree.LEVELS
+    bench.cover("least", ~filling & (low == -most) & (high + (low < 0) == terms - most))
+    bench.cover("most", ~filling & (low == most - terms) & (high == most - terms))
     return bench
 
 

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from hw_tests.formal.dot_product_benches import product_pair_bench, sum_tree_bench
+from hw_tests.formal.dot_product_benches import (
+    packed_tree_bench,
+    product_pair_bench,
+    sum_tree_bench,
+)
 from hw_tests.formal.mutation import mutant
 from hw_tests.formal.prover import prove, refute
+from rtl_gen.lane.packed_tree import PackedTree
 from rtl_gen.lane.product_pair import ProductPair
 from rtl_gen.lane.sum_tree import SumTree
 
 pytestmark = pytest.mark.formal
 
+_PACKED = {"terms": 8, "bits": 3}
 _TREE = {"terms": 8, "bits": 2, "last_bits": 5, "sum_bits": 7}
 
 
@@ -30,13 +36,35 @@ def test_product_pair(tmp_path: Path, bits: int) -> None:
     [
         ("delayed(m, parity, 3,", "delayed(m, parity, 2,", ("high", "low")),
         ("both[shift] ^ delayed", "both[shift] | delayed", ("high", "low")),
-        ("Cat(both[:shift], self.o_borrow)", "Cat(both[:shift], both[shift])", ("low",)),
+        ("Cat(both[:shift], negative)", "Cat(both[:shift], both[shift])", ("low",)),
         ("both.eq(first_sum + second_product)", "both.eq(first_product + second_product)", ("high", "low")),
         ("self.SHIFT - len(low)), element.high)", "self.SHIFT - len(low) - 1), element.high)", ("factor_0", "factor_1")),
     ],
 )  # fmt: skip
 def test_planted_bugs_in_the_pair(tmp_path: Path, old: str, new: str, checks: tuple) -> None:
     refute(product_pair_bench(8, mutant(ProductPair, old, new)), tmp_path, *checks, depth=8)
+
+
+@pytest.mark.quick
+def test_packed_tree(tmp_path: Path) -> None:
+    prove(packed_tree_bench(PackedTree(**_PACKED)), tmp_path, depth=4)
+    prove(packed_tree_bench(PackedTree(**_PACKED)), tmp_path, mode="cover", depth=5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "checks"),
+    [
+        ("fields[0].eq(low)", "fields[0].eq(low[:-1])", ("low_0", "high_0")),
+        ("fields[1].eq(high)", "fields[1].eq(high + (low < 0))", ("high_0", "high_1")),
+        ("self.FIELD_BITS = bits + self.LEVELS", "self.FIELD_BITS = bits + self.LEVELS - 1", ("low_0",)),
+        ("words[2 * index + 1])", "words[2 * index + 1] + 1)", ("low_0", "low_1")),
+        ("words[2 * index + 1])", "words[2 * index])", ("low_0", "high_1")),
+        ("total.eq(words[2 * index] + ", "total.eq((words[2 * index] & ~(1 << field)) + ", ("high_0",)),
+    ],
+)  # fmt: skip
+def test_planted_bugs_in_the_packed_tree(tmp_path: Path, old: str, new: str, checks: tuple) -> None:
+    wrong = mutant(PackedTree, old, new)
+    refute(packed_tree_bench(wrong(**_PACKED)), tmp_path, *checks, depth=5)
 
 
 @pytest.mark.quick

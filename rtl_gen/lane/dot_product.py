@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two rows of the array: W multipliers, of which each serves both, and their two adder trees."""
+"""Two rows of the array: W multipliers, of which each serves both, and the adder trees behind
+them."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.interfaces.rows import PAIRED_ELEMENT, row_sum_bits
+from rtl_gen.lane.packed_tree import PackedTree
 from rtl_gen.lane.product_pair import ProductPair
 from rtl_gen.lane.sum_tree import SumTree
 
@@ -36,8 +38,9 @@ class DotProductPair(wiring.Component):
     Latency: `LATENCY` = log2(W) + 3 cycles from i_rows. Throughput: two rows per cycle. No
     back-pressure, no rounding.
 
-    A `ProductPair` for every two elements, then a `SumTree` for each row; the borrows of the upper
-    row ride on the carry inputs of its tree. What is missing of the products with probabilities,
+    A `ProductPair` for every two elements, a `PackedTree` that adds both rows in one, then a
+    `SumTree` for each row; where a lower sum is negative, its upper one is one too small, which the
+    tree of the upper row adds at a carry input. What is missing of the products with probabilities,
     2^(n-1) times the sum of the row, is the last operand of the tree.
     """
 
@@ -73,7 +76,7 @@ class DotProductPair(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, bits = self.config, operand_bits(self.config)
-        pairs = []
+        m.submodules.packed = packed = PackedTree(terms=config.width // 2, bits=bits + 8)
         for index in range(config.width // 2):
             m.submodules[f"pair_{index}"] = pair = ProductPair(operand_bits=bits)
             for side in range(2):
@@ -81,22 +84,25 @@ class DotProductPair(wiring.Component):
                     pair.i_elements[side].eq(self.i_rows[2 * index + side]),
                     pair.i_operand[side].eq(self.i_operand[2 * index + side]),
                 ]
-            pairs.append(pair)
+            m.d.comb += [
+                packed.i_low[index].eq(pair.o_low),
+                packed.i_high[index].eq(pair.o_high),
+            ]
         probabilities = delayed(m, self.i_probabilities, self.row_sum(config), "probabilities")
-        borrows = Cat(pair.o_borrow for pair in pairs)
-        for row, (name, carries) in enumerate((("o_high", borrows), ("o_low", Const(0, 1)))):
+        borrows = Cat(low < 0 for low in packed.o_low)
+        for row, (terms, carries) in enumerate(
+            ((packed.o_high, borrows), (packed.o_low, Const(0, 1)))
+        ):
             m.submodules[f"tree_{row}"] = tree = SumTree(
-                terms=len(pairs),
-                bits=bits + 8,
+                terms=len(terms),
+                bits=packed.FIELD_BITS,
                 last_bits=bits - 1 + row_sum_bits(config),
                 sum_bits=self.sum_bits(config),
             )
             missing = Signal(signed(row_sum_bits(config)), name=f"missing_{row}", reset_less=True)
             m.d.sync += missing.eq(Mux(probabilities, self.i_row_sums[row], 0))
             m.d.comb += [
-                tree.i_terms[index].eq(getattr(pair, name)) for index, pair in enumerate(pairs)
-            ]
-            m.d.comb += [
+                tree.i_terms.eq(terms),
                 tree.i_carries.eq(carries),
                 tree.i_last.eq(Cat(Const(0, bits - 1), missing)),
                 self.o_sums[row].eq(tree.o_sum),

@@ -14,7 +14,7 @@ __all__ = ["ProductPair"]
 
 
 class ProductPair(wiring.Component):
-    """o_high + o_borrow = sum of w0[e] * x[e], o_low = sum of w1[e] * x[e], over two elements e.
+    """o_low = sum of w1[e] * x[e], o_high + (o_low < 0) = sum of w0[e] * x[e], over two elements e.
 
     Parameters
     ----------
@@ -26,7 +26,6 @@ class ProductPair(wiring.Component):
     i_operand: In, their 2 operand elements, signed n.
     o_low: Out, signed n + 8.
     o_high: Out, signed n + 8.
-    o_borrow: Out, 1 bit, with o_high.
 
     Latency: `LATENCY` cycles from i_elements. Throughput: one pair per cycle. No back-pressure, no
     rounding.
@@ -50,7 +49,6 @@ class ProductPair(wiring.Component):
                 "i_operand": In(data.ArrayLayout(signed(operand_bits), 2)),
                 "o_low": Out(signed(operand_bits + 8)),
                 "o_high": Out(signed(operand_bits + 8)),
-                "o_borrow": Out(1),
             }
         )
 
@@ -79,9 +77,10 @@ class ProductPair(wiring.Component):
 
         parity = Signal(reset_less=True)
         m.d.sync += parity.eq((odd[0] & self.i_operand[0][0]) ^ (odd[1] & self.i_operand[1][0]))
+        negative = Signal()
         m.d.comb += [
-            self.o_borrow.eq(both[shift] ^ delayed(m, parity, 3, "parity")),
-            self.o_low.eq(Cat(both[:shift], self.o_borrow)),
+            negative.eq(both[shift] ^ delayed(m, parity, 3, "parity")),
+            self.o_low.eq(Cat(both[:shift], negative)),
             self.o_high.eq(both[shift:]),
         ]
         return m

@@ -110,7 +110,8 @@ def resources_command(
     """Count what a configuration takes of its device, block by block, synthesised.
 
     Absorbed means without what a DSP48E2 can take in: whole registers A1, A2, B1, B2, C, M and P of
-    its multiplier that nothing else looks at, and the adder behind the product with its register P.
+    its multiplier or adder that nothing else looks at, and the adder behind a product with its
+    register P. Adders that ask for a DSP48E2 count as one each.
     """
     chosen = named_config(config)
     if device is not None and device not in DEVICES:

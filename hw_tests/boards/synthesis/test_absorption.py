@@ -131,7 +131,9 @@ def test_a_register_between_two_dsps_is_taken_in_once() -> None:
 
 
 class MultiplyAdd(wiring.Component):
-    """o = a * b + c, or less c, with registers in front and behind; `early` shows the product."""
+    """o = c + a * b, or less the product, with registers in front and behind, none between them;
+    `early` shows the product.
+    """
 
     def __init__(self, *, sign: int, early: bool) -> None:
         self._sign, self._early = sign, early
@@ -142,9 +144,10 @@ class MultiplyAdd(wiring.Component):
         m = Module()
         a, b = Signal(signed(10), reset_less=True), Signal(signed(10), reset_less=True)
         c = Signal(signed(20), reset_less=True)
-        product = Signal(signed(20), reset_less=True)
+        product = Signal(signed(20))
         total = Signal(signed(21), reset_less=True)
-        m.d.sync += [a.eq(self.a), b.eq(self.b), c.eq(self.c), product.eq(a * b)]
+        m.d.comb += product.eq(a * b)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), c.eq(self.c)]
         m.d.sync += total.eq(product + c if self._sign > 0 else c - product)
         m.d.comb += self.o.eq(total)
         if self._early:
@@ -157,7 +160,7 @@ def test_yosys_leaves_an_adder_that_a_dsp_takes_in(tmp_path: Path, sign: int) ->
     made = synthesised(MultiplyAdd(sign=sign, early=False), tmp_path)
     found = absorbed(made)
     assert sum(cell.kind == "DSP48E2" for cell in made.cells) == 1
-    assert len(found.registers) == 10 + 10 + 20 + 20 + 21
+    assert len(found.registers) == 10 + 10 + 20 + 21
     # One LUT for each bit; all that is left are carries.
     luts = {cell for cell, entry in enumerate(made.cells) if entry.kind.startswith("LUT")}
     assert luts and luts == found.luts
@@ -165,7 +168,19 @@ def test_yosys_leaves_an_adder_that_a_dsp_takes_in(tmp_path: Path, sign: int) ->
 
 def test_an_adder_whose_product_is_seen_stays(tmp_path: Path) -> None:
     found = absorbed(synthesised(MultiplyAdd(sign=1, early=True), tmp_path))
-    assert len(found.registers) == 10 + 10 + 20 and not found.luts
+    assert len(found.registers) == 10 + 10 and not found.luts
+
+
+def test_a_dsp_with_p_takes_in_what_comes_before_it_and_nothing_behind(tmp_path: Path) -> None:
+    c: list[Net] = [*range(600, 600 + BITS), *["0"] * (48 - BITS)]
+    for kind in ("NONE", "MULTIPLY"):
+        adder = product()
+        adder.inputs["C"] = c
+        adder.parameters |= {"PREG": 1, "USE_MULT": kind}
+        before = [*register(1000, 1010), *register(1010, 100), *register(2000, 200)]
+        behind = register(300, 500, 8)
+        at_c = [*register(2000, 2010), *register(2010, 600)]
+        assert taken(adder, *before, *at_c, *behind) == {"r1010", "r100", "r200", "r600"}
 
 
 @pytest.mark.slow
@@ -175,17 +190,18 @@ def test_the_pair_of_a_lane_is_two_dsps_and_a_parity(tmp_path: Path) -> None:
     found = absorbed(made)
     registers = {cell for cell, entry in enumerate(made.cells) if entry.kind.startswith("FD")}
     assert sum(cell.kind == "DSP48E2" for cell in made.cells) == 2
-    assert len(found.luts) == 39
+    assert sum(cell.kind.startswith("LUT") for cell in made.cells) <= 2
     assert len(registers - found.registers) <= 4
 
 
 @pytest.mark.slow
 def test_the_writers_pair_of_channels_has_its_sums_in_dsps(tmp_path: Path) -> None:
-    found = absorbed(synthesised(PairMultiplier(), tmp_path))
-    assert len(found.luts) == 4 * 32
+    made = synthesised(PairMultiplier(), tmp_path)
+    assert sum(cell.parameter("PREG") for cell in made.cells) == 4
+    assert not absorbed(made).luts
 
 
 @pytest.mark.slow
-def test_the_cascade_of_a_requantiser_is_taken_in(tmp_path: Path) -> None:
-    found = absorbed(synthesised(Requantise(), tmp_path))
-    assert len(found.luts) in range(16, 36)
+def test_the_cascade_of_a_requantiser_is_in_its_dsps(tmp_path: Path) -> None:
+    made = synthesised(Requantise(), tmp_path)
+    assert sum(cell.parameter("PREG") for cell in made.cells) == 1

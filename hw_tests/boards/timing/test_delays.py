@@ -18,6 +18,13 @@ SHIFTER = Cell("SRL16E", {"A0": [1], "A1": [2], "CE": [3], "D": [4], "CLK": [0]}
 OPERANDS = {"A": [1], "B": [2], "C": [3], "D": [4], "OPMODE": ["0"]}
 
 
+def adder(**parameters: int) -> Cell:
+    """A DSP that does not multiply."""
+    cell = dsp(OPERANDS, [5], **parameters)
+    cell.parameters["USE_MULT"] = "NONE"
+    return cell
+
+
 @pytest.mark.parametrize(("loads", "full", "budget"), [(1, 0.30, 0.20), (2, 0.37, 0.23)])
 def test_a_wire_takes_longer_with_more_loads(loads: int, full: float, budget: float) -> None:
     assert FULL.wire(loads) == pytest.approx(full)
@@ -51,6 +58,11 @@ def test_no_wire_takes_more_than_the_longest() -> None:
         ),
         (dsp(OPERANDS, [5], MREG=1), ("P", 0), {("C", 0): 1.2, ("OPMODE", 0): 1.2}),
         (dsp(OPERANDS, [5], PREG=1), ("P", 0), {}),
+        (
+            adder(),
+            ("P", 0),
+            {("A", 0): 1.2, ("B", 0): 1.2, ("C", 0): 1.2, ("D", 0): 2.6, ("OPMODE", 0): 1.2},
+        ),
         (flip_flop("a", 1, 2), ("Q", 0), {}),
         (Cell("RAMB36E2", {"ADDRARDADDR": [1]}, {"DOUTADOUT": [2]}), ("DOUTADOUT", 0), {}),
         (Cell("URAM288", {"ADDR_A": [1]}, {"DOUT_A": [2]}), ("DOUT_A", 0), {}),
@@ -90,6 +102,7 @@ def test_a_carry_chain_is_entered_below_and_left_above() -> None:
         (dsp({}, [], AREG=1), "P", 2.9),
         (dsp({}, [], MREG=1), "P", 1.3),
         (dsp({}, [], MREG=1, PREG=1), "P", 0.25),
+        (adder(PREG=1), "P", 0.25),
     ],
 )
 def test_what_leaves_a_clock_edge(cell: Cell, port: str, ns: float | None) -> None:
@@ -112,6 +125,8 @@ def test_what_leaves_a_clock_edge(cell: Cell, port: str, ns: float | None) -> No
         (dsp({}, [], MREG=1), "B", 1.6),
         (dsp({}, [], PREG=1), "B", 2.6),
         (dsp({}, [], PREG=1), "C", 1.2),
+        *((adder(PREG=1), port, 1.2) for port in "ABC"),
+        (adder(PREG=1, AREG=1), "A", 0.25),
         (dsp({}, [], PREG=1), "PCIN", 1.0),
         (dsp({}, [], PREG=1), "OPMODE", 1.2),
         (dsp({}, [], OPMODEREG=1), "OPMODE", 0.4),

@@ -99,6 +99,27 @@ def test_a_register_that_a_dsp_takes_in_has_no_wire_to_it() -> None:
     assert out.start == "x" and out.ns == pytest.approx(0.08 + 0.30 + 0.25)
 
 
+def test_adders_in_dsps_have_wires_between_them_and_no_marks() -> None:
+    """From P to the operand of the next one 0.25, a wire and 1.2; the upper operand bits may be
+    constants.
+    """
+    cells = [dsp({"A": ["0"], "B": [1], "C": [2]}, [number], PREG=1) for number in (3, 4)]
+    cells[1].inputs["B"] = [3]
+    for cell in cells:
+        cell.parameters["USE_MULT"] = "NONE"
+    cells += [flip_flop("x", "0", 1), flip_flop("c", 4, 5), flip_flop("y", 5, 6)]
+    # The register behind the second is one that another DSP takes in, far from it.
+    graph = Graph(
+        Netlist("block", cells, {}, {}), FULL, taken_in=Absorbed(frozenset({3}), frozenset())
+    )
+    between, first, far, out = graph.paths()
+    assert not any(path.marks for path in (between, first, far, out))
+    assert between.ns == pytest.approx(0.25 + 0.30 + 1.2)
+    assert first.start == "x" and first.ns == pytest.approx(0.08 + 0.30 + 1.2)
+    assert far.end == "c.D" and far.ns == pytest.approx(0.25 + 0.30 + 0.25)
+    assert out.ns == pytest.approx(0.25 + 0.30 + 0.05)
+
+
 def test_inputs_and_outputs_count_only_where_they_are_asked_for() -> None:
     netlist = Netlist("block", [lut(1, o=2)], {"i": [1]}, {"o": [2]})
     assert list(Graph(netlist, FULL).paths()) == [] and Graph(netlist, FULL).worst_ns() == 0
