@@ -25,6 +25,8 @@ __all__ = ["Sequencer"]
 
 
 class _State(enum.Enum, shape=2):
+    """Bit 1 says FLUSH, so that every unit is flushed and reset from a register."""
+
     IDLE = 0
     RUN = 1
     FLUSH = 2
@@ -126,6 +128,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         state = Signal(_State)
+        flushing = Value.cast(state)[1]
         running = Signal()
         m.submodules.reader = reader = CommandReader(config=self.config)
         m.submodules.fetch = fetch = FetchPointer()
@@ -148,8 +151,8 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             running.eq(state == _State.RUN),
             self.busy.eq(state != _State.IDLE),
-            self.flush.eq(state == _State.FLUSH),
-            self.unit_reset.eq(state == _State.FLUSH),
+            self.flush.eq(flushing),
+            self.unit_reset.eq(flushing),
             self.command_index.eq(execute.executed),
             self.turn_command.eq(
                 Mux(running & ~execute.ended, execute.executed[:INDEX_BITS], NO_COMMAND)
