@@ -287,7 +287,7 @@ def _activity(m: Module, units: Units) -> tuple[dict, dict]:
             f"port{index}_read": Mux(of_program, NO_COMMAND, read.payload.command),
             f"port{index}_write": written.payload.command,
         }
-    late = {name: Signal(INDEX_BITS, name=f"{name}_command") for name in commands}
+    late = {name: Signal(INDEX_BITS, name=f"{name}_command", reset_less=True) for name in commands}
     m.d.sync += [register.eq(commands[name]) for name, register in late.items()]
     handed = sequencer.handed_command  # is a cycle late
     return happens, late | {name: handed[name] for name in handed.shape().members}

@@ -119,7 +119,8 @@ class AttendPlace:
             Signal(self.place.low.shape(), name=f"low_{bank}", reset_less=True) for bank in banks
         )
         self.low_token_of_bank = Array(
-            Signal(self.place.low_token.shape(), name=f"low_token_{bank}", reset_less=True) for bank in banks
+            Signal(self.place.low_token.shape(), name=f"low_token_{bank}", reset_less=True)
+            for bank in banks
         )
         self.scores_only = Signal(name="scores_only")
         self.values_only = Signal(name="values_only")

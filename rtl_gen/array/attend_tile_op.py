@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.blocks.payload import payload_register
 from rtl_gen.array.attend_place import attend_group_layout, attend_pass_layout
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import attends_part, command_layout
 from rtl_gen.interfaces.lane import Target
 from rtl_gen.interfaces.schedule import tile_op_layout

@@ -76,7 +76,9 @@ class DrainPasses(wiring.Component):
         group = Signal(task.group.shape(), reset_less=True)
         block = Signal(job.blocks.shape(), reset_less=True)
         block_base = Signal(
-            range(config.max_head_dim // config.width * config.groups + config.groups + 1), reset_less=True)
+            range(config.max_head_dim // config.width * config.groups + config.groups + 1),
+            reset_less=True,
+        )
         address = Signal(ADDRESS_BITS, reset_less=True)
         operand = Signal(ADDRESS_BITS, reset_less=True)
         row = Signal(16, reset_less=True)

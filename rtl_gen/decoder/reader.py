@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MODE_BITS, SUBSTREAMS, Codec
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.mode_words import blocks_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
@@ -49,7 +50,7 @@ class _Place:
         self.pop = Signal(name="pop")
         self.skip = Signal(name="skip")
         self.dry = Signal(name="dry")
-        self.slice = Signal(16, name="slice")
+        self.slice = Signal(16, name="slice", reset_less=True)
         self.last_slice = Signal(name="last_slice")
         self.cache_beat = Signal(CACHE_BEATS_BITS, name="cache_beat")
 
@@ -126,12 +127,14 @@ class StreamReader(wiring.Component):
         m = Module()
         config, job = self.config, self.i_job.payload
         m.submodules.check = check = PreambleCheck(config=config)
-        preamble = Signal(PREAMBLE)
+        preamble = Signal(PREAMBLE, reset_less=True)
         at = _Place()
         beat, pop, skip, dry = at.beat, at.pop, at.skip, at.dry
-        count = Signal(range((1 << 12) * config.port_rows * config.word_beats))
+        count = Signal(range((1 << 12) * config.port_rows * config.word_beats), reset_less=True)
         tile_beats = (config.port_rows * config.word_beats).bit_length() - 1
         raw = Signal()
+        rice = payload_register(m, self.rice, "rice_register")
+        command = payload_register(m, self.command, "command_register")
         m.d.comb += [
             check.preamble.eq(preamble),
             beat.eq((self.available != 0) & ~skip & ~self.stop),
@@ -149,7 +152,7 @@ class StreamReader(wiring.Component):
         ]
         m.d.sync += [
             count.eq(job.tiles << tile_beats),  # RAW counts instead
-            self.rice.eq(preamble.codec == Codec.RICE.value),
+            rice.eq(preamble.codec == Codec.RICE.value),
             self.table.valid.eq(0),
             self.prime.valid.eq(0),
         ]
@@ -164,7 +167,7 @@ class StreamReader(wiring.Component):
                     m.d.comb += [pop.eq(beat), self.error.eq(dry)]
                     m.d.sync += [preamble.eq(self.head), at.slice.eq(0)]
                     with m.If(beat | dry):
-                        m.d.sync += self.command.eq(job.command)
+                        m.d.sync += command.eq(job.command)
                     with m.If(beat):
                         m.next = "COMPARE"
             with m.State("COMPARE"):
@@ -231,6 +234,7 @@ class StreamReader(wiring.Component):
         """ROW_ENTRIES entries per cycle."""
         quarter = Signal(2)
         entry = Signal(INDEX_BITS + 1)  # first one of the next table row
+        table = payload_register(m, self.table.payload, "table_row")
         byte_row = self.head.word_select(quarter, 8 * ROW_ENTRIES)
         entry_row = self.head.word_select(quarter[0], 16 * ROW_ENTRIES)
         bytes_wide = Cat(
@@ -239,8 +243,8 @@ class StreamReader(wiring.Component):
         with m.If(at.beat):
             m.d.sync += [
                 self.table.valid.eq(1),
-                self.table.payload.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
-                self.table.payload.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
+                table.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
+                table.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
                 entry.eq(entry + ROW_ENTRIES),
                 quarter.eq(quarter + 1),
             ]
@@ -253,12 +257,13 @@ class StreamReader(wiring.Component):
 
     def _primer(self, m: Module, at: _Place) -> None:
         substream = Signal(range(SUBSTREAMS))
+        prime = payload_register(m, self.prime.payload, "primer")
         with m.If(at.beat):
             m.d.comb += at.pop.eq(1)
             m.d.sync += [
                 self.prime.valid.eq(1),
-                self.prime.payload.substream.eq(substream),
-                self.prime.payload.data.eq(self.head),
+                prime.substream.eq(substream),
+                prime.data.eq(self.head),
                 substream.eq(substream + 1),
             ]
             with m.If(substream == SUBSTREAMS - 1):
@@ -267,7 +272,7 @@ class StreamReader(wiring.Component):
     def _header(self, m: Module, at: _Place, raw: Signal) -> None:
         """Header beats to the parameter buffer, behind what is left of the beat before."""
         config, header = self.config, self.o_parameter
-        payload = header.write.payload
+        payload = payload_register(m, header.write.payload, "header")
         credits = Signal(range(SLOTS + 1), init=SLOTS)
         slot = Signal()
         started = Signal()

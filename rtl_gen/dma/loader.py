@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.command_runner import CommandRunner
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.port_rows import PortShares, multiples, run_rows
 from rtl_gen.interfaces.command import COMMAND_BITS, step_layout

@@ -167,7 +167,9 @@ class PortFetch(wiring.Component):
         width, port_rows = config.width, config.port_rows
         sequence = Signal(8, reset_less=True)
         entry = Signal.like(self.step.entries[0], reset_less=True)
-        new = Signal(len(entry.tokens) + 1, reset_less=True)  # tokens after those in the cache whose keys are read
+        new = Signal(
+            len(entry.tokens) + 1, reset_less=True
+        )  # tokens after those in the cache whose keys are read
         key_address = Signal(_PLACE_BITS, reset_less=True)
         value_address = Signal(_PLACE_BITS, reset_less=True)
         address = Signal(_PLACE_BITS, reset_less=True)
@@ -180,7 +182,9 @@ class PortFetch(wiring.Component):
         block = Signal.like(command.blocks, reset_less=True)
         keys = Signal(range(port_rows + 1), reset_less=True)
         beats = Signal(range(port_rows * config.word_beats + 1), reset_less=True)
-        start = Signal(len(command.segment_beats) + 2 + (port_rows - 1).bit_length(), reset_less=True)
+        start = Signal(
+            len(command.segment_beats) + 2 + (port_rows - 1).bit_length(), reset_less=True
+        )
         stride = command.segment_beats * width
         own = self.port * port_rows
         scores = attends_part(config, command, AttendPart.SCORES)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
@@ -91,11 +93,18 @@ class LaneChain(wiring.Component):
             level += 1
             parents = []
             for first in range(0, len(nodes), _MERGE):
-                parent = Signal(nodes[0].shape(), name=f"merge_{level}_{first // _MERGE}")
-                merged = Const(0, 1)
-                for node in nodes[first : first + _MERGE]:
-                    merged = merged | Value.cast(node)
-                m.d.sync += Value.cast(parent).eq(merged)
+                name = f"merge_{level}_{first // _MERGE}"
+                parent = Signal(arriving, name=name)
+                valid = Signal(name=f"{name}_valid")
+                result = Signal(parent.result.shape(), name=f"{name}_result", reset_less=True)
+                m.d.comb += [parent.valid.eq(valid), parent.result.eq(result)]
+                children = nodes[first : first + _MERGE]
+                m.d.sync += [
+                    valid.eq(Cat(node.valid for node in children).any()),
+                    Value.cast(result).eq(
+                        reduce(or_, (Value.cast(node.result) for node in children))
+                    ),
+                ]
                 parents.append(parent)
             nodes = parents
         m.d.comb += [
