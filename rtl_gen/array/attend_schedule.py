@@ -187,9 +187,8 @@ class AttendSchedule(wiring.Component):
         left = Signal(17, reset_less=True)  # tokens from this group on
         left_words = Signal(lane_range(config), reset_less=True)
         token_end = Signal(17, reset_less=True)
-        reach = Signal(
-            22, reset_less=True
-        )  # keys of this block, and after it, that the group's last token sees
+        # Keys of this block, and after it, that the group's last token sees.
+        reach = Signal(22, reset_less=True)
         stride = Signal(ADDRESS_BITS, reset_less=True)
         m.d.sync += stride.eq(
             Mux(

@@ -136,9 +136,8 @@ class BlockIssue(wiring.Component):
         # Registers of the next block.
         full = Signal()
         block = Signal(KNOWN_BLOCK, reset_less=True)
-        margin = Signal(
-            signed(_MARGIN_BITS), reset_less=True
-        )  # available bytes beyond those known of it
+        # Available bytes beyond those known of it.
+        margin = Signal(signed(_MARGIN_BITS), reset_less=True)
         reach = Signal(REFILLS + 1)  # bit n: it is there and n refill words may be taken with it
 
         # Its issue.

@@ -170,10 +170,9 @@ class StreamReader(wiring.Component):
                         m.d.sync += command.eq(job.command)
                     with m.If(beat):
                         m.next = "COMPARE"
-            with m.State("COMPARE"):
-                m.next = "COMBINE"
-            with m.State("COMBINE"):
-                m.next = "JUDGE"
+            for state, following in (("COMPARE", "COMBINE"), ("COMBINE", "JUDGE")):
+                with m.State(state):
+                    m.next = following
             ahead = {Codec.DICTIONARY: ("TABLE", self._table), Codec.RICE: ("PRIMER", self._primer)}
             ahead = {codec: way for codec, way in ahead.items() if config.has_codec(codec)}
             with m.State("JUDGE"):
@@ -274,9 +273,7 @@ class StreamReader(wiring.Component):
         config, header = self.config, self.o_parameter
         payload = payload_register(m, header.write.payload, "header")
         credits = Signal(range(SLOTS + 1), init=SLOTS)
-        slot = Signal()
-        started = Signal()
-        take = Signal()
+        slot, started, take = (Signal(name=name) for name in ("slot", "started", "take"))
         beat = Signal(range(max(2, config.header_beats)))
         m.d.sync += [
             credits.eq(credits + header.free - (take & ~started)),
@@ -295,8 +292,7 @@ class StreamReader(wiring.Component):
                 m.d.comb += at.pop.eq(1)
                 m.d.sync += [started.eq(1), beat.eq(beat + 1)]
                 with m.If(beat == config.header_beats - 1):
-                    m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot)]
-                    m.d.sync += header.done.eq(1)
+                    m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot), header.done.eq(1)]
                     m.d.comb += self.start.eq(~raw)
                     m.next = "RAW"
                     if len(config.codecs) > 1:

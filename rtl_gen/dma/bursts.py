@@ -118,9 +118,8 @@ class BurstSplitter(wiring.Component):
         # Beats from the window base to the end of the address space.
         top = Signal(len(beat_address) + 1, reset_less=True)
         wrong = Signal()
-        beyond = Signal(
-            reset_less=True
-        )  # or without beats; registered, as both comparisons are wide
+        # Or without beats; registered, as both comparisons are wide.
+        beyond = Signal(reset_less=True)
         remaining = Signal(LENGTH_BITS, reset_less=True)
         page_beats = Signal(range(_PAGE_BEATS + 1))
         short = Signal(range(limit + 1))

@@ -167,9 +167,8 @@ class PortFetch(wiring.Component):
         width, port_rows = config.width, config.port_rows
         sequence = Signal(8, reset_less=True)
         entry = Signal.like(self.step.entries[0], reset_less=True)
-        new = Signal(
-            len(entry.tokens) + 1, reset_less=True
-        )  # tokens after those in the cache whose keys are read
+        # Tokens after those in the cache whose keys are read.
+        new = Signal(len(entry.tokens) + 1, reset_less=True)
         key_address = Signal(_PLACE_BITS, reset_less=True)
         value_address = Signal(_PLACE_BITS, reset_less=True)
         address = Signal(_PLACE_BITS, reset_less=True)

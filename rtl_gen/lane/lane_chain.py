@@ -12,6 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.reset import reset_register
 from rtl_gen.blocks.verilog import convert_component
 from rtl_gen.interfaces.lane import LaneSignature, result_layout
 from rtl_gen.lane.lane import Lane
@@ -79,7 +80,11 @@ class LaneChain(wiring.Component):
         source = wiring.flipped(self.i)
         for index in range(self.config.lanes):
             lane = Lane(config=self.config)
-            m.submodules[f"lane_{index}"] = self._boxed(lane) if self.black_box else lane
+            boxed: Any = lane
+            if self.black_box:
+                reset = reset_register(m, self._clock.o_reset, f"lane_{index}_reset")
+                boxed = self._boxed(lane, reset)
+            m.submodules[f"lane_{index}"] = boxed
             self.lanes.append(lane)
             wiring.connect(m, source, lane.i)
             source = lane.o
@@ -113,10 +118,10 @@ class LaneChain(wiring.Component):
         ]
         return m
 
-    def _boxed(self, lane: Lane) -> Instance:
+    def _boxed(self, lane: Lane, reset: Signal) -> Instance:
         """The separately converted module at the ports of `lane`, which itself is left out."""
         lane._MustUse__silence = True
-        ports: dict[str, Any] = {"i_clk": self._clock.o_clock, "i_rst": self._clock.o_reset}
+        ports: dict[str, Any] = {"i_clk": self._clock.o_clock, "i_rst": reset}
         for path, member, value in lane.signature.flatten(lane):
             if not isinstance(value, Const):  # `ready`
                 flow = "i" if member.flow == In else "o"
