@@ -5,7 +5,7 @@ BlockIssue.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,9 +43,10 @@ class _Place:
     dry: a weight stream has no more bytes.
     slice, last_slice: number of the slice, and whether it is the last one.
     cache_beat: number of the beat of a K/V job.
+    table, prime: registers of these payloads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, m: Module, reader: StreamReader) -> None:
         self.beat = Signal(name="beat")
         self.pop = Signal(name="pop")
         self.skip = Signal(name="skip")
@@ -53,6 +54,8 @@ class _Place:
         self.slice = Signal(16, name="slice", reset_less=True)
         self.last_slice = Signal(name="last_slice")
         self.cache_beat = Signal(CACHE_BEATS_BITS, name="cache_beat")
+        self.table = payload_register(m, reader.table.payload, "table_row")
+        self.prime = payload_register(m, reader.prime.payload, "primer")
 
 
 class StreamReader(wiring.Component):
@@ -128,11 +131,11 @@ class StreamReader(wiring.Component):
         config, job = self.config, self.i_job.payload
         m.submodules.check = check = PreambleCheck(config=config)
         preamble = Signal(PREAMBLE, reset_less=True)
-        at = _Place()
+        at = _Place(m, self)
         beat, pop, skip, dry = at.beat, at.pop, at.skip, at.dry
         count = Signal(range((1 << 12) * config.port_rows * config.word_beats), reset_less=True)
         tile_beats = (config.port_rows * config.word_beats).bit_length() - 1
-        raw = Signal()
+        raw = preamble.codec == Codec.RAW.value
         rice = payload_register(m, self.rice, "rice_register")
         command = payload_register(m, self.command, "command_register")
         m.d.comb += [
@@ -148,7 +151,6 @@ class StreamReader(wiring.Component):
             self.fixed.eq(preamble.fixed),
             self.widths.eq(Cat(preamble[f"width{mode}"] for mode in range(1 << MODE_BITS))),
             self.entries.eq(preamble.entries),
-            raw.eq(preamble.codec == Codec.RAW.value),
         ]
         m.d.sync += [
             count.eq(job.tiles << tile_beats),  # RAW counts instead
@@ -233,7 +235,6 @@ class StreamReader(wiring.Component):
         """ROW_ENTRIES entries per cycle."""
         quarter = Signal(2)
         entry = Signal(INDEX_BITS + 1)  # first one of the next table row
-        table = payload_register(m, self.table.payload, "table_row")
         byte_row = self.head.word_select(quarter, 8 * ROW_ENTRIES)
         entry_row = self.head.word_select(quarter[0], 16 * ROW_ENTRIES)
         bytes_wide = Cat(
@@ -242,8 +243,8 @@ class StreamReader(wiring.Component):
         with m.If(at.beat):
             m.d.sync += [
                 self.table.valid.eq(1),
-                table.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
-                table.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
+                at.table.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
+                at.table.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
                 entry.eq(entry + ROW_ENTRIES),
                 quarter.eq(quarter + 1),
             ]
@@ -256,19 +257,18 @@ class StreamReader(wiring.Component):
 
     def _primer(self, m: Module, at: _Place) -> None:
         substream = Signal(range(SUBSTREAMS))
-        prime = payload_register(m, self.prime.payload, "primer")
         with m.If(at.beat):
             m.d.comb += at.pop.eq(1)
             m.d.sync += [
                 self.prime.valid.eq(1),
-                prime.substream.eq(substream),
-                prime.data.eq(self.head),
+                at.prime.substream.eq(substream),
+                at.prime.data.eq(self.head),
                 substream.eq(substream + 1),
             ]
             with m.If(substream == SUBSTREAMS - 1):
                 m.next = "HEADER"
 
-    def _header(self, m: Module, at: _Place, raw: Signal) -> None:
+    def _header(self, m: Module, at: _Place, raw: Value) -> None:
         """Header beats to the parameter buffer, behind what is left of the beat before."""
         config, header = self.config, self.o_parameter
         payload = payload_register(m, header.write.payload, "header")
