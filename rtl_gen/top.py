@@ -76,7 +76,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         units = Units(m, self._config, black_box=self._black_box)
-        m.d.comb += units.resets.reset.eq(self.reset)
+        m.d.comb += units.resets.pin.eq(self.reset)
         connect(m, flipped(self.s_axi), units.registers.bus)
         for port, bus in zip(units.ports, self.m_axi, strict=True):
             connect(m, port.axi, flipped(bus))

@@ -75,7 +75,7 @@ class Units:
         for index, router in enumerate(self.routers):
             m.submodules[f"router{index}"] = router
         m.d.comb += self.resets.unit_reset.eq(self.sequencer.unit_reset)
-        reset_of = members(self.resets.o)
+        reset_of = members(self.resets.reset)
         for name, block in (always | units).items():
             # Of one name in every block, so that copies of a block have the same ports.
             reset = Signal(name="block_reset")

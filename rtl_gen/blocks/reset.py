@@ -30,8 +30,8 @@ def reset_register(m: Module, source: object, name: str) -> Signal:
 
 
 class BlockResets(wiring.Component):
-    """o[block] = reset for what is always there, o[unit] = reset | unit_reset for a unit, a cycle
-    later: no net resets more than one block, and no LUT stands in front of one.
+    """reset[block] = pin for what is always there, reset[unit] = pin | unit_reset for a unit, a
+    cycle later: no net resets more than one block, and no LUT stands in front of one.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class BlockResets(wiring.Component):
 
     Members
     -------
-    reset: In, of the pin.
+    pin: In, the reset of all, from a register.
     unit_reset: In, of the sequencer.
-    o: Out, a bit by the name of each block.
+    reset: Out, a bit by the name of each block.
 
     Latency: LATENCY cycle.
     """
@@ -52,11 +52,11 @@ class BlockResets(wiring.Component):
     def __init__(self, *, always: Sequence[str], units: Sequence[str]) -> None:
         self._units = frozenset(units)
         blocks = wiring.Signature({name: Out(1) for name in (*always, *units)})
-        super().__init__({"reset": In(1), "unit_reset": In(1), "o": Out(blocks)})
+        super().__init__({"pin": In(1), "unit_reset": In(1), "reset": Out(blocks)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for name, output in members(self.o).items():
-            source = self.reset | self.unit_reset if name in self._units else self.reset
+        for name, output in members(self.reset).items():
+            source = self.pin | self.unit_reset if name in self._units else self.pin
             m.d.comb += output.eq(reset_register(m, source, f"{name}_reset"))
         return m
