@@ -213,7 +213,7 @@ class Simulation {
         }
     }
     void check_reset() {
-        if (++reset_cycles_ < 3) return;  // the design registers its reset
+        if (++reset_cycles_ < 4) return;  // the design registers its reset twice
         for (unsigned p = 0; p < MEADOW_PORTS; ++p)
             if (pins_[p].arvalid || pins_[p].awvalid || pins_[p].wvalid)
                 violations.add(cycle, "m_axi" + std::to_string(p) + ": valid during reset");

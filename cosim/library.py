@@ -143,7 +143,7 @@ class Simulation:
             self._call("cosim_configure", ctypes.byref(self._native()))
 
     def reset(self, cycles: int = 4) -> None:
-        """Hold `rst` for some cycles and forget the bursts under way."""
+        """Hold `rst` for some cycles, MEADOW needs 4 at least, and forget the bursts under way."""
         self._checked(self._call("cosim_reset", whole_number("cycles", cycles, 32)))
 
     def run(self, cycles: int, *, until_interrupt: bool = False) -> int:

@@ -10,6 +10,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.reset import RESET_CYCLES, reset_register
 from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import axi_ports
@@ -33,7 +34,7 @@ _PINS: dict[str, dict[str, object]] = {
     "rst": {
         "interface": "reset",
         "polarity": "active high, synchronous to clk",
-        "role": "resets everything; registered once inside",
+        "role": f"resets everything; to be held for {RESET_CYCLES} cycles at least",
     },
     "irq": {
         "interface": "interrupt",
@@ -68,8 +69,8 @@ _CHANNELS = {
 
 
 class _Pins(Elaboratable):
-    """`top` with its clock and reset as pins; the reset is registered once, so that one register
-    drives its fan-out.
+    """`top` with its clock and reset as pins; the reset is registered before it is shared out to
+    the blocks.
     """
 
     def __init__(self, top: Accelerator) -> None:
@@ -79,11 +80,9 @@ class _Pins(Elaboratable):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = sync = ClockDomain()
-        m.domains.pins = pins = ClockDomain(local=True, reset_less=True)
-        sync.clk = pins.clk = self.clk
-        sync.rst = Signal(init=1, name="rst_registered")
-        m.d.pins += sync.rst.eq(self.rst)
+        m.domains.sync = sync = ClockDomain(reset_less=True)
+        sync.clk = self.clk
+        m.d.comb += self.top.reset.eq(reset_register(m, self.rst, "rst_registered"))
         m.submodules.accelerator = self.top
         return m
 

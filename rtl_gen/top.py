@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from meadow.spec.commands import TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import Axi4Signature, LiteSignature
 from rtl_gen.interfaces.command import INDEX_BITS, NO_COMMAND
@@ -43,6 +44,7 @@ class Accelerator(wiring.Component):
 
     Members
     -------
+    reset: In, from a register.
     s_axi: In(LiteSignature), register map of meadow.spec.registers.
     m_axi: P Out(Axi4Signature).
     irq: Out, level.
@@ -51,7 +53,9 @@ class Accelerator(wiring.Component):
     command_index: Out(32), commands handed to their units so far.
 
     Units are reset together while the sequencer flushes after an error or a soft reset; memories
-    keep their content.
+    keep their content. Every block has a reset register of its own (`BlockResets`), so `reset` has
+    to last RESET_CYCLES at least. What stands between the blocks passes on what they say, nothing
+    of it for longer than a cycle, and has no reset.
     """
 
     def __init__(self, *, config: AcceleratorConfig, black_box: bool = False) -> None:
@@ -59,6 +63,7 @@ class Accelerator(wiring.Component):
         self._black_box = black_box
         super().__init__(
             {
+                "reset": In(1),
                 "s_axi": In(LiteSignature()),
                 "irq": Out(1),
                 "activity": Out(len(activity_items(config))),
@@ -71,6 +76,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         units = Units(m, self._config, black_box=self._black_box)
+        m.d.comb += units.resets.pin.eq(self.reset)
         connect(m, flipped(self.s_axi), units.registers.bus)
         for port, bus in zip(units.ports, self.m_axi, strict=True):
             connect(m, port.axi, flipped(bus))
@@ -84,7 +90,8 @@ class Accelerator(wiring.Component):
         _connect_counters(m, units)
         happens, commands = _activity(m, units)
         named = activity_units(self._config)
-        m.d.sync += self.activity.eq(Cat(happens[name] for name in activity_items(self._config)))
+        activity = payload_register(m, self.activity, "late_activity")
+        m.d.sync += activity.eq(Cat(happens[name] for name in activity_items(self._config)))
         m.d.comb += [
             self.unit_command.eq(Cat(commands[unit.name] for unit in named)),
             self.irq.eq(units.registers.interrupt),
@@ -122,7 +129,7 @@ def _connect_program(m: Module, units: Units) -> None:
     moves = [units.memory.o_active, units.array.o_activity.busy_cycle]
     for index, port in enumerate(ports):
         axi = port.axi
-        moved = Signal(name=f"port{index}_moves")
+        moved = Signal(name=f"port{index}_moves", reset_less=True)
         m.d.sync += moved.eq(
             port.o_read_beat.valid
             | port.o_write_beat.valid
@@ -132,7 +139,9 @@ def _connect_program(m: Module, units: Units) -> None:
             | (axi.bvalid & axi.bready)
         )
         moves.append(moved)
-    m.d.sync += sequencer.progress.eq(Cat(moves).any())
+    progress = Signal(reset_less=True)
+    m.d.sync += progress.eq(Cat(moves).any())
+    m.d.comb += sequencer.progress.eq(progress)
 
 
 def _connect_commands(m: Module, units: Units) -> None:
@@ -246,7 +255,7 @@ def _connect_counters(m: Module, units: Units) -> None:
     moved = [beat for port in units.ports for beat in (port.o_read_beat, port.o_write_beat)]
     for name, traffic in _COUNTED.items():
         beats = sum(beat.valid & (beat.payload.traffic == traffic.value) for beat in moved)
-        registered = Signal(INCREMENT_BITS, name=name)
+        registered = Signal(INCREMENT_BITS, name=name, reset_less=True)
         m.d.sync += registered.eq(beats * BEAT_BYTES)
         m.d.comb += members(counters)[name].eq(registered)
 
@@ -287,7 +296,7 @@ def _activity(m: Module, units: Units) -> tuple[dict, dict]:
             f"port{index}_read": Mux(of_program, NO_COMMAND, read.payload.command),
             f"port{index}_write": written.payload.command,
         }
-    late = {name: Signal(INDEX_BITS, name=f"{name}_command") for name in commands}
+    late = {name: Signal(INDEX_BITS, name=f"{name}_command", reset_less=True) for name in commands}
     m.d.sync += [register.eq(commands[name]) for name, register in late.items()]
     handed = sequencer.handed_command  # is a cycle late
     return happens, late | {name: handed[name] for name in handed.shape().members}

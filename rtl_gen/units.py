@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module, ResetInserter, Signal
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array import Array
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.blocks.merge import StreamMerge
+from rtl_gen.blocks.reset import BlockResets
 from rtl_gen.control.fault_choice import FaultChoice
 from rtl_gen.control.sequencer import Sequencer
 from rtl_gen.control.tile_wait import TileWait
@@ -19,6 +20,7 @@ from rtl_gen.dma.loader import Loader
 from rtl_gen.dma.memory_port import MemoryPort
 from rtl_gen.dma.storer import Storer
 from rtl_gen.interfaces.dma import READ_DESCRIPTOR
+from rtl_gen.interfaces.members import members
 from rtl_gen.memory.activation_memory import ActivationMemory
 from rtl_gen.vector.vector_unit import VectorUnit
 from rtl_gen.writer.writer import ResultWriter
@@ -27,8 +29,8 @@ __all__ = ["Units"]
 
 
 class Units:
-    """The units of a chip, as submodules of `m`. All but the registers, the sequencer and what
-    finishes on the bus are reset while the sequencer says so.
+    """The units of a chip, as submodules of `m`, each with a reset of its own (`resets`). All but
+    the registers, the sequencer and what finishes on the bus are reset while the sequencer says so.
     """
 
     def __init__(self, m: Module, config: AcceleratorConfig, *, black_box: bool) -> None:
@@ -50,21 +52,32 @@ class Units:
         self.storer = Storer(config=config)
         self.tile_wait = TileWait(config=config)
 
-        m.submodules.registers = self.registers
-        m.submodules.sequencer = self.sequencer
-        m.submodules.command_merge = self.command_merge
+        always = {
+            "registers": self.registers,
+            "sequencer": self.sequencer,
+            "command_merge": self.command_merge,
+            **{f"port{index}": port for index, port in enumerate(self.ports)},
+        }
+        units = {
+            **{f"decoder{index}": decoder for index, decoder in enumerate(self.decoders)},
+            "fetch": self.fetch,
+            "array": self.array,
+            "memory": self.memory,
+            "writer": self.writer,
+            "vector": self.vector,
+            "loader": self.loader,
+            "storer": self.storer,
+            "tile_wait": self.tile_wait,
+        }
+        self.resets = BlockResets(always=list(always), units=list(units))
+        m.submodules.resets = self.resets
         m.submodules.faults = self.faults
-        for index, (port, router) in enumerate(zip(self.ports, self.routers, strict=True)):
-            m.submodules[f"port{index}"] = port
+        for index, router in enumerate(self.routers):
             m.submodules[f"router{index}"] = router
-        reset = ResetInserter(self.sequencer.unit_reset)
-        for index, decoder in enumerate(self.decoders):
-            m.submodules[f"decoder{index}"] = reset(decoder)
-        m.submodules.fetch = reset(self.fetch)
-        m.submodules.array = reset(self.array)
-        m.submodules.memory = reset(self.memory)
-        m.submodules.writer = reset(self.writer)
-        m.submodules.vector = reset(self.vector)
-        m.submodules.loader = reset(self.loader)
-        m.submodules.storer = reset(self.storer)
-        m.submodules.tile_wait = reset(self.tile_wait)
+        m.d.comb += self.resets.unit_reset.eq(self.sequencer.unit_reset)
+        reset_of = members(self.resets.reset)
+        for name, block in (always | units).items():
+            # Of one name in every block, so that copies of a block have the same ports.
+            reset = Signal(name="block_reset")
+            m.d.comb += reset.eq(reset_of[name])
+            m.submodules[name] = ResetInserter(reset)(block)

@@ -20,11 +20,14 @@ from boards.synthesis.netlist import SEQUENTIAL, Netlist
 
 __all__ = ["FLOW_VERSION", "SynthesisError", "synthesise"]
 
-FLOW_VERSION = "3"
+FLOW_VERSION = "4"
 """Changes when the commands below give another netlist; a part of the key of cached netlists."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OPTIONS = "-family xcup -flatten -noiopad -noclkbuf"
+# A signal with the attribute `keep` is a register of its own, as in Vivado: Yosys looks at that of
+# cells only before it makes one of registers that hold the same.
+_KEEPING = ("proc", "setattr -set keep 1 a:keep %ci1 t:$dff %i")
 # Depth-oriented abc instead of the abc9 of synth_xilinx, which takes LUTs for nearly free beside
 # carry chains and makes chains of seven LUT2 there.
 _MAPPING = (
@@ -86,6 +89,8 @@ def _run(block: str) -> None:
     if Path("block.v").stat().st_size:
         run("read_verilog block.v")
     run("read_rtlil block.il")
+    for command in _KEEPING:
+        run(command)
     mark_adders(libyosys, design)
     run(f"{synthesis} -run begin:coarse")
     run("opt_clean")

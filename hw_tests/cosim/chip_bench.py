@@ -185,8 +185,8 @@ def _compiled(config: AcceleratorConfig, name: str) -> tuple[Image, np.ndarray]:
 
 
 @contextmanager
-def bench(config_name: str, **settings: object) -> Iterator[Bench]:
-    """A Bench; `settings` are fields of DramSettings."""
+def bench(config_name: str, *, verilog: str | None = None, **settings: object) -> Iterator[Bench]:
+    """A Bench; `settings` are fields of DramSettings, `verilog` another text of the chip."""
     config = named_config(config_name)
     image, expected = _compiled(config, config_name)
     with WatchedDevice(
@@ -196,6 +196,7 @@ def bench(config_name: str, **settings: object) -> Iterator[Bench]:
         timeout_cycles=2_000_000,
         silence_cycles=200_000,
         guard_bytes=1 << 16,
+        verilog=verilog,
     ) as device:
         for seed, guard in enumerate(device.guards):
             guard[:] = np.random.default_rng(salted(seed)).integers(0, 256, guard.size)

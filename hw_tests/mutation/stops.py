@@ -25,6 +25,7 @@ from hw_tests.seeds import salted
 from meadow.spec.commands import COMMAND_BYTES, Command, Opcode
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import Control, Status
+from rtl_gen.blocks.reset import RESET_CYCLES
 
 __all__ = ["stop_trials"]
 
@@ -166,7 +167,7 @@ def _run_hard_resets(bench: FaultBench, chip: Chip) -> None:
     for cycle in random.integers(1, 1500, _HARD):
         name = f"hard reset in cycle {cycle}"
         with _interrupted(bench, chip, session, int(cycle), name) as registers:
-            chip.device.simulation.reset(int(random.integers(2, 9)))
+            chip.device.simulation.reset(int(random.integers(RESET_CYCLES, 9)))
             chip.require(f"{name}: status", registers.read("status"), 0)
             registers.set_window()
         require_unpublished(chip, bench, session.device.memory, name)

@@ -19,6 +19,7 @@ from rtl_gen.array.result_address import ResultAddress
 from rtl_gen.array.tile_buffer import tile_read_layout
 from rtl_gen.array.tile_op_generator import TileOpGenerator
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.interfaces.array_activity import ArrayActivitySignature
@@ -191,9 +192,10 @@ class ArrayControl(wiring.Component):
             activity.drain_command.eq(drain.active_command),
         ]
         idle = self.busy & ~issue.active
+        busy_command = payload_register(m, activity.busy_command, "busy_command")
         m.d.sync += [
             activity.busy_cycle.eq(issue.active),
-            activity.busy_command.eq(command),
+            busy_command.eq(command),
             activity.stall_tile.eq(idle & tile),
             activity.stall_drain.eq(idle & drained),
             activity.stall_softmax.eq(idle & softmax),

@@ -108,18 +108,19 @@ class AttendPlace:
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
-        self.command = Signal(command_layout(Opcode.ATTEND), name="command")
+        self.command = Signal(command_layout(Opcode.ATTEND), name="command", reset_less=True)
         self.sequence = Signal(8, name="sequence")
         self.span = AttendSpan(config=config)
-        self.place = Signal(attend_pass_layout(config), name="place")
-        self.group = Signal(attend_group_layout(config), name="group")
-        self.job = Signal(attend_job_layout(config), name="job")
+        self.place = Signal(attend_pass_layout(config), name="place", reset_less=True)
+        self.group = Signal(attend_group_layout(config), name="group", reset_less=True)
+        self.job = Signal(attend_job_layout(config), name="job", reset_less=True)
         banks = range(2)
         self.low_of_bank = Array(
-            Signal(self.place.low.shape(), name=f"low_{bank}") for bank in banks
+            Signal(self.place.low.shape(), name=f"low_{bank}", reset_less=True) for bank in banks
         )
         self.low_token_of_bank = Array(
-            Signal(self.place.low_token.shape(), name=f"low_token_{bank}") for bank in banks
+            Signal(self.place.low_token.shape(), name=f"low_token_{bank}", reset_less=True)
+            for bank in banks
         )
         self.scores_only = Signal(name="scores_only")
         self.values_only = Signal(name="values_only")

@@ -103,8 +103,8 @@ class AttendSchedule(wiring.Component):
         """Take a command, wait for the span of each sequence, choose the next pass."""
         command, span = at.command, at.span
         wait = Signal(range(span.LATENCY))
-        key_block = Signal(at.place.block.shape(), name="key_block")
-        value_block = Signal(at.place.block.shape(), name="value_block")
+        key_block = Signal(at.place.block.shape(), name="key_block", reset_less=True)
+        value_block = Signal(at.place.block.shape(), name="value_block", reset_less=True)
         with m.State("IDLE"):
             m.d.comb += self.i_command.ready.eq(1)
             m.d.sync += [command.eq(self.i_command.payload), at.sequence.eq(0)]
@@ -151,7 +151,10 @@ class AttendSchedule(wiring.Component):
     def _find_low(self, m: Module, at: AttendPlace) -> None:
         """The first group that sees a key of the block."""
         lane_bits = (self._config.lanes - 1).bit_length()
-        end, reach = Signal(17, name="low_end"), Signal(22, name="low_reach")
+        end, reach = (
+            Signal(17, name="low_end", reset_less=True),
+            Signal(22, name="low_reach", reset_less=True),
+        )
         # Only commands with one head have a scores area: its groups have T tokens.
         scores_stride = Cat(Const(0, lane_bits), at.command.scores_stride)
         with m.State("LOW_END"):
@@ -181,11 +184,12 @@ class AttendSchedule(wiring.Component):
         config, command, span = self._config, at.command, at.span
         width = config.width
         lane_bits, width_bits = (config.lanes - 1).bit_length(), (width - 1).bit_length()
-        left = Signal(17)  # tokens from this group on
-        left_words = Signal(lane_range(config))
-        token_end = Signal(17)
-        reach = Signal(22)  # keys of this block, and after it, that the group's last token sees
-        stride = Signal(ADDRESS_BITS)
+        left = Signal(17, reset_less=True)  # tokens from this group on
+        left_words = Signal(lane_range(config), reset_less=True)
+        token_end = Signal(17, reset_less=True)
+        # Keys of this block, and after it, that the group's last token sees.
+        reach = Signal(22, reset_less=True)
+        stride = Signal(ADDRESS_BITS, reset_less=True)
         m.d.sync += stride.eq(
             Mux(
                 at.values_only,
@@ -252,7 +256,7 @@ class AttendSchedule(wiring.Component):
     def _end_pass(self, m: Module, at: AttendPlace) -> None:
         """The job of the pass, if its phase ends with it."""
         command, span = at.command, at.span
-        low_keys = Signal(22)  # keys that the first token of the first group sees
+        low_keys = Signal(22, reset_less=True)  # keys that the first token of the first group sees
         with m.State("VISIBLE"):
             m.d.sync += [
                 low_keys.eq(span.first_keys + Mux(command.causal, at.place.low_token, 0)),

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import command_layout, step_layout
 from rtl_gen.interfaces.lane import lane_range
 from rtl_gen.interfaces.memory import ADDRESS_BITS
@@ -66,32 +67,42 @@ class AttendSpan(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         config, command = self._config, self.command
         m = Module()
-        entry = Signal(self.step.entries.shape().elem_shape)
+        tokens = payload_register(m, self.tokens, "tokens_register")
+        row = payload_register(m, self.row, "row_register")
+        position = payload_register(m, self.position, "position_register")
+        keys = payload_register(m, self.keys, "keys_register")
+        first_keys = payload_register(m, self.first_keys, "first_keys_register")
+        last_block = payload_register(m, self.last_block, "last_block_register")
+        group_tokens = payload_register(m, self.group_tokens, "group_tokens_register")
+        group_lanes = payload_register(m, self.group_lanes, "group_lanes_register")
+        start = payload_register(m, self.start, "start_register")
+        group_stride = payload_register(m, self.group_stride, "group_stride_register")
+        entry = Signal(self.step.entries.shape().elem_shape, reset_less=True)
         index_bits = max(1, (config.sequences - 1).bit_length())
-        first_words = Signal(ADDRESS_BITS)
-        group_words = Signal(ADDRESS_BITS)
-        start_words = Signal(ADDRESS_BITS)
+        first_words = Signal(ADDRESS_BITS, reset_less=True)
+        group_words = Signal(ADDRESS_BITS, reset_less=True)
+        start_words = Signal(ADDRESS_BITS, reset_less=True)
         m.d.sync += [
             entry.eq(self.step.entries[self.sequence[:index_bits]]),
-            self.tokens.eq(Mux(command.rows.any(), command.rows, entry.tokens)),
-            self.row.eq(entry.first_row + command.first),
-            self.position.eq(entry.position + command.first),
-            self.keys.eq(self.position + self.tokens),
-            self.last_block.eq((self.keys - 1) >> (config.width - 1).bit_length()),
-            self.first_keys.eq(Mux(command.causal, self.position + 1, self.keys)),
+            tokens.eq(Mux(command.rows.any(), command.rows, entry.tokens)),
+            row.eq(entry.first_row + command.first),
+            position.eq(entry.position + command.first),
+            keys.eq(position + tokens),
+            last_block.eq((keys - 1) >> (config.width - 1).bit_length()),
+            first_keys.eq(Mux(command.causal, position + 1, keys)),
             # One register before and two after each product, for the multiplier's own.
-            first_words.eq(self.row * command.query_stride),
+            first_words.eq(row * command.query_stride),
             start_words.eq(first_words),
-            self.start.eq(command.query + start_words),
-            group_words.eq(self.group_tokens * command.query_stride),
-            self.group_stride.eq(group_words),
+            start.eq(command.query + start_words),
+            group_words.eq(group_tokens * command.query_stride),
+            group_stride.eq(group_words),
         ]
         # Quotients by a constant each; `heads` is at least 1.
         counts = [1, *range(1, config.lanes + 1)]
         heads = command.heads[: config.lanes.bit_length()]
         for output, values in (
-            (self.group_tokens, [config.lanes // count for count in counts]),
-            (self.group_lanes, [config.lanes // count * count for count in counts]),
+            (group_tokens, [config.lanes // count for count in counts]),
+            (group_lanes, [config.lanes // count * count for count in counts]),
         ):
             constants = Array(Const(value, output.shape()) for value in values)
             m.d.sync += output.eq(constants[heads])

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import AttendPart, Opcode
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.array.attend_place import attend_group_layout, attend_pass_layout
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import attends_part, command_layout
 from rtl_gen.interfaces.lane import Target
 from rtl_gen.interfaces.schedule import tile_op_layout
@@ -55,12 +56,13 @@ class AttendTileOp(wiring.Component):
         op, work, operand = self.op, self.op.work, self.op.operand
         index_bits = (config.tile_cycles - 1).bit_length()
         unit_bits = (BEAT_BYTES // config.rows).bit_length() - 1
-        column = Signal(range(config.tile_cycles))
-        column_cycles = Signal(range(config.tile_cycles + 1))
+        column = Signal(range(config.tile_cycles), reset_less=True)
+        column_cycles = Signal(range(config.tile_cycles + 1), reset_less=True)
         first = Signal()
         values_only = Signal()
+        mask = payload_register(m, self.mask, "mask_register")
         m.d.sync += [
-            self.mask.eq(((1 << command.segment_beats) - 1) << command.column_beats),
+            mask.eq(((1 << command.segment_beats) - 1) << command.column_beats),
             column.eq(Cat(Const(0, unit_bits), command.column_beats)),
             column_cycles.eq(Cat(Const(0, unit_bits), command.segment_beats)),
         ]

@@ -13,6 +13,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.epilogue import result_modes_with
 from rtl_gen.array.parameter_buffer import ParameterBuffer, ParameterReadSignature
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import drain_modes_with, is_one_of
 from rtl_gen.interfaces.lane import DrainMode, Target, drain_layout, finish_layout
@@ -87,9 +88,9 @@ class Drain(wiring.Component):
         cycles = config.tile_cycles
         depth = writer_depth(config)
         offered = self.i_pass.payload
-        current = Signal(drain_pass_layout(config))
+        current = Signal(drain_pass_layout(config), reset_less=True)
         task, destination = current.task, current.destination
-        position = Signal(range(cycles))
+        position = Signal(range(cycles), reset_less=True)
         active = Signal()
         last = Signal()
         rest = Signal(range(cycles + latency.score_revisit + 1))
@@ -188,7 +189,7 @@ class Drain(wiring.Component):
             ParameterBuffer.LATENCY,
             "own",
         )
-        drained = self.o_drain.payload
+        drained = payload_register(m, self.o_drain.payload, "drained")
         m.d.sync += [self.o_drain.valid.eq(valid), drained.eq(ready)]
         for parameter, filled in zip(drained.parameters, self.o_parameters.parameters, strict=True):
             with m.If(own[0]):
@@ -223,12 +224,13 @@ class Drain(wiring.Component):
             send.eq(self.i_pass.valid & needed & ~sent & (hold == 0)),
             ready.eq(~needed | (sent & (wait == 0))),
         ]
+        finish = payload_register(m, self.o_finish.payload, "finish")
         m.d.sync += [
             wait.eq(Mux(send, wait_cycles, wait - (wait != 0))),
             hold.eq(hold - (hold != 0)),
             self.o_finish.valid.eq(send),
-            self.o_finish.payload.group.eq(offered.task.group),
-            self.o_finish.payload.scale.eq(offered.scale),
+            finish.group.eq(offered.task.group),
+            finish.scale.eq(offered.scale),
         ]
         with m.If(send):
             m.d.sync += sent.eq(1)

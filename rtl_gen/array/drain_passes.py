@@ -53,7 +53,7 @@ class DrainPasses(wiring.Component):
         config = self._config
         m = Module()
         cycle_bits = (config.tile_cycles - 1).bit_length()
-        job = Signal(drain_job_layout(config))
+        job = Signal(drain_job_layout(config), reset_less=True)
         offered = self.i_job.payload
         start = Signal()
         parameters_used = Signal()
@@ -73,24 +73,25 @@ class DrainPasses(wiring.Component):
         parameters_ready = Cat(*(count != 0 for count in filled)).all()
 
         task, destination, walk = job.task, job.destination, job.destination.walk
-        group = Signal(task.group.shape())
-        block = Signal(job.blocks.shape())
+        group = Signal(task.group.shape(), reset_less=True)
+        block = Signal(job.blocks.shape(), reset_less=True)
         block_base = Signal(
-            range(config.max_head_dim // config.width * config.groups + config.groups + 1)
+            range(config.max_head_dim // config.width * config.groups + config.groups + 1),
+            reset_less=True,
         )
-        address = Signal(ADDRESS_BITS)
-        operand = Signal(ADDRESS_BITS)
-        row = Signal(16)
-        limit = Signal(signed(24))
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        operand = Signal(ADDRESS_BITS, reset_less=True)
+        row = Signal(16, reset_less=True)
+        limit = Signal(signed(24), reset_less=True)
         group_tokens, tokens, high = (
-            Signal(range(config.lanes + 1), name=name)
+            Signal(range(config.lanes + 1), name=name, reset_less=True)
             for name in ("group_tokens", "tokens", "high")
         )
-        after = Signal(signed(17))  # tokens in later groups
-        slot = Signal()
+        after = Signal(signed(17), reset_less=True)  # tokens in later groups
+        slot = Signal(reset_less=True)
         next_slot = Signal()
         blocks_end = Signal()
-        groups_end = Signal()
+        groups_end = Signal(reset_less=True)
         m.d.comb += blocks_end.eq(block == job.blocks - 1)
         address_pitch = self._product(m, group_tokens, walk.stride, "address_pitch")
         operand_pitch = self._product(m, group_tokens, destination.operand_stride, "operand_pitch")
@@ -181,8 +182,8 @@ class DrainPasses(wiring.Component):
     def _product(m: Module, tokens: Signal, stride: Value, name: str) -> Signal:
         """tokens * stride, two registers behind them: there before the first pass of a job ends."""
         middle, product = (
-            Signal(ADDRESS_BITS, name=f"{name}_middle"),
-            Signal(ADDRESS_BITS, name=name),
+            Signal(ADDRESS_BITS, name=f"{name}_middle", reset_less=True),
+            Signal(ADDRESS_BITS, name=name, reset_less=True),
         )
         m.d.sync += [middle.eq(tokens * stride), product.eq(middle)]
         return product

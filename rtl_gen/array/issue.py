@@ -89,11 +89,11 @@ class Issue(wiring.Component):
                 m.d.sync += tiles.eq(tiles - 1)
             filled.append(tiles != 0)
 
-        op = Signal(tile_op_layout(config))
+        op = Signal(tile_op_layout(config), reset_less=True)
         left = Signal(range(config.tile_cycles + 1))  # tile reads
         rest = Signal(range(longest + 1))  # cycles before the next start may take effect
         swap = Signal()
-        slot = Signal()
+        slot = Signal(reset_less=True)
         next_slot = Signal()
         ends = Signal()
         m.d.comb += [

@@ -56,24 +56,24 @@ class MatmulSchedule(wiring.Component):
         m = Module()
         lanes, width = config.lanes, config.width
         lane_bits, cycle_bits = (lanes - 1).bit_length(), (config.tile_cycles - 1).bit_length()
-        command = Signal(command_layout(Opcode.MATMUL))
-        rows = Signal(16)
-        rows_left = Signal(16)
-        group = Signal(self.o_op.payload.work.group.shape())
-        last_group = Signal(group.shape())
-        tile = Signal(12)
-        slice_ = Signal(16)
-        tile_source = Signal(ADDRESS_BITS)
-        group_source = Signal(ADDRESS_BITS)
-        destination = Signal(ADDRESS_BITS)
-        channel = Signal(20)
-        remaining = Signal(signed(22))
+        command = Signal(command_layout(Opcode.MATMUL), reset_less=True)
+        rows = Signal(16, reset_less=True)
+        rows_left = Signal(16, reset_less=True)
+        group = Signal(self.o_op.payload.work.group.shape(), reset_less=True)
+        last_group = Signal(group.shape(), reset_less=True)
+        tile = Signal(12, reset_less=True)
+        slice_ = Signal(16, reset_less=True)
+        tile_source = Signal(ADDRESS_BITS, reset_less=True)
+        group_source = Signal(ADDRESS_BITS, reset_less=True)
+        destination = Signal(ADDRESS_BITS, reset_less=True)
+        channel = Signal(20, reset_less=True)
+        remaining = Signal(signed(22), reset_less=True)
         group_stride = Cat(Const(0, lane_bits), command.source_stride)
         all_rows = (command.row_set == RowSet.CHUNK.value) | self.step.head_all
         group_ends = Signal()
         tiles_end = Signal()
         slices_end = Signal()
-        operand_index = Signal(ADDRESS_BITS)  # of the slice's first half
+        operand_index = Signal(ADDRESS_BITS, reset_less=True)  # of the slice's first half
         wide = Signal()
         m.d.comb += [
             group_ends.eq(group == last_group),

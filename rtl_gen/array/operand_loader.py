@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.lane import WordKind, fetch_layout, word_layout
@@ -118,15 +119,17 @@ class OperandLoader(wiring.Component):
         # operand.
         counts = range(2 * self._config.lanes + 1)
         left, operand_words, words_of_token, token_words, token_left = (
-            Signal(counts, name=name) for name in _COUNTS
+            Signal(counts, name=name, reset_less=True) for name in _COUNTS
         )
         token_last = token_left <= 1
         operands_follow = Signal()
         address, token_address, source = (
-            Signal(ADDRESS_BITS, name=name) for name in ("address", "token_address", "source")
+            Signal(ADDRESS_BITS, name=name, reset_less=True)
+            for name in ("address", "token_address", "source")
         )
-        stride = Signal(operand.walk.stride.shape())
-        across = Signal(operand.walk.head_stride.shape())
+        stride = Signal(operand.walk.stride.shape(), reset_less=True)
+        across = Signal(operand.walk.head_stride.shape(), reset_less=True)
+        command = payload_register(m, self.o_read.command, "read_command")
         idle = ~some_left & ~operands_follow
         m.d.comb += [
             words.i.valid.eq(self.o_read.data.valid),
@@ -147,7 +150,7 @@ class OperandLoader(wiring.Component):
                 token_address.eq(operand.total_source),
                 token_left.eq(1),
                 words_of_token.eq(1),
-                self.o_read.command.eq(op.command),
+                command.eq(op.command),
                 stride.eq(operand.walk.stride),
                 # The operands.
                 operands_follow.eq(~operand.fetch),
@@ -194,6 +197,7 @@ class OperandLoader(wiring.Component):
 
         op = ops.payload
         operand = op.operand
+        moved = payload_register(m, self.o_op.payload, "moved")
         oldest = max(word_age, fetch_age)
         age = Signal(range(oldest + 2), init=oldest)
         with m.If(self.o_op.valid & self.o_op.ready):
@@ -251,13 +255,14 @@ class OperandLoader(wiring.Component):
             with m.If(lane_ends):
                 m.d.sync += position.eq(Mux(lanes_end, 0, position + 1))
         with m.If(offer):
-            m.d.sync += [self.o_op.valid.eq(1), self.o_op.payload.eq(op)]
+            m.d.sync += [self.o_op.valid.eq(1), moved.eq(op)]
         with m.If(used & ~self.i_score_done):
             m.d.sync += scores.eq(scores - 1)
         with m.Elif(self.i_score_done & ~used):
             m.d.sync += scores.eq(scores + 1)
 
-        word, probabilities = self.o_word.payload, self.o_fetch.payload
+        word = payload_register(m, self.o_word.payload, "word")
+        probabilities = payload_register(m, self.o_fetch.payload, "probabilities")
         m.d.sync += [
             self.o_word.valid.eq(move),
             word.lane.eq(position),

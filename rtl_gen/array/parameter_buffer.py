@@ -81,7 +81,7 @@ class ParameterBuffer(wiring.Component):
         place_bits, beat_bits = depth.bit_length() - 1, beats.bit_length() - 1
         place = self.i_read.place.position[:place_bits]
         port_index = self.i_read.place.position[place_bits:]
-        selected = Signal(range(max(2, config.ports)))
+        selected = Signal(range(max(2, config.ports)), reset_less=True)
         m.d.sync += selected.eq(port_index)
 
         words = []
@@ -115,7 +115,7 @@ class ParameterBuffer(wiring.Component):
                 ]
                 word.append(read_port.data)
             words.append(Cat(*word))
-        output = Signal(self.i_read.parameters.shape())
+        output = Signal(self.i_read.parameters.shape(), reset_less=True)
         with m.Switch(selected):
             for port, word in enumerate(words):
                 with m.Case(port):

@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.interfaces.lane import result_layout
 from rtl_gen.interfaces.memory import ADDRESS_BITS
@@ -66,10 +67,10 @@ class ResultAddress(wiring.Component):
                 self.i_result.valid & (self.i_result.payload.lane == context.lanes - 1)
             ),
         ]
-        held = Signal(result_context_layout(config))
-        word = Signal(8 * config.width)
+        held = Signal(result_context_layout(config), reset_less=True)
+        word = Signal(8 * config.width, reset_less=True)
         valid = Signal()
-        first = Signal()
+        first = Signal(reset_less=True)
         m.d.sync += [
             valid.eq(self.i_result.valid),
             word.eq(self.i_result.payload.data),
@@ -77,9 +78,10 @@ class ResultAddress(wiring.Component):
             held.eq(context),
         ]
 
-        out, destination, walk = self.o_result.payload, held.destination, held.destination.walk
-        token_address = Signal(ADDRESS_BITS)  # of head 0 of the last word's token
-        heads_left = Signal(walk.heads.shape())  # of that token
+        out = payload_register(m, self.o_result.payload, "out")
+        destination, walk = held.destination, held.destination.walk
+        token_address = Signal(ADDRESS_BITS, reset_less=True)  # of head 0 of the last word's token
+        heads_left = Signal(walk.heads.shape(), reset_less=True)  # of that token
         next_token = heads_left == 0
         base = Mux(next_token, token_address, out.address)
         following = Signal(ADDRESS_BITS)

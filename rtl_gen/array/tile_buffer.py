@@ -73,7 +73,10 @@ class TileBuffer(wiring.Component):
 
         index = self.i_read.index
         low = index[:low_bits]
-        address = [Signal(range(max(2, 2 * depth)), name=f"address_{i}") for i in range(depth)]
+        address = [
+            Signal(range(max(2, 2 * depth)), name=f"address_{i}", reset_less=True)
+            for i in range(depth)
+        ]
         for lane, register in enumerate(address):
             place = (low ^ Mux(self.i_read.by_column, lane, 0))[:low_bits]
             m.d.sync += register.eq(Cat(place, self.i_read.slot))
@@ -89,14 +92,14 @@ class TileBuffer(wiring.Component):
             for lane in range(depth):
                 by_row = [banks[port][group * depth + lane] for port in range(ports)]
                 by_column = [banks[group][other * depth + lane] for other in range(ports)]
-                entry = Signal(8 * rows * rows, name=f"chosen_{group}_{lane}")
+                entry = Signal(8 * rows * rows, name=f"chosen_{group}_{lane}", reset_less=True)
                 m.d.sync += entry.eq(
                     Mux(column[1], _select(by_column, high[1]), _select(by_row, high[1]))
                 )
                 entries.append(entry)
             chosen.append(entries)
 
-        output = Signal(self.o_rows.shape())
+        output = Signal(self.o_rows.shape(), reset_less=True)
         m.d.comb += self.o_rows.eq(output)
         for group in range(ports):
             for lane, square in enumerate(_permute(chosen[group], key[2])):
@@ -129,7 +132,7 @@ class TileBuffer(wiring.Component):
                 payload.data[8 * (BEAT_BYTES * part + rows * place) :][: 8 * rows]
                 for place in range(unit)
             ]
-            register = Signal(8 * BEAT_BYTES, name=f"part_{port}_{part}")
+            register = Signal(8 * BEAT_BYTES, name=f"part_{port}_{part}", reset_less=True)
             span = 1 << inner_bits
             mixed = [
                 entry
@@ -138,13 +141,15 @@ class TileBuffer(wiring.Component):
             ]
             m.d.sync += register.eq(Cat(*mixed))
             part_data.append(register)
-        write_address = Signal(range(max(2, 2 * depth)), name=f"write_address_{port}")
+        write_address = Signal(
+            range(max(2, 2 * depth)), name=f"write_address_{port}", reset_less=True
+        )
         m.d.sync += write_address.eq(Cat(square_row, payload.slot))
 
         outputs = []
         for column in range(config.word_beats):
             source = Signal(range(max(2, config.word_beats)), name=f"source_{port}_{column}")
-            part = Signal(range(max(2, parts)), name=f"select_{port}_{column}")
+            part = Signal(range(max(2, parts)), name=f"select_{port}_{column}", reset_less=True)
             enable = Signal(rows, name=f"enable_{port}_{column}")
             hits = [payload.mask[i] & (payload.column_beats + i == source) for i in range(parts)]
             m.d.comb += source.eq(column ^ outer)
@@ -178,7 +183,7 @@ def _delay(m: Module, value, stages: int, name: str) -> list:
     """Registered copies of a value: result[i] is i + 1 cycles late."""
     result = []
     for stage in range(stages):
-        register = Signal(max(1, len(value)), name=f"{name}_{stage}")
+        register = Signal(max(1, len(value)), name=f"{name}_{stage}", reset_less=True)
         m.d.sync += register.eq(value)
         result.append(register)
         value = register

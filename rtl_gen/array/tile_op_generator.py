@@ -71,7 +71,7 @@ class TileOpGenerator(wiring.Component):
             ]
         m.d.comb += self.i_command.ready.eq(~self.busy)
 
-        command = Signal(INDEX_BITS)
+        command = Signal(INDEX_BITS, reset_less=True)
         with m.If(self.i_command.valid & self.i_command.ready):
             m.d.sync += command.eq(command_index(self.i_command.payload))
         turn = Signal()

@@ -20,6 +20,7 @@ from meadow.spec.registers import (
     Register,
     register_map,
 )
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.axi import LITE_ADDRESS_BITS, LiteSignature
 from rtl_gen.interfaces.command import step_layout
 from rtl_gen.interfaces.counters import INCREMENT_BITS, CountersSignature
@@ -41,7 +42,7 @@ class LiteRegisters(wiring.Component):
     Members
     -------
     bus: In(LiteSignature). AW and W may come in either order; one read and one write are handled at
-        a time.
+        a time. In reset and in the cycle after it nothing is taken.
     step, program, program_length, window_beats, watchdog: Out, what the host wrote.
     window_base: Out, likewise, byte address, 4 KiB aligned: its low 12 bits are 0.
     start, soft_reset, acknowledge: Out, pulses of one cycle; start, done and error are ordered so
@@ -118,8 +119,10 @@ class LiteRegisters(wiring.Component):
         }
         values = {**self._constants(), **counters, **state, **held, "control": enable << 2}
         registers = register_map(self.config)
-        self._read_channel(m, registers, values)
-        self._write_channel(m, registers, held, busy, enable)
+        awake = Signal()  # not in reset, nor in the cycle after it
+        m.d.sync += awake.eq(1)
+        self._read_channel(m, registers, values, awake)
+        self._write_channel(m, registers, held, busy, enable, awake)
 
         with m.If(self.done_set & ~failed & ~self.i_error.valid):
             m.d.sync += done.eq(1)
@@ -170,12 +173,18 @@ class LiteRegisters(wiring.Component):
         return result
 
     def _read_channel(
-        self, m: Module, registers: tuple[Register, ...], values: dict[str, Value | int]
+        self,
+        m: Module,
+        registers: tuple[Register, ...],
+        values: dict[str, Value | int],
+        awake: Signal,
     ) -> None:
         bus = self.bus
-        address = Signal(LITE_ADDRESS_BITS)
+        address = Signal(LITE_ADDRESS_BITS, reset_less=True)
         taken = Signal()
         word = Signal(32)
+        read_word = payload_register(m, bus.rdata, "read_word")
+        response = payload_register(m, bus.rresp, "read_response")
         known = Signal()
         with m.Switch(address):
             for register in registers:
@@ -186,15 +195,15 @@ class LiteRegisters(wiring.Component):
                     else:
                         m.d.comb += word.eq(value)
                     m.d.comb += known.eq(1)
-        m.d.comb += bus.arready.eq(~taken & ~bus.rvalid)
+        m.d.comb += bus.arready.eq(awake & ~taken & ~bus.rvalid)
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [address.eq(bus.araddr), taken.eq(1)]
         with m.If(taken):
             m.d.sync += [
                 taken.eq(0),
                 bus.rvalid.eq(1),
-                bus.rdata.eq(word),
-                bus.rresp.eq(Mux(known, _OKAY, _SLVERR)),
+                read_word.eq(word),
+                response.eq(Mux(known, _OKAY, _SLVERR)),
             ]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += bus.rvalid.eq(0)
@@ -206,14 +215,16 @@ class LiteRegisters(wiring.Component):
         held: dict[str, Value],
         busy: Signal,
         enable: Signal,
+        awake: Signal,
     ) -> None:
         bus = self.bus
-        address = Signal(LITE_ADDRESS_BITS)
-        word = Signal(32)
-        full = Signal()
+        address = Signal(LITE_ADDRESS_BITS, reset_less=True)
+        word = Signal(32, reset_less=True)
+        full = Signal(reset_less=True)
         address_taken = Signal()
         word_taken = Signal()
         accepted = Signal()
+        response = payload_register(m, bus.bresp, "write_response")
         rows, sequences = self.step.rows, self.step.sequences
         # A register, as the next write takes effect two cycles later at least.
         self._startable = Signal()
@@ -224,8 +235,8 @@ class LiteRegisters(wiring.Component):
             & (sequences <= self.config.sequences)
         )
         m.d.comb += [
-            bus.awready.eq(~address_taken & ~bus.bvalid),
-            bus.wready.eq(~word_taken & ~bus.bvalid),
+            bus.awready.eq(awake & ~address_taken & ~bus.bvalid),
+            bus.wready.eq(awake & ~word_taken & ~bus.bvalid),
         ]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [address.eq(bus.awaddr), address_taken.eq(1)]
@@ -237,10 +248,10 @@ class LiteRegisters(wiring.Component):
                 address_taken.eq(0),
                 word_taken.eq(0),
                 bus.bvalid.eq(1),
-                bus.bresp.eq(_SLVERR),
+                response.eq(_SLVERR),
             ]
             with m.If(accepted):
-                m.d.sync += bus.bresp.eq(_OKAY)
+                m.d.sync += response.eq(_OKAY)
             with m.If(full):
                 self._write_word(m, registers, held, address, word, busy, enable, accepted)
         with m.If(bus.bvalid & bus.bready):

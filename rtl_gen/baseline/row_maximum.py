@@ -11,6 +11,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import SCORE_FRACTION_BITS
 from rtl_gen.baseline.softmax_rows import key_range
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.memory.row_reader import word_layout
 from rtl_gen.softmax.exponent import MAXIMUM_BITS
 
@@ -98,7 +99,8 @@ class RowMaximum(wiring.Component):
         with m.If(valid & (first | (nodes[0] > best))):
             m.d.sync += best.eq(nodes[0])
         rounding = (1 << SCORE_FRACTION_BITS) - 1
-        m.d.sync += self.o.payload.maximum.eq((best + rounding) >> SCORE_FRACTION_BITS)
+        maximum = payload_register(m, self.o.payload.maximum, "maximum")
+        m.d.sync += maximum.eq((best + rounding) >> SCORE_FRACTION_BITS)
         done = self.i.valid & self.i.payload.last
         m.d.comb += [
             self.o.valid.eq(delayed(m, done, self.latency, "done", reset_less=False)),

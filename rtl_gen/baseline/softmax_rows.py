@@ -73,12 +73,12 @@ class SoftmaxRows(wiring.Component):
         lanes, width = self._config.lanes, self._config.width
         command = self.command
         state = Signal(_State)
-        address = Signal(ADDRESS_BITS)
-        keys = Signal(key_range(self._config))
-        rows_left = Signal(len(command.rows))
-        lane = Signal(range(max(2, lanes)))
-        group_keys = Signal(key_range(self._config))
-        words = Signal(STRIDE_BITS)
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        keys = Signal(key_range(self._config), reset_less=True)
+        rows_left = Signal(len(command.rows), reset_less=True)
+        lane = Signal(range(max(2, lanes)), reset_less=True)
+        group_keys = Signal(key_range(self._config), reset_less=True)
+        words = Signal(STRIDE_BITS, reset_less=True)
         m.d.comb += [
             self.o.valid.eq(state == _State.OFFER),
             self.o.payload.address.eq(address),

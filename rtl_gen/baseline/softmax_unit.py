@@ -166,9 +166,9 @@ class SoftmaxUnit(wiring.Component):
         ]
         m.d.sync += [held.eq(self.o_write.valid & ~self.o_write.ready), held_choice.eq(chosen)]
 
-        row_address = Signal(ADDRESS_BITS)
-        address = Signal(ADDRESS_BITS)
-        total_address = Signal(ADDRESS_BITS)
+        row_address = Signal(ADDRESS_BITS, reset_less=True)
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        total_address = Signal(ADDRESS_BITS, reset_less=True)
         rows_left = Signal(len(command.rows))
         padding = Const(0, 16 - config.probability_bits)
         elements = Cat(Cat(word.data[index], padding) for index in range(config.width // 2))

@@ -7,6 +7,8 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.blocks.payload import payload_register
+
 __all__ = ["StreamMerge"]
 
 
@@ -42,6 +44,7 @@ class StreamMerge(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         free = Signal()
+        payload = payload_register(m, self.o.payload, "payload")
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
             self.i_first.ready.eq(free),
@@ -50,7 +53,7 @@ class StreamMerge(wiring.Component):
         with m.If(free):
             m.d.sync += self.o.valid.eq(self.i_first.valid | self.i_second.valid)
             with m.If(self.i_first.valid):
-                m.d.sync += self.o.payload.eq(self.i_first.payload)
+                m.d.sync += payload.eq(self.i_first.payload)
             with m.Else():
-                m.d.sync += self.o.payload.eq(self.i_second.payload)
+                m.d.sync += payload.eq(self.i_second.payload)
         return m

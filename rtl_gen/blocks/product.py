@@ -7,6 +7,8 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.blocks.payload import payload_register
+
 __all__ = ["Product"]
 
 _CHUNK = 16
@@ -56,5 +58,5 @@ class Product(wiring.Component):
             register = Signal(len(self.o), reset_less=True)
             m.d.sync += register.eq(pair)
             sums.append(register)
-        m.d.sync += self.o.eq(sum(sums[1:], sums[0]))
+        m.d.sync += payload_register(m, self.o, "product").eq(sum(sums[1:], sums[0]))
         return m

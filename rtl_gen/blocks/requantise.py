@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.numerics import LIMIT_INT8, MULTIPLIER_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 
 __all__ = ["VALUE_BITS", "Requantise"]
 
@@ -108,12 +109,13 @@ class Requantise(wiring.Component):
         under = Mux(wide, rounded < -(1 << 15), rounded < -LIMIT_INT8)
         highest = Mux(wide, (1 << 15) - 1, LIMIT_INT8)
         lowest = Mux(relu, 0, Mux(wide, -(1 << 15), -LIMIT_INT8))
+        result = payload_register(m, self.o_value, "result")
         with m.If(Mux(exceeds, negative, under)):
-            m.d.sync += self.o_value.eq(lowest)
+            m.d.sync += result.eq(lowest)
         with m.Elif(exceeds | over):
-            m.d.sync += self.o_value.eq(highest)
+            m.d.sync += result.eq(highest)
         with m.Elif(relu & rounded[-1]):
-            m.d.sync += self.o_value.eq(0)
+            m.d.sync += result.eq(0)
         with m.Else():
-            m.d.sync += self.o_value.eq(rounded)
+            m.d.sync += result.eq(rounded)
         return m

@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 
 __all__ = ["ShiftSaturate"]
 
@@ -68,5 +69,6 @@ class ShiftSaturate(wiring.Component):
         below = negative & (~high.all() | self.narrow & (~middle.all() | ~low.any()))
         high_clamp = Cat(Const(-1, 7), (~self.narrow).replicate(len(middle)), Const(0, 1))
         low_clamp = Cat(self.narrow, Const(0, 6), self.narrow.replicate(len(middle)), Const(1, 1))
-        m.d.sync += self.o.eq(Mux(above, high_clamp, Mux(below, low_clamp, value[: self._bits])))
+        result = payload_register(m, self.o, "result")
+        m.d.sync += result.eq(Mux(above, high_clamp, Mux(below, low_clamp, value[: self._bits])))
         return m

@@ -41,8 +41,8 @@ class Skid(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         source, sink = Value.cast(self.i.payload), Value.cast(self.o.payload)
-        spare = Signal(len(source))
-        held = Signal(len(source))
+        spare = Signal(len(source), reset_less=True)
+        held = Signal(len(source), reset_less=True)
         spare_valid = Signal()
         m.d.comb += [
             self.i.ready.eq(~spare_valid),

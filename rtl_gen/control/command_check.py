@@ -13,6 +13,7 @@ from meadow.spec.parts import used_opcodes
 from meadow.spec.ranges import field_ranges
 from meadow.spec.rules import command_rules
 from rtl_gen.blocks.crc32 import CRC_ONES, CRC_RESIDUE, crc_network
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import COMMAND_BITS, command_layout
 from rtl_gen.interfaces.dma import BEAT_BITS
 
@@ -69,20 +70,21 @@ class CommandCheck(wiring.Component):
         m = Module()
         sealed = self._checksum(m)
         legal = [self._legal(m, opcode) for opcode in used_opcodes(self.config)]
+        verdict = payload_register(m, self.verdict, "verdict_register")
         with m.If(~sealed):
-            m.d.sync += self.verdict.eq(Verdict.CHECK)
+            m.d.sync += verdict.eq(Verdict.CHECK)
         with m.Elif(~Cat(*legal).any()):
-            m.d.sync += self.verdict.eq(Verdict.ILLEGAL)
+            m.d.sync += verdict.eq(Verdict.ILLEGAL)
         with m.Else():
-            m.d.sync += self.verdict.eq(Verdict.GOOD)
+            m.d.sync += verdict.eq(Verdict.GOOD)
         return m
 
     def _checksum(self, m: Module) -> Signal:
         """Whether the CRC-32 is right, 3 cycles after the last beat."""
-        share = Signal(32)
-        state = Signal(32)
+        share = Signal(32, reset_less=True)
+        state = Signal(32, reset_less=True)
         valid = Signal()
-        first = Signal()
+        first = Signal(reset_less=True)
         sealed = Signal()
         m.d.sync += [
             share.eq(crc_network(self.i_beat.payload.data)),

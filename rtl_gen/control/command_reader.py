@@ -71,7 +71,7 @@ class CommandReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         failed = Signal()
-        first_failed = Signal(INDEX_BITS)
+        first_failed = Signal(INDEX_BITS, reset_less=True)
         with m.If(~self.active):
             m.d.sync += failed.eq(0)
         with m.Elif(self.i_fault.valid & ~failed):
@@ -84,9 +84,9 @@ class CommandReader(wiring.Component):
         """Ask for commands while there are places for them in both queues."""
         requested = Signal(32)
         left = Signal(32)
-        group = Signal(range(_GROUP + 1))
+        group = Signal(range(_GROUP + 1), reset_less=True)
         pending = Signal()
-        place = Signal(OFFSET_BITS + 3)  # beats from the window base
+        place = Signal(OFFSET_BITS + 3, reset_less=True)  # beats from the window base
         most = QUEUE_COMMANDS - _GROUP  # that may be held or asked for before a group is
         read = self.o_read.payload
         m.d.comb += [
@@ -120,9 +120,9 @@ class CommandReader(wiring.Component):
         m.submodules.check = check = CommandCheck(config=self.config)
         received = Signal(32)
         count = Signal(range(_COMMAND_BEATS))
-        beats = Signal(BEAT_BITS * (_COMMAND_BEATS - 1))
-        command = Signal(COMMAND_BITS)
-        index = Signal(32)
+        beats = Signal(BEAT_BITS * (_COMMAND_BEATS - 1), reset_less=True)
+        command = Signal(COMMAND_BITS, reset_less=True)
+        index = Signal(32, reset_less=True)
         complete = Signal()
         m.d.comb += [
             complete.eq(self.i_beat.valid & (count == _COMMAND_BEATS - 1)),

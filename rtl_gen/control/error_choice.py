@@ -70,25 +70,26 @@ class ErrorChoice(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout = data.StructLayout({"valid": 1, "of": port_fault_layout(self._config)})
-        seen = Signal(layout)
+        seen = Signal(port_fault_layout(self._config), reset_less=True)
+        seen_valid = Signal()
         m.d.sync += [
-            seen.of.eq(self.i_fault.payload),
-            seen.valid.eq(self.i_fault.valid & self.running),
+            seen.eq(self.i_fault.payload),
+            seen_valid.eq(self.i_fault.valid & self.running),
         ]
         of_commands = Signal()
         m.d.comb += [
-            of_commands.eq(seen.valid & seen.of.fault.of_commands),
+            of_commands.eq(seen_valid & seen.fault.of_commands),
             self.o_read_fault.valid.eq(of_commands),
-            self.o_read_fault.payload.eq(seen.of.fault.command),
+            self.o_read_fault.payload.eq(seen.fault.command),
         ]
-        held = Signal(layout)
+        held = Signal(seen.shape(), reset_less=True)
+        held_valid = Signal()
         reached = Signal()
-        m.d.sync += reached.eq(held.valid & (self.executed[:INDEX_BITS] >= held.of.fault.command))
+        m.d.sync += reached.eq(held_valid & (self.executed[:INDEX_BITS] >= held.fault.command))
         with m.If(~self.running):
-            m.d.sync += [held.valid.eq(0), reached.eq(0)]
-        with m.Elif(of_commands & ~held.valid):
-            m.d.sync += held.eq(seen)
+            m.d.sync += [held_valid.eq(0), reached.eq(0)]
+        with m.Elif(of_commands & ~held_valid):
+            m.d.sync += [held_valid.eq(1), held.eq(seen)]
 
         outside: Value = self.i_outside_command
         for bit, name in reversed(list(enumerate(UNITS))):
@@ -100,12 +101,12 @@ class ErrorChoice(wiring.Component):
         verdict = self.i_command.payload
         wrong = self.i_command.valid & ((verdict == Verdict.CHECK) | (verdict == Verdict.ILLEGAL))
         m.d.comb += self.o_error.valid.eq(self.running)
-        with m.If(seen.valid & ~of_commands):
-            m.d.comb += _report(error, seen.of)
+        with m.If(seen_valid & ~of_commands):
+            m.d.comb += _report(error, seen)
         with m.Elif(self.i_outside.any()):
             m.d.comb += [error.code.eq(ErrorCode.ACTIVATION), error.command.eq(outside)]
         with m.Elif(reached & self.turn):
-            m.d.comb += _report(error, held.of)
+            m.d.comb += _report(error, held)
         with m.Elif(wrong & self.turn):
             m.d.comb += error.command.eq(self.executed)
             with m.If(verdict == Verdict.CHECK):

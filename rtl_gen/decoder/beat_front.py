@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.tile import DECODE_JOB
 
@@ -62,9 +63,10 @@ class BeatFront(wiring.Component):
         m = Module()
         job, beat = self.i_job.payload, self.i_beat
         passing = Signal()
-        weights = Signal()
-        first = Signal()
-        left = Signal(FRONT_JOB["beats"].shape)
+        weights = Signal(reset_less=True)
+        first = Signal(reset_less=True)
+        left = Signal(FRONT_JOB["beats"].shape, reset_less=True)
+        command = payload_register(m, self.command, "command_register")
         transfer = Signal()
         final = Signal()
         free = Signal()
@@ -90,7 +92,7 @@ class BeatFront(wiring.Component):
             m.d.sync += [
                 weights.eq(~job.cache),
                 left.eq(job.beats),
-                self.command.eq(job.command),
+                command.eq(job.command),
                 first.eq(1),
                 passing.eq(job.beats.any()),
                 self.exhausted.eq(~job.cache & ~job.beats.any()),

@@ -135,8 +135,9 @@ class BlockIssue(wiring.Component):
 
         # Registers of the next block.
         full = Signal()
-        block = Signal(KNOWN_BLOCK)
-        margin = Signal(signed(_MARGIN_BITS))  # available bytes beyond those known of it
+        block = Signal(KNOWN_BLOCK, reset_less=True)
+        # Available bytes beyond those known of it.
+        margin = Signal(signed(_MARGIN_BITS), reset_less=True)
         reach = Signal(REFILLS + 1)  # bit n: it is there and n refill words may be taken with it
 
         # Its issue.
@@ -192,12 +193,12 @@ class BlockIssue(wiring.Component):
             m.d.sync += block.eq(known.o.payload)
 
         # The block goes on when its bytes are there, and a mode word in it comes back.
-        first = Signal(WEIGHT_BLOCK)
-        second = Signal(WEIGHT_BLOCK)
+        first = Signal(WEIGHT_BLOCK, reset_less=True)
+        second = Signal(WEIGHT_BLOCK, reset_less=True)
         first_valid = Signal()
         second_valid = Signal()
-        word_first = Signal.like(refills)
-        word_second = Signal.like(refills)
+        word_first = Signal.like(refills, reset_less=True)
+        word_second = Signal.like(refills, reset_less=True)
         m.d.sync += [
             first.half.eq(block.half),
             first.mode_word.eq(block.mode_word),

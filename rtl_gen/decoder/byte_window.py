@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.streams import WORD_BYTES
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.weight_block import BLOCK_BYTES
 
 __all__ = ["ANY_BYTE_BLOCK", "RING_BEATS", "ByteWindow"]
@@ -105,7 +106,7 @@ class ByteWindow(wiring.Component):
         turns = [Cat(*ring[index:], *ring[:index]) for index in range(RING_BEATS)]
         beats = Signal(8 * BEAT_BYTES * RING_BEATS)
         aligned = Signal.like(beats, reset_less=True)
-        offset = Signal(4)
+        offset = Signal(4, reset_less=True)
         m.d.comb += [beats.eq(_choose(first, turns)), self.head.eq(beats[: 8 * BEAT_BYTES])]
         m.d.sync += [aligned.eq(beats), offset.eq(self.offset)]
         words = Signal(8 * BLOCK_BYTES)
@@ -121,5 +122,5 @@ class ByteWindow(wiring.Component):
         from_byte = [words[8 * i : 8 * (i + ANY_BYTE_BLOCK)] for i in range(WORD_BYTES)]
         content = Cat(_choose(offset[:2], from_byte), words[8 * ANY_BYTE_BLOCK :])
         m.d.comb += self.word.eq(content[:_WORD])
-        m.d.sync += self.data.eq(content)
+        m.d.sync += payload_register(m, self.data, "content").eq(content)
         return m

@@ -47,12 +47,12 @@ class StreamChecksum(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        share = Signal(32)
-        state = Signal(32)
-        expected = Signal(32)
-        checked = Signal(32)  # of the beat whose state is complete
+        share = Signal(32, reset_less=True)
+        state = Signal(32, reset_less=True)
+        expected = Signal(32, reset_less=True)
+        checked = Signal(32, reset_less=True)  # of the beat whose state is complete
         valid1 = Signal()
-        first1 = Signal()
+        first1 = Signal(reset_less=True)
         last1 = Signal()
         last2 = Signal()
         counted = Signal.like(self.data)

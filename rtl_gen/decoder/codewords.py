@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.streams import RUN_BITS, RUN_WEIGHTS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.ranks import (
     NIBBLE_BITS,
     RANK_BITS,
@@ -99,9 +100,10 @@ class Codewords(wiring.Component):
             places.append(Cat(place, nibble))
         places.append(delayed(m, last, 3, "last"))
         # Stage 4: a - b - 1 = a + ~b.
-        m.d.sync += self.quotients[0].eq(places[0])
-        for index in range(1, RUN_WEIGHTS):
-            m.d.sync += self.quotients[index].eq(places[index] + ~places[index - 1])
+        for index in range(RUN_WEIGHTS):
+            quotient = payload_register(m, self.quotients[index], f"quotient{index}")
+            before_it = ~places[index - 1] if index else 0
+            m.d.sync += quotient.eq(places[index] + before_it)
         return m
 
 

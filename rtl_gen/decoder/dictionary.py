@@ -9,6 +9,7 @@ from amaranth.lib.memory import Memory
 
 from meadow.spec.streams import BLOCK_WEIGHTS, PACKET_IDS, WORD_BYTES
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.unpacker import Unpacker
 from rtl_gen.decoder.weight_block import INDEX_BITS, ROW_ENTRIES, WIDTHS
 
@@ -50,7 +51,7 @@ class DictionaryUnpacker(Unpacker):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        table = Signal(self.table.payload.shape())
+        table = Signal(self.table.payload.shape(), reset_less=True)
         filling = Signal()
         m.d.sync += [table.eq(self.table.payload), filling.eq(self.table.valid)]
         indices = self._indices(m)
@@ -58,11 +59,12 @@ class DictionaryUnpacker(Unpacker):
         # Cycle 3 on: table memories; cycle 5: weights.
         pairs = self._pairs(m, indices[:_PAIRS], table, filling)
         singles = self._singles(m, indices, table, filling)
+        weights = payload_register(m, self.part.payload, "part_weights")
         m.d.sync += [
             self.part.valid.eq(
                 delayed(m, self.block.valid, self.latency - 1, "valid", reset_less=False)
             ),
-            self.part.payload.eq(Mux(self.chunk2, pairs, singles)),
+            weights.eq(Mux(self.chunk2, pairs, singles)),
         ]
         return m
 
@@ -81,7 +83,11 @@ class DictionaryUnpacker(Unpacker):
             bits = Signal(PACKET_IDS * index_bits, name=f"packet{packet}", reset_less=True)
             # Cycle 1: packets to bit 0, where the first one is.
             if packet:
-                begin = Signal(range(min(packet, half) * INDEX_BITS + 1), name=f"start{packet}")
+                begin = Signal(
+                    range(min(packet, half) * INDEX_BITS + 1),
+                    name=f"start{packet}",
+                    reset_less=True,
+                )
                 m.d.sync += [begin.eq(start), bits.eq(content >> (begin << 3))]
             else:
                 m.d.sync += bits.eq(content)
@@ -106,7 +112,7 @@ class DictionaryUnpacker(Unpacker):
         return indices
 
     def _check(self, m: Module, indices: list[Signal]) -> None:
-        outside = Signal(len(indices))
+        outside = Signal(len(indices), reset_less=True)
         m.d.sync += [
             outside.eq(Cat(index >= self.entries for index in indices)),
             self.bad.eq(

@@ -80,13 +80,13 @@ class ModeWords(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left = Signal(self._bits)  # blocks
-        due = Signal(self._bits)  # words
-        position = Signal(max(_BLOCKS_LOG2.values()))
+        left = Signal(self._bits, reset_less=True)  # blocks
+        due = Signal(self._bits, reset_less=True)  # words
+        position = Signal(max(_BLOCKS_LOG2.values()), reset_less=True)
         held = Signal()
         spare_held = Signal()
-        modes = Signal(_WORD)
-        spare = Signal(_WORD)
+        modes = Signal(_WORD, reset_less=True)
+        spare = Signal(_WORD, reset_less=True)
         per_word = Signal.like(position)
         words = Signal.like(due)
         after = Signal.like(modes)

@@ -16,6 +16,7 @@ from meadow.spec.streams import (
     PREAMBLE_FIELDS,
     Codec,
 )
+from rtl_gen.blocks.payload import payload_register
 
 __all__ = ["PREAMBLE", "PreambleCheck"]
 
@@ -49,10 +50,10 @@ class PreambleCheck(wiring.Component):
         widths = [preamble[f"width{mode}"] for mode in range(1 << MODE_BITS)]
         bytewise = preamble.chunk == 1
         most = Mux(bytewise, _BYTE_ENTRIES, self.config.dictionary_entries)
-        dictionary = Signal(3)
-        rice = Signal(2)
-        other = Signal(2)
-        codec = Signal.like(preamble.codec)
+        dictionary = Signal(3, reset_less=True)
+        rice = Signal(2, reset_less=True)
+        other = Signal(2, reset_less=True)
+        codec = Signal.like(preamble.codec, reset_less=True)
         present = [each.value for each in Codec if self.config.has_codec(each)]
         absent = ~Cat(preamble.codec == value for value in present).any()
         m.d.sync += [
@@ -76,5 +77,5 @@ class PreambleCheck(wiring.Component):
         for each, rules in broken.items():
             if self.config.has_codec(each):
                 wrong = wrong | ((codec == each.value) & rules.any())
-        m.d.sync += self.wrong.eq(wrong)
+        m.d.sync += payload_register(m, self.wrong, "wrong_register").eq(wrong)
         return m

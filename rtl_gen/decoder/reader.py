@@ -5,12 +5,13 @@ BlockIssue.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import MODE_BITS, SUBSTREAMS, Codec
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.byte_window import RING_BEATS
 from rtl_gen.decoder.mode_words import blocks_bits
 from rtl_gen.decoder.preamble import PREAMBLE, PreambleCheck
@@ -42,16 +43,19 @@ class _Place:
     dry: a weight stream has no more bytes.
     slice, last_slice: number of the slice, and whether it is the last one.
     cache_beat: number of the beat of a K/V job.
+    table, prime: registers of these payloads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, m: Module, reader: StreamReader) -> None:
         self.beat = Signal(name="beat")
         self.pop = Signal(name="pop")
         self.skip = Signal(name="skip")
         self.dry = Signal(name="dry")
-        self.slice = Signal(16, name="slice")
+        self.slice = Signal(16, name="slice", reset_less=True)
         self.last_slice = Signal(name="last_slice")
         self.cache_beat = Signal(CACHE_BEATS_BITS, name="cache_beat")
+        self.table = payload_register(m, reader.table.payload, "table_row")
+        self.prime = payload_register(m, reader.prime.payload, "primer")
 
 
 class StreamReader(wiring.Component):
@@ -126,12 +130,14 @@ class StreamReader(wiring.Component):
         m = Module()
         config, job = self.config, self.i_job.payload
         m.submodules.check = check = PreambleCheck(config=config)
-        preamble = Signal(PREAMBLE)
-        at = _Place()
+        preamble = Signal(PREAMBLE, reset_less=True)
+        at = _Place(m, self)
         beat, pop, skip, dry = at.beat, at.pop, at.skip, at.dry
-        count = Signal(range((1 << 12) * config.port_rows * config.word_beats))
+        count = Signal(range((1 << 12) * config.port_rows * config.word_beats), reset_less=True)
         tile_beats = (config.port_rows * config.word_beats).bit_length() - 1
-        raw = Signal()
+        raw = preamble.codec == Codec.RAW.value
+        rice = payload_register(m, self.rice, "rice_register")
+        command = payload_register(m, self.command, "command_register")
         m.d.comb += [
             check.preamble.eq(preamble),
             beat.eq((self.available != 0) & ~skip & ~self.stop),
@@ -145,11 +151,10 @@ class StreamReader(wiring.Component):
             self.fixed.eq(preamble.fixed),
             self.widths.eq(Cat(preamble[f"width{mode}"] for mode in range(1 << MODE_BITS))),
             self.entries.eq(preamble.entries),
-            raw.eq(preamble.codec == Codec.RAW.value),
         ]
         m.d.sync += [
             count.eq(job.tiles << tile_beats),  # RAW counts instead
-            self.rice.eq(preamble.codec == Codec.RICE.value),
+            rice.eq(preamble.codec == Codec.RICE.value),
             self.table.valid.eq(0),
             self.prime.valid.eq(0),
         ]
@@ -164,13 +169,12 @@ class StreamReader(wiring.Component):
                     m.d.comb += [pop.eq(beat), self.error.eq(dry)]
                     m.d.sync += [preamble.eq(self.head), at.slice.eq(0)]
                     with m.If(beat | dry):
-                        m.d.sync += self.command.eq(job.command)
+                        m.d.sync += command.eq(job.command)
                     with m.If(beat):
                         m.next = "COMPARE"
-            with m.State("COMPARE"):
-                m.next = "COMBINE"
-            with m.State("COMBINE"):
-                m.next = "JUDGE"
+            for state, following in (("COMPARE", "COMBINE"), ("COMBINE", "JUDGE")):
+                with m.State(state):
+                    m.next = following
             ahead = {Codec.DICTIONARY: ("TABLE", self._table), Codec.RICE: ("PRIMER", self._primer)}
             ahead = {codec: way for codec, way in ahead.items() if config.has_codec(codec)}
             with m.State("JUDGE"):
@@ -239,8 +243,8 @@ class StreamReader(wiring.Component):
         with m.If(at.beat):
             m.d.sync += [
                 self.table.valid.eq(1),
-                self.table.payload.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
-                self.table.payload.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
+                at.table.row.eq(entry >> (ROW_ENTRIES.bit_length() - 1)),
+                at.table.data.eq(Mux(self.chunk2, entry_row, bytes_wide)),
                 entry.eq(entry + ROW_ENTRIES),
                 quarter.eq(quarter + 1),
             ]
@@ -257,21 +261,19 @@ class StreamReader(wiring.Component):
             m.d.comb += at.pop.eq(1)
             m.d.sync += [
                 self.prime.valid.eq(1),
-                self.prime.payload.substream.eq(substream),
-                self.prime.payload.data.eq(self.head),
+                at.prime.substream.eq(substream),
+                at.prime.data.eq(self.head),
                 substream.eq(substream + 1),
             ]
             with m.If(substream == SUBSTREAMS - 1):
                 m.next = "HEADER"
 
-    def _header(self, m: Module, at: _Place, raw: Signal) -> None:
+    def _header(self, m: Module, at: _Place, raw: Value) -> None:
         """Header beats to the parameter buffer, behind what is left of the beat before."""
         config, header = self.config, self.o_parameter
-        payload = header.write.payload
+        payload = payload_register(m, header.write.payload, "header")
         credits = Signal(range(SLOTS + 1), init=SLOTS)
-        slot = Signal()
-        started = Signal()
-        take = Signal()
+        slot, started, take = (Signal(name=name) for name in ("slot", "started", "take"))
         beat = Signal(range(max(2, config.header_beats)))
         m.d.sync += [
             credits.eq(credits + header.free - (take & ~started)),
@@ -290,8 +292,7 @@ class StreamReader(wiring.Component):
                 m.d.comb += at.pop.eq(1)
                 m.d.sync += [started.eq(1), beat.eq(beat + 1)]
                 with m.If(beat == config.header_beats - 1):
-                    m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot)]
-                    m.d.sync += header.done.eq(1)
+                    m.d.sync += [started.eq(0), beat.eq(0), slot.eq(~slot), header.done.eq(1)]
                     m.d.comb += self.start.eq(~raw)
                     m.next = "RAW"
                     if len(config.codecs) > 1:

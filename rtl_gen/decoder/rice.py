@@ -13,6 +13,7 @@ from meadow.spec.streams import (
     WORD_BYTES,
 )
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.codewords import Codewords
 from rtl_gen.decoder.ranks import count_ones
 from rtl_gen.decoder.substreams import SubStreamPair
@@ -90,10 +91,10 @@ class RiceUnpacker(Unpacker):
     def _raw(self, m: Module) -> tuple[Value, Value]:
         """Code of k and the raw words, when the quotients are there."""
         block = self.block.payload
-        skip = Signal(range(REFILLS + 2))
+        skip = Signal(range(REFILLS + 2), reset_less=True)
         content = Signal(len(block.data), reset_less=True)
         raw = Signal(8 * BLOCK_WEIGHTS, reset_less=True)
-        code = Signal(range(_LITERAL_CODE + 1))
+        code = Signal(range(_LITERAL_CODE + 1), reset_less=True)
         m.d.sync += [
             skip.eq(count_ones(Cat(block.refill, block.mode_word))),
             content.eq(block.data),
@@ -117,5 +118,8 @@ class RiceUnpacker(Unpacker):
             with m.Default():
                 m.d.comb += Cat(numbers).eq(raw)
         valid = delayed(m, self.block.valid, self.latency - 1, "valid", reset_less=False)
-        m.d.sync += self.part.valid.eq(valid)
-        m.d.sync += self.part.payload.eq(Cat(Cat(n[1:] ^ n[0].replicate(7), n[0]) for n in numbers))
+        weights = payload_register(m, self.part.payload, "weights")
+        m.d.sync += [
+            self.part.valid.eq(valid),
+            weights.eq(Cat(Cat(n[1:] ^ n[0].replicate(7), n[0]) for n in numbers)),
+        ]

@@ -67,9 +67,12 @@ class RunEnds(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         marked, following = self.marked.payload, self.word.payload
-        word = Signal(STREAM_WORD)
+        word = Signal(STREAM_WORD, reset_less=True)
         valid = Signal()
-        counts = [Signal(range(NIBBLE_BITS + 1), name=f"count{i}") for i in range(2 * WORD_BYTES)]
+        counts = [
+            Signal(range(NIBBLE_BITS + 1), name=f"count{i}", reset_less=True)
+            for i in range(2 * WORD_BYTES)
+        ]
         m.d.sync += valid.eq(self.word.valid)
         with m.If(self.word.valid):
             m.d.sync += [word.half.eq(following.half), word.first.eq(following.first)]
@@ -106,8 +109,8 @@ class RunEnds(wiring.Component):
         following = self.word.payload
         # `rank` is at the beginning of the present word, `other` at the end of what the other
         # sub-stream has.
-        rank = Signal(RANK_BITS)
-        other = Signal(RANK_BITS)
+        rank = Signal(RANK_BITS, reset_less=True)
+        other = Signal(RANK_BITS, reset_less=True)
         after = Signal(RANK_BITS)
         total = prefix_ranks(m, counts, "total")[-1]
         m.d.comb += after.eq(add_narrow(rank, Mux(valid, total, 0)))

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.streams import PRIMER_WORDS, RUN_BITS, WORD_BYTES
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.decoder.ranks import lookup
 from rtl_gen.decoder.run_ends import END, RunEnds
 from rtl_gen.decoder.weight_block import ISSUE
@@ -81,8 +82,13 @@ class SubStreamPair(wiring.Component):
         half = self.issue.payload.half
         # `last` of each half: word of the ring, bit of the word. At first it is the bit before the
         # first one.
-        words = [Signal(2, init=PRIMER_WORDS - 1, name=f"word{h}") for h in range(2)]
-        places = [Signal(_PLACE_BITS, init=_WORD_BITS - 1, name=f"place{h}") for h in range(2)]
+        words = [
+            Signal(2, init=PRIMER_WORDS - 1, name=f"word{h}", reset_less=True) for h in range(2)
+        ]
+        places = [
+            Signal(_PLACE_BITS, init=_WORD_BITS - 1, name=f"place{h}", reset_less=True)
+            for h in range(2)
+        ]
         word, place = Mux(half, words[1], words[0]), Mux(half, places[1], places[0])
         even, odd = self._ring(m, word)
 
@@ -97,8 +103,8 @@ class SubStreamPair(wiring.Component):
                 low.ends[byte].any & lookup([b < byte for b in range(4)], place[3:])
             )
         both = Signal(2 * _WORD_BITS, reset_less=True)
-        turn = Signal(1 + _PLACE_BITS)
-        issued = Signal(ISSUE)
+        turn = Signal(1 + _PLACE_BITS, reset_less=True)
+        issued = Signal(ISSUE, reset_less=True)
         issued_valid = Signal()
         m.d.sync += [both.eq(Cat(even.data, odd.data)), turn.eq(Cat(place, word[0]))]
         m.d.sync += [issued.eq(self.issue.payload), issued_valid.eq(self.issue.valid)]
@@ -137,10 +143,10 @@ class SubStreamPair(wiring.Component):
         bits = _shifted(bits[1:], turn[2:4], 4, RUN_BITS + 3)
         middle = Signal(RUN_BITS + 3, reset_less=True)
         m.d.sync += middle.eq(bits)
-        fine = Signal(2)
-        start = Signal(_PLACE_BITS)
-        stop = Signal(1 + _PLACE_BITS)
-        none = Signal()
+        fine = Signal(2, reset_less=True)
+        start = Signal(_PLACE_BITS, reset_less=True)
+        stop = Signal(1 + _PLACE_BITS, reset_less=True)
+        none = Signal(reset_less=True)
         taken = Signal()
         m.d.sync += [
             fine.eq(turn[:2]),
@@ -152,9 +158,10 @@ class SubStreamPair(wiring.Component):
         # Cycle 2.
         length = Signal(1 + _PLACE_BITS)
         m.d.comb += length.eq(stop + ~start)
+        run = payload_register(m, self.run, "run_register")
         m.d.sync += [
-            self.run.bits.eq(_shifted(middle, fine, 1, RUN_BITS)),
-            self.run.last.eq(length),
+            run.bits.eq(_shifted(middle, fine, 1, RUN_BITS)),
+            run.last.eq(length),
             self.bad.eq(taken & (none | (stop[_PLACE_BITS] & (stop[:_PLACE_BITS] > start)))),
         ]
 
@@ -163,7 +170,7 @@ class SubStreamPair(wiring.Component):
         m.submodules.run_ends = run_ends = RunEnds()
         self._arrivals(m, run_ends.word)
         marked, half = run_ends.marked.payload, self.issue.payload.half
-        heads = [Signal(2, name=f"head{h}") for h in range(2)]
+        heads = [Signal(2, name=f"head{h}", reset_less=True) for h in range(2)]
         head = Signal(2)
         m.d.comb += head.eq(Mux(marked.first, 0, Mux(marked.half, heads[1], heads[0])))
         for h in range(2):
@@ -190,8 +197,8 @@ class SubStreamPair(wiring.Component):
     def _arrivals(self, m: Module, word: stream.Interface) -> None:
         """Refills, and primer beats word by word."""
         left = Signal(range(PRIMER_WORDS + 1))
-        half = Signal()
-        first = Signal()
+        half = Signal(reset_less=True)
+        first = Signal(reset_less=True)
         beat = Signal(8 * BEAT_BYTES, reset_less=True)
         with m.If(self.prime.valid):
             m.d.sync += [

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.streams import BLOCK_WEIGHTS
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.tile import DECODE_JOB, PART, SLOTS, FillSignature, tile_write_layout
 
@@ -61,7 +62,8 @@ class TileWriter(wiring.Component):
         m = Module()
         config = self.config
         job, part, tile_slot = self.i_job.payload, self.i_part, self.o_tile
-        write = tile_slot.write.payload
+        write = payload_register(m, tile_slot.write.payload, "write")
+        command = payload_register(m, self.o_tile_command, "command")
         credits = Signal(range(SLOTS + 1), init=SLOTS)
         slot = Signal()
         active = Signal()
@@ -93,7 +95,7 @@ class TileWriter(wiring.Component):
         m.d.sync += [
             credits.eq(credits + tile_slot.free - ((taken | (allowed & empty)) & ~active)),
             tile_slot.write.valid.eq(taken),
-            self.o_tile_command.eq(job.command),
+            command.eq(job.command),
             write.slot.eq(slot),
             write.row.eq(row),
             write.column_beats.eq(column + Mux(job.cache, job.column_beats, 0)),

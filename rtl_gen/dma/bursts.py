@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS
 
@@ -107,13 +108,19 @@ class BurstSplitter(wiring.Component):
         limit = max_burst_beats(self.config)
         source = self.i.payload
         burst = self.o.payload
-        beat_address = Signal(self.config.address_bits - _BEAT_LOG2)
-        end = Signal(OFFSET_BITS + 1)
+        beats_of_burst = payload_register(m, burst.beats, "beats_of_burst")
+        last = payload_register(m, burst.last, "last")
+        route = payload_register(m, burst.route, "route")
+        traffic = payload_register(m, burst.traffic, "traffic")
+        command = payload_register(m, burst.command, "command")
+        beat_address = Signal(self.config.address_bits - _BEAT_LOG2, reset_less=True)
+        end = Signal(OFFSET_BITS + 1, reset_less=True)
         # Beats from the window base to the end of the address space.
-        top = Signal(len(beat_address) + 1)
+        top = Signal(len(beat_address) + 1, reset_less=True)
         wrong = Signal()
-        beyond = Signal()  # or without beats; registered, as both comparisons are wide
-        remaining = Signal(LENGTH_BITS)
+        # Or without beats; registered, as both comparisons are wide.
+        beyond = Signal(reset_less=True)
+        remaining = Signal(LENGTH_BITS, reset_less=True)
         page_beats = Signal(range(_PAGE_BEATS + 1))
         short = Signal(range(limit + 1))
         beats = Signal(range(limit + 1))
@@ -134,18 +141,18 @@ class BurstSplitter(wiring.Component):
                     beat_address.eq(self.window_base[_BEAT_LOG2:] + source.offset),
                     end.eq(source.offset + source.beats),
                     remaining.eq(source.beats),
-                    burst.traffic.eq(source.traffic),
-                    burst.command.eq(source.command),
+                    traffic.eq(source.traffic),
+                    command.eq(source.command),
                 ]
                 if "route" in self.shape.members:
-                    m.d.sync += burst.route.eq(source.route)
+                    m.d.sync += route.eq(source.route)
                 with m.If(self.i.valid & ~self.flush):
                     m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += beyond.eq(wrong | (end > top))
                 m.next = "SIZE"
             with m.State("SIZE"):
-                m.d.sync += [burst.beats.eq(beats), burst.last.eq(remaining <= short)]
+                m.d.sync += [beats_of_burst.eq(beats), last.eq(remaining <= short)]
                 with m.If(beyond):
                     m.d.comb += self.outside.valid.eq(~self.flush)
                     m.next = "LOAD"

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import data
 
 __all__ = ["merge_faults"]
 
@@ -20,16 +19,16 @@ def merge_faults(m: Module, first: Any, second: Any, o: Any) -> Value:
 
     Returns whether a fault of `second` waits.
     """
-    layout = data.StructLayout({"valid": 1, "fault": o.payload.shape()})
-    waiting = Signal(layout, name="waiting_fault")
-    later = [waiting.valid.eq(second.valid), waiting.fault.eq(second.payload)]
+    waits = Signal(name="fault_waits")
+    waiting = Signal(o.payload.shape(), name="waiting_fault", reset_less=True)
+    later = [waits.eq(second.valid), waiting.eq(second.payload)]
     with m.If(first.valid):
         m.d.comb += [o.valid.eq(1), o.payload.eq(first.payload)]
-        with m.If(~waiting.valid):
+        with m.If(~waits):
             m.d.sync += later
-    with m.Elif(waiting.valid):
-        m.d.comb += [o.valid.eq(1), o.payload.eq(waiting.fault)]
+    with m.Elif(waits):
+        m.d.comb += [o.valid.eq(1), o.payload.eq(waiting)]
         m.d.sync += later
     with m.Else():
         m.d.comb += [o.valid.eq(second.valid), o.payload.eq(second.payload)]
-    return waiting.valid
+    return waits

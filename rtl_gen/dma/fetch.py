@@ -66,7 +66,7 @@ class FetchUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        command = Signal(COMMAND_BITS)
+        command = Signal(COMMAND_BITS, reset_less=True)
         active = Signal()
         start = Signal()
         working = Signal()

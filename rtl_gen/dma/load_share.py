@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.product import Product
 from rtl_gen.dma.port_rows import PortShares, multiples, run_rows
 from rtl_gen.interfaces.command import command_layout
@@ -84,7 +85,8 @@ class LoadShare(wiring.Component):
             for rows, beats in enumerate(multiples(m, command.row_beats, ports, "row_beats")):
                 with m.Case(rows):
                     m.d.sync += surplus_beats.eq(beats)
-        for share, first, count in zip(self.o, shares.first, shares.count, strict=True):
-            m.d.sync += share.offset.eq(command.offset + first)
-            m.d.comb += share.beats.eq(count)
+        for port, share in enumerate(self.o):
+            offset = payload_register(m, share.offset, f"offset_{port}")
+            m.d.sync += offset.eq(command.offset + shares.first[port])
+            m.d.comb += share.beats.eq(shares.count[port])
         return m

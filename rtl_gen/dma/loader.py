@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.command_runner import CommandRunner
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.turns import take_turns
 from rtl_gen.dma.port_rows import PortShares, multiples, run_rows
 from rtl_gen.interfaces.command import COMMAND_BITS, step_layout
@@ -85,6 +86,7 @@ class _PortAssembler(wiring.Component):
             single_word.eq(self.row_words == 1),
             any_word.eq(self.row_words.any()),
         ]
+        word = payload_register(m, self.o.payload, "word")
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.start):
@@ -104,8 +106,8 @@ class _PortAssembler(wiring.Component):
                 m.d.sync += [
                     beat.eq(0),
                     self.o.valid.eq(1),
-                    self.o.payload.data.eq(whole),
-                    self.o.payload.address.eq(address),
+                    word.data.eq(whole),
+                    word.address.eq(address),
                     later_words.eq(later_words - 1),
                     last_word.eq(later_words == 1),
                     address.eq(address + 1),

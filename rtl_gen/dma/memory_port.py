@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.dma.fault_merge import merge_faults
 from rtl_gen.dma.read_engine import ReadEngine
 from rtl_gen.dma.write_engine import WriteEngine
@@ -101,9 +102,10 @@ class MemoryPort(wiring.Component):
         error = self.error.signature.create(path=("merged",))
         waits = merge_faults(m, read.fault, write.fault, error) | error.valid
         arrives = self.i_write.descriptor.valid | self.i_write.data.valid
+        fault = payload_register(m, self.error.payload, "fault")
         m.d.sync += [
             self.error.valid.eq(error.valid),
-            self.error.payload.eq(error.payload),
+            fault.eq(error.payload),
             self.idle.eq(read.idle & ~write.pending & ~waits & ~self.i_read.valid & ~arrives),
             self.writes_pending.eq(write.pending | waits | arrives),
         ]

@@ -97,8 +97,8 @@ class PortFetch(wiring.Component):
         m.submodules.fills = fills = Queue(shape=DECODE_JOB, depth=_JOBS)
         wiring.connect(m, reads.o, wiring.flipped(self.o_read))
         wiring.connect(m, fills.o, wiring.flipped(self.o_decode))
-        self._descriptor = Signal(READ_DESCRIPTOR)
-        self._job = Signal(DECODE_JOB)
+        self._descriptor = Signal(READ_DESCRIPTOR, reset_less=True)
+        self._job = Signal(DECODE_JOB, reset_less=True)
         self._read_pending = Signal()
         self._fill_pending = Signal()
         self._free = Signal()
@@ -165,22 +165,25 @@ class PortFetch(wiring.Component):
         config = self.config
         command = self._view(Opcode.ATTEND)
         width, port_rows = config.width, config.port_rows
-        sequence = Signal(8)
-        entry = Signal.like(self.step.entries[0])
-        new = Signal(len(entry.tokens) + 1)  # tokens after those in the cache whose keys are read
-        key_address = Signal(_PLACE_BITS)
-        value_address = Signal(_PLACE_BITS)
-        address = Signal(_PLACE_BITS)
+        sequence = Signal(8, reset_less=True)
+        entry = Signal.like(self.step.entries[0], reset_less=True)
+        # Tokens after those in the cache whose keys are read.
+        new = Signal(len(entry.tokens) + 1, reset_less=True)
+        key_address = Signal(_PLACE_BITS, reset_less=True)
+        value_address = Signal(_PLACE_BITS, reset_less=True)
+        address = Signal(_PLACE_BITS, reset_less=True)
         # Keys from the block on.
-        key_total = Signal(_KEY_BITS)
-        value_total = Signal(_KEY_BITS)
+        key_total = Signal(_KEY_BITS, reset_less=True)
+        value_total = Signal(_KEY_BITS, reset_less=True)
         total = Signal(_KEY_BITS)
-        value = Signal()
-        first = Signal()
-        block = Signal.like(command.blocks)
-        keys = Signal(range(port_rows + 1))
-        beats = Signal(range(port_rows * config.word_beats + 1))
-        start = Signal(len(command.segment_beats) + 2 + (port_rows - 1).bit_length())
+        value = Signal(reset_less=True)
+        first = Signal(reset_less=True)
+        block = Signal.like(command.blocks, reset_less=True)
+        keys = Signal(range(port_rows + 1), reset_less=True)
+        beats = Signal(range(port_rows * config.word_beats + 1), reset_less=True)
+        start = Signal(
+            len(command.segment_beats) + 2 + (port_rows - 1).bit_length(), reset_less=True
+        )
         stride = command.segment_beats * width
         own = self.port * port_rows
         scores = attends_part(config, command, AttendPart.SCORES)

@@ -7,6 +7,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.blocks.payload import payload_register
+
 __all__ = ["PortShares", "multiples", "run_rows", "times"]
 
 
@@ -76,11 +78,12 @@ class PortShares(wiring.Component):
         m = Module()
         own = Signal.like(self.run)
         m.d.comb += own.eq(Mux(self.whole, 0, self.run))
-        for first, count, multiple in zip(
-            self.first, self.count, multiples(m, own, self._ports, "first"), strict=True
-        ):
+        multiple_of = multiples(m, own, self._ports, "first")
+        for port, (first, count) in enumerate(zip(self.first, self.count, strict=True)):
+            multiple = multiple_of[port]
             left = self.total - first  # below 0 beyond the last row
             some = Mux(left < self.run, left, self.run)
             m.d.comb += first.eq(multiple)
-            m.d.sync += count.eq(Mux(self.whole, self.total, Mux(left < 0, 0, some)))
+            register = payload_register(m, count, f"count_register_{port}")
+            m.d.sync += register.eq(Mux(self.whole, self.total, Mux(left < 0, 0, some)))
         return m

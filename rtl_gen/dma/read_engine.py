@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout
@@ -109,11 +110,13 @@ class ReadEngine(wiring.Component):
             released.eq(storage.o.valid & storage.o.ready),
         ]
         m.d.sync += free.eq(free + released - Mux(issue, burst.beats, 0))
+        address = payload_register(m, axi.araddr, "address")
+        length = payload_register(m, axi.arlen, "length")
         with m.If(issue):
             m.d.sync += [
                 axi.arvalid.eq(1),
-                axi.araddr.eq(burst.address),
-                axi.arlen.eq(burst.beats - 1),
+                address.eq(burst.address),
+                length.eq(burst.beats - 1),
             ]
         with m.Elif(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
@@ -124,7 +127,7 @@ class ReadEngine(wiring.Component):
         ]
 
         current = in_flight.o.payload
-        taken = Signal(READ_BEAT)
+        taken = Signal(READ_BEAT, reset_less=True)
         taken_valid = Signal()
         failed = Signal()
         response = self.fault.signature.create(path=("response",))
@@ -138,18 +141,23 @@ class ReadEngine(wiring.Component):
             storage.i.valid.eq(taken_valid),
             storage.i.payload.eq(taken),
         ]
+        traffic = payload_register(m, self.beat.payload.traffic, "traffic")
+        command = payload_register(m, self.beat.payload.command, "command")
+        failed_address = payload_register(m, response.payload.address, "failed_address")
+        failed_command = payload_register(m, response.payload.command, "failed_command")
+        of_commands = payload_register(m, response.payload.of_commands, "failed_of_commands")
         m.d.sync += [
             taken_valid.eq(axi.rvalid & axi.rready),
             taken.data.eq(axi.rdata),
             taken.route.eq(current.route),
             taken.last.eq(current.last & axi.rlast),
             self.beat.valid.eq(axi.rvalid & axi.rready),
-            self.beat.payload.traffic.eq(current.traffic),
-            self.beat.payload.command.eq(current.command),
+            traffic.eq(current.traffic),
+            command.eq(current.command),
             failed.eq(axi.rvalid & axi.rready & axi.rresp[1]),
-            response.payload.address.eq(current.address),
-            response.payload.command.eq(current.command),
-            response.payload.of_commands.eq(current.route == Route.COMMAND.value),
+            failed_address.eq(current.address),
+            failed_command.eq(current.command),
+            of_commands.eq(current.route == Route.COMMAND.value),
         ]
         m.d.comb += [
             response.valid.eq(failed),

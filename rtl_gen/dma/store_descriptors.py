@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_index, command_layout, step_layout
 from rtl_gen.interfaces.dma import LENGTH_BITS, OFFSET_BITS, WRITE_DESCRIPTOR
@@ -68,7 +69,7 @@ class StoreDescriptors(wiring.Component):
         m = Module()
         moves = Signal()  # all stages at once
         active = Signal()
-        segment_offset = Signal(_PLACE_BITS)
+        segment_offset = Signal(_PLACE_BITS, reset_less=True)
         sequence = self._loops(m, active, segment_offset, moves)
 
         def entry(name: str, otherwise: Value | int = 0) -> Value:
@@ -114,21 +115,23 @@ class StoreDescriptors(wiring.Component):
             self.o.payload.traffic.eq(command.traffic),
             self.o.payload.command.eq(command_index(command.as_value())),
         ]
+        target = payload_register(m, self.o.payload.offset, "target")
+        beats = payload_register(m, self.o.payload.beats, "beats")
         with m.If(moves):
             m.d.sync += [
                 valid.eq(Cat(active, valid)),
                 valid[3].eq(valid[2] & (high > low)),
                 self.o.valid.eq(valid[5]),
-                self.o.payload.offset.eq(offset),
-                self.o.payload.beats.eq(Mux(beyond, 0, count_beats)),
+                target.eq(offset),
+                beats.eq(Mux(beyond, 0, count_beats)),
             ]
         return m
 
     def _loops(self, m: Module, active: Signal, segment_offset: Signal, moves: Signal) -> Signal:
         """For every segment, for every sequence, which is returned."""
         command, share, config = self.command, self.share, self._config
-        sequence = Signal(range(max(2, config.sequences)))
-        left = Signal.like(share.segments)
+        sequence = Signal(range(max(2, config.sequences)), reset_less=True)
+        left = Signal.like(share.segments, reset_less=True)
         stride = Mux(
             share.by_segment, command.segment_stride * config.ports, command.segment_stride
         )

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
@@ -97,11 +98,12 @@ class StoreReader(wiring.Component):
             self.idle.eq(~active & ~pending & (credits == _WORDS) & ~self.o.valid),
         ]
         choice = Array(words.o.payload.word_select(i, BEAT_BITS) for i in range(config.word_beats))
+        payload = payload_register(m, self.o.payload, "payload")
         with m.If(free):
             m.d.sync += self.o.valid.eq(words.o.valid)
             with m.If(words.o.valid):
                 m.d.sync += [
-                    self.o.payload.eq(choice[places.o.payload + beat]),
+                    payload.eq(choice[places.o.payload + beat]),
                     beat.eq(Mux(last, 0, beat + 1)),
                 ]
         return m

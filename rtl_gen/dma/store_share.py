@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.dma.port_rows import PortShares, multiples, run_rows
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.dma import OFFSET_BITS
@@ -66,7 +67,7 @@ class StoreShare(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         command, ports = self.command, self._ports
-        by_segment = Signal()
+        by_segment = Signal(reset_less=True)
         run = Signal(ROW_BITS, reset_less=True)
         run_product = Signal(ADDRESS_BITS, reset_less=True)
         run_words = Signal(ADDRESS_BITS, reset_less=True)
@@ -98,9 +99,12 @@ class StoreShare(wiring.Component):
                 o.beats.eq(row_beats[port]),
             ]
             dealt = (command.segments + (ports - 1 - port)) >> (ports.bit_length() - 1)
+            source = payload_register(m, o.source, f"source_{port}")
+            segments = payload_register(m, o.segments, f"segments_{port}")
+            offset = payload_register(m, o.offset, f"offset_{port}")
             m.d.sync += [
-                o.source.eq(command.source + skipped_words[port]),
-                o.segments.eq(Mux(by_segment, dealt, command.segments)),
-                o.offset.eq(command.offset + skipped_beats[port]),
+                source.eq(command.source + skipped_words[port]),
+                segments.eq(Mux(by_segment, dealt, command.segments)),
+                offset.eq(command.offset + skipped_beats[port]),
             ]
         return m

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.registers import ErrorCode
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.queue import Queue
 from rtl_gen.blocks.skid import Skid
 from rtl_gen.dma.bursts import BurstSplitter, burst_layout, place_layout
@@ -109,11 +110,13 @@ class WriteEngine(wiring.Component):
             axi.awburst.eq(1),
             axi.awcache.eq(0b0011),
         ]
+        address = payload_register(m, axi.awaddr, "address")
+        length = payload_register(m, axi.awlen, "length")
         with m.If(issue):
             m.d.sync += [
                 axi.awvalid.eq(1),
-                axi.awaddr.eq(burst.address),
-                axi.awlen.eq(burst.beats - 1),
+                address.eq(burst.address),
+                length.eq(burst.beats - 1),
             ]
         with m.Elif(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
@@ -130,26 +133,31 @@ class WriteEngine(wiring.Component):
             words.o.ready.eq(self.flush | (register_free & bursts.o.valid)),
             bursts.o.ready.eq(push & last),
         ]
+        word = payload_register(m, axi.wdata, "word")
+        last_word = payload_register(m, axi.wlast, "last_word")
+        strobes = payload_register(m, axi.wstrb, "strobes")
+        traffic = payload_register(m, self.beat.payload.traffic, "traffic")
+        command = payload_register(m, self.beat.payload.command, "command")
         m.d.sync += self.beat.valid.eq(push & ~self.flush)
         with m.If(push):
             m.d.sync += [
                 axi.wvalid.eq(1),
-                axi.wdata.eq(words.o.payload),
-                axi.wlast.eq(last),
-                axi.wstrb.eq(_ALL_BYTES),
-                self.beat.payload.traffic.eq(current.traffic),
-                self.beat.payload.command.eq(current.command),
+                word.eq(words.o.payload),
+                last_word.eq(last),
+                strobes.eq(_ALL_BYTES),
+                traffic.eq(current.traffic),
+                command.eq(current.command),
                 sent.eq(sent + 1),
             ]
             with m.If(self.flush):
-                m.d.sync += axi.wstrb.eq(0)
+                m.d.sync += strobes.eq(0)
             with m.If(last):
                 m.d.sync += sent.eq(0)
         with m.Elif(axi.wready):
             m.d.sync += axi.wvalid.eq(0)
 
         failed = Signal()
-        answered = Signal(place_layout(config))
+        answered = Signal(place_layout(config), reset_less=True)
         m.d.comb += [axi.bready.eq(in_flight.o.valid), in_flight.o.ready.eq(axi.bvalid)]
         m.d.sync += [
             failed.eq(axi.bvalid & axi.bready & axi.bresp[1]),

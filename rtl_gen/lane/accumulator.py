@@ -71,24 +71,27 @@ class Accumulator(wiring.Component):
         rows = self.config.rows
         issue, drain = self.i_issue.payload, self.i_drain.payload
         entering = Signal(
-            data.StructLayout(
-                {"valid": 1, "target": Target, "address": issue.address.shape(), "first": 1}
-            )
+            data.StructLayout({"target": Target, "address": issue.address.shape(), "first": 1})
         )
         m.d.comb += [
-            entering.valid.eq(self.i_issue.valid),
             entering.target.eq(issue.target),
             entering.address.eq(issue.address),
             entering.first.eq(issue.first),
         ]
-        stages = [None, entering]  # stages[k]: the issue k cycles after the lane's input
+        # stages[k]: the issue k cycles after the lane's input, and valid[k] whether there is one.
+        stages, valid = [None, entering], [None, self.i_issue.valid]
         for stage in range(2, self.LATENCY + 2):
-            following = Signal(entering.shape(), name=f"issue_{stage}")
-            m.d.sync += following.eq(stages[-1])
+            following = Signal(entering.shape(), name=f"issue_{stage}", reset_less=True)
+            following_valid = Signal(name=f"issue_valid_{stage}")
+            m.d.sync += [following.eq(stages[-1]), following_valid.eq(valid[-1])]
             stages.append(following)
+            valid.append(following_valid)
 
-        written = [Signal(signed(ACCUMULATOR_BITS), name=f"written_{row}") for row in range(rows)]
-        write = stages[self.LATENCY + 1]
+        written = [
+            Signal(signed(ACCUMULATOR_BITS), name=f"written_{row}", reset_less=True)
+            for row in range(rows)
+        ]
+        write, writes = stages[self.LATENCY + 1], valid[self.LATENCY + 1]
         old = {}
         conflicts = []
         for target in Target:
@@ -102,11 +105,12 @@ class Accumulator(wiring.Component):
             )
             m.submodules[f"memory_{target.name.lower()}"] = memory
             # OUTPUT is read two cycles earlier: its value still has to pass the shifter.
-            early = stages[self.LATENCY - (5 if is_output else 3)]
+            stage = self.LATENCY - (5 if is_output else 3)
+            early = stages[stage]
             array_read = Signal(name=f"array_read_{target.name}")
             drain_read = Signal(name=f"drain_read_{target.name}")
             m.d.comb += [
-                array_read.eq(early.valid & (early.target == target) & ~early.first),
+                array_read.eq(valid[stage] & (early.target == target) & ~early.first),
                 drain_read.eq(self.i_drain.valid & (drain.target == target)),
             ]
             conflicts.append(array_read & drain_read)
@@ -127,15 +131,15 @@ class Accumulator(wiring.Component):
             port = memory.write_port()
             m.d.comb += [
                 port.addr.eq(write.address),
-                port.en.eq(write.valid & (write.target == target)),
+                port.en.eq(writes & (write.target == target)),
                 port.data.eq(Cat(written)),
             ]
         m.d.comb += self.o_conflict.eq(Cat(conflicts).any())
 
         use = {target: Signal(name=f"use_{target.name}") for target in Target}
-        before = stages[self.LATENCY - 1]
+        before, issued = stages[self.LATENCY - 1], valid[self.LATENCY - 1]
         for target, signal in use.items():
-            m.d.sync += signal.eq(before.valid & ~before.first & (before.target == target))
+            m.d.sync += signal.eq(issued & ~before.first & (before.target == target))
         coarse = delayed(m, self.i_shift[3:], 1, "coarse")
         # A multiplier shifts what is added: it costs no logic beside the adder, as its own does.
         power = Signal(1 << LARGEST_EXPONENT.bit_length(), reset_less=True)

@@ -164,7 +164,6 @@ class Lane(wiring.Component):
         stage_1 = Signal(
             data.StructLayout(
                 {
-                    "valid": 1,
                     "mode": DrainMode,
                     "start": 1,
                     "emit": 1,
@@ -176,7 +175,6 @@ class Lane(wiring.Component):
             )
         )
         m.d.comb += [
-            stage_1.valid.eq(self.o.control.drain.valid),
             stage_1.mode.eq(task.mode),
             stage_1.start.eq(drain.start),
             stage_1.emit.eq(drain.emit),
@@ -185,10 +183,14 @@ class Lane(wiring.Component):
             stage_1.bank.eq(task.bank),
             stage_1.reset.eq(task.reset),
         ]
-        before = delayed(m, stage_1, _VALUE_STAGE - 2, "before", reset_less=False)
-        value = delayed(m, before, 1, "value", reset_less=False)
-        requantised = delayed(m, value, Requantise.LATENCY - 1, "requantised", reset_less=False)
-        result = delayed(m, requantised, 1, "result", reset_less=False)
+        before = delayed(m, stage_1, _VALUE_STAGE - 2, "before")
+        value = delayed(m, before, 1, "value")
+        requantised = delayed(m, value, Requantise.LATENCY - 1, "requantised")
+        result = delayed(m, requantised, 1, "result")
+        entered = self.o.control.drain.valid
+        before_valid = delayed(m, entered, _VALUE_STAGE - 2, "before_valid", reset_less=False)
+        ahead = Requantise.LATENCY + 1
+        result_valid = delayed(m, before_valid, ahead, "result_valid", reset_less=False)
 
         keep, visible_before = self._visible(m)
         visible = delayed(m, visible_before, 1, "visible_result")
@@ -201,7 +203,7 @@ class Lane(wiring.Component):
         multiplier = Signal(16, reset_less=True)
         shift = Signal(6, reset_less=True)
         outputs = drain_modes_with(lambda drain: drain.outputs)
-        with m.If(before.valid & before.start & is_one_of(before.mode, outputs)):
+        with m.If(before_valid & before.start & is_one_of(before.mode, outputs)):
             m.d.sync += [multiplier.eq(scale.o_multiplier), shift.eq(scale.o_shift)]
 
         m.submodules.corner = corner = ResultCorner(config=config)
@@ -236,12 +238,12 @@ class Lane(wiring.Component):
         wiring.connect(m, corner.o_result, wiring.flipped(self.o_result))
         scores = result.mode == DrainMode.SCORE
         m.d.comb += [
-            corner.i_valid.eq(result.valid & ~scores),
+            corner.i_valid.eq(result_valid & ~scores),
             corner.i_wide.eq(is_one_of(result.mode, drain_modes_with(lambda drain: drain.wide))),
             corner.i_position.eq(result.position),
             corner.i_emit.eq(result.emit),
             corner.i_keep.eq(keep),
-            softmax.i.valid.eq(result.valid & scores),
+            softmax.i.valid.eq(result_valid & scores),
             softmax.i.payload.first.eq(result.start),
             softmax.i.payload.last.eq(result.position == config.tile_cycles - 1),
             softmax.i.payload.index.eq(result.position),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
@@ -10,6 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.reset import reset_register
 from rtl_gen.blocks.verilog import convert_component
 from rtl_gen.interfaces.lane import LaneSignature, result_layout
 from rtl_gen.lane.lane import Lane
@@ -77,7 +80,11 @@ class LaneChain(wiring.Component):
         source = wiring.flipped(self.i)
         for index in range(self.config.lanes):
             lane = Lane(config=self.config)
-            m.submodules[f"lane_{index}"] = self._boxed(lane) if self.black_box else lane
+            boxed: Any = lane
+            if self.black_box:
+                reset = reset_register(m, self._clock.o_reset, f"lane_{index}_reset")
+                boxed = self._boxed(lane, reset)
+            m.submodules[f"lane_{index}"] = boxed
             self.lanes.append(lane)
             wiring.connect(m, source, lane.i)
             source = lane.o
@@ -91,11 +98,18 @@ class LaneChain(wiring.Component):
             level += 1
             parents = []
             for first in range(0, len(nodes), _MERGE):
-                parent = Signal(nodes[0].shape(), name=f"merge_{level}_{first // _MERGE}")
-                merged = Const(0, 1)
-                for node in nodes[first : first + _MERGE]:
-                    merged = merged | Value.cast(node)
-                m.d.sync += Value.cast(parent).eq(merged)
+                name = f"merge_{level}_{first // _MERGE}"
+                parent = Signal(arriving, name=name)
+                valid = Signal(name=f"{name}_valid")
+                result = Signal(parent.result.shape(), name=f"{name}_result", reset_less=True)
+                m.d.comb += [parent.valid.eq(valid), parent.result.eq(result)]
+                children = nodes[first : first + _MERGE]
+                m.d.sync += [
+                    valid.eq(Cat(node.valid for node in children).any()),
+                    Value.cast(result).eq(
+                        reduce(or_, (Value.cast(node.result) for node in children))
+                    ),
+                ]
                 parents.append(parent)
             nodes = parents
         m.d.comb += [
@@ -104,10 +118,10 @@ class LaneChain(wiring.Component):
         ]
         return m
 
-    def _boxed(self, lane: Lane) -> Instance:
+    def _boxed(self, lane: Lane, reset: Signal) -> Instance:
         """The separately converted module at the ports of `lane`, which itself is left out."""
         lane._MustUse__silence = True
-        ports: dict[str, Any] = {"i_clk": self._clock.o_clock, "i_rst": self._clock.o_reset}
+        ports: dict[str, Any] = {"i_clk": self._clock.o_clock, "i_rst": reset}
         for path, member, value in lane.signature.flatten(lane):
             if not isinstance(value, Const):  # `ready`
                 flow = "i" if member.flow == In else "o"

@@ -25,7 +25,8 @@ class ResultCorner(wiring.Component):
     i_emit: In, with i_valid: the word is complete.
     i_keep: In, this lane's words are wanted; else nothing leaves.
     o_result: Out stream of W bytes, always ready: the word, `LATENCY` = 1 cycle after its i_emit.
-        Bytes not written since the last i_emit are 0.
+        Bytes not written since the last i_emit are 0, but in the first word after a reset, which
+        has to be written completely, as every drain does.
 
     Throughput: R values per cycle, also in the cycle after i_emit. No back-pressure.
     """
@@ -78,7 +79,7 @@ class ResultCorner(wiring.Component):
                 m.d.comb += written.eq(self.i_valid & (self.i_position == position))
             for row in range(rows):
                 byte = position * rows + row
-                register = Signal(8, name=f"byte_{byte}")
+                register = Signal(8, name=f"byte_{byte}", reset_less=True)
                 with m.If(written):
                     m.d.sync += register.eq(sources[byte % (2 * rows)])
                 with m.Elif(emitted):

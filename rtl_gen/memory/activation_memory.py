@@ -16,6 +16,7 @@ from meadow.spec.commands import Unit
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.dma import BEAT_BITS
 from rtl_gen.interfaces.members import members
@@ -248,7 +249,7 @@ class ActivationMemory(wiring.Component):
             offered = Signal(INDEX_BITS, name=f"{name}_command", reset_less=True)
             m.d.sync += offered.eq(client.command)
             command = Mux(bit, offered, command)
-        m.d.sync += self.o_outside_command.eq(command)
+        m.d.sync += payload_register(m, self.o_outside_command, "outside_command").eq(command)
 
 
 def _clients(names: tuple[str, ...], client: wiring.Signature) -> wiring.Signature:

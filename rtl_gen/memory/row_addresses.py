@@ -62,12 +62,12 @@ class RowAddresses(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         state = Signal(_State)
-        index = Signal(ROW_BITS)
-        first_row = Signal(16)
-        tokens = Signal(16)
-        row = Signal(16)
-        product = Signal(len(row) + STRIDE_BITS)
-        address = Signal(ADDRESS_BITS)
+        index = Signal(ROW_BITS, reset_less=True)
+        first_row = Signal(16, reset_less=True)
+        tokens = Signal(16, reset_less=True)
+        row = Signal(16, reset_less=True)
+        product = Signal(len(row) + STRIDE_BITS, reset_less=True)
+        address = Signal(ADDRESS_BITS, reset_less=True)
         m.d.comb += [self.o.valid.eq(state == _State.OFFER), self.o.payload.eq(address)]
         entries = [self.step.entries[number] for number in range(self._config.sequences)]
         with m.Switch(state):

@@ -100,8 +100,8 @@ class RowReader(wiring.Component):
         m.submodules.buffer = buffer = Queue(shape=layout, depth=self.depth)
 
         reading = Signal()
-        address = Signal(ADDRESS_BITS)
-        left = Signal(STRIDE_BITS)
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        left = Signal(STRIDE_BITS, reset_less=True)
         credits = Signal(range(self.depth + 1), init=self.depth)
         ahead = Signal(range(ROWS_AHEAD + 1))
         read = Signal()

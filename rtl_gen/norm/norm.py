@@ -90,8 +90,8 @@ class NormUnit(wiring.Component):
         runner = CommandRunner(m, self.i_command, opcode=Opcode.NORM, prepare_cycles=1)
         m.d.comb += self.busy.eq(runner.busy)
         command, start = runner.command, runner.start
-        rows = Signal(ROW_BITS)
-        gather = Signal()
+        rows = Signal(ROW_BITS, reset_less=True)
+        gather = Signal(reset_less=True)
         with m.If(runner.prepare):
             m.d.sync += [
                 rows.eq(row_count(self.step, command.row_set, command.rows)),

@@ -155,9 +155,9 @@ class NormOutput(wiring.Component):
             ),
             ("source", command.source, command.source_stride, command.words, written & residual),
         ):
-            row_address = Signal(ADDRESS_BITS, name=f"{name}_row")
-            address = Signal(ADDRESS_BITS, name=f"{name}_address")
-            index = Signal(len(words), name=f"{name}_index")
+            row_address = Signal(ADDRESS_BITS, name=f"{name}_row", reset_less=True)
+            address = Signal(ADDRESS_BITS, name=f"{name}_address", reset_less=True)
+            index = Signal(len(words), name=f"{name}_index", reset_less=True)
             last = Signal(name=f"{name}_last")
             m.d.comb += last.eq(index == words - 1)
             with m.If(self.start):

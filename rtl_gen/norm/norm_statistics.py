@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.adder_tree import adder_tree
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.memory.row_reader import word_layout
 
 __all__ = ["NormStatistics", "statistics_layout"]
@@ -79,10 +80,11 @@ class NormStatistics(wiring.Component):
         valid = delayed(m, self.i.valid, ahead, "valid", reset_less=False)
         last = delayed(m, self.i.valid & self.i.payload.last, ahead, "last", reset_less=False)
         restart = delayed(m, self.i.payload.first, ahead, "first")
+        sums = payload_register(m, self.o.payload, "sums")
         with m.If(valid):
             m.d.sync += [
-                self.o.payload.total.eq(Mux(restart, 0, self.o.payload.total) + total),
-                self.o.payload.squares.eq(Mux(restart, 0, self.o.payload.squares) + square),
+                sums.total.eq(Mux(restart, 0, sums.total) + total),
+                sums.squares.eq(Mux(restart, 0, sums.squares) + square),
             ]
         m.d.sync += self.o.valid.eq(last)
         return m

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.numerics import NEWTON_TABLE
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.blocks.product import Product
 
 __all__ = ["VALUE_BITS", "ReciprocalSquareRoot"]
@@ -79,9 +80,10 @@ class ReciprocalSquareRoot(wiring.Component):
             newton.i_b.eq(factor),
         ]
         rounded = Signal(18, reset_less=True)
+        root = payload_register(m, self.root, "root_register")
         m.d.sync += [
             rounded.eq((newton.o + 2**17) >> 18),
-            self.root.eq(Mux(rounded[16:].any(), 0xFFFF, rounded[:16])),
+            root.eq(Mux(rounded[16:].any(), 0xFFFF, rounded[:16])),
         ]
         m.d.comb += self.half.eq(delayed(m, pairs, self.LATENCY - 5, "half"))
         return m

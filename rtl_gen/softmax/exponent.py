@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXP2_BITS, EXP2_TABLE, SCORE_FRACTION_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 
 __all__ = ["MAXIMUM_BITS", "Exponent"]
 
@@ -78,10 +79,11 @@ class Exponent(wiring.Component):
         visible = delayed(m, self.i_visible, self.LATENCY - 1, "visible")
         rounded = Signal(bits + 2)
         m.d.comb += rounded.eq((extended + 1) >> 1)
+        probability = payload_register(m, self.o_probability, "probability")
         with m.If(~visible):
-            m.d.sync += self.o_probability.eq(0)
+            m.d.sync += probability.eq(0)
         with m.Elif(rounded[bits:].any()):
-            m.d.sync += self.o_probability.eq((1 << bits) - 1)
+            m.d.sync += probability.eq((1 << bits) - 1)
         with m.Else():
-            m.d.sync += self.o_probability.eq(rounded)
+            m.d.sync += probability.eq(rounded)
         return m

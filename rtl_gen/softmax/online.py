@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import RESCALE_LIMIT, SCORE_FRACTION_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.lane import fetch_layout
 from rtl_gen.interfaces.probability import sum_bits
 from rtl_gen.softmax.block_maximum import BlockMaximum
@@ -254,4 +255,5 @@ class Softmax(wiring.Component):
             write.data.eq(probabilities),
             read.addr.eq(Cat(self.i_fetch.index, self.i_fetch.bank, self.i_fetch.group)),
         ]
-        m.d.sync += self.o_probabilities.eq(read.data)
+        fetched = payload_register(m, self.o_probabilities, "fetched")
+        m.d.sync += fetched.eq(read.data)

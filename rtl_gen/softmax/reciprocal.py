@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import MAX_SHIFT, MULTIPLIER_BITS
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.probability import sum_bits
 
 __all__ = ["Reciprocal"]
@@ -117,9 +118,11 @@ class Reciprocal(wiring.Component):
             1,
             "clamped",
         )
+        result = payload_register(m, self.o_multiplier, "result")
+        result_shift = payload_register(m, self.o_shift, "result_shift")
         with m.If(cycle == self.LATENCY - 1):
             m.d.sync += [
-                self.o_multiplier.eq((product + (1 << (_QUOTIENT_BITS - 1))) >> _QUOTIENT_BITS),
-                self.o_shift.eq(clamped),
+                result.eq((product + (1 << (_QUOTIENT_BITS - 1))) >> _QUOTIENT_BITS),
+                result_shift.eq(clamped),
             ]
         return m

@@ -65,11 +65,11 @@ class CandidateStore(wiring.Component):
         m = Module()
         state = Signal(_State)
         command = Signal(command_layout(Opcode.VECTOR), reset_less=True)
-        row = Signal(ROW_BITS)
-        rows = Signal(ROW_BITS)
+        row = Signal(ROW_BITS, reset_less=True)
+        rows = Signal(ROW_BITS, reset_less=True)
         wait = Signal(range(ArgMax.READ_LATENCY + 1))
-        address = Signal(ADDRESS_BITS)
-        word = Signal(64)
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        word = Signal(64, reset_less=True)
         count = row_count(self.step, command.row_set, command.rows)
         value = self.i_candidate.value
         m.d.comb += [

@@ -68,7 +68,7 @@ class ActivationTable(wiring.Component):
         part_bits = (cycles - 1).bit_length()
 
         active = Signal()
-        part = Signal(range(cycles))
+        part = Signal(range(cycles), reset_less=True)
         word = Signal(address_bits - part_bits, reset_less=True)
         rest = Signal(8 * self._config.width, reset_less=True)
         take = Signal()

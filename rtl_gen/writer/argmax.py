@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.delay import delayed
+from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.result import CANDIDATE, row_range
 
 __all__ = ["ArgMax", "logits_layout"]
@@ -111,7 +112,8 @@ class ArgMax(wiring.Component):
         own = candidates.read_port()
         other = candidates.read_port()
         m.d.comb += [own.addr.eq(row), other.addr.eq(self.i_row)]
-        m.d.sync += self.o.as_value().eq(other.data)
+        candidate = payload_register(m, self.o, "candidate")
+        m.d.sync += candidate.as_value().eq(other.data)
 
         # Read, modify, write in three cycles with forwarding of the two results that a read misses.
         read_valid = Signal()

@@ -148,9 +148,21 @@ def test_values_after_the_reset_pin() -> None:
     run(main)
 
 
+def test_nothing_is_taken_in_the_cycle_after_reset() -> None:
+    async def main(ctx, dut):
+        bus = dut.bus
+        ready = bus.arready, bus.awready, bus.wready
+        assert not any(map(ctx.get, ready))
+        await ctx.tick()
+        assert all(map(ctx.get, ready))
+
+    run(main)
+
+
 def test_latency() -> None:
     async def main(ctx, dut):
         bus = dut.bus
+        await ctx.tick()
         for signal in (bus.arvalid, bus.awvalid, bus.wvalid, dut.i_counters.cycles):
             ctx.set(signal, 1)
         seen = {}
