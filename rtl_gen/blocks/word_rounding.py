@@ -61,12 +61,15 @@ class WordRounding(wiring.Component):
         results: list[Value] = []
         for number in range(self._width):
             value = late.word_select(number, 16)
-            # The exponent 0 shifts a zero into the place of the rounding bit.
+            # The exponent 0 shifts a zero into the place of the rounding bit. The largest leaves 9
+            # bits, where a smaller one repeats the sign in the highest of them.
+            moved = Cat(Const(0, 1), value).as_signed() >> exponent
+            ninth = Mux(exponent == LARGEST_EXPONENT, value[14], value[15])
             shifted = Signal(signed(_KEPT_BITS), name=f"shifted{number}", reset_less=True)
             rounded = shifted[1:].as_signed() + shifted[0]
             result = Signal(signed(8), name=f"result{number}", reset_less=True)
             m.d.sync += [
-                shifted.eq((Cat(Const(0, 1), value).as_signed() >> exponent)[:_KEPT_BITS]),
+                shifted.eq(Cat(moved[: _KEPT_BITS - 2], ninth, value[15])),
                 result.eq(
                     Mux(
                         rounded > LIMIT_INT8,
