@@ -252,7 +252,7 @@ def _extension(dsp: Cell, product: Mapping[int, int]) -> Net:
         bits = dsp.inputs[port]
         top = bits[-1]
         width = next(bit for bit, net in enumerate(bits) if set(bits[bit:]) == {top})
-        signed += width + 1
+        signed += width + (top != "0")
         unsigned += width
         positive = positive and top == "0"
     if positive and known >= unsigned:

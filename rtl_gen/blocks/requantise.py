@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from meadow.spec.numerics import LIMIT_INT8, MULTIPLIER_BITS
+from meadow.spec.numerics import MULTIPLIER_BITS
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.payload import payload_register
+from rtl_gen.blocks.shift_stages import shift_digits, shifted_within
 
 __all__ = ["VALUE_BITS", "Requantise"]
 
 VALUE_BITS = 36
 _LOW_BITS = 17
 _PRODUCT_BITS = VALUE_BITS + MULTIPLIER_BITS
-_KEPT_BITS = 18
+_RADICES = (4, 4, 3)
+"""Of the digits of a shift by 0..47."""
+_WIDE_BITS = 16
+_NARROW_BITS = 8
 
 
 class Requantise(wiring.Component):
@@ -36,8 +40,9 @@ class Requantise(wiring.Component):
     Rounding: half up, on the exact 52-bit product (`meadow.spec.numerics.requantise`).
 
     The product is two DSP48E2 multiplies: the low 17 bits, then the high 19 bits plus the low
-    product >> 17, which is the DSP's own cascade. The shifter stops one bit short; rounding adds
-    the last shifted-out bit, which equals adding 2^(shift-1) before the shift.
+    product >> 17, which is the DSP's own cascade. The shifter stops one bit short, keeping no more
+    than saturation leaves; rounding adds the last shifted-out bit, which equals adding 2^(shift-1)
+    before the shift.
     """
 
     LATENCY = 9
@@ -75,47 +80,43 @@ class Requantise(wiring.Component):
         ]
         low_bits = delayed(m, low_sum[:_LOW_BITS], 1, "low_bits")
 
-        # The shift by i_shift - 1 takes two 8:1 multiplexers, three bits of the amount each.
         amount = Signal(6, reset_less=True)
         m.d.sync += amount.eq(self.i_shift - 1)
-        fine = delayed(m, amount, 3, "fine")
-        coarse = delayed(m, fine[3:], 1, "coarse")
+        digits = [
+            delayed(m, digit, 3, f"digit{place}")
+            for place, digit in enumerate(shift_digits(amount, _RADICES))
+        ]
         product = Cat(low_bits, high_sum).as_signed()
-        shifted_fine = Signal(signed(_PRODUCT_BITS), reset_less=True)
-        shifted = Signal(signed(_PRODUCT_BITS), reset_less=True)
-        m.d.sync += [
-            shifted_fine.eq(product >> fine[:3]),
-            shifted.eq(shifted_fine >> Cat(Const(0, 3), coarse)),
-        ]
+        window = shifted_within(
+            m, product, digits, radices=_RADICES, bits=1 + _WIDE_BITS, name="shifted"
+        )
 
-        # Saturation needs 17 bits of the result; what lies above only has to equal the sign.
-        kept = Signal(signed(_KEPT_BITS), reset_less=True)
+        # Rounding by one more leaves the range at one value only, which the sign tells.
+        wide = delayed(m, self.i_wide, self.LATENCY - 2, "wide")
+        relu = delayed(m, self.i_relu, self.LATENCY - 2, "relu")
+        rounded = Signal(_WIDE_BITS, reset_less=True)
         exceeds = Signal(reset_less=True)
-        negative = Signal(reset_less=True)
-        above = shifted[_KEPT_BITS - 1 :]
+        zero = Signal(reset_less=True)
         m.d.sync += [
-            kept.eq(shifted[:_KEPT_BITS].as_signed()),
-            exceeds.eq(above.any() & ~above.all()),
-            negative.eq(shifted[-1]),
+            rounded.eq(Cat(window.kept[1:], window.negative) + window.kept[0]),
+            exceeds.eq(window.beyond | (~wide & window.differs(_NARROW_BITS, _WIDE_BITS))),
+            zero.eq(relu & window.negative),
         ]
-        rounded = Signal(signed(_KEPT_BITS), reset_less=True)
-        m.d.sync += rounded.eq((kept + 1) >> 1)
-        exceeds = delayed(m, exceeds, 1, "exceeds_rounded")
-        negative = delayed(m, negative, 1, "negative_rounded")
+        negative = delayed(m, window.negative, 1, "negative")
+        wide = delayed(m, wide, 1, "wide_rounded")
 
-        wide = delayed(m, self.i_wide, self.LATENCY - 1, "wide")
-        relu = delayed(m, self.i_relu, self.LATENCY - 1, "relu")
-        over = Mux(wide, rounded > (1 << 15) - 1, rounded > LIMIT_INT8)
-        under = Mux(wide, rounded < -(1 << 15), rounded < -LIMIT_INT8)
-        highest = Mux(wide, (1 << 15) - 1, LIMIT_INT8)
-        lowest = Mux(relu, 0, Mux(wide, -(1 << 15), -LIMIT_INT8))
+        low = rounded[: _NARROW_BITS - 1]
+        over = ~negative & Mux(wide, rounded[-1], rounded[_NARROW_BITS - 1])
+        # -128, not a 0 that was negative before it was rounded.
+        under = negative & ~wide & rounded[_NARROW_BITS - 1] & ~low.any()
+        clamped = Cat(
+            ~negative | ~wide,
+            (~negative).replicate(_NARROW_BITS - 2),
+            (negative ^ wide).replicate(_WIDE_BITS - _NARROW_BITS),
+            negative,
+        )
         result = payload_register(m, self.o_value, "result")
-        with m.If(Mux(exceeds, negative, under)):
-            m.d.sync += result.eq(lowest)
-        with m.Elif(exceeds | over):
-            m.d.sync += result.eq(highest)
-        with m.Elif(relu & rounded[-1]):
-            m.d.sync += result.eq(0)
-        with m.Else():
-            m.d.sync += result.eq(rounded)
+        m.d.sync += result.eq(
+            Mux(zero, 0, Mux(exceeds | over | under, clamped, rounded)).as_signed()
+        )
         return m

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,12 +61,16 @@ class WordRounding(wiring.Component):
         results: list[Value] = []
         for number in range(self._width):
             value = late.word_select(number, 16)
-            # The exponent 0 shifts a zero into the place of the rounding bit.
+            # The exponent 0 shifts a zero into the place of the rounding bit. The largest leaves 9
+            # bits, where a smaller one repeats the sign in the highest of them.
+            coarse = Mux(exponent[2], value[3:], Cat(Const(0, 1), value[:11]))
+            moved = Array(coarse[step : step + _KEPT_BITS - 2] for step in range(4))[exponent[:2]]
+            ninth = Mux(exponent == LARGEST_EXPONENT, value[14], value[15])
             shifted = Signal(signed(_KEPT_BITS), name=f"shifted{number}", reset_less=True)
             rounded = shifted[1:].as_signed() + shifted[0]
             result = Signal(signed(8), name=f"result{number}", reset_less=True)
             m.d.sync += [
-                shifted.eq((Cat(Const(0, 1), value).as_signed() >> exponent)[:_KEPT_BITS]),
+                shifted.eq(Cat(moved, ninth, value[15])),
                 result.eq(
                     Mux(
                         rounded > LIMIT_INT8,

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.payload import payload_register
-from rtl_gen.blocks.queue import Queue
+from rtl_gen.blocks.short_queue import ShortQueue
 from rtl_gen.dma.store_share import SHARE
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.dma import BEAT_BITS
@@ -65,8 +65,8 @@ class StoreReader(wiring.Component):
         config, command = self._config, self.command
         m = Module()
         word_log2 = config.word_beats.bit_length() - 1
-        m.submodules.words = words = Queue(shape=8 * config.width, depth=_WORDS, direct=True)
-        m.submodules.places = places = Queue(shape=max(1, word_log2), depth=_WORDS, direct=True)
+        m.submodules.words = words = ShortQueue(shape=8 * config.width, depth=_WORDS)
+        m.submodules.places = places = ShortQueue(shape=max(1, word_log2), depth=_WORDS)
         requested = Signal()
         finished = Signal()
         credits = Signal(range(_WORDS + 1), init=_WORDS)

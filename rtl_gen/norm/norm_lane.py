@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,9 @@ __all__ = ["NormLane"]
 
 _PRODUCT_BITS = 48
 _OUTPUT_BITS = 35
+_SHIFT_RADICES = (4, 4, 3)
+_OUTPUT_RADICES = (4, 3, 3)
+"""For shifts of 0..47 and 0..35."""
 
 
 class NormLane(wiring.Component):
@@ -47,7 +50,7 @@ class NormLane(wiring.Component):
 
     HALF_DELAY = 2
     SHIFT_DELAY = 3
-    PARAMETER_DELAY = 4
+    PARAMETER_DELAY = 5
     LATENCY = 2 * (3 + ShiftSaturate.LATENCY) - 1
 
     def __init__(self) -> None:
@@ -82,16 +85,22 @@ class NormLane(wiring.Component):
             product.eq(centre * root),
             rounded.eq(product + self.half),
         ]
-        m.submodules.normal = normal = ShiftSaturate(in_bits=_PRODUCT_BITS, bits=16)
+        m.submodules.normal = normal = ShiftSaturate(
+            in_bits=_PRODUCT_BITS, bits=16, radices=_SHIFT_RADICES
+        )
         m.d.comb += [normal.i.eq(rounded), normal.shift.eq(self.shift)]
 
-        # The shifted offset takes three cycles from the parameters, the element needs it two after
-        # `normal.o`.
+        # The offset is shifted by 0..3, by 0..12, and by 4 more if by 16: in the LUTs of the adder
+        # behind. Small steps come first, as they leave fewer bits.
         offset: Value = self.parameters.offset
-        for stage, low in enumerate((0, 2, 4)):
-            shifted = Signal(signed(33), name=f"offset{low}", reset_less=True)
-            with m.Switch(self.offset_shift[low : low + 2]):
-                for case in range(4 if stage < 2 else 2):
+        farthest = self.offset_shift[4]
+        coarse = Signal(2, reset_less=True)
+        m.d.sync += coarse.eq(self.offset_shift[2:4] | farthest.replicate(2))
+        for low, digit in ((0, self.offset_shift[:2]), (2, coarse)):
+            longest = 3 << low
+            shifted = Signal(signed(len(offset) + longest), name=f"offset{low}", reset_less=True)
+            with m.Switch(digit):
+                for case in range(4):
                     with m.Case(case):
                         m.d.sync += shifted.eq(offset << (case << low))
             offset = shifted
@@ -99,11 +108,13 @@ class NormLane(wiring.Component):
         scaled = Signal(signed(32), reset_less=True)
         total = Signal(signed(_OUTPUT_BITS), reset_less=True)
         m.d.sync += [
-            addend.eq(offset + self.out_half),
-            scaled.eq(normal.o * delayed(m, self.parameters.gain, 3, "gain")),
+            addend.eq(self.out_half + Mux(farthest, offset << 4, offset)),
+            scaled.eq(normal.o * delayed(m, self.parameters.gain, 2, "gain")),
             total.eq(scaled + addend),
         ]
-        m.submodules.output = output = ShiftSaturate(in_bits=_OUTPUT_BITS, bits=16)
+        m.submodules.output = output = ShiftSaturate(
+            in_bits=_OUTPUT_BITS, bits=16, radices=_OUTPUT_RADICES
+        )
         m.d.comb += [
             output.i.eq(total),
             output.shift.eq(self.out_shift),
@@ -111,7 +122,9 @@ class NormLane(wiring.Component):
         ]
         wide_total = Signal(signed(_OUTPUT_BITS), reset_less=True)
         m.d.sync += wide_total.eq(total + self.wide_change)
-        m.submodules.wide = wide = ShiftSaturate(in_bits=_OUTPUT_BITS, bits=16)
+        m.submodules.wide = wide = ShiftSaturate(
+            in_bits=_OUTPUT_BITS, bits=16, radices=_OUTPUT_RADICES
+        )
         m.d.comb += [
             wide.i.eq(wide_total),
             wide.shift.eq(self.wide_shift),

@@ -11,7 +11,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
-from rtl_gen.blocks.queue import Queue
+from rtl_gen.blocks.short_queue import ShortQueue
 from rtl_gen.blocks.word_rounding import WordRounding
 from rtl_gen.interfaces.command import command_layout
 from rtl_gen.interfaces.memory import ADDRESS_BITS, memory_write_layout
@@ -79,7 +79,7 @@ class NormOutput(wiring.Component):
         entry_layout = data.StructLayout(
             {"residual": 1, "exponent": EXPONENT_BITS, "data": 8 * self._config.width}
         )
-        m.submodules.queue = queue = Queue(shape=entry_layout, depth=_WORDS, direct=True)
+        m.submodules.queue = queue = ShortQueue(shape=entry_layout, depth=_WORDS)
         written = Signal()
         m.d.comb += written.eq(self.o_write.valid & self.o_write.ready)
 

@@ -118,6 +118,8 @@ class NormScale(wiring.Component):
             product.eq(Mux(sign, -mean.o, mean.o)),
             rounded.eq(product + half),
         ]
-        m.submodules.mean_shift = shifter = ShiftSaturate(in_bits=bits, bits=MEAN_BITS)
+        m.submodules.mean_shift = shifter = ShiftSaturate(
+            in_bits=bits, bits=MEAN_BITS, radices=(4, 4, 3)
+        )
         m.d.comb += [shifter.i.eq(rounded), shifter.shift.eq(self.command.mean_shift)]
         return shifter.o, 1 + Product.LATENCY + 2 + ShiftSaturate.LATENCY

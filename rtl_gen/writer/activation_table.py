@@ -70,25 +70,25 @@ class ActivationTable(wiring.Component):
         active = Signal()
         part = Signal(range(cycles), reset_less=True)
         word = Signal(address_bits - part_bits, reset_less=True)
-        rest = Signal(8 * self._config.width, reset_less=True)
+        held = Signal(8 * self._config.width, reset_less=True)
         take = Signal()
         m.d.comb += [
             self.i_write.ready.eq(~active | (part == cycles - 1)),
             take.eq(self.i_write.valid & self.i_write.ready),
         ]
-        m.d.sync += [part.eq(part + 1), rest.eq(rest >> 16)]
+        m.d.sync += part.eq(part + 1)
         with m.If(take):
             m.d.sync += [
                 active.eq(1),
                 part.eq(0),
                 word.eq(self.i_write.payload.address),
-                rest.eq(self.i_write.payload.data),
+                held.eq(self.i_write.payload.data),
             ]
         with m.Elif(part == cycles - 1):
             m.d.sync += active.eq(0)
         write_address = Cat(part, word)
         writes = delayed(m, active, 1, "writes", reset_less=False)
-        write_data = delayed(m, rest[:16], 1, "write_data")
+        write_data = delayed(m, held.word_select(part, 16), 1, "write_data")
         m.d.comb += self.busy.eq(self.i_write.valid | active)
 
         results: list[Value] = []

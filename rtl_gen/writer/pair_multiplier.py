@@ -84,7 +84,9 @@ class PairMultiplier(wiring.Component):
             y_sum.eq(y_half + y_second),
         ]
         for name, total, output in (("x", x_sum, self.o_x), ("y", y_sum, self.o_y)):
-            m.submodules[f"shift_{name}"] = shifter = ShiftSaturate(in_bits=_SUM_BITS, bits=16)
+            m.submodules[f"shift_{name}"] = shifter = ShiftSaturate(
+                in_bits=_SUM_BITS, bits=16, radices=(4, 4, 2)
+            )
             m.d.comb += [
                 shifter.i.eq(total),
                 shifter.shift.eq(self.shift),

