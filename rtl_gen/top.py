@@ -139,9 +139,7 @@ def _connect_program(m: Module, units: Units) -> None:
             | (axi.bvalid & axi.bready)
         )
         moves.append(moved)
-    progress = Signal(reset_less=True)
-    m.d.sync += progress.eq(Cat(moves).any())
-    m.d.comb += sequencer.progress.eq(progress)
+    m.d.sync += payload_register(m, sequencer.progress, "progress").eq(Cat(moves).any())
 
 
 def _connect_commands(m: Module, units: Units) -> None:

@@ -30,7 +30,9 @@ __all__ = ["Units"]
 
 class Units:
     """The units of a chip, as submodules of `m`, each with a reset of its own (`resets`). All but
-    the registers, the sequencer and what finishes on the bus are reset while the sequencer says so.
+    the registers, the sequencer and what finishes on the bus are reset while the sequencer says so,
+    a cycle behind it: when a program runs, they are out of reset. The lanes are two cycles later,
+    before the first command has been read from memory.
     """
 
     def __init__(self, m: Module, config: AcceleratorConfig, *, black_box: bool) -> None:

@@ -30,9 +30,9 @@ def test_register_file_is_reached(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "checks"),
     [
-        ("bus.arready.eq(awake & ~taken & ~bus.rvalid)", "bus.arready.eq(awake & ~taken)", ("r_stable", "one_read")),
+        ("bus.arready.eq(self._awake & ~taken & ~bus.rvalid)", "bus.arready.eq(self._awake & ~taken)", ("r_stable", "one_read")),
         ("with m.If(bus.bvalid & bus.bready):", "with m.If(bus.bready):", ("response",)),
-        ("bus.awready.eq(awake & ~address_taken & ~bus.bvalid)", "bus.awready.eq(awake & ~bus.bvalid)", ("one_write",)),
+        ("bus.awready.eq(self._awake & ~address_taken & ~bus.bvalid)", "bus.awready.eq(self._awake & ~bus.bvalid)", ("one_write",)),
         ("full.eq(bus.wstrb == 0b1111)", "full.eq(bus.wstrb.any())", ("accepted",)),
         ("with m.If(fits & ~busy):", "with m.If(fits):", ("accepted", "fixed0")),
         ("with m.If(fits & ~busy):", "with m.If(~busy):", ("accepted",)),

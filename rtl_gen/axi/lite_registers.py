@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -107,7 +109,7 @@ class LiteRegisters(wiring.Component):
         ]
         status = Cat(busy, done, failed, self.interrupt, self.stuck)  # bits of Status
         counters = self._counters(m)
-        held = self._held()
+        held = self._held(m)
         state = {
             "status": status,
             "error_code": error.code,
@@ -119,10 +121,10 @@ class LiteRegisters(wiring.Component):
         }
         values = {**self._constants(), **counters, **state, **held, "control": enable << 2}
         registers = register_map(self.config)
-        awake = Signal()  # not in reset, nor in the cycle after it
-        m.d.sync += awake.eq(1)
-        self._read_channel(m, registers, values, awake)
-        self._write_channel(m, registers, held, busy, enable, awake)
+        self._awake = Signal()  # not in reset, nor in the cycle after it
+        m.d.sync += self._awake.eq(1)
+        self._read_channel(m, registers, values)
+        self._write_channel(m, registers, held, busy, enable)
 
         with m.If(self.done_set & ~failed & ~self.i_error.valid):
             m.d.sync += done.eq(1)
@@ -144,13 +146,15 @@ class LiteRegisters(wiring.Component):
             **{f"config_{name}": value for name, value in register_values(self.config).items()},
         }
 
-    def _held(self) -> dict[str, Value]:
+    def _held(self, m: Module) -> dict[str, Value]:
         """The plain read-write registers; the bits that exist are kept, the others read 0."""
+        window: Any = Signal(self.config.address_bits - 12, name="window_pages")
+        m.d.comb += self.window_base[12:].eq(window)
         result: dict[str, Value] = {
             "program": self.program,
             "program_length": self.program_length,
-            "window_base_low": self.window_base[12:32],
-            "window_base_high": self.window_base[32:],
+            "window_base_low": window[:20],
+            "window_base_high": window[20:],
             "window_beats": self.window_beats,
             "watchdog": self.watchdog,
         }
@@ -173,11 +177,7 @@ class LiteRegisters(wiring.Component):
         return result
 
     def _read_channel(
-        self,
-        m: Module,
-        registers: tuple[Register, ...],
-        values: dict[str, Value | int],
-        awake: Signal,
+        self, m: Module, registers: tuple[Register, ...], values: dict[str, Value | int]
     ) -> None:
         bus = self.bus
         address = Signal(LITE_ADDRESS_BITS, reset_less=True)
@@ -195,7 +195,7 @@ class LiteRegisters(wiring.Component):
                     else:
                         m.d.comb += word.eq(value)
                     m.d.comb += known.eq(1)
-        m.d.comb += bus.arready.eq(awake & ~taken & ~bus.rvalid)
+        m.d.comb += bus.arready.eq(self._awake & ~taken & ~bus.rvalid)
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [address.eq(bus.araddr), taken.eq(1)]
         with m.If(taken):
@@ -215,7 +215,6 @@ class LiteRegisters(wiring.Component):
         held: dict[str, Value],
         busy: Signal,
         enable: Signal,
-        awake: Signal,
     ) -> None:
         bus = self.bus
         address = Signal(LITE_ADDRESS_BITS, reset_less=True)
@@ -235,8 +234,8 @@ class LiteRegisters(wiring.Component):
             & (sequences <= self.config.sequences)
         )
         m.d.comb += [
-            bus.awready.eq(awake & ~address_taken & ~bus.bvalid),
-            bus.wready.eq(awake & ~word_taken & ~bus.bvalid),
+            bus.awready.eq(self._awake & ~address_taken & ~bus.bvalid),
+            bus.wready.eq(self._awake & ~word_taken & ~bus.bvalid),
         ]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [address.eq(bus.awaddr), address_taken.eq(1)]

@@ -30,7 +30,8 @@ entries and for the values in the last table. `meadow generate` writes the map o
 
 Answered SLVERR, and nothing changes: unmapped offsets (a read gives 0), writes to read-only registers, partial writes, values with a
 bit that a register does not have, writes to anything but `control` while busy, and START while busy or with `rows` or `sequences` out of
-range. After the pin `rst` everything that can be written is 0, but `watchdog`, which is {watchdog}.
+range. After the pin `rst` everything that can be written is 0, but `watchdog`, which is {watchdog}. Nothing is
+taken in reset, nor in the cycle after it.
 """
 
 _COUNTER_RULES = """
