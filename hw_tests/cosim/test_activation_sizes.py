@@ -102,6 +102,27 @@ def test_every_word_and_its_exponent_is_stored(session: Session) -> None:
     assert np.array_equal(exponents, machine.exponents)
 
 
+@pytest.mark.slow
+def test_words_of_two_banks_whose_exponents_lie_in_the_first(model: QuantisedModel) -> None:
+    """A word of `small` has two banks, each written alone too: the exponent stays then."""
+    config = replace(named_config("small"), activation_words=13 * 256, activation_ram="ultra")
+    image = compile_image(model, config, config_name="small", codec="raw", tokenizer_json="{}")
+    settings = DramSettings(stalls=30, latency_cycles=15, seed=salted(5))
+    size = Session.window_bytes(image)
+    with CosimDevice(config, size, settings=settings, timeout_cycles=20_000_000) as device:
+        session = Session(device, image)
+        step = session.prepare({0: TOKENS}, outputs=BOTH, head_all=True)
+        machine = Machine(config, device.memory.copy())
+        machine.activations[:], machine.exponents[:] = session.dump_activations()
+        manifest = session.manifest
+        machine.run_program(manifest.regions["program"].offset, manifest.commands, step)
+        result = session.step({0: TOKENS}, outputs=BOTH, head_all=True)
+        words, exponents = session.dump_activations()
+    assert np.array_equal(result.logits, BitTrueModel(model, config).forward(TOKENS))
+    assert np.array_equal(words, machine.activations)
+    assert np.array_equal(exponents, machine.exponents) and exponents.any()
+
+
 def test_every_word_is_loaded_and_stored(session: Session) -> None:
     """LOAD of the whole memory and STORE of it: no word is another's."""
     region = session.manifest.regions["dump"]

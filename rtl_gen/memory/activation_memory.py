@@ -136,7 +136,7 @@ class ActivationMemory(wiring.Component):
         stores = write_belt.owner.any() & ~self._beyond(write.address)
         marks = stores & write.mask.all()
         ultra = self._black_box and config.activation_ram == "ultra"
-        parts: list[Value] = []
+        banks: list[Value] = []
         for index in range(config.word_beats):
             stored, written = stores & write.mask[index], write.data.word_select(index, BEAT_BITS)
             if ultra:
@@ -146,7 +146,7 @@ class ActivationMemory(wiring.Component):
                 if index == 0:
                     m.d.comb += wide[ULTRA_EXPONENT:].eq(write.exponent)
                 stored, written = Cat(stored, marks), wide
-            parts.append(
+            banks.append(
                 self._bank(
                     m,
                     f"bank{index}",
@@ -159,7 +159,7 @@ class ActivationMemory(wiring.Component):
                 )
             )
         if ultra:
-            exponent = parts[0][ULTRA_EXPONENT:][:EXPONENT_BITS]
+            exponent = banks[0][ULTRA_EXPONENT:][:EXPONENT_BITS]
         else:
             exponent = self._bank(
                 m,
@@ -174,7 +174,7 @@ class ActivationMemory(wiring.Component):
         for index, client in enumerate(readers):
             m.d.comb += [
                 client.data.valid.eq(answered[index]),
-                client.data.payload.eq(Cat(*parts)),
+                client.data.payload.eq(Cat(bank[:BEAT_BITS] for bank in banks)),
                 client.exponent.eq(exponent),
             ]
         return m

@@ -18,7 +18,7 @@ from hw_tests.cocotb_runner import build_and_test
 from hw_tests.unit_config import unit_config
 from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from meadow.spec.numerics import EXPONENT_BITS
-from rtl_gen.blocks.verilog import component_ports
+from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.dma import BEAT_BITS
 from rtl_gen.memory.activation_bank import (
     BANK_MODULE,
@@ -94,6 +94,22 @@ def test_black_box_instances_match_the_bank_module() -> None:
         assert f"input {'' if width == 1 else f'[{width - 1}:0] '}{port};" in module
     for port in ("clk", "read_data", "write_data"):
         assert f"\\{port} " in text and f" {port}" in module
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("ram", ["block", "ultra"])
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_words_of_several_banks_in_verilog(
+    width: int, ram: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory around the banks: every part of a word is its own, and so is the exponent."""
+    monkeypatch.setenv("MEMORY_WIDTH", str(width))  # for the bench
+    config = unit_config(width, activation_words=5 * 256, activation_ram=ram)
+    memory = ActivationMemory(config=config, black_box=True)
+    text = convert_component(memory, name="memory", ports=component_ports(memory))
+    bench = Path(__file__).with_name("bench_activation_memory.py")
+    source = "\n".join((text, bank_verilog(config)))
+    assert build_and_test(source, toplevel="memory", module=bench, seed=1) == 1
 
 
 @pytest.mark.cocotb
