@@ -40,7 +40,8 @@ class StoreReader(wiring.Component):
     command: In, stable from 2 cycles before `start` until idle.
     share: In, stable from `start` until idle, its rows from the cycle before.
     start: In(1), pulse while idle.
-    o_read: Out(MemoryReadSignature); words may come any time later. Their exponents do not matter.
+    o_read: Out(MemoryReadSignature); words may come any time later. Their exponents do not matter;
+        with the command's `exponents` all but byte 0 of a word is left out.
     o: Out stream of beats.
     idle: Out(1), 1 when the last beat has been taken.
 
@@ -99,11 +100,17 @@ class StoreReader(wiring.Component):
         ]
         choice = Array(words.o.payload.word_select(i, BEAT_BITS) for i in range(config.word_beats))
         payload = payload_register(m, self.o.payload, "payload")
+        # A segment shorter than a word begins at a multiple of its length.
+        index = Signal(max(1, word_log2))
+        m.d.comb += index.eq(places.o.payload | beat)
+        chosen = choice[index]
         with m.If(free):
             m.d.sync += self.o.valid.eq(words.o.valid)
             with m.If(words.o.valid):
                 m.d.sync += [
-                    payload.eq(choice[places.o.payload + beat]),
+                    # Resets, not LUTs, where a word stands for its exponent.
+                    payload[8:].eq(Mux(command.exponents, 0, chosen[8:])),
+                    payload[:8].eq(Mux(command.exponents & index.any(), 0, chosen[:8])),
                     beat.eq(Mux(last, 0, beat + 1)),
                 ]
         return m

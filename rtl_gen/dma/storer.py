@@ -127,7 +127,11 @@ class Storer(wiring.Component):
         latency = ActivationMemory.READ_LATENCY["storer"]
         owner = delayed(m, granted, latency, "owner", reset_less=False)
         word = Signal.like(self.o_read.data.payload)
-        m.d.comb += word.eq(Mux(exponents, self.o_read.exponent, self.o_read.data.payload))
+        # The readers leave out what is behind an exponent.
+        m.d.comb += [
+            word.eq(self.o_read.data.payload),
+            word[:8].eq(Mux(exponents, self.o_read.exponent, self.o_read.data.payload[:8])),
+        ]
         for port, reader in enumerate(readers):
             m.d.comb += [
                 reader.o_read.data.valid.eq(owner[port]),
