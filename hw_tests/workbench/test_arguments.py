@@ -141,7 +141,7 @@ BAD: dict[str, dict[str, str]] = {
         "--context 4096": "zcu102 attends to 4096 tokens, not 4608",
         "--batch 0": "batch must be at least 1, not 0",
         "--batch 9": "zcu102 takes 1..8 sequences, not 9",
-        "--batch 8": "a chunk must hold all 512 tokens of 8 sequences, it holds 80 of each",
+        "--batch 8": "a chunk must hold all 512 tokens of 8 sequences, it holds 64 of each",
         "--layers 13": "opt-125m has 1..12 layers, not 13",
         "--chunks 2": "chunks must be 0 (all) or 1 (one for all), not 2",
         "--head-channels 1": "head_channels must be 0 (all) or at least 3",
