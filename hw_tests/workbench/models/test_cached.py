@@ -24,11 +24,12 @@ from hw_tests.meadow.compiler.quantise.test_quantised_file import Trap, assert_s
 from hw_tests.seeds import salted
 from hw_tests.workbench.models import test_tokenizer_files
 from workbench.cli import app
+from workbench.configurations.chosen import choose_config
 from workbench.models import cached as models
 from workbench.models.cached import CompileOptions, load_model
 from workbench.models.compile_model import compile_directory, model_files
 
-OPTIONS = CompileOptions(config_name="tiny")
+OPTIONS = CompileOptions(chosen=choose_config("tiny"))
 RANDOM_TOKENS = "it was calibrated with random tokens"
 
 
