@@ -99,6 +99,30 @@ def test_the_cached_model_is_the_compiled_one(checkpoint: Path, cache: Path) -> 
         assert loaded.image.manifest == made.image.manifest
 
 
+def test_a_configuration_is_kept_by_its_contents_and_called_as_it_was_asked_for(
+    checkpoint: Path, cache: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+
+    def load(*given: str) -> str:
+        lines.clear()
+        chosen = choose_config(given[0], given[1:])
+        manifest = load_model(
+            checkpoint, CompileOptions(chosen=chosen), lines.append
+        ).image.manifest
+        assert manifest.config == chosen.config
+        return manifest.config_name
+
+    mine = tmp_path / "mine.toml"
+    mine.write_text("base = 'tiny'\n")
+    assert load("tiny") == "tiny" and lines
+    assert load(str(mine)) == "mine" and not lines
+    assert load("tiny", "lanes=2") == "tiny+lanes=2" and not lines
+    mine.write_text("base = 'tiny'\nlanes = 1\n")
+    assert load(str(mine)) == "mine" and lines
+    assert load("tiny", "lanes=1") == "tiny+lanes=1" and not lines
+
+
 def test_no_pickle_in_the_cache_is_loaded(checkpoint: Path, cache: Path, tmp_path: Path) -> None:
     load_model(checkpoint, OPTIONS, lambda line: None)
     sprung = tmp_path / "sprung"
