@@ -154,7 +154,8 @@ def test_an_unknown_configuration_is_one_line(tmp_path: Path) -> None:
 def test_a_name_is_the_beginning_of_all_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "module meadow_top(a);\n  meadow_lane lane(a);\nendmodule\nmodule meadow_lane(a);\nendmodule"
+    lane = "module meadow_lane(a);\nendmodule\n"
+    text = f"module meadow_top(a);\n  meadow_lane lane(a);\nendmodule\n{lane}"
     monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: text)
     plain, named = tmp_path / "plain", tmp_path / "named"
     reports = []

@@ -20,15 +20,15 @@ def _modules(text: str) -> list[str]:
 def test_nothing_but_the_names_of_modules_changes() -> None:
     text = generated_verilog(named_config("tiny"))
     assert with_prefix(text, PREFIX) == text
-    other = with_prefix(text, "left")
+    other = with_prefix(text, "own_core")
     names = _modules(text)
     assert len(names) > 150 and all(name.startswith(f"{PREFIX}_") for name in names)
-    renamed = [name.replace(f"{PREFIX}_", "left_", 1) for name in names]
-    assert _modules(other) == renamed and top_name("left") in renamed
+    renamed = [name.replace(f"{PREFIX}_", "own_core_", 1) for name in names]
+    assert _modules(other) == renamed and top_name("own_core") in renamed
     # What is left is local to a module, a macro or a comment.
     left = set(re.findall(rf"\b{PREFIX}_\w+", other))
     assert left == {"meadow_settled", "meadow_index"}
-    assert other.replace("left_", f"{PREFIX}_") == text
+    assert other.replace("own_core_", f"{PREFIX}_") == text
 
 
 @pytest.mark.sim

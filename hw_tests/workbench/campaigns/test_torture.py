@@ -31,7 +31,18 @@ pytestmark = pytest.mark.sim
 
 CONTRACT = {"programs", "faults", "hangs", "wrong_results", "silent_errors", "recoveries"}
 KEYS = CONTRACT | {
-    *("protocol_errors", "seed", "config", "seconds", "doorbells", "cycles", "by_kind", "by_code"),
+    *(
+        "protocol_errors",
+        "seed",
+        "config",
+        "contract_hash",
+        "parameters",
+        "seconds",
+        "doorbells",
+        "cycles",
+        "by_kind",
+        "by_code",
+    ),
     *("first_failure", "failures", "label"),
 }
 FAILURES = ("hangs", "wrong_results", "silent_errors", "protocol_errors")
