@@ -101,7 +101,6 @@ def run_model(
         "device": device_name,
         "config": manifest.config_name,
         "contract_hash": manifest.contract_hash,
-        "parameters": manifest.config.to_dict(),
         "clock_mhz": throttle.clock_mhz,
         "matches_golden": first_difference is None,
         "prefill": phase_report(
@@ -124,6 +123,7 @@ def run_model(
         "dram_limit": throttle.limit_text,
         "stalls": throttle.stalls,
         "seed": seed,
+        "parameters": manifest.config.to_dict(),
     }
 
 
