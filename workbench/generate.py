@@ -46,9 +46,15 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
                 "name": entry.name,
                 "access": entry.access,
                 "mask": entry.mask,
+                "reset": resets[entry.name],
                 "description": entry.doc,
                 "fields": [
-                    {"mask": bit.mask, "name": bit.name, "description": bit.doc}
+                    {
+                        "mask": bit.mask,
+                        "name": bit.name,
+                        "access": bit.access,
+                        "description": bit.doc,
+                    }
                     for bit in entry.fields
                 ],
             }
