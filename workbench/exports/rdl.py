@@ -105,12 +105,13 @@ def _codes(name: str, codes: tuple[RegisterCode, ...]) -> list[str]:
 
 def register_map_rdl(core: Core) -> str:
     """The register map of a core: access, reset values, meanings, values of error registers."""
+    what = f"Registers of MEADOW, configuration {core.configuration}, contract {core.contract}"
     lines = [
         "littleendian;",
         "default regwidth = 32;",
         "default accesswidth = 32;",
         f"name = {_text(core.top)};",
-        f"desc = {_text(f'Registers of MEADOW, configuration {core.configuration}, contract {core.contract}')};",
+        f"desc = {_text(what)};",
     ]
     for register in core.registers:
         if register.codes:

@@ -74,10 +74,10 @@ def testbench(core: Core) -> str:
         size = f" [{port['width'] - 1}:0]" if port["width"] > 1 else ""
         kind, value = ("reg", " = 0") if port["direction"] == "input" else ("wire", "")
         signals.append(f"    {kind}{size} {name}{value};")
+    constants = {r.name: (r.offset, core.resets[r.name]) for r in core.registers if r.constant}
     checks = [
-        f"        check(12'h{entry.offset:03x}, 32'h{core.resets[entry.name]:08x});  // {entry.name}"
-        for entry in core.registers
-        if entry.constant
+        f"        check(12'h{offset:03x}, 32'h{value:08x});  // {name}"
+        for name, (offset, value) in constants.items()
     ]
     return core.heading("Testbench", "//") + _BODY.format(
         top=core.top,
