@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 from meadow.spec.commands import Outputs
 from meadow.spec.config import CONFIGURATIONS
-from meadow.spec.contract import contract_hash
+from meadow.spec.contract import contract_hash, reset_values
 from meadow.spec.registers import Control, ErrorCode, Status, register_map
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.command import INDEX_BITS
 from workbench import generate
 from workbench.cli import app
+from workbench.exports import folder
+from workbench.exports.core import described_core
 
 
 @pytest.mark.sim
@@ -30,7 +32,8 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
     report = json.loads(result.stdout)
     assert report["contract_hash"] == contract_hash(CONFIGURATIONS[config])
     assert report["verilog"] == str(out / "meadow.v")
-    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "meadow.v"]
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(report["files"]) == there >= {"meadow.v", "manifest.json", "meadow_top.core"}
     verilog = (out / "meadow.v").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
     chosen = CONFIGURATIONS[config]
@@ -41,6 +44,7 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
     assert len(manifest["registers"]) == len(register_map(chosen))
     header = re.search(rf"module {manifest['top']}\(([^)]*)\)", verilog)
     assert header is not None
+    assert contract_hash(chosen) in verilog.splitlines()[1]
     assert {port["name"] for port in manifest["ports"]} == set(re.findall(r"\w+", header[1]))
     body = verilog[header.end() :].split("endmodule", 1)[0]
     declared = re.findall(r"^  (input|output)(?: \[(\d+):0\])? (\w+);", body, re.M)
@@ -52,7 +56,8 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_the_manifest_says_what_every_port_and_bit_is(config: str) -> None:
     chosen = CONFIGURATIONS[config]
-    manifest = generate.verilog_manifest(config, chosen, "")
+    manifest = generate.verilog_manifest(described_core(config, chosen, "any_top"), "")
+    assert manifest["top"] == "any_top"
     ports = {port["name"]: port for port in manifest["ports"]}
     assert list(ports)[:2] == ["clk", "rst"]
     assert all(port["role"] and port["interface"] for port in ports.values())
@@ -85,6 +90,10 @@ def test_the_manifest_says_what_every_port_and_bit_is(config: str) -> None:
         if name == "config_codecs":
             named = {"RAW": 1, "DICTIONARY": 2, "RICE": 4}
         assert bits == ({"SOFTMAX": 1} if name == "config_baseline" else named)
+        assert register["reset"] == reset_values(chosen)[name]
+        if name == "control":
+            accesses = {bit["name"]: bit["access"] for bit in register["fields"]}
+            assert accesses.pop("INTERRUPT_ENABLE") == "rw" and set(accesses.values()) == {"pulse"}
     codes = {code["name"]: code["value"] for code in manifest["error_codes"]}
     assert codes == {code.name: code.value for code in ErrorCode}
 
@@ -119,10 +128,12 @@ def test_a_folder_that_was_not_there_is_not_there_after_a_failure(
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
 
 
-def test_a_failed_write_keeps_the_old_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
     monkeypatch.setattr(generate, "verilog_manifest", lambda *_: {"new": True})
-    for name in ("meadow.v", "manifest.json"):
+    for name in ("meadow.v", "manifest.json", "meadow_top.h", "mine.txt"):
         (tmp_path / name).write_text("old")
 
     def full(_: int) -> None:
@@ -132,11 +143,28 @@ def test_a_failed_write_keeps_the_old_pair(tmp_path: Path, monkeypatch: pytest.M
         patch.setattr("os.fsync", full)
         result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path)])
     assert result.exit_code == 2
-    assert "cannot write manifest.json: No space left on device" in result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "meadow.v"]
+    assert "cannot write meadow.v: No space left on device" in result.stderr
+    names = ["manifest.json", "meadow.v", "meadow_top.h", "mine.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
     assert CliRunner().invoke(app, ["generate", "--out", str(tmp_path)]).exit_code == 0
-    assert (tmp_path / "meadow.v").read_text() == "module new; endmodule"
+    assert (tmp_path / "meadow.v").read_text().endswith("module new; endmodule")
+    assert "old" not in (tmp_path / "meadow_top.h").read_text().splitlines()
+    assert (tmp_path / "mine.txt").read_text() == "old"
+
+
+def test_without_the_exporters_one_line_says_what_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
+    monkeypatch.setattr(generate, "has_exporters", lambda: False)
+    monkeypatch.setattr(folder, "has_exporters", lambda: False)
+    result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "not written" in line] == [
+        folder.MISSING_EXPORTERS
+    ]
+    assert not (tmp_path / "html").exists() and (tmp_path / "meadow_top.rdl").is_file()
 
 
 def test_an_unknown_configuration_is_one_line(tmp_path: Path) -> None:

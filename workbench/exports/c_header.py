@@ -16,8 +16,8 @@ __all__ = ["c_header", "compiled_rdl"]
 
 
 def compiled_rdl(text: str, folder: Path) -> RootNode:
-    """The register model of a SystemRDL text, which is left in `folder` for a while; RDLCompileError
-    if it is none.
+    """The register model of a SystemRDL text, which is left in `folder`; RDLCompileError if it is
+    none.
     """
     file = folder / "registers.rdl"
     file.write_text(text, "utf-8")

@@ -11,7 +11,7 @@ from workbench.exports.peakrdl import has_exporters, html_pages, ip_xact_registe
 from workbench.exports.rdl import register_map_rdl
 from workbench.exports.spdx import licence_text, spdx_document
 from workbench.exports.stub import verilog_stub
-from workbench.exports.testbench import testbench
+from workbench.exports.testbench import identity_bench
 
 __all__ = ["MISSING_EXPORTERS", "core_files"]
 
@@ -33,7 +33,7 @@ def core_files(core: Core, written: dict[str, bytes]) -> dict[str, bytes]:
         f"{core.top}.core": fusesoc_core(core),
         f"{core.top}.f": core.heading("Files", "//") + f"{VERILOG_NAME}\n",
         f"{core.top}_stub.v": verilog_stub(core),
-        f"{core.top}_tb.sv": testbench(core),
+        f"{core.top}_tb.sv": identity_bench(core),
         "LICENSE": licence_text(),
     }
     pages: dict[str, bytes] = {}

@@ -9,11 +9,12 @@ __all__ = ["fusesoc_core"]
 
 # Three warnings say nothing in Verilog that Yosys writes: it leaves the fitting of widths to the
 # language, and cases that do nothing out.
+_QUIET = ("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE")
 _CORE = """\
 CAPI=2:
 {heading}
 name: "meadow:accelerators:{top}:{version}"
-description: "MEADOW accelerator for language models, configuration {configuration}, contract {contract}"
+description: "MEADOW accelerator, configuration {configuration}"
 
 filesets:
   rtl:
@@ -38,7 +39,7 @@ targets:
     flow: lint
     flow_options:
       tool: verilator
-      verilator_options: [-Wno-WIDTHEXPAND, -Wno-WIDTHTRUNC, -Wno-CASEINCOMPLETE]
+      verilator_options: [{quiet}]
 
   sim:
     <<: *default
@@ -49,7 +50,7 @@ targets:
     flow_options:
       tool: verilator
       mode: binary
-      verilator_options: [--timing, --timescale 1ns/1ps, -Wno-WIDTHEXPAND, -Wno-WIDTHTRUNC, -Wno-CASEINCOMPLETE]
+      verilator_options: [--timing, --timescale 1ns/1ps, {quiet}]
 """
 
 
@@ -63,6 +64,6 @@ def fusesoc_core(core: Core) -> str:
         top=core.top,
         version=core.version,
         configuration=core.configuration,
-        contract=core.contract,
+        quiet=", ".join(_QUIET),
         verilog=VERILOG_NAME,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from workbench.exports.core import Core
 
-__all__ = ["testbench"]
+__all__ = ["identity_bench"]
 
 _BODY = """\
 `timescale 1ns / 1ps
@@ -63,7 +63,7 @@ endmodule
 """
 
 
-def testbench(core: Core) -> str:
+def identity_bench(core: Core) -> str:
     """Resets the core, reads its constant registers, ends with PASSED or with an error."""
     signals, connections = [], []
     for port in core.ports:
