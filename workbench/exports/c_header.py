@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-
-from peakrdl_cheader.exporter import CHeaderExporter
-from systemrdl.compiler import RDLCompiler
-from systemrdl.node import RootNode
+from typing import TYPE_CHECKING
 
 from workbench.exports.core import Core
+
+if TYPE_CHECKING:
+    from systemrdl.node import RootNode
 
 __all__ = ["c_header", "compiled_rdl"]
 
@@ -19,6 +19,8 @@ def compiled_rdl(text: str, folder: Path) -> RootNode:
     """The register model of a SystemRDL text, which is left in `folder`; RDLCompileError if it is
     none.
     """
+    from systemrdl.compiler import RDLCompiler  # which other commands need not wait for
+
     file = folder / "registers.rdl"
     file.write_text(text, "utf-8")
     compiler = RDLCompiler()
@@ -31,6 +33,8 @@ def c_header(core: Core, rdl: str) -> str:
 
     Before them: the values of registers that hold one of several, which PeakRDL leaves out.
     """
+    from peakrdl_cheader.exporter import CHeaderExporter
+
     codes = "".join(
         f"#define {core.top.upper()}__{register.name.upper()}__{code.name} {code.value}\n"
         for register in core.registers

@@ -36,6 +36,7 @@ def html_pages(core: Core, rdl: str) -> dict[str, bytes]:
     os.environ.update(_WITHOUT_GIT)
     from peakrdl_html.exporter import HTMLExporter
 
+    footer = f"MEADOW {core.version}, {core.configuration}, contract {core.contract}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # A stamp of the time would make other bytes each time, and links to sources name a folder.
@@ -43,7 +44,7 @@ def html_pages(core: Core, rdl: str) -> dict[str, bytes]:
         exporter.export(
             compiled_rdl(rdl, folder),
             str(folder / "html"),
-            footer=f"MEADOW {core.version}, {core.configuration}, contract {core.contract}",
+            footer=footer,  # pyright: ignore[reportArgumentType]  # which it takes for a table
         )
         pages = {
             path.relative_to(folder / "html").as_posix(): path.read_bytes()
