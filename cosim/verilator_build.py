@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cosim.announce import announced
 from cosim.cache import cache_directory, content_hash, obtain
-from cosim.fst_writer import FST_MAKE_VARIABLES, PACKERS, fst_options, packer_flags
+from cosim.fst_writer import fst_options, fst_texts
 from cosim.verilator_tool import (
     APT_LINE,
     BuildError,
@@ -35,7 +35,7 @@ __all__ = [
 LIBRARY_NAME = "libmeadow_cosim.so"
 
 _HARNESS = ("harness.cpp", "bursts.hpp", "checker.hpp", "dram.hpp", "timeline.hpp")
-_TRACING = ("waves.hpp", *PACKERS)
+_WAVES = "waves.hpp"
 _OBJECTS = "obj"
 _OPTIMISATION = ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 _OPTIONS = (
@@ -101,8 +101,7 @@ def build_library(
     ----------
     verilog: text with the module `top`, whose ports carry the flat AXI names.
     ports: AXI4 masters of the design.
-    trace: with waveform support, which takes longer to compile and is slower, also while it records
-        nothing.
+    trace: can write waveforms; takes longer to compile, and is slower also while it writes none.
     jobs: parallel compilations, all processors by default.
     log: told what is being built; without it that is said on stderr.
 
@@ -111,14 +110,13 @@ def build_library(
     """
     verilator = find_verilator()
     compiler = compiler_identity()
-    names = (*_HARNESS, *(_TRACING if trace else ()))
-    sources = {name: (Path(__file__).parent / name).read_text("utf-8") for name in names}
-    options = (*_OPTIONS, *(fst_options(verilator) if trace else ()), "--top-module", top)
+    sources = {name: (Path(__file__).parent / name).read_text("utf-8") for name in _HARNESS}
+    options = (*_OPTIONS, "--top-module", top)
+    if trace:
+        sources |= {_WAVES: (Path(__file__).parent / _WAVES).read_text("utf-8"), **fst_texts()}
+        options += fst_options(verilator)
     flags = f"-fPIC -fvisibility=hidden -DMEADOW_PORTS={ports} -DVL_USER_STOP -DVL_USER_FATAL"
     variables = (*verilator.make_variables(".."), *_OPTIMISATION)
-    if trace:
-        flags += f" {packer_flags('..')}"
-        variables += FST_MAKE_VARIABLES
     key = content_hash(
         verilog,
         *sources.values(),
@@ -200,7 +198,7 @@ def _run(command: list[str], directory: Path, environment: dict[str, str]) -> No
             if words in said:
                 raise BuildError(f"{name} failed in {directory}: {words}; {advice}")
         lines = said.splitlines()
-        errors = lines
+        errors = [line for line in lines if "rror" in line or "undefined" in line] or lines
         raise BuildError(
             f"{name} failed with code {result.returncode}:\n" + "\n".join(errors[-15:])
         )
