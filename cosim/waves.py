@@ -73,9 +73,9 @@ class Waves:
 
     @property
     def text(self) -> str:
-        """The commands in words."""
+        """The commands in words, as the subject of a sentence in the past."""
         end = "the last one" if self.last is None else str(self.last)
-        return f"commands {self.first} to {end} of step {self.step}"
+        return f"commands {self.first} to {end} of step {self.step} were"
 
 
 class WaveRecorder:
@@ -128,15 +128,14 @@ class WaveRecorder:
         if not self._on:
             return
         self._on = False
+        failed = sys.exception() is not None  # what ends the run is to be told, not what follows
         try:
             with self._replacing:
                 if not self._simulation.end_waves():
-                    raise NothingRecorded(
-                        f"no waveforms were written: {self._waves.text} did not run"
-                    )
+                    raise NothingRecorded(f"no waveforms were written: {self._waves.text} not run")
                 _check_whole(self._temporary, self._waves.path)
         except NothingRecorded:
-            if sys.exception() is not None and sys.exception().__context__ is not None:
+            if failed:
                 return
             raise
         for ending, text in VIEWS.items():
