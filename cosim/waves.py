@@ -34,6 +34,7 @@ TAIL_CYCLES = 64
 
 _COMMAND_BEATS = COMMAND_BYTES // BEAT_BYTES
 _WHAT = "the waveforms"
+_NONE = (1, 0)
 
 
 class NothingRecorded(ValueError):
@@ -46,8 +47,9 @@ class Waves:
 
     path: FST file; the files for viewers lie beside it (`cosim.wave_views`).
     first, last: index of the first and the last command in the program, last None for its end.
-    step: how many runs of the program's command `first` go by before the one that is recorded.
-    program: beat of the DMA window where the program begins.
+    step: which run of the program, from 0 on; it may run in parts, in order.
+    program, commands: beat of the DMA window where the program begins, and how many commands it
+        has; what runs from elsewhere is not recorded and does not count.
 
     Raises ValueError for numbers that are none of these, OutputError if a file cannot be written.
     """
@@ -57,6 +59,7 @@ class Waves:
     last: int | None = None
     step: int = 0
     program: int = 0
+    commands: int = 1 << 24
 
     def __post_init__(self) -> None:
         check_least("the first command", self.first, 0)
@@ -90,7 +93,7 @@ class WaveRecorder:
         self._waves, self._simulation, self._config = waves, simulation, config
         self._offsets = {entry.offset: entry.name for entry in register_map(config)}
         self._values = {"program": 0, "program_length": 0}
-        self._passed = 0
+        self._step, self._part = -1, 0
         self._on = True
         with ExitStack() as stack:
             self._temporary = Path(stack.enter_context(replacing(waves.path, _WHAT)).name)
@@ -110,18 +113,18 @@ class WaveRecorder:
             self._simulation.record_waves(*self._window())
 
     def _window(self) -> tuple[int, int]:
-        """Commands to record of those that start now, as the chip counts them; (1, 0) for none."""
+        """Commands to record of those that start now, as the chip counts them."""
         waves = self._waves
-        first, rest = divmod(self._values["program"] - waves.program, _COMMAND_BEATS)
-        end = first + self._values["program_length"] - 1
-        last = end if waves.last is None else waves.last
-        if rest or first < 0 or end < waves.first or last < first:
-            return 1, 0
-        if first <= waves.first:
-            self._passed += 1
-        if self._passed - 1 != waves.step:
-            return 1, 0
-        return max(waves.first - first, 0), min(last, end) - first
+        start, rest = divmod(self._values["program"] - waves.program, _COMMAND_BEATS)
+        if rest or not 0 <= start < waves.commands:
+            return _NONE
+        if self._step < 0 or start <= self._part:
+            self._step += 1
+        self._part = start
+        end = start + self._values["program_length"] - 1
+        first = max(waves.first, start)
+        last = end if waves.last is None else min(waves.last, end)
+        return _NONE if self._step != waves.step or first > last else (first - start, last - start)
 
     def end(self) -> None:
         """Complete the files. NothingRecorded, unless something else failed, OutputError."""
