@@ -85,9 +85,9 @@ class Simulation {
     explicit Simulation(const Settings& settings) : context_(new VerilatedContext), top_(nullptr) {
         context_->randReset(0);
         context_->traceEverOn(VM_TRACE);
-        context_->timeunit(-9);
-        context_->timeprecision(-9);
         top_.reset(new Vtop(context_.get(), "top"));
+        context_->timeunit(-9);  // which the constructor sets to something else
+        context_->timeprecision(-9);
         for (unsigned p = 0; p < MEADOW_PORTS; ++p) ports.emplace_back(dram_);
         configure(settings);
     }
