@@ -186,19 +186,15 @@ class Simulation:
 
     def start_waves(self, path: Path, tracks: np.ndarray, *, running: int) -> None:
         """Open an FST file for what `record_waves` asks for; `tracks` as for a timeline, bit
-        `running` of `activity` is 1 while a program runs. ValueError for a library without tracing.
+        `running` of `activity`: a program runs. ValueError for a library without tracing.
         """
         tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
-        place = tracks.ctypes.data
-        if not self._checked(
-            self._call("cosim_waves", os.fsencode(path), place, len(tracks), running)
-        ):
+        place, count = tracks.ctypes.data, len(tracks)
+        if not self._checked(self._call("cosim_waves", os.fsencode(path), place, count, running)):
             raise ValueError("this library was built without tracing: build it with trace=True")
 
     def record_waves(self, first: int, last: int) -> None:
-        """From here on record while the chip works on commands `first` to `last` of the program
-        that runs, none if `first` is above `last`; see waves.hpp.
-        """
+        """Record commands `first` to `last` of the program that runs, or none; see waves.hpp."""
         self._call("cosim_waves_of", first, last)
 
     def end_waves(self) -> int:
