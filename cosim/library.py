@@ -172,8 +172,8 @@ class Simulation:
 
     def start_timeline(self, tracks: np.ndarray, gap_cycles: int, *, restart: int) -> None:
         """Keep what `activity` and `unit_command` show from here on, as `tracks` (TIMELINE_TRACK,
-        1-D) say. Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity` rises: then
-        a program starts.
+        1-D) say. Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity`
+        rises: then a program starts.
         """
         tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
         self._call("cosim_timeline", tracks.ctypes.data, len(tracks), gap_cycles, restart)

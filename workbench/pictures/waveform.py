@@ -45,7 +45,7 @@ def read_rows(path: Path, names: Sequence[str], *, first: int, cycles: int) -> l
 
     ValueError for a signal that the file does not have, or cycles before or behind it.
     """
-    from pywellen import Waveform
+    from pywellen import Waveform  # pyright: ignore[reportAttributeAccessIssue]
 
     wave = Waveform(str(path))
     there = {}
