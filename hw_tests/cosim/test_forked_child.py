@@ -70,7 +70,7 @@ def test_what_a_forked_child_closes_is_its_own(tmp_path: Path) -> None:
     assert not simulation.closed and not simulation.inherited
     assert simulation.run(5) == 5
     simulation.close()
-    assert waves.read_bytes().count(b"#0\n") == 1
+    assert len(waves.read_bytes()) > len(written)
 
 
 def test_a_child_that_closes_does_not_wait_for_a_thread_of_its_parent(copier) -> None:

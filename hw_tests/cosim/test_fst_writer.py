@@ -116,5 +116,5 @@ def test_a_library_that_writes_waveforms_is_linked_with_neither() -> None:
     library = build_library(copy_engine_verilog(ports=1), ports=1, trace=True)
     content = library.read_bytes()
     assert b"libz.so" not in content and b"liblz4.so" not in content
-    assert [path.name for path in library.parent.iterdir()] == [library.name]
-    assert {Path(name).parent.name for name in fst_texts()} == {FST_FOLDER}
+    kept = {path.name for path in library.parent.iterdir()}
+    assert not kept & {Path(name).parts[0] for name in fst_texts()}  # of the build nothing stays
