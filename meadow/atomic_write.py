@@ -37,6 +37,7 @@ def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
     """
     target = _target(path, what)
     temporary: Path | None = None
+    process = os.getpid()
     try:
         with tempfile.NamedTemporaryFile(
             dir=target.parent, prefix=f".{target.name}.", delete=False
@@ -55,7 +56,8 @@ def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise _named(error, path, what) from error
     finally:
-        if temporary is not None:
+        # A forked child's copy of the block ends with the child; the file is its parent's.
+        if temporary is not None and os.getpid() == process:
             temporary.unlink(missing_ok=True)
 
 
