@@ -14,6 +14,7 @@ import pytest
 from pywellen import Waveform
 
 from cosim.device import CosimDevice
+from cosim.timeline import timeline_tracks
 from cosim.wave_views import SCOPE, VIEWS, wave_groups
 from cosim.waves import CYCLE_UNITS, TAIL_CYCLES, NothingRecorded, WaveRecorder, Waves
 from firmware.device import DeviceTimeout
@@ -29,6 +30,7 @@ from rtl_gen.interfaces.command import NO_COMMAND
 
 _OFFSETS = {entry.name: entry.offset for entry in register_map(named_config("tiny"))}
 _PROGRAM = 400  # beat of the window
+_SEQUENCER = [track.name for track in timeline_tracks(named_config("tiny"))].index("sequencer")
 
 
 class _Simulation:
@@ -207,7 +209,8 @@ def test_a_file_has_the_signals_and_only_the_commands_asked_for(tmp_path: Path) 
     recorded = _cycles(wave)
     assert recorded == list(range(recorded[0], recorded[-1] + 1))
     # The second run of the program begins where the sequencer comes to its first command again.
-    begin = max(int(event["start"]) for event in events if event["command"] == 0)
+    turns = [event for event in events if event["track"] == _SEQUENCER and event["command"] == 0]
+    begin = max(int(event["start"]) for event in turns)
     own = [
         event for event in events if event["start"] >= begin and first <= event["command"] <= last
     ]
