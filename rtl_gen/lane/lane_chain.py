@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The T lanes in a row, and the registered OR-tree that collects their result words."""
+"""The T lanes in a row, and the registered multiplexers that collect their result words."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Instance, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,8 +43,8 @@ class LaneChain(wiring.Component):
     i: In(LaneSignature).
     o_result: Out stream of result_layout, always ready: the words of all lanes.
 
-    Latency: `LaneLatency` of the configuration; o_result adds a tree of 4-input ORs, one register
-    per level.
+    Latency: `LaneLatency` of the configuration; o_result adds a tree of 4:1 multiplexers, one
+    register per level; where nothing is valid it is any lane's word.
     Throughput: one micro-operation of each kind per cycle, one word per cycle. No back-pressure:
         words of different lanes never meet, because a lane completes a word every W/2R >= T cycles
         at most and lane t is t cycles behind lane 0.
@@ -82,20 +82,28 @@ class LaneChain(wiring.Component):
             wiring.connect(m, source, lane.i)
             source = lane.o
             node = Signal(arriving, name=f"lane_{index}_result")
-            m.d.comb += [lane.index.eq(index), node.valid.eq(lane.o_result.valid)]
-            with m.If(lane.o_result.valid):
-                m.d.comb += [node.result.lane.eq(index), node.result.data.eq(lane.o_result.payload)]
+            m.d.comb += [
+                lane.index.eq(index),
+                node.valid.eq(lane.o_result.valid),
+                node.result.lane.eq(index),
+                node.result.data.eq(lane.o_result.payload),
+            ]
             nodes.append(node)
         level = 0
         while len(nodes) > 1 or level == 0:
             level += 1
             parents = []
             for first in range(0, len(nodes), _MERGE):
-                parent = Signal(nodes[0].shape(), name=f"merge_{level}_{first // _MERGE}")
-                merged = Const(0, 1)
-                for node in nodes[first : first + _MERGE]:
-                    merged = merged | Value.cast(node)
-                m.d.sync += Value.cast(parent).eq(merged)
+                group = nodes[first : first + _MERGE]
+                name = f"merge_{level}_{first // _MERGE}"
+                valid = Signal(name=f"{name}_valid")
+                result = Signal(result_layout(self.config), name=name, reset_less=True)
+                m.d.sync += [
+                    valid.eq(Cat(node.valid for node in group).any()),
+                    Value.cast(result).eq(_valid_one(group)),
+                ]
+                parent = Signal(arriving, name=f"{name}_node")
+                m.d.comb += [parent.valid.eq(valid), parent.result.eq(result)]
                 parents.append(parent)
             nodes = parents
         m.d.comb += [
@@ -113,3 +121,17 @@ class LaneChain(wiring.Component):
                 flow = "i" if member.flow == In else "o"
                 ports[f"{flow}_{'__'.join(map(str, path))}"] = value
         return Instance(LANE_MODULE, **ports)
+
+
+def _valid_one(nodes: list[Any]) -> Value:
+    """The result of the one that is valid; of any if none is."""
+    results: list[Value] = [Value.cast(node.result) for node in nodes]
+    bit = 0
+    while len(results) > 1:
+        upper = Cat(node.valid for index, node in enumerate(nodes) if index >> bit & 1).any()
+        results = [
+            Mux(upper, pair[-1], pair[0])
+            for pair in (results[index : index + 2] for index in range(0, len(results), 2))
+        ]
+        bit += 1
+    return results[0]
