@@ -5,7 +5,10 @@ cycle.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -30,6 +33,10 @@ class TileBuffer(wiring.Component):
     lie in all banks of one port at one address, the R columns of a column group in D banks of every
     port at D different addresses, and the permutation that puts them in order is the same xor of
     the low log2(D) index bits in both cases.
+
+    What a bank reads goes into a register that is cleared unless its port, or its column group, is
+    the one that is read: behind it stand two ORs of P inputs and one choice between row and column
+    instead of a multiplexer of 2P inputs, and the bytes of a square by column are taken there.
 
     Parameters
     ----------
@@ -77,40 +84,34 @@ class TileBuffer(wiring.Component):
         for lane, register in enumerate(address):
             place = (low ^ Mux(self.i_read.by_column, lane, 0))[:low_bits]
             m.d.sync += register.eq(Cat(place, self.i_read.slot))
+        high = index[low_bits:]
         # What the later stages need to know of the read, by stage.
-        high = _delay(m, index[low_bits:], 2, "high")
-        column = _delay(m, self.i_read.by_column, 3, "by_column")
+        column = _delay(m, self.i_read.by_column, 2, "by_column")
         key = _delay(m, low, 3, "key")
 
-        banks = [self._port(m, port, address) for port in range(ports)]
-        chosen = []
-        for group in range(ports):
-            entries = []
-            for lane in range(depth):
-                by_row = [banks[port][group * depth + lane] for port in range(ports)]
-                by_column = [banks[group][other * depth + lane] for other in range(ports)]
-                entry = Signal(8 * rows * rows, name=f"chosen_{group}_{lane}")
-                m.d.sync += entry.eq(
-                    Mux(column[1], _select(by_column, high[1]), _select(by_row, high[1]))
-                )
-                entries.append(entry)
-            chosen.append(entries)
-
-        output = Signal(self.o_rows.shape())
+        banks = [self._port(m, port, address, high) for port in range(ports)]
+        output = Signal(self.o_rows.shape(), reset_less=True)
         m.d.comb += self.o_rows.eq(output)
         for group in range(ports):
-            for lane, square in enumerate(_permute(chosen[group], key[2])):
+            chosen = []
+            for lane in range(depth):
+                by_row = [banks[port][group * depth + lane] for port in range(ports)]
+                by_column = [
+                    _transposed(banks[group][other * depth + lane], rows) for other in range(ports)
+                ]
+                entry = Signal(8 * rows * rows, name=f"chosen_{group}_{lane}", reset_less=True)
+                m.d.sync += entry.eq(Mux(column[1], reduce(or_, by_column), reduce(or_, by_row)))
+                chosen.append(entry)
+            for lane, square in enumerate(_permute(chosen, key[2], range(low_bits))):
                 place = (group * depth + lane) * rows
                 for r in range(rows):
                     for c in range(rows):
-                        straight = square[8 * (r * rows + c) :][:8]
-                        across = square[8 * (c * rows + r) :][:8]
-                        m.d.sync += output[r][place + c].eq(Mux(column[2], across, straight))
+                        m.d.sync += output[r][place + c].eq(square[8 * (r * rows + c) :][:8])
         return m
 
-    def _port(self, m: Module, port: int, address: list[Signal]) -> list[Cat]:
+    def _port(self, m: Module, port: int, address: list[Signal], high: Value) -> list[Value]:
         """Banks of one port with their write side; the R*R bytes that each bank reads, row by
-        row.
+        row, 0 if the read is of another port, or by column of another column group.
         """
         config = self._config
         rows = config.rows
@@ -121,6 +122,13 @@ class TileBuffer(wiring.Component):
         square_row, row = payload.row[rows.bit_length() - 1 :], payload.row[: rows.bit_length() - 1]
         inner_bits = min(unit, depth).bit_length() - 1
         inner, outer = square_row[:inner_bits], square_row[inner_bits:]
+        # The places of a beat are exchanged in two steps: before a register four inputs for each,
+        # behind it what is left together with the choice of the part.
+        early, late = range(min(2, inner_bits)), range(min(2, inner_bits), inner_bits)
+        write_address = Signal(
+            range(max(2, 2 * depth)), name=f"write_address_{port}", reset_less=True
+        )
+        m.d.sync += write_address.eq(Cat(square_row, payload.slot))
 
         parts = config.decoder_elements // BEAT_BYTES
         part_data = []
@@ -129,19 +137,16 @@ class TileBuffer(wiring.Component):
                 payload.data[8 * (BEAT_BYTES * part + rows * place) :][: 8 * rows]
                 for place in range(unit)
             ]
-            register = Signal(8 * BEAT_BYTES, name=f"part_{port}_{part}")
-            span = 1 << inner_bits
-            mixed = [
-                entry
-                for start in range(0, unit, span)
-                for entry in _permute(squares[start : start + span], inner)
-            ]
-            m.d.sync += register.eq(Cat(*mixed))
-            part_data.append(register)
-        write_address = Signal(range(max(2, 2 * depth)), name=f"write_address_{port}")
-        m.d.sync += write_address.eq(Cat(square_row, payload.slot))
+            register = Signal(8 * BEAT_BYTES, name=f"part_{port}_{part}", reset_less=True)
+            m.d.sync += register.eq(Cat(*_permute(squares, inner, early)))
+            part_data.append([register[8 * rows * place :][: 8 * rows] for place in range(unit)])
+        others = []
+        for group in range(config.ports):
+            other = Signal(name=f"other_{port}_{group}", reset_less=True)
+            m.d.sync += other.eq(Mux(self.i_read.by_column, high != group, high != port))
+            others.append(other)
 
-        outputs = []
+        outputs: list[Value] = []
         for column in range(config.word_beats):
             source = Signal(range(max(2, config.word_beats)), name=f"source_{port}_{column}")
             part = Signal(range(max(2, parts)), name=f"select_{port}_{column}")
@@ -153,7 +158,17 @@ class TileBuffer(wiring.Component):
                 m.d.sync += enable[r].eq(write.valid & Cat(hits).any() & (row == r))
             for place in range(unit):
                 bank = column * unit + place
-                word = _select([entry[8 * rows * place :][: 8 * rows] for entry in part_data], part)
+                # Which choice comes first changes for the reason that `_permute` has.
+                if (column + sum(place >> bit for bit in late)) % 2:
+                    words = [
+                        _select(list(entries), part) for entries in zip(*part_data, strict=True)
+                    ]
+                    word = _permute(words, write_address[:inner_bits], late)[place]
+                else:
+                    moved = [
+                        _permute(entries, write_address[:inner_bits], late) for entries in part_data
+                    ]
+                    word = _select([entries[place] for entries in moved], part)
                 read = []
                 for r in range(rows):
                     memory = Memory(
@@ -161,16 +176,20 @@ class TileBuffer(wiring.Component):
                     )
                     m.submodules[f"bank_{port}_{bank}_{r}"] = memory
                     write_port = memory.write_port()
-                    read_port = memory.read_port()
+                    read_port = memory.read_port(domain="comb")
                     m.d.comb += [
                         write_port.addr.eq(write_address),
                         write_port.data.eq(word),
                         write_port.en.eq(enable[r]),
                         read_port.addr.eq(address[bank % depth]),
-                        read_port.en.eq(1),
                     ]
                     read.append(read_port.data)
-                outputs.append(Cat(*read))
+                square = Signal(8 * rows * rows, name=f"square_{port}_{bank}", reset_less=True)
+                with m.If(others[bank // depth]):
+                    m.d.sync += square.eq(0)
+                with m.Else():
+                    m.d.sync += square.eq(Cat(*read))
+                outputs.append(square)
         return outputs
 
 
@@ -185,12 +204,30 @@ def _delay(m: Module, value, stages: int, name: str) -> list:
     return result
 
 
-def _permute(entries: list, key) -> list:
-    """result[i] = entries[i xor key], for a power of two of entries and as many key bits."""
-    for bit in range(len(entries).bit_length() - 1):
-        distance = 1 << bit
-        entries = [Mux(key[bit], entries[i ^ distance], entries[i]) for i in range(len(entries))]
-    return entries
+def _permute(entries: list[Value], key: Value, bits: range) -> list[Value]:
+    """result[i] = entries[i xor key], for a power of two of entries, of the key only these bits.
+
+    Two bits at a time are a multiplexer of four entries for each result, one LUT per bit. The order
+    of the two changes from result to result, as multiplexers of two entries that results share
+    would tempt a synthesiser to build those, which are more LUTs.
+    """
+    if not bits:
+        return entries
+    pair = bits[:2]
+    result = []
+    for i in range(len(entries)):
+        inner, outer = (
+            (pair[0], pair[-1]) if (i >> pair[0] ^ i >> pair[-1]) & 1 == 0 else (pair[-1], pair[0])
+        )
+        chosen = [Mux(key[inner], entries[j ^ 1 << inner], entries[j]) for j in (i, i ^ 1 << outer)]
+        result.append(Mux(key[outer], chosen[1], chosen[0]) if len(pair) == 2 else chosen[0])
+    return _permute(result, key, bits[2:])
+
+
+def _transposed(square: Value, rows: int) -> Value:
+    """A square of bytes, row by row, column by column."""
+    places = [8 * (r * rows + c) for c in range(rows) for r in range(rows)]
+    return Cat(square[place:][:8] for place in places)
 
 
 def _select(entries: list, index):
