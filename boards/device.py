@@ -47,7 +47,9 @@ DEVICES: Mapping[str, Device] = {device.name: device for device in (*_OF_BOARDS,
 """By name."""
 
 
-def device_of(config_name: str) -> Device:
-    """The device that a configuration is made for; that of the first board if it is for none."""
+def device_of(config_name: str | None) -> Device:
+    """The device that a named configuration is made for; that of the first board if it is for none,
+    or has no name.
+    """
     made = [device for device in DEVICES.values() if device.config_name == config_name]
     return made[0] if made else next(iter(DEVICES.values()))

@@ -10,6 +10,7 @@ number.
 from cosim.device import CosimDevice
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
+from workbench.configurations.chosen import choose_config
 from workbench.models.cached import CompileOptions, load_model
 
 PROMPTS = ("Once upon a time", "One day, a little dog", "The sun was")
@@ -17,7 +18,7 @@ TOKENS = 8
 
 
 def main() -> None:
-    image = load_model(None, CompileOptions(config_name="tiny"), print).image
+    image = load_model(None, CompileOptions(chosen=choose_config("tiny")), print).image
     tokenizer = TextTokenizer(image)
     texts = [tokenizer.encode(prompt) for prompt in PROMPTS]
     size = Session.window_bytes(image, sequences=len(texts))

@@ -9,13 +9,14 @@ from firmware.device import DeviceError
 from firmware.session import Session
 from firmware.tokenizer import TextTokenizer
 from meadow.spec.config import BEAT_BYTES
+from workbench.configurations.chosen import choose_config
 from workbench.models.cached import CompileOptions, load_model
 
 TOKENS = 4
 
 
 def main() -> None:
-    image = load_model(None, CompileOptions(config_name="tiny"), print).image
+    image = load_model(None, CompileOptions(chosen=choose_config("tiny")), print).image
     tokenizer = TextTokenizer(image)
     prompt = tokenizer.encode("Once upon a time")
     with CosimDevice(image.manifest.config, Session.window_bytes(image), log=print) as device:

@@ -19,7 +19,7 @@ TOKENS = 16
 
 
 def main(model: Path | None) -> None:
-    image = find_model(model, config_name=None).load(print).image
+    image = find_model(model, chosen=None).load(print).image
     tokenizer = TextTokenizer(image)
     prompt = tokenizer.encode("Once upon a time")
     # On a board this is the only line that is different.

@@ -10,6 +10,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
+from rtl_gen.blocks.prefix import top_name
 from rtl_gen.blocks.reset import RESET_CYCLES, reset_register
 from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.activity import activity_items, activity_units
@@ -23,7 +24,7 @@ from rtl_gen.top import Accelerator
 
 __all__ = ["TOP_NAME", "generate_rtlil", "generate_verilog", "verilog_ports"]
 
-TOP_NAME = "meadow_top"
+TOP_NAME = top_name()
 
 _PINS: dict[str, dict[str, object]] = {
     "clk": {

@@ -10,6 +10,7 @@ from workbench.campaigns.corruption import corrupt_command
 from workbench.campaigns.soak import soak_command
 from workbench.campaigns.torture import torture_command
 from workbench.chat.command import chat_command
+from workbench.configurations.command import config_command
 from workbench.console import ReportingGroup
 from workbench.generate import generate_command
 from workbench.models.accuracy_command import accuracy_command
@@ -32,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("config")(config_command)
 app.command("generate")(generate_command)
 app.command("compile")(compile_command)
 app.command("accuracy")(accuracy_command)

@@ -2,15 +2,15 @@
 """Arguments and options that several commands take, each declared once: its type, its name where
 that is not the parameter's, its help and the check that needs no other option.
 
-A command writes `config: ConfigOption = "tiny"`; lists of choices in help texts are made from what
-there is to choose from.
+A command writes `seed: Annotated[int, seed_option("it")]`, or `@takes_config("tiny")` where options
+make one parameter; lists of choices in help texts are made from what there is to choose from.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ import typer
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.quantise.recipe import PREFIXES, ROTATIONS
 from meadow.spec.config import CONFIGURATIONS
+from workbench.configurations.chosen import SUFFIX, ChosenConfig, choose_config
 from workbench.devices import DEVICES, Throttle
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "CalibrationOption",
     "ChunkOption",
     "CodecOption",
-    "ConfigOption",
     "DeviceOption",
     "JobsOption",
     "JsonOption",
@@ -34,15 +34,16 @@ __all__ = [
     "ModelArgument",
     "PrefixOption",
     "RotateOption",
+    "SetOption",
     "StallsOption",
     "TopKOption",
     "TraceOption",
     "check_path",
     "choices",
-    "image_config_option",
     "path_argument",
     "path_option",
     "seed_option",
+    "takes_config",
     "takes_throttle",
 ]
 
@@ -81,15 +82,6 @@ def seed_option(drawn: str) -> Any:
     """The seed of what a command draws: "stalls and sampling"."""
     return typer.Option(help=f"Of {drawn}.")
 
-
-def image_config_option(default: str) -> Any:
-    """The configuration of a command that takes an image, which brings its own, or a checkpoint."""
-    return typer.Option(
-        help=f"{choices(CONFIGURATIONS)}; an image's own, or {default}, if left out."
-    )
-
-
-ConfigOption = Annotated[str, typer.Option(help=f"{choices(CONFIGURATIONS)}.")]
 
 ModelArgument = Annotated[
     Path | None,
@@ -154,21 +146,75 @@ def takes_throttle(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose parameter `throttle` is made of the options of the simulated memory, and of
     the command's own option `seed`.
     """
+    options = {name: (option, getattr(UNTHROTTLED, name)) for name, option in _THROTTLE.items()}
+    return _with_options(
+        command, "throttle", options, lambda limits, given: Throttle(seed=given["seed"], **limits)
+    )
+
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A parameter of the configuration, over what it has; may be repeated.",
+    ),
+]
+
+
+def takes_config(
+    default: str, *, image: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose parameter `config`, a ChosenConfig, is made of `--config` and `--set`: the
+    configuration is found and checked before the command begins.
+
+    image: the command takes an image, which brings its own configuration: without the two options
+    `config` is None.
+    """
+    names = f"{choices(CONFIGURATIONS)}, or FILE{SUFFIX} of your own"
+    left_out = f"; an image's own, or {default}, if left out" if image else ""
+    options = {
+        "config_text": (
+            Annotated[str | None, typer.Option("--config", help=f"{names}{left_out}.")],
+            None if image else default,
+        ),
+        "settings": (SetOption, None),
+    }
+
+    def make(own: Mapping[str, Any], _: Mapping[str, Any]) -> ChosenConfig | None:
+        text, settings = own["config_text"], own["settings"] or ()
+        if text is None and not settings:
+            return None
+        return choose_config(default if text is None else text, settings)
+
+    return lambda command: _with_options(command, "config", options, make)
+
+
+def _with_options(
+    command: Callable[..., None],
+    name: str,
+    options: Mapping[str, tuple[Any, Any]],
+    make: Callable[[Mapping[str, Any], Mapping[str, Any]], object],
+) -> Callable[..., None]:
+    """The command with options in the place of its parameter `name`.
+
+    options: parameter -> (annotation, default); make: called with their values and all others.
+    """
     own = inspect.signature(command, eval_str=True)
     parameters: list[inspect.Parameter] = []
     for parameter in own.parameters.values():
-        if parameter.name != "throttle":
+        if parameter.name != name:
             parameters.append(parameter)
             continue
         parameters += [
-            parameter.replace(name=name, annotation=option, default=getattr(UNTHROTTLED, name))
-            for name, option in _THROTTLE.items()
+            parameter.replace(name=option, annotation=annotation, default=default)
+            for option, (annotation, default) in options.items()
         ]
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
-        limits = {name: given.pop(name) for name in _THROTTLE}
-        command(throttle=Throttle(seed=given["seed"], **limits), **given)
+        values = {option: given.pop(option) for option in options}
+        command(**{name: make(values, given)}, **given)
 
     # typer looks at the annotations as well as at the signature.
     vars(with_options).update(

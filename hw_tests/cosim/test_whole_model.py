@@ -25,6 +25,7 @@ from meadow.model.quantised import QuantisedModel
 from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.model import ModelDescription
+from workbench.configurations.chosen import choose_config
 from workbench.models.cached import DEMO_MODEL, CompileOptions, load_model
 
 pytestmark = pytest.mark.sim
@@ -66,7 +67,7 @@ def opened(image: Image, sequences: int = 1, **settings: object) -> tuple[CosimD
 @pytest.fixture(scope="module")
 def story() -> tuple[Image, list[int], np.ndarray]:
     """The demo model, 48 tokens of a story, and what the bit-true tier makes of them."""
-    loaded = load_model(None, CompileOptions(config_name="tiny"), print)
+    loaded = load_model(None, CompileOptions(chosen=choose_config("tiny")), print)
     assert loaded.quantised is not None
     text = (DEMO_MODEL / "heldout.txt").read_text(encoding="utf-8").splitlines()[0]
     tokens = Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json")).encode(text).ids[:48]

@@ -20,6 +20,7 @@ from firmware.tokenizer import TextTokenizer
 from meadow.compiler.image import write_image
 from meadow.model.image import Image
 from meadow.spec.config import BEAT_BYTES
+from workbench.configurations.chosen import choose_config
 from workbench.models.cached import CompileOptions, load_model
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ pytestmark = [pytest.mark.sim]
 
 @pytest.fixture(scope="module")
 def image() -> Image:
-    return load_model(None, CompileOptions(config_name="tiny"), print).image
+    return load_model(None, CompileOptions(chosen=choose_config("tiny")), print).image
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:

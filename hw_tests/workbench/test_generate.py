@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -149,3 +150,48 @@ def test_an_unknown_configuration_is_one_line(tmp_path: Path) -> None:
         "kv260, nano\n"
     )
     assert not out.exists()
+
+
+def test_a_name_is_the_beginning_of_all_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = "module meadow_lane(a);\nendmodule\n"
+    text = f"module meadow_top(a);\n  meadow_lane lane(a);\nendmodule\n{lane}"
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: text)
+    plain, named = tmp_path / "plain", tmp_path / "named"
+    reports = []
+    for arguments in (["--out", str(plain)], ["--out", str(named), "--name", "left"]):
+        result = CliRunner().invoke(app, ["generate", *arguments, "--json"])
+        assert result.exit_code == 0, result.output
+        reports.append(json.loads(result.stdout))
+    assert [report["top"] for report in reports] == ["meadow_top", "left_top"]
+    assert reports[1]["parameters"] == CONFIGURATIONS["tiny"].to_dict()
+    assert (plain / "meadow.v").read_text() == text
+    assert (named / "meadow.v").read_text() == text.replace("meadow_", "left_")
+    first, second = (json.loads((out / "manifest.json").read_text()) for out in (plain, named))
+    differing = {key for key in first if first[key] != second[key]}
+    assert differing == {"top", "verilog_sha256"} and first.keys() == second.keys()
+
+
+@pytest.mark.parametrize("name", ["", "1st", "always_ff", "two words"])
+def test_a_name_that_is_none_is_one_line_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["generate", "--out", str(out), "--name", name])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("meadow: name must be ") and result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_manifest_of_a_file_says_its_name_and_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
+    (tmp_path / "mine.toml").write_text("base = 'nano'\n[accelerator]\ngroups = 4\n")
+    given = ["--config", str(tmp_path / "mine.toml"), "--set", "sequences=2"]
+    result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path / "out"), *given])
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["configuration"] == "mine+sequences=2"
+    expected = dataclasses.replace(CONFIGURATIONS["nano"], groups=4, sequences=2)
+    assert manifest["parameters"] == expected.to_dict()
+    assert manifest["contract_hash"] == contract_hash(expected)

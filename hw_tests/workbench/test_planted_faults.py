@@ -27,6 +27,7 @@ from meadow.spec.registers import Control, register_map
 from meadow.spec.streams import HEADER_BYTES
 from rtl_gen.lane.lane_chain import LANE_MODULE
 from workbench.cli import app
+from workbench.configurations.chosen import choose_config
 from workbench.models.cached import CompileOptions, load_model
 
 pytestmark = pytest.mark.sim
@@ -95,7 +96,7 @@ def wrong_multiplier(image: Image) -> Fault:
 @pytest.fixture(scope="module")
 def raw_image(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("raw") / "model.meadow"
-    options = CompileOptions(config_name=CONFIG, codec="raw")
+    options = CompileOptions(chosen=choose_config(CONFIG), codec="raw")
     write_image(load_model(checkpoint, options, print).image, file)
     return file
 

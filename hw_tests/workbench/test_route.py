@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,18 @@ def test_an_unknown_block_is_refused(capsys: pytest.CaptureFixture[str]) -> None
         command.main(["--block", "engine"])
     assert ended.value.code == 2
     assert "invalid choice: 'engine'" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_configuration_that_there_is_not_or_that_is_not_stored_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text("base = 'nano'\n")
+    mine = ["--config", str(tmp_path / "mine.toml")]
+    for arguments, message in (
+        (["--config", "huge"], "error: unknown configuration 'huge': choose from tiny"),
+        ([*mine, "--set", "lanes=3"], "error: configuration "),
+        ([*mine, "--store"], "error: --store is for named configurations only, not mine"),
+    ):
+        assert command.main(arguments) == 1
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith(message) and said.err.count("\n") == 1

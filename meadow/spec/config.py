@@ -143,7 +143,7 @@ class AcceleratorConfig:
             if not _is_power_of_two(getattr(self, name)):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
         self._rule(16 <= self.width <= 256, "16 <= width <= 256", self.width)
-        self._rule(self.rows >= 2, "rows >= 2", self.rows)
+        self._rule(2 <= self.rows <= BEAT_BYTES, "2 <= rows <= 16", self.rows)
         self._rule(
             2 * self.lanes * self.rows <= self.width,
             "2 * lanes * rows <= width",

@@ -16,16 +16,17 @@ from workbench.bench.model import DATAFLOWS, PHASES, BenchOptions
 from workbench.bench.phases import bench
 from workbench.bench.report import STALLS
 from workbench.bench.workloads import WORKLOADS
+from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, say, show
 from workbench.devices import Throttle, check_timeline
 from workbench.options import (
     UNTHROTTLED,
     CodecOption,
-    ConfigOption,
     JsonOption,
     TraceOption,
     choices,
     seed_option,
+    takes_config,
     takes_throttle,
 )
 from workbench.progress import log
@@ -34,6 +35,7 @@ __all__ = ["bench_command"]
 
 
 @takes_throttle
+@takes_config("zcu102")
 def bench_command(
     workload: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKLOADS)}.")],
     phase: Annotated[str, typer.Option(help=f"{choices(PHASES)}.")] = "prefill",
@@ -56,7 +58,8 @@ def bench_command(
         int,
         typer.Option(help="Outputs of the head to simulate; they stand for all. 0: all of them."),
     ] = 4096,
-    config: ConfigOption = "zcu102",
+    *,
+    config: ChosenConfig,
     throttle: Throttle = UNTHROTTLED,
     dataflow: Annotated[str, typer.Option(help=f"{choices(DATAFLOWS)}.")] = "tphs",
     codec: CodecOption = "raw",
@@ -84,7 +87,7 @@ def bench_command(
         layers=layers,
         chunks=chunks,
         head_channels=head_channels,
-        config_name=config,
+        chosen=config,
         dataflow=dataflow,
         codec=codec,
         seed=seed,

@@ -21,10 +21,11 @@ from meadow.compiler.synthetic import synthetic_model
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_choice, check_least
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
 from meadow.spec.parts import require_baseline
 from workbench.bench.workloads import workload
+from workbench.configurations.chosen import ChosenConfig
 from workbench.devices import Throttle
 
 __all__ = ["DATAFLOWS", "PHASES", "BenchModel", "BenchOptions"]
@@ -45,6 +46,7 @@ class BenchOptions:
     """
 
     workload: str
+    chosen: ChosenConfig
     phase: str = "prefill"
     tokens: int | None = None
     context: int = 0
@@ -52,7 +54,6 @@ class BenchOptions:
     layers: int = 1
     chunks: int = 0
     head_channels: int = 4096
-    config_name: str = "zcu102"
     dataflow: str = "tphs"
     codec: str = "raw"
     seed: int = 0
@@ -86,20 +87,20 @@ class BenchOptions:
             raise ValueError(f"{self.workload} is bidirectional: it has no decode and no context")
         if self.batch > self.config.sequences:
             raise ValueError(
-                f"{self.config_name} takes 1..{self.config.sequences} sequences, not {self.batch}"
+                f"{self.chosen.name} takes 1..{self.config.sequences} sequences, not {self.batch}"
             )
         if self.batch > 1 and self.dataflow != "tphs":
             raise ValueError(f"dataflow {self.dataflow} takes 1 sequence, not {self.batch}")
         end = self.context + self.prompt
         if end > self.config.max_context:
             raise ValueError(
-                f"{self.config_name} attends to {self.config.max_context} tokens, not {end}"
+                f"{self.chosen.name} attends to {self.config.max_context} tokens, not {end}"
             )
 
     @property
     def config(self) -> AcceleratorConfig:
-        """The configuration by its name."""
-        return named_config(self.config_name)
+        """The configuration."""
+        return self.chosen.config
 
     @property
     def full(self) -> ModelDescription:
@@ -202,7 +203,7 @@ class BenchModel:
         return compile_image(
             self.model,
             options.config,
-            config_name=options.config_name,
+            config_name=options.chosen.name,
             codec=options.codec,
             tokenizer_json="{}",
             context=context,

@@ -70,7 +70,7 @@ class _Phase:
     def _image(self, start: int, tokens: int) -> Image:
         """The image that serves a step; a program for any step is compiled once."""
         if self.image is None or self.image.manifest.step is not None:
-            self.log(f"compiling for {self.options.config_name}")
+            self.log(f"compiling for {self.options.chosen.name}")
             step = (self.options.context + start, tokens)
             self.image = self.built.image(context=self.context, step=step, throttle=self.throttle)
         return self.image
@@ -90,8 +90,9 @@ class _Phase:
         return {
             "workload": options.workload,
             "phase": options.phase,
-            "config": options.config_name,
+            "config": options.chosen.name,
             "contract_hash": image.manifest.contract_hash,
+            "parameters": image.manifest.config.to_dict(),
             "dataflow": options.dataflow,
             "dataflow_of_layers": dataflows[0] if len(dataflows) == 1 else dataflows,
             "codec": options.codec,

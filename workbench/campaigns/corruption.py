@@ -26,20 +26,21 @@ from meadow.golden.sampling import greedy
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.spec.checks import check_choice, check_least
 from meadow.spec.commands import Outputs
-from meadow.spec.config import BEAT_BYTES, named_config
+from meadow.spec.config import BEAT_BYTES
 from meadow.spec.model import ModelDescription
 from meadow.spec.parts import require_codec
 from meadow.spec.registers import ErrorCode, Status
 from meadow.spec.streams import CODEC_NAMES
 from workbench.campaigns.stream_faults import Fault, WeightStream, draw_fault, weight_streams
+from workbench.configurations.chosen import ChosenConfig, choose_config, config_facts
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device
 from workbench.options import (
-    ConfigOption,
     DeviceOption,
     JsonOption,
     choices,
     seed_option,
+    takes_config,
 )
 from workbench.progress import log, tick
 
@@ -49,6 +50,7 @@ __all__ = [
     "draw_model",
 ]
 
+_TINY = choose_config("tiny")
 _RUNS_PER_MODEL = 40
 _TIMEOUT_CYCLES = 100_000
 """A step of the models drawn here takes some thousand cycles, with stalls too."""
@@ -91,16 +93,16 @@ class _Trial:
     """One model on one device, spoiled and mended again and again."""
 
     def __init__(
-        self, random: np.random.Generator, codec: str, config_name: str, device: str
+        self, random: np.random.Generator, codec: str, chosen: ChosenConfig, device: str
     ) -> None:
-        config = named_config(config_name)
+        config = chosen.config
         seed = int(random.integers(0, 1 << 31))
         self.random = random
         self.streams: list[WeightStream] = []
         while not self.streams:  # a small matrix may be smaller raw
             self.model = synthetic_model(draw_model(random), seed=seed)
             self.image = compile_image(
-                self.model, config, config_name=config_name, codec=codec, tokenizer_json="{}"
+                self.model, config, config_name=chosen.name, codec=codec, tokenizer_json="{}"
             )
             self.streams = weight_streams(self.image, codec)
         self.golden = BitTrueModel(self.model, config)
@@ -193,7 +195,7 @@ def campaign(
     runs: int,
     seed: int,
     *,
-    config_name: str = "tiny",
+    chosen: ChosenConfig = _TINY,
     device: str = "sim",
     tick: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -204,7 +206,7 @@ def campaign(
     counts: Counter[str] = Counter()
     done, cycles, first_failure = 0, 0, None
     while done < runs:
-        trial = _Trial(random, codec, config_name, device)
+        trial = _Trial(random, codec, chosen, device)
         batch = min(_RUNS_PER_MODEL, runs - done)
         ended = done + batch
         with trial.session() as session:
@@ -243,7 +245,8 @@ def campaign(
     )
     return {
         "codec": codec,
-        "config": config_name,
+        "config": chosen.name,
+        **config_facts(chosen.config),
         "seed": seed,
         "runs": done,
         **{key: counts[key] for key in keys},
@@ -253,11 +256,13 @@ def campaign(
     }
 
 
+@takes_config("tiny")
 def corrupt_command(
     codec: Annotated[str, typer.Option(help=f"{choices(CODEC_NAMES)}.")] = "rice",
     runs: Annotated[int, typer.Option(help="Faults to try.")] = 1000,
     seed: Annotated[int, seed_option("models, faults and stalls")] = 0,
-    config: ConfigOption = "tiny",
+    *,
+    config: ChosenConfig,
     device: DeviceOption = "sim",
     as_json: JsonOption = False,
 ) -> None:
@@ -271,14 +276,14 @@ def corrupt_command(
     check_device(device)
     for name, value, least in (("runs", runs, 1), ("seed", seed, 0)):
         check_least(name, value, least)
-    require_codec(named_config(config), codec)
-    log(f"{runs} faults in {codec} streams on {config}")
-    report = campaign(codec, runs, seed, config_name=config, device=device, tick=tick)
+    require_codec(config.config, codec)
+    log(f"{runs} faults in {codec} streams on {config.name}")
+    report = campaign(codec, runs, seed, chosen=config, device=device, tick=tick)
     if as_json:
         print_json(report)
     else:
         say(
-            f"{report['runs']} faults in {codec} streams on {config} ({report['label']}): "
+            f"{report['runs']} faults in {codec} streams on {config.name} ({report['label']}): "
             f"{report['reported']} reported, {report['recoveries']} correct steps after them"
         )
     if report["first_failure"] is not None:

@@ -18,6 +18,7 @@ from meadow.compiler.quantise.quantise import GRANULARITIES
 from meadow.compiler.quantise.recipe import PREFIXES, ROTATIONS
 from meadow.spec.model import ModelDescription
 from workbench.campaigns.llama_files import random_weights, write_directory, write_gguf
+from workbench.configurations.chosen import ChosenConfig
 from workbench.models.compile_model import CompileOptions, Loaded, compile_directory
 
 __all__ = ["CHECKPOINTS", "FORMS", "RandomCheckpoint", "draw_checkpoint"]
@@ -85,7 +86,7 @@ class RandomCheckpoint:
         self,
         description: ModelDescription,
         *,
-        config_name: str,
+        chosen: ChosenConfig,
         codec: str,
         hidden_block: int,
         seed: int,
@@ -93,7 +94,7 @@ class RandomCheckpoint:
     ) -> Loaded:
         """Image and integers of the checkpoint; raises what `compile_directory` raises."""
         options = CompileOptions(
-            config_name=config_name,
+            chosen=chosen,
             codec=codec,
             granularity=self.granularity,
             hidden_block=hidden_block,

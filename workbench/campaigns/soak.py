@@ -22,7 +22,7 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_least
 from meadow.spec.commands import Outputs
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
 from workbench.bench.step import Check, run_step
 from workbench.campaigns.random_checkpoints import (
@@ -31,9 +31,10 @@ from workbench.campaigns.random_checkpoints import (
     draw_checkpoint,
 )
 from workbench.campaigns.random_models import SOAK_SIZES, draw_architecture, draw_description
+from workbench.configurations.chosen import ChosenConfig, config_facts
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import Throttle
-from workbench.options import ConfigOption, JsonOption, choices, seed_option
+from workbench.options import JsonOption, choices, seed_option, takes_config
 from workbench.progress import log
 
 __all__ = ["SoakCase", "draw_case", "run_case", "soak_command"]
@@ -162,10 +163,10 @@ def _draw_step(
     )
 
 
-def run_case(case: SoakCase, config_name: str) -> Check:
+def run_case(case: SoakCase, chosen: ChosenConfig) -> Check:
     """Simulate a case; what was compared and the first difference."""
-    config = named_config(config_name)
-    image, model = _compiled(case, config_name)
+    config = chosen.config
+    image, model = _compiled(case, chosen)
     check = Check()
     tokens = case.description.outputs == "tokens"
     run_step(
@@ -184,11 +185,11 @@ def run_case(case: SoakCase, config_name: str) -> Check:
     return check
 
 
-def _compiled(case: SoakCase, config_name: str) -> tuple[Image, QuantisedModel]:
+def _compiled(case: SoakCase, chosen: ChosenConfig) -> tuple[Image, QuantisedModel]:
     if case.checkpoint is not None:
         loaded = case.checkpoint.compiled(
             case.description,
-            config_name=config_name,
+            chosen=chosen,
             codec=case.codec,
             hidden_block=case.hidden_block,
             seed=case.seed,
@@ -201,8 +202,8 @@ def _compiled(case: SoakCase, config_name: str) -> tuple[Image, QuantisedModel]:
     )
     image = compile_image(
         model,
-        named_config(config_name),
-        config_name=config_name,
+        chosen.config,
+        config_name=chosen.name,
         codec=case.codec,
         tokenizer_json="{}",
         context=case.description.max_positions,
@@ -219,10 +220,12 @@ def _check_head_dim(head_dim: int | None, config: AcceleratorConfig) -> None:
         raise ValueError(f"head_dim must be even and at most max_head_dim ({most}), not {head_dim}")
 
 
+@takes_config("zcu102")
 def soak_command(
     seed: Annotated[int, seed_option("everything that is drawn")] = 0,
     count: Annotated[int, typer.Option(help="Combinations to try.")] = 50,
-    config: ConfigOption = "zcu102",
+    *,
+    config: ChosenConfig,
     checkpoints: Annotated[
         bool,
         typer.Option(
@@ -245,7 +248,7 @@ def soak_command(
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
         check_least(name, value, least)
     random = np.random.default_rng(seed)
-    settings = named_config(config)
+    settings = config.config
     _check_head_dim(head_dim, settings)
     values, cases, difference = 0, [], None
     for index in range(count):
@@ -267,7 +270,8 @@ def soak_command(
         if difference is not None:
             break
     report = {
-        "config": config,
+        "config": config.name,
+        **config_facts(settings),
         "seed": seed,
         "cases": len(cases),
         "checked": values,
@@ -279,7 +283,7 @@ def soak_command(
     if as_json:
         print_json(report)
     else:
-        say(f"{len(cases)} combinations on {config}, {values:,} values compared with golden")
+        say(f"{len(cases)} combinations on {config.name}, {values:,} values compared with golden")
     if difference is not None:
         say(f"meadow: case {len(cases)} differs from golden: {difference}: {cases[-1]}", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)

@@ -19,7 +19,6 @@ from cosim.library import ProtocolError, SimulationError
 from cosim.verilator_build import build_library
 from firmware.device import DeviceError, DeviceTimeout, RegisterError
 from meadow.spec.checks import check_least
-from meadow.spec.config import named_config
 from meadow.spec.registers import ErrorCode
 from workbench.campaigns.torture_bench import TortureBench
 from workbench.campaigns.torture_events import EVENTS
@@ -27,8 +26,9 @@ from workbench.campaigns.torture_faults import MEMORY_FAULTS
 from workbench.campaigns.torture_model import draw_settings
 from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Failure, Hang, Scene, SilentError, WrongResult
+from workbench.configurations.chosen import ChosenConfig, choose_config, config_facts
 from workbench.console import EXIT_DIFFERENCE, print_json, say
-from workbench.options import ConfigOption, JsonOption, seed_option
+from workbench.options import JsonOption, seed_option, takes_config
 from workbench.progress import log, tick
 
 __all__ = ["FAULTS", "campaign", "run_program", "torture_command"]
@@ -37,6 +37,7 @@ FAULTS = MEMORY_FAULTS | EVENTS
 _WEIGHTS = {"sealed": 3.0, "slave_error": 2.0, "command": 2.0, "soft_reset": 2.0, "silence": 2.0}
 """How often a kind is drawn; the others 1."""
 
+_TINY = choose_config("tiny")
 _STEPS = 16
 _FAULTY = 0.75
 _PREFILL = 0.15
@@ -110,13 +111,13 @@ def _good_step(bench: TortureBench) -> None:
         bench.prefill(sequence, bench.draw_tokens(size), chunk)
 
 
-def run_program(number: int, config_name: str, tally: _Tally) -> None:
+def run_program(number: int, chosen: ChosenConfig, tally: _Tally) -> None:
     """One random program, of which everything is drawn from (seed, number): a model and its steps
     on a fresh chip.
     """
     random = np.random.default_rng([tally.seed, number])
     tally.counts["programs"] += 1
-    bench = TortureBench(random, config_name, log)
+    bench = TortureBench(random, chosen, log)
     place, planted = "step 0", False
     weights = np.array([_WEIGHTS.get(kind, 1.0) for kind in FAULTS])
     try:
@@ -166,7 +167,7 @@ def _told(error: Exception) -> tuple[str, str]:
 def campaign(
     seed: int,
     *,
-    config_name: str = "tiny",
+    chosen: ChosenConfig = _TINY,
     seconds: float | None = None,
     programs: int | None = None,
     only: int | None = None,
@@ -175,13 +176,13 @@ def campaign(
     """The report of random programs until the time is over, building not counted, or so many have
     run; `only` runs that one.
     """
-    config = named_config(config_name)
+    config = chosen.config
     build_library(generated_verilog(config, log=log), ports=config.ports, log=log)
     began = time.monotonic()
     tally = _Tally(seed)
     number = 0 if only is None else only
     while only is None or number == only:
-        run_program(number, config_name, tally)
+        run_program(number, chosen, tally)
         number += 1
         tick(f"{tally.counts['programs']} programs, {tally.counts['faults']} faults")
         over = seconds is not None and time.monotonic() - began >= seconds
@@ -193,7 +194,8 @@ def campaign(
         **{key: counts[key] for key in keys},
         "protocol_errors": counts["protocol_errors"],
         "seed": seed,
-        "config": config_name,
+        "config": chosen.name,
+        **config_facts(config),
         "seconds": round(time.monotonic() - began, 1),
         "doorbells": counts["doorbells"],
         "cycles": counts["cycles"],
@@ -209,6 +211,7 @@ def campaign(
     }
 
 
+@takes_config("tiny")
 def torture_command(
     seconds: Annotated[
         float | None, typer.Option(help="Time to run; 60 without --programs.")
@@ -218,7 +221,8 @@ def torture_command(
     only: Annotated[
         int | None, typer.Option(help="Run just this program again, as a failure names it.")
     ] = None,
-    config: ConfigOption = "tiny",
+    *,
+    config: ChosenConfig,
     as_json: JsonOption = False,
 ) -> None:
     """Random programs with errors of the bus, damaged streams and commands, resets and a silent
@@ -236,22 +240,19 @@ def torture_command(
         check_least(name, value, least)
     if seconds == math.inf:
         raise ValueError(f"seconds must be finite, not {seconds}")
-    named_config(config)
     if seconds is None and programs is None:
         seconds = 60.0
-    log(f"random programs with faults on {config}, seed {seed}")
-    report = campaign(
-        seed, config_name=config, seconds=seconds, programs=programs, only=only, tick=tick
-    )
+    log(f"random programs with faults on {config.name}, seed {seed}")
+    report = campaign(seed, chosen=config, seconds=seconds, programs=programs, only=only, tick=tick)
     if as_json:
         print_json(report)
     else:
         say(
-            f"{report['programs']} programs on {config} (simulated), {report['faults']} faults, "
-            f"{report['recoveries']} correct steps after them; "
+            f"{report['programs']} programs on {config.name} (simulated), "
+            f"{report['faults']} faults, {report['recoveries']} correct steps after them; "
             + ", ".join(f"{report[key]} {key.replace('_', ' ')}" for key in _FAILURES)
         )
     if any(report[key] for key in _FAILURES):
-        again = f"--seed {seed} --config {config} --only"
+        again = f"--seed {seed} {config.arguments} --only"
         say(f"meadow: {report['first_failure']} (replay: {again} with its program)", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)

@@ -18,7 +18,7 @@ from firmware.results import StepResult
 from firmware.session import Session
 from meadow.golden.sampling import greedy
 from meadow.spec.commands import COMMAND_BYTES, Command, Outputs
-from meadow.spec.config import BEAT_BYTES, named_config
+from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import Control, ErrorCode, Status
 from workbench.bench.step import preset_cache
 from workbench.campaigns.torture_model import draw_settings, draw_torture_model
@@ -31,6 +31,7 @@ from workbench.campaigns.torture_scene import (
     TracingMachine,
     WrongResult,
 )
+from workbench.configurations.chosen import ChosenConfig
 
 __all__ = ["WATCHDOG_CYCLES", "TortureBench"]
 
@@ -57,11 +58,11 @@ class TortureBench:
     """
 
     def __init__(
-        self, random: np.random.Generator, config_name: str, log: Callable[[str], None]
+        self, random: np.random.Generator, chosen: ChosenConfig, log: Callable[[str], None]
     ) -> None:
         self.random = random
-        self.config = named_config(config_name)
-        drawn = draw_torture_model(random, config_name)
+        self.config = chosen.config
+        drawn = draw_torture_model(random, chosen)
         self.description, self.image, self.golden = drawn.description, drawn.image, drawn.golden
         self.fixed, count = drawn.fixed, drawn.sequences
         self.device = CosimDevice(

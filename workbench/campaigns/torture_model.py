@@ -15,9 +15,9 @@ from meadow.compiler.packing.packing import codec_choices
 from meadow.compiler.synthetic import synthetic_model
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.model.image import Image
-from meadow.spec.config import named_config
 from meadow.spec.model import ModelDescription
 from workbench.campaigns.random_models import TORTURE_SIZES, draw_architecture, draw_description
+from workbench.configurations.chosen import ChosenConfig
 from workbench.devices import Throttle
 
 __all__ = ["TortureModel", "draw_settings", "draw_torture_model"]
@@ -40,9 +40,9 @@ class TortureModel:
     fixed: tuple[int, int] | None
 
 
-def draw_torture_model(random: np.random.Generator, config_name: str) -> TortureModel:
+def draw_torture_model(random: np.random.Generator, chosen: ChosenConfig) -> TortureModel:
     """A random model of one layer, compiled for the configuration."""
-    config = named_config(config_name)
+    config = chosen.config
     architecture = draw_architecture(random)
     context = int(random.integers(8, _CONTEXT + 1))
     drawn = draw_description(random, architecture, config, TORTURE_SIZES)
@@ -65,7 +65,7 @@ def draw_torture_model(random: np.random.Generator, config_name: str) -> Torture
     image = compile_image(
         model,
         config,
-        config_name=config_name,
+        config_name=chosen.name,
         codec=str(random.choice(codec_choices(config))),
         tokenizer_json="{}",
         context=context,

@@ -15,6 +15,7 @@ from meadow.spec.checks import check_least
 from workbench.chat.lines import StopRequest, user_lines
 from workbench.chat.script import script_for
 from workbench.chat.talk import INTERRUPTED, Talk
+from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, printable, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.compile_model import model_files
@@ -28,8 +29,8 @@ from workbench.options import (
     ModelArgument,
     TopKOption,
     TraceOption,
-    image_config_option,
     seed_option,
+    takes_config,
     takes_throttle,
 )
 from workbench.progress import log, settle, tick
@@ -42,10 +43,12 @@ _PROBE = "Hello"
 
 
 @takes_throttle
+@takes_config(DEFAULT_CONFIG, image=True)
 def chat_command(
     model: ModelArgument = None,
     device: DeviceOption = "sim",
-    config: Annotated[str | None, image_config_option(DEFAULT_CONFIG)] = None,
+    *,
+    config: ChosenConfig | None,
     max_tokens: MaxTokensOption = 256,
     throttle: Throttle = UNTHROTTLED,
     chunk: ChunkOption = None,
@@ -108,6 +111,7 @@ def chat_command(
                 "device": device,
                 "config": manifest.config_name,
                 "contract_hash": manifest.contract_hash,
+                "parameters": manifest.config.to_dict(),
                 "clock_mhz": throttle.clock_mhz,
                 "matches_golden": not differences if compared else None,
                 "label": LABELS[device],

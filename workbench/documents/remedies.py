@@ -34,7 +34,8 @@ from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.golden.tiers.layer_parts import norm
 from meadow.model.quantised import QuantisedLayer, QuantisedModel, QuantisedNorm
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
+from workbench.configurations.chosen import choose_config
 from workbench.documents.measurements import checkout_commit
 from workbench.models.accuracy_command import measured_windows
 from workbench.models.compile_model import CompileOptions, quantise_directory
@@ -135,7 +136,8 @@ def measure_remedies(
     directory : a checkpoint folder or a GGUF file. text, calibration : as for `meadow accuracy`.
     Raises the ValueErrors of `meadow accuracy`.
     """
-    config = named_config("zcu102")
+    chosen = choose_config("zcu102")
+    config = chosen.config
     checkpoint = load_checkpoint(directory)
     require_quantisable(checkpoint.description)
     windows = measured_windows(directory, checkpoint.description, config, text, tokens)
@@ -154,7 +156,7 @@ def measure_remedies(
 
     def quantised(rotate: str = "auto", prefix: str = "auto") -> QuantisedModel:
         options = CompileOptions(
-            config_name="zcu102", calibration=calibration, rotate=rotate, prefix=prefix
+            chosen=chosen, calibration=calibration, rotate=rotate, prefix=prefix
         )
         return quantise_directory(directory, options, log)[0].model
 

@@ -25,8 +25,9 @@ from meadow.compiler.quantise.text_figures import FloatStream, Window, compare_o
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.golden.tiers.float_tier import FloatModel
 from meadow.spec.checks import check_least
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.model import ModelDescription
+from workbench.configurations.chosen import ChosenConfig, config_facts
 from workbench.console import print_json, say, show
 from workbench.demo.stories import generate_stories
 from workbench.models.cached import DEMO_MODEL
@@ -36,12 +37,12 @@ from workbench.models.text_windows import read_paragraphs, text_windows
 from workbench.models.tokenizer_files import read_tokenizer
 from workbench.options import (
     CalibrationOption,
-    ConfigOption,
     JsonOption,
     PrefixOption,
     RotateOption,
     path_argument,
     path_option,
+    takes_config,
 )
 from workbench.progress import bar, log
 
@@ -51,6 +52,7 @@ _WINDOW_TOKENS = 511
 _STORY_SEED, _STORIES_PER_TOKEN = 20_260_301, 1 / 50
 
 
+@takes_config("tiny")
 def accuracy_command(
     model: Annotated[
         Path | None,
@@ -63,16 +65,15 @@ def accuracy_command(
         ),
     ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of text at least; windows are whole.")] = 2048,
-    config: ConfigOption = "tiny",
+    *,
+    config: ChosenConfig,
     rotate: RotateOption = "auto",
     prefix: PrefixOption = "auto",
     calibration: CalibrationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Perplexity of a model in integers and in float, and how far they are apart."""
-    options = CompileOptions(
-        config_name=config, rotate=rotate, prefix=prefix, calibration=calibration
-    )
+    options = CompileOptions(chosen=config, rotate=rotate, prefix=prefix, calibration=calibration)
     check_least("tokens", tokens, 1)
     directory = DEMO_MODEL if model is None else model
     if directory.is_file() and not is_gguf(directory):
@@ -82,17 +83,18 @@ def accuracy_command(
         )
     description = read_description(directory)
     require_quantisable(description)
-    plan_limits(description, named_config(config))
-    windows = measured_windows(directory, description, named_config(config), text, tokens)
+    plan_limits(description, config.config)
+    windows = measured_windows(directory, description, config.config, text, tokens)
     if calibration is not None:
         read_paragraphs(calibration)
     found, checkpoint, _ = quantise_directory(directory, options, log)
-    report = _report(checkpoint, found, windows, named_config(config))
+    report = _report(checkpoint, found, windows, config.config)
     log("computing a sample with the golden machine")
-    stream = IntegerStream(BitTrueModel(found.model, named_config(config)))
-    checked = check_with_machine(stream, found.model, windows, named_config(config), config)
+    stream = IntegerStream(BitTrueModel(found.model, config.config))
+    checked = check_with_machine(stream, found.model, windows, config.config, config.name)
     report |= {
-        "config": config,
+        "config": config.name,
+        **config_facts(config.config),
         "model": str(directory),
         "text": "stories of the demo generator" if text is None else str(text),
         "windows": [len(windows), len(windows[0].tokens)],

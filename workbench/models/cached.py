@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,16 +44,21 @@ def _compiled_once(directory: Path, options: CompileOptions, log: Log) -> Loaded
         write_quantised(loaded.quantised, scratch / "quantised.npz")
 
     made = obtain(cache_directory() / "models" / _compile_key(directory, options), build, log=log)
-    return Loaded(read_image(made / "model.meadow"), read_quantised(made / "quantised.npz"))
+    image = read_image(made / "model.meadow")
+    # It may have been compiled for a configuration of the same contents and another name.
+    manifest = replace(image.manifest, config_name=options.chosen.name)
+    return Loaded(replace(image, manifest=manifest), read_quantised(made / "quantised.npz"))
 
 
 def _compile_key(directory: Path, options: CompileOptions) -> str:
-    """Hash of all that the compiled model depends on: options, sources, versions and the model's
-    own files.
+    """Hash of all that the compiled model depends on: options, of the configuration its contents
+    alone, sources, versions and the model's own files.
 
     Files are read in pieces; what else lies in the directory is not looked at.
     """
-    parts: list[str | bytes] = [repr(options), platform.python_version(), platform.machine()]
+    others = {field.name: getattr(options, field.name) for field in fields(options)}
+    config = json.dumps(others.pop("chosen").config.to_dict())
+    parts: list[str | bytes] = [config, repr(others), platform.python_version(), platform.machine()]
     parts += [f"{package} {version(package)}" for package in ("numpy", "tokenizers", "gguf")]
     sources = imported_sources(compile_model.__name__, _ROOT)
     text = [options.calibration] if options.calibration is not None else []

@@ -15,7 +15,7 @@ from meadow.compiler.lowering.limits import plan_limits
 from meadow.compiler.quantise.quantise import GRANULARITIES
 from meadow.model.image import Image
 from meadow.spec.checks import check_least
-from meadow.spec.config import named_config
+from workbench.configurations.chosen import ChosenConfig
 from workbench.console import print_json, say
 from workbench.models.accuracy_report import accuracy_lines
 from workbench.models.compile_model import (
@@ -27,12 +27,12 @@ from workbench.models.compile_model import (
 from workbench.options import (
     CalibrationOption,
     CodecOption,
-    ConfigOption,
     JsonOption,
     PrefixOption,
     RotateOption,
     path_argument,
     path_option,
+    takes_config,
 )
 from workbench.progress import log
 from workbench.warning import warn
@@ -54,6 +54,7 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
         "image": str(path),
         "config": manifest.config_name,
         "contract_hash": manifest.contract_hash,
+        "parameters": manifest.config.to_dict(),
         "file_bytes": path.stat().st_size,
         "weights": weights,
         "weight_bytes": stored,
@@ -70,10 +71,12 @@ def image_report(image: Image, path: Path) -> dict[str, Any]:
     }
 
 
+@takes_config("tiny")
 def compile_command(
     model_dir: Annotated[Path, path_argument(help="Checkpoint directory or GGUF file.")],
     output: Annotated[Path, path_option("-o", "--output", help="Image file to write.")],
-    config: ConfigOption = "tiny",
+    *,
+    config: ChosenConfig,
     codec: CodecOption = "auto",
     granularity: Annotated[
         str, typer.Option(help=f"Weight scales per {' or per '.join(GRANULARITIES)}.")
@@ -98,7 +101,7 @@ def compile_command(
 ) -> None:
     """Quantise and pack a checkpoint for a configuration."""
     options = CompileOptions(
-        config_name=config,
+        chosen=config,
         codec=codec,
         granularity=granularity,
         hidden_block=hidden_block,
@@ -112,7 +115,7 @@ def compile_command(
     check_replaceable(output, "the image")
     plan_limits(
         read_description(model_dir),
-        named_config(config),
+        config.config,
         hidden_block=hidden_block,
         context=context,
     )
@@ -127,7 +130,7 @@ def compile_command(
         print_json(report)
         return
     say(
-        f"{output}: {report['file_bytes']} bytes for configuration {config}, "
+        f"{output}: {report['file_bytes']} bytes for configuration {config.name}, "
         f"{report['bits_per_weight']:.2f} bits per weight of the matrices (slice headers, tables "
         f"and padding count, embeddings do not), context {report['context']}, "
         f"chunks of up to {report['chunk_tokens']} tokens, "

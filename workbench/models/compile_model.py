@@ -26,8 +26,9 @@ from meadow.golden.tiers.float_tier import FloatModel
 from meadow.model.image import Image
 from meadow.model.quantised import QuantisedModel
 from meadow.spec.checks import check_choice
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
 from meadow.spec.image import ChatFacts
+from workbench.configurations.chosen import ChosenConfig
 from workbench.demo.stories import generate_stories
 from workbench.models.accuracy_report import accuracy_warnings
 from workbench.models.chat_template_files import chat_template_files, read_chat_template
@@ -60,12 +61,13 @@ Log = Callable[[str], None]
 class CompileOptions:
     """How a checkpoint becomes an image; ValueError names the choices.
 
+    chosen: the configuration;
     hidden_block: hidden channels per pass of the MLP, None chooses the largest that leaves room for
         chunks; rotate, prefix: choices of `Recipe`; calibration: a text file to calibrate with
         instead of what `calibration_text` finds.
     """
 
-    config_name: str
+    chosen: ChosenConfig
     codec: str = "auto"
     granularity: str = "channel"
     hidden_block: int | None = None
@@ -75,7 +77,7 @@ class CompileOptions:
     calibration: Path | None = None
 
     def __post_init__(self) -> None:
-        check_codec(self.codec, named_config(self.config_name))
+        check_codec(self.codec, self.chosen.config)
         check_choice("granularity", self.granularity, GRANULARITIES)
         self.recipe(None)
 
@@ -168,7 +170,7 @@ def quantise_directory(
     """Import, calibrate and quantise a checkpoint: the integers, with notes on where the text is
     from; the checkpoint as it was read; warnings. Raises the ValueErrors of these packages.
     """
-    config = named_config(options.config_name)
+    config = options.chosen.config
     tokenizer_json = read_tokenizer(directory)
     checkpoint = _served(load_checkpoint(directory), config)
     checkpoint = dataclasses.replace(checkpoint, tokenizer_json=tokenizer_json)
@@ -205,17 +207,17 @@ def compile_directory(directory: Path, options: CompileOptions, log: Log) -> Loa
     """Import, calibrate, quantise and compile a checkpoint. Raises the ValueErrors of these
     packages.
     """
-    config = named_config(options.config_name)
+    config = options.chosen.config
     chat = _chat_facts(directory)
     found, checkpoint, warnings = quantise_directory(directory, options, log)
     model = found.model
     if warnings:
         model = dataclasses.replace(model, notes={**model.notes, _WARNINGS: warnings})
-    log(f"compiling for configuration {options.config_name}")
+    log(f"compiling for configuration {options.chosen.name}")
     image = compile_image(
         model,
         config,
-        config_name=options.config_name,
+        config_name=options.chosen.name,
         codec=options.codec,
         tokenizer_json=checkpoint.tokenizer_json or b"",
         context=options.context,

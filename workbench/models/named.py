@@ -15,9 +15,10 @@ from meadow.compiler.importers.checkpoint import read_description
 from meadow.compiler.importers.gguf_file import is_gguf
 from meadow.compiler.lowering.limits import plan_limits
 from meadow.model.image import Image
-from meadow.spec.config import named_config
+from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 from meadow.spec.limits import Limits
+from workbench.configurations.chosen import ChosenConfig, choose_config
 from workbench.models.cached import DEMO_MODEL, CompileOptions, Loaded, load_model
 from workbench.models.chat_template_files import read_chat_template
 from workbench.models.tokenizer_files import read_tokenizer
@@ -53,19 +54,17 @@ class NamedModel:
         return loaded
 
 
-def find_model(source: Path | None, config_name: str | None) -> NamedModel:
+def find_model(source: Path | None, chosen: ChosenConfig | None) -> NamedModel:
     """The model that a command line names: None is the demo model, a directory or a GGUF
     file a checkpoint, any other file an image.
 
-    config_name: of the configurations, None is an image's own and DEFAULT_CONFIG for what must be
-    compiled. Nothing is compiled yet. ValueError for an unknown configuration, an image of another
-    one, a model that it cannot hold; what reading raises.
+    chosen: the configuration, None is an image's own and DEFAULT_CONFIG for what must be compiled.
+    Nothing is compiled yet. ValueError for an image of another configuration, a model that it
+    cannot hold; what reading raises.
     """
-    if config_name is not None:
-        named_config(config_name)
     if source is not None and not source.is_dir() and not is_gguf(source):
         image = read_image(source)
-        _check_config(source, image, config_name)
+        _check_config(source, image, chosen)
         manifest = image.manifest
         chat = manifest.chat
         return NamedModel(
@@ -78,8 +77,8 @@ def find_model(source: Path | None, config_name: str | None) -> NamedModel:
             lambda _: Loaded(image, None),
         )
     directory = DEMO_MODEL if source is None else source
-    options = CompileOptions(config_name=config_name or DEFAULT_CONFIG)
-    limits = plan_limits(read_description(directory), named_config(options.config_name))
+    options = CompileOptions(chosen=chosen or choose_config(DEFAULT_CONFIG))
+    limits = plan_limits(read_description(directory), options.chosen.config)
     return NamedModel(
         limits,
         None,
@@ -89,21 +88,21 @@ def find_model(source: Path | None, config_name: str | None) -> NamedModel:
     )
 
 
-def _check_config(source: Path, image: Image, config_name: str | None) -> None:
+def _check_config(source: Path, image: Image, chosen: ChosenConfig | None) -> None:
     """ValueError if the image was compiled for another configuration than the one asked for."""
-    if config_name is None:
+    if chosen is None:
         return
     manifest = image.manifest
-    if contract_hash(named_config(config_name)) == manifest.contract_hash:
+    if contract_hash(chosen.config) == manifest.contract_hash:
         return
     own = manifest.config_name
-    if own == config_name:
+    if own == chosen.name:
         raise ValueError(
             f"{source} was compiled for contract {manifest.contract_hash[:12]}, when "
             f"configuration {own!r} was another: "
             "leave --config out, or compile it again"
         )
     raise ValueError(
-        f"{source} was compiled for configuration {own!r}, not {config_name!r}: "
-        f"leave --config out or give --config {own}"
+        f"{source} was compiled for configuration {own!r}, not {chosen.name!r}: "
+        f"leave --config out{f' or give --config {own}' if own in CONFIGURATIONS else ''}"
     )

@@ -21,9 +21,10 @@ from rich.table import Table
 
 from meadow.compiler.packing.packing import pack_matrix
 from meadow.spec.checks import check_least
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
+from workbench.configurations.chosen import ChosenConfig, config_facts
 from workbench.console import print_json, show
-from workbench.options import ConfigOption, JsonOption, seed_option
+from workbench.options import JsonOption, seed_option, takes_config
 from workbench.packing.figures import figures, padded_weights, with_every_codec
 from workbench.packing.grids import GRIDS, grid_integers
 from workbench.packing.variants import Variant, one_table_bits, stream_bits, unique_chunks
@@ -138,6 +139,7 @@ def _step(name: str, weights: int, bits: int | None, one_table: int | None) -> d
     }
 
 
+@takes_config("zcu102-paper")
 def ablation_command(
     rows: Annotated[
         int | None,
@@ -151,12 +153,13 @@ def ablation_command(
         typer.Option(help="Degrees of freedom of its Student's t; 5 if left out."),
     ] = None,
     seed: Annotated[int, seed_option("the weights")] = 0,
-    config: ConfigOption = "zcu102-paper",
+    *,
+    config: ChosenConfig,
     as_json: JsonOption = False,
 ) -> None:
     """MEADOW's packing step by step on matrices like OPT's; four of them, or one of your own."""
     check_least("seed", seed, 0)
-    accelerator = named_config(config)
+    accelerator = config.config
     cases = OPT_LIKE
     if (rows, columns, degrees) != (None, None, None):
         own = AblationCase(
@@ -172,7 +175,8 @@ def ablation_command(
         found.append(ablate(case, accelerator, seed))
     report = {
         "label": "synthetic",
-        "config": config,
+        "config": config.name,
+        **config_facts(accelerator),
         "seed": seed,
         "published": "MEADOW, arXiv 2503.11663: OPT-125M, decoder 1, MLP 1",
         "cases": found,

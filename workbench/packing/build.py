@@ -21,7 +21,10 @@ from meadow.model.image import Image
 from meadow.model.quantised import QuantisedLinear
 from meadow.spec.checks import check_choice
 from meadow.spec.commands import Opcode
-from meadow.spec.config import BEAT_BYTES, AcceleratorConfig, named_config
+from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS, AcceleratorConfig
+from meadow.spec.contract import contract_hash
+from meadow.spec.image import Manifest
+from workbench.configurations.chosen import ChosenConfig, choose_config, config_facts
 from workbench.packing.figures import (
     PACKINGS,
     MatrixFigures,
@@ -60,20 +63,18 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """grid: of GRIDS, codec: of `packing.CODECS`, config_name: for which the single matrices are
-    shown; None is the default (GRID, CODEC, CONFIG), or what an image has. ValueError names the
-    choices."""
+    """grid: of GRIDS, codec: of `packing.CODECS`, chosen: the configuration for which the single
+    matrices are shown; None is the default (GRID, CODEC, CONFIG), or what an image has. ValueError
+    names the choices."""
 
     grid: str | None = None
     codec: str | None = None
-    config_name: str | None = None
+    chosen: ChosenConfig | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("grid", tuple(GRIDS)), ("codec", CODECS)):
             if getattr(self, name) is not None:
                 check_choice(name, getattr(self, name), choices)
-        if self.config_name is not None:
-            named_config(self.config_name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +128,8 @@ def _measure_weights(
 ) -> Measured:
     """Real weights on every grid."""
     grid, codec = options.grid or GRID, options.codec or CODEC
-    config_name = options.config_name or CONFIG
-    config = named_config(config_name)
+    chosen = options.chosen or choose_config(CONFIG)
+    config = chosen.config
     table: dict[str, Any] = {}
     counts, shown = {}, []
     variants = {}
@@ -147,7 +148,7 @@ def _measure_weights(
             shown = found[codec]
         if kind == MINILM and name in VARIANT_GRIDS:
             variants[name] = dictionary_variants(list(integers.values()), config)
-    report = _report(source, kind, config_name, grid, codec, shown, table)
+    report = _report(source, kind, chosen.name, config, grid, codec, shown, table)
     if variants:
         report["dictionary_variants"] = variants
     return Measured(report=report, counts=counts)
@@ -156,7 +157,7 @@ def _measure_weights(
 def _measure_image(path: str, image: Image, options: ReportOptions, log: Log) -> Measured:
     """The streams of an image as they are, and its integers packed again in every way."""
     manifest = image.manifest
-    _refuse_fixed(path, options, manifest.config_name)
+    _refuse_fixed(path, options, manifest)
     config = manifest.config
     granularity = manifest.notes.get("granularity")
     grid = f"w8-{granularity}" if f"w8-{granularity}" in GRIDS else STORED_GRID
@@ -185,21 +186,21 @@ def _measure_image(path: str, image: Image, options: ReportOptions, log: Log) ->
             found[packing].append(other)
     table: dict[str, Any] = dict.fromkeys(GRIDS)
     table[grid] = table_row(found)
-    report = _report(path, "image", manifest.config_name, grid, "stored", shown, table)
+    report = _report(path, "image", manifest.config_name, config, grid, "stored", shown, table)
     return Measured(report=report, counts={grid: counts})
 
 
-def _refuse_fixed(path: str, options: ReportOptions, config_name: str) -> None:
+def _refuse_fixed(path: str, options: ReportOptions, manifest: Manifest) -> None:
     """An image was quantised and packed when it was compiled."""
     for name in ("grid", "codec"):
         value = getattr(options, name)
         if value is not None:
             raise ValueError(f"{name} is what the image {path} was compiled with; leave it out")
-    if options.config_name not in (None, config_name):
+    chosen, own = options.chosen, manifest.config_name
+    if chosen is not None and contract_hash(chosen.config) != manifest.contract_hash:
         raise ValueError(
-            f"the image {path} was compiled for configuration {config_name}, not "
-            f"{options.config_name}: "
-            f"leave --config out or give --config {config_name}"
+            f"the image {path} was compiled for configuration {own}, not {chosen.name}: "
+            f"leave --config out{f' or give --config {own}' if own in CONFIGURATIONS else ''}"
         )
 
 
@@ -250,6 +251,7 @@ def _report(
     source: str,
     kind: str,
     config_name: str,
+    config: AcceleratorConfig,
     grid: str,
     codec: str,
     shown: list[MatrixFigures],
@@ -259,6 +261,7 @@ def _report(
         "source": source,
         "kind": kind,
         "config": config_name,
+        **config_facts(config),
         "grid": grid,
         "codec": codec,
         "matrices": [part.to_dict() for part in shown],

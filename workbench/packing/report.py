@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from meadow.compiler.packing.packing import CODECS
+from workbench.configurations.chosen import ChosenConfig
 from workbench.console import print_json, say, show
-from workbench.options import JsonOption, check_path, choices, image_config_option, path_option
+from workbench.options import JsonOption, check_path, choices, path_option, takes_config
 from workbench.packing.build import CODEC, CONFIG, GRID, ReportOptions, check_source, measure
 from workbench.packing.figures import PACKINGS
 from workbench.packing.grids import GRIDS
@@ -29,6 +30,7 @@ def _of_matrices(names: Iterable[str], default: str) -> str:
     return f"Of the single matrices: {choices(names)}; an image's own, or {default}, if left out."
 
 
+@takes_config(CONFIG, image=True)
 def report_command(
     source: Annotated[
         str,
@@ -45,7 +47,8 @@ def report_command(
         str | None,
         typer.Option(help=_of_matrices(CODECS, CODEC)),
     ] = None,
-    config: Annotated[str | None, image_config_option(CONFIG)] = None,
+    *,
+    config: ChosenConfig | None,
     plot: Annotated[
         Path | None, path_option(help="Directory for pictures (SVG); needs the extra `plot`.")
     ] = None,
@@ -53,7 +56,7 @@ def report_command(
 ) -> None:
     """Bits per weight by matrix, codec and grid, tables, modes, preambles and padding included."""
     check_path(source)
-    options = ReportOptions(grid=grid, codec=codec, config_name=config)
+    options = ReportOptions(grid=grid, codec=codec, chosen=config)
     if plot is not None:
         check_matplotlib()
     check_source(source)

@@ -13,6 +13,7 @@ from firmware.session import Session
 from meadow.atomic_write import check_apart
 from meadow.spec.checks import check_least
 from meadow.spec.limits import Limits
+from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded
@@ -27,8 +28,8 @@ from workbench.options import (
     ModelArgument,
     TopKOption,
     TraceOption,
-    image_config_option,
     seed_option,
+    takes_config,
     takes_throttle,
 )
 from workbench.progress import log, tick
@@ -122,6 +123,7 @@ def run_model(
         "dram_limit": throttle.limit_text,
         "stalls": throttle.stalls,
         "seed": seed,
+        "parameters": manifest.config.to_dict(),
     }
 
 
@@ -151,10 +153,12 @@ def _check_only_step(
 
 
 @takes_throttle
+@takes_config(DEFAULT_CONFIG, image=True)
 def run_command(
     model: ModelArgument = None,
     device: DeviceOption = "sim",
-    config: Annotated[str | None, image_config_option(DEFAULT_CONFIG)] = None,
+    *,
+    config: ChosenConfig | None,
     prompt: Annotated[
         str | None, typer.Option(help=f"Text to continue; {DEFAULT_PROMPT!r} if left out.")
     ] = None,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from firmware.session import Session
+from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, open_device
 from workbench.models.named import DEFAULT_CONFIG, find_model
@@ -18,8 +19,8 @@ from workbench.options import (
     JsonOption,
     ModelArgument,
     StallsOption,
-    image_config_option,
     seed_option,
+    takes_config,
 )
 from workbench.progress import log, tick
 from workbench.run.single_step import plan_steps, single_step
@@ -27,10 +28,12 @@ from workbench.run.single_step import plan_steps, single_step
 __all__ = ["verify_command"]
 
 
+@takes_config(DEFAULT_CONFIG, image=True)
 def verify_command(
     model: ModelArgument = None,
     device: DeviceOption = "sim",
-    config: Annotated[str | None, image_config_option(DEFAULT_CONFIG)] = None,
+    *,
+    config: ChosenConfig | None,
     tokens: Annotated[
         int | None,
         typer.Option(
@@ -63,6 +66,7 @@ def verify_command(
         "device": device,
         "config": manifest.config_name,
         "contract_hash": manifest.contract_hash,
+        "parameters": manifest.config.to_dict(),
         "label": LABELS[device],
         "commands_compared": commands,
         "matches_golden": found is None,

@@ -14,9 +14,10 @@ from boards.device import DEVICES, Device, device_of
 from boards.synthesis.counts import KINDS, MANY_LOADS, counts, fanouts
 from boards.synthesis.flow import SynthesisError
 from boards.timing.resets import reset_loads
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
+from workbench.configurations.chosen import ChosenConfig, config_facts
 from workbench.console import print_json, say, show
-from workbench.options import ConfigOption, JobsOption, JsonOption, choices
+from workbench.options import JobsOption, JsonOption, choices, takes_config
 from workbench.progress import log
 from workbench.synthesis.netlists import netlists
 
@@ -59,6 +60,7 @@ def resources_report(
     }
     return {
         "configuration": name,
+        **config_facts(config),
         "label": _LABEL,
         "blocks": blocks,
         "total": total,
@@ -98,11 +100,16 @@ def _cells(entry: Mapping[str, Any], kinds: tuple[str, ...]) -> list[str]:
     return [f"{entry[kind]:,}" for kind in kinds]
 
 
+@takes_config("tiny")
 def resources_command(
-    config: ConfigOption = "tiny",
+    *,
+    config: ChosenConfig,
     device: Annotated[
         str | None,
-        typer.Option(help=f"{choices(DEVICES)}; the configuration's own if left out."),
+        typer.Option(
+            help=f"{choices(DEVICES)}; if left out, that of the configuration, or of the one that "
+            f"it starts from, or {device_of(None).name}."
+        ),
     ] = None,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
@@ -113,16 +120,27 @@ def resources_command(
     its multiplier or adder that nothing else looks at, and the adder behind a product with its
     register P. Adders that ask for a DSP48E2 count as one each.
     """
-    chosen = named_config(config)
     if device is not None and device not in DEVICES:
         raise ValueError(f"unknown device {device!r}: choose from {', '.join(DEVICES)}")
-    of = device_of(config) if device is None else DEVICES[device]
+    of = device_of(config.base) if device is None else DEVICES[device]
     try:
-        report = resources_report(config, chosen, of, jobs=jobs)
+        report = resources_report(config.name, config.config, of, jobs=jobs)
     except SynthesisError as error:
         raise ValueError(str(error)) from error
+    report["device"]["why"] = why = _why(of, config, asked=device is not None)
     if as_json:
         print_json(report)
         return
     show(*_tables(report))
-    say(f"{of.name}: {'fits' if report['device']['fits'] else 'DOES NOT FIT'}; {report['label']}")
+    fits = "fits" if report["device"]["fits"] else "DOES NOT FIT"
+    say(f"{of.name}: {fits}; {report['label']}")
+    say(f"{of.name} is {why}")
+
+
+def _why(device: Device, config: ChosenConfig, *, asked: bool) -> str:
+    """Why a configuration is counted against this device."""
+    if asked:
+        return "what --device asks for"
+    if device.config_name == config.base:
+        return f"what {config.base} is made for"
+    return f"the default: {config.name} is made for no device, and --device names another"

@@ -20,9 +20,10 @@ from boards.timing.limits import MOST_RESET_LOADS, limits_of
 from boards.timing.resets import reset_loads
 from boards.timing.ways import Path
 from meadow.spec.checks import check_least
-from meadow.spec.config import AcceleratorConfig, named_config
+from meadow.spec.config import AcceleratorConfig
+from workbench.configurations.chosen import ChosenConfig, config_facts
 from workbench.console import print_json, say, show
-from workbench.options import ConfigOption, JobsOption, JsonOption
+from workbench.options import JobsOption, JsonOption, takes_config
 from workbench.progress import log
 from workbench.synthesis.netlists import netlists
 
@@ -66,6 +67,7 @@ def timing_report(
     copies = {block: entry.copies for block, (entry, _) in found.items()}
     return {
         "configuration": name,
+        **config_facts(config),
         "label": _LABEL,
         "assumed": _ALONE if blocks else _WHOLE,
         "models": {
@@ -175,8 +177,10 @@ def _row(path: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+@takes_config("tiny")
 def timing_command(
-    config: ConfigOption = "tiny",
+    *,
+    config: ChosenConfig,
     block: Annotated[
         list[str] | None,
         typer.Option(help="A block alone, may be repeated; the whole chip if left out."),
@@ -188,7 +192,7 @@ def timing_command(
     """Slowest paths of every block and between blocks, modelled on synthesised netlists."""
     try:
         report = timing_report(
-            config, named_config(config), blocks=block or (), most=paths, jobs=jobs
+            config.name, config.config, blocks=block or (), most=paths, jobs=jobs
         )
     except SynthesisError as error:
         raise ValueError(str(error)) from error

@@ -7,6 +7,7 @@ import pytest
 
 from meadow.compiler.lowering.layout import plan_activations, plan_sizes
 from workbench.bench.model import BenchModel, BenchOptions
+from workbench.configurations.chosen import choose_config
 from workbench.devices import Throttle
 
 pytestmark = pytest.mark.usefixtures("small_workloads")
@@ -15,7 +16,7 @@ FREE = Throttle()
 
 
 def options(**values: object) -> BenchOptions:
-    chosen = {"workload": "opt", "config_name": "tiny", "tokens": 8} | values
+    chosen = {"workload": "opt", "chosen": choose_config("tiny"), "tokens": 8} | values
     return BenchOptions(**chosen)  # pyright: ignore[reportArgumentType]
 
 
@@ -27,7 +28,6 @@ def built(**values: object) -> BenchModel:
     ("values", "message"),
     [
         ({"workload": "gpt"}, "unknown workload 'gpt': choose from opt-125m"),
-        ({"config_name": "huge"}, "unknown configuration 'huge'"),
         ({"phase": "train"}, "phase must be one of prefill, decode, attention, not 'train'"),
         ({"dataflow": "x"}, "dataflow must be one of tphs, gemm, auto, not 'x'"),
         ({"codec": "zip"}, "codec must be one of .*, not 'zip'"),

@@ -27,7 +27,18 @@ from workbench.campaigns.corruption import campaign
 from workbench.campaigns.stream_faults import Fault, draw_fault, weight_streams
 
 KEYS = {
-    *("codec", "config", "seed", "runs", "flips", "truncations", "reported", "hangs"),
+    *(
+        "codec",
+        "config",
+        "contract_hash",
+        "parameters",
+        "seed",
+        "runs",
+        "flips",
+        "truncations",
+        "reported",
+        "hangs",
+    ),
     *("silent_errors", "other_errors", "wrong_results", "recoveries", "cycles", "first_failure"),
     "label",
 }

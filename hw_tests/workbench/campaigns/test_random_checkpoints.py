@@ -19,6 +19,7 @@ from workbench.campaigns.random_checkpoints import (
     RandomCheckpoint,
     draw_checkpoint,
 )
+from workbench.configurations.chosen import choose_config
 
 PLAIN = RandomCheckpoint(
     form="directory",
@@ -80,7 +81,12 @@ def test_a_checkpoint_becomes_an_image_of_its_options(rotate: str) -> None:
     for prefix, expected in (("auto", (d.bos_token,)), ("none", ())):
         made = replace(PLAIN, form="gguf", outlier=1.0, rotate=rotate, prefix=prefix)
         loaded = made.compiled(
-            d, config_name="tiny", codec="rice", hidden_block=10, seed=salted(3), log=print
+            d,
+            chosen=choose_config("tiny"),
+            codec="rice",
+            hidden_block=10,
+            seed=salted(3),
+            log=print,
         )
         assert loaded.quantised is not None
         assert loaded.quantised.notes["rotated"] is (rotate == "on")

@@ -27,6 +27,7 @@ from meadow.spec.families import FAMILIES
 from workbench.bench.step import Check
 from workbench.campaigns.random_checkpoints import CHECKPOINTS, FORMS
 from workbench.campaigns.soak import SoakCase, draw_case, run_case
+from workbench.configurations.chosen import ChosenConfig, choose_config
 
 KEYS = {
     *("config", "seed", "cases", "checked", "matches_golden", "first_difference"),
@@ -81,7 +82,7 @@ def test_three_cases_of_every_family_equal_golden() -> None:
         chosen = [case for case in cases if case.description.architecture == family][1:4]
         assert len(chosen) == 3
         for case in chosen:
-            check = run_case(case, "tiny")
+            check = run_case(case, choose_config("tiny"))
             assert check.difference is None, f"{check.difference}: {case}"
             assert check.total > 0
 
@@ -126,7 +127,7 @@ def test_checkpoints_of_every_form_equal_golden_from_files_to_the_chip() -> None
                 and case.checkpoint is not None
                 and case.checkpoint.form == form
             )
-            check = run_case(case, "tiny")
+            check = run_case(case, choose_config("tiny"))
             assert check.difference is None, f"{check.difference}: {case}"
             assert check.total > 0
 
@@ -158,7 +159,7 @@ def test_equal_runs_are_reported() -> None:
     assert "case 2 of 2" in result.stderr
 
 
-def difference(case: SoakCase, config_name: str) -> Check:
+def difference(case: SoakCase, chosen: ChosenConfig) -> Check:
     """The second case of the seed differs."""
     check = Check()
     expected = [1, 3] if case == draw("tiny", 2)[1] else [1, 2]
@@ -185,7 +186,7 @@ def test_the_first_difference_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_does_not_end_is_told_with_its_combination(
     monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    def fail(case: SoakCase, config_name: str) -> Check:
+    def fail(case: SoakCase, chosen: ChosenConfig) -> Check:
         raise fault
 
     monkeypatch.setattr(workbench.campaigns.soak, "run_case", fail)

@@ -25,12 +25,24 @@ from workbench.campaigns.torture_bench import TortureBench
 from workbench.campaigns.torture_model import TortureModel, draw_torture_model
 from workbench.campaigns.torture_outcome import Outcome
 from workbench.campaigns.torture_scene import Hang, Scene
+from workbench.configurations.chosen import choose_config
 
 pytestmark = pytest.mark.sim
 
 CONTRACT = {"programs", "faults", "hangs", "wrong_results", "silent_errors", "recoveries"}
 KEYS = CONTRACT | {
-    *("protocol_errors", "seed", "config", "seconds", "doorbells", "cycles", "by_kind", "by_code"),
+    *(
+        "protocol_errors",
+        "seed",
+        "config",
+        "contract_hash",
+        "parameters",
+        "seconds",
+        "doorbells",
+        "cycles",
+        "by_kind",
+        "by_code",
+    ),
     *("first_failure", "failures", "label"),
 }
 FAILURES = ("hangs", "wrong_results", "silent_errors", "protocol_errors")
@@ -40,14 +52,16 @@ run = partial(meadow, "torture")
 
 
 def bench(seed: int = 5) -> TortureBench:
-    made = TortureBench(np.random.default_rng(salted(seed)), "tiny", lambda text: None)
+    made = TortureBench(
+        np.random.default_rng(salted(seed)), choose_config("tiny"), lambda text: None
+    )
     made.good_step(made.prepare(made.draw_plan()))
     return made
 
 
 def test_a_prompt_that_begins_with_the_prefix_is_compared_without_it() -> None:
     def drawn(seed: int) -> TortureModel:
-        return draw_torture_model(np.random.default_rng(salted(seed)), "tiny")
+        return draw_torture_model(np.random.default_rng(salted(seed)), choose_config("tiny"))
 
     with_prefix = (seed for seed in range(100) if drawn(seed).image.manifest.prefix)
     made = next(one for one in map(bench, with_prefix) if one.fixed is None)
@@ -82,7 +96,7 @@ def test_the_chip_stands_it() -> None:
 
 @pytest.mark.slow
 def test_two_ports() -> None:
-    report = campaign(salted(1), config_name="small", programs=3)
+    report = campaign(salted(1), chosen=choose_config("small"), programs=3)
     assert report["first_failure"] is None and report["recoveries"] == report["faults"] > 15
 
 

@@ -62,7 +62,7 @@ def test_every_run_is_a_command_that_is_understood(
     options, throttle = seen[0]
     compared = re.match(r"ttft-|meadow-|decode-\d+-", name)
     for_use = "tiny" if name.endswith("-tiny") else "zcu102"
-    assert options.config_name == ("zcu102-paper" if compared else for_use)
+    assert options.chosen.name == ("zcu102-paper" if compared else for_use)
     if name.startswith("ttft"):
         model, codec = name.removeprefix("ttft-"), name.rsplit("-", 1)[1]
         assert model.startswith(options.workload) and options.codec == codec

@@ -24,11 +24,12 @@ from hw_tests.meadow.compiler.quantise.test_quantised_file import Trap, assert_s
 from hw_tests.seeds import salted
 from hw_tests.workbench.models import test_tokenizer_files
 from workbench.cli import app
+from workbench.configurations.chosen import choose_config
 from workbench.models import cached as models
 from workbench.models.cached import CompileOptions, load_model
 from workbench.models.compile_model import compile_directory, model_files
 
-OPTIONS = CompileOptions(config_name="tiny")
+OPTIONS = CompileOptions(chosen=choose_config("tiny"))
 RANDOM_TOKENS = "it was calibrated with random tokens"
 
 
@@ -96,6 +97,30 @@ def test_the_cached_model_is_the_compiled_one(checkpoint: Path, cache: Path) -> 
         loaded = load_model(checkpoint, OPTIONS, lambda line: None)
         assert_same(loaded.quantised, made.quantised)
         assert loaded.image.manifest == made.image.manifest
+
+
+def test_a_configuration_is_kept_by_its_contents_and_called_as_it_was_asked_for(
+    checkpoint: Path, cache: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+
+    def load(*given: str) -> str:
+        lines.clear()
+        chosen = choose_config(given[0], given[1:])
+        manifest = load_model(
+            checkpoint, CompileOptions(chosen=chosen), lines.append
+        ).image.manifest
+        assert manifest.config == chosen.config
+        return manifest.config_name
+
+    mine = tmp_path / "mine.toml"
+    mine.write_text("base = 'tiny'\n")
+    assert load("tiny") == "tiny" and lines
+    assert load(str(mine)) == "mine" and not lines
+    assert load("tiny", "lanes=2") == "tiny+lanes=2" and not lines
+    mine.write_text("base = 'tiny'\nlanes = 1\n")
+    assert load(str(mine)) == "mine" and lines
+    assert load("tiny", "lanes=1") == "tiny+lanes=1" and not lines
 
 
 def test_no_pickle_in_the_cache_is_loaded(checkpoint: Path, cache: Path, tmp_path: Path) -> None:

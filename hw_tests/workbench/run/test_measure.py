@@ -10,6 +10,7 @@ import pytest
 
 from firmware.results import Phase
 from meadow.spec.image import Manifest
+from workbench.configurations.chosen import choose_config
 from workbench.devices import Throttle
 from workbench.models.cached import CompileOptions, compile_directory
 from workbench.run.measure import phase_report, useful_macs
@@ -17,7 +18,7 @@ from workbench.run.measure import phase_report, useful_macs
 
 @pytest.fixture(scope="module")
 def manifest(checkpoint: Path) -> Manifest:
-    options = CompileOptions(config_name="tiny")
+    options = CompileOptions(chosen=choose_config("tiny"))
     return compile_directory(checkpoint, options, lambda text: None).image.manifest
 
 

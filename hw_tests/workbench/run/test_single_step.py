@@ -21,6 +21,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import BEAT_BYTES, named_config
 from meadow.spec.families import FAMILIES
 from workbench.cli import app
+from workbench.configurations.chosen import choose_config
 from workbench.models.cached import CompileOptions, compile_directory
 from workbench.run.single_step import single_step
 
@@ -28,7 +29,7 @@ from workbench.run.single_step import single_step
 @pytest.fixture(scope="module")
 def image(checkpoint: Path) -> Image:
     return compile_directory(
-        checkpoint, CompileOptions(config_name="tiny"), lambda text: None
+        checkpoint, CompileOptions(chosen=choose_config("tiny")), lambda text: None
     ).image
 
 

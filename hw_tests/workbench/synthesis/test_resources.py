@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from boards.synthesis.chip_blocks import PLACES, TOP
 from boards.synthesis.counts import KINDS
 from meadow.spec.config import named_config
 from workbench.cli import app
+from workbench.synthesis import resources
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -32,6 +34,38 @@ def test_bad_input_is_told_in_one_line(arguments: tuple[str, ...], line: str) ->
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith(line) and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "device", "why"),
+    [
+        ("base = 'kv260'\nlanes = 4\n", (), "xck26", "what kv260 is made for"),
+        ("base = 'kv260'\n", ("--device", "xczu9eg"), "xczu9eg", "what --device asks for"),
+        (
+            "base = 'tiny'\n",
+            ("--set", "lanes=1"),
+            "xczu9eg",
+            "the default: mine+lanes=1 is made for no device, and --device names another",
+        ),
+    ],
+)
+def test_the_device_of_a_configuration_is_said(
+    text: str,
+    arguments: tuple[str, ...],
+    device: str,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resources, "netlists", lambda *_, **__: {})
+    (tmp_path / "mine.toml").write_text(text)
+    given = ("--config", str(tmp_path / "mine.toml"), *arguments)
+    code, out, err = run(*given, "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert (report["device"]["name"], report["device"]["why"]) == (device, why)
+    assert report["configuration"].startswith("mine") and "lanes" in report["parameters"]
+    assert f"{device} is {why}" in " ".join(run(*given)[1].split())
 
 
 @pytest.mark.slow
