@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_what_is_written_is_read_back(name: str, settings: list[str], tmp_path: 
 
 def test_a_file_without_a_base_stays_without(tmp_path: Path) -> None:
     complete = tomllib.loads(config_toml(choose_config("tiny")))["accelerator"]
-    text = "\n".join(f"{key} = {str(value).lower()}" for key, value in complete.items())
+    text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in complete.items())
     (tmp_path / "own.toml").write_text(text)
     own = choose_config(str(tmp_path / "own.toml"))
     assert own.base is None and "base" not in tomllib.loads(config_toml(own))
