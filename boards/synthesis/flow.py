@@ -20,7 +20,7 @@ from boards.synthesis.netlist import SEQUENTIAL, Netlist
 
 __all__ = ["FLOW_VERSION", "SynthesisError", "synthesise"]
 
-FLOW_VERSION = "4"
+FLOW_VERSION = "5"
 """Changes when the commands below give another netlist; a part of the key of cached netlists."""
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -93,10 +93,13 @@ def _run(block: str) -> None:
         run(command)
     mark_adders(libyosys, design)
     run(f"{synthesis} -run begin:coarse")
+    memories = _memories(design.module(libyosys.IdString(f"\\{block}")))
     run("opt_clean")
     take_adders(libyosys, design.module(libyosys.IdString(f"\\{block}")))
     run(f"{synthesis} -run coarse:map_luts")
-    names = _names(design.module(libyosys.IdString(f"\\{block}")))
+    module = design.module(libyosys.IdString(f"\\{block}"))
+    _name_sources(module, memories)
+    names = _names(module)
     # Names of our wires can collide with those that abc makes (pyosys 0.70).
     run("rename -enumerate -pattern w%_ w:* i:* %d o:* %d")
     for command in _MAPPING:
@@ -106,6 +109,21 @@ def _run(block: str) -> None:
     module = json.loads(Path("mapped.json").read_text("utf-8"))["modules"][block]
     Path("mapped.json").unlink()
     Netlist.from_yosys(block, module, names, _ROOT).write(Path("netlist.json"))
+
+
+def _memories(module) -> dict[str, str]:
+    """Memory -> where its source is."""
+    return {name.str(): memory.get_src_attribute() for name, memory in module.memories.items()}
+
+
+def _name_sources(module, memories: dict[str, str]) -> None:
+    """The cells of a memory come from the line of the memory; Yosys says which file of its own
+    they are mapped with.
+    """
+    for name, cell in module.cells_.items():
+        memory = name.str().rsplit(".", 2)[0]  # the others are row and column
+        if memory in memories:
+            cell.set_src_attribute(memories[memory])
 
 
 def _names(module) -> dict[str, str]:

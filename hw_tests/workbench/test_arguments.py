@@ -198,6 +198,17 @@ BAD: dict[str, dict[str, str]] = {
         "--seed -1": "seed must be at least 0, not -1",
         "--config x": "unknown configuration 'x'",
     },
+    "config": {
+        "nope": "unknown configuration 'nope': choose from tiny, ",
+        "nope.toml": "configuration nope.toml: No such file or directory",
+        "@file": "it is not TOML: Expected '=' after a key in a key/value pair (at line 1, ",
+        "tiny --set nope=1": "--set nope=1: unknown parameter 'nope': choose from width, ",
+        "tiny --set lanes=0": "configuration tiny with lanes=0: lanes must be a positive integer",
+        "tiny --set lanes": "--set must be given KEY=VALUE, not 'lanes'",
+        "--set lanes=4": "config needs a NAME or FILE with --set and --toml",
+        "--toml": "config needs a NAME or FILE with --set and --toml",
+        "tiny --toml --json": "config takes --toml or --json, not both",
+    },
     "resources": {
         "--config x": "unknown configuration 'x'",
         "--device x": "unknown device 'x'",
