@@ -38,6 +38,11 @@ def _bits_set(bits: Value) -> Value:
     return _sum(bit for bit in bits)
 
 
+def _taken(issue: Any) -> Value:
+    """Bytes that leave the window."""
+    return Mux(issue.issue.valid, issue.block_bytes, issue.take)
+
+
 def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
     """Assumes slices one after the other, of a preamble that PreambleCheck lets pass, and a window
     that counts its bytes; in a slice, its blocks so far.
@@ -61,7 +66,7 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
         m.d.sync += issued.eq(0)
     with m.Elif(issue.issue.valid):
         m.d.sync += issued.eq(issued + 1)
-    counted = bench.past(issue.available + (issue.arrives << 4) - issue.take)
+    counted = bench.past(issue.available + (issue.arrives << 4) - _taken(issue))
     bench.assume(issue.available <= BEAT_BYTES * RING_BEATS)
     bench.assume(~(active & bench.past(active)) | (issue.available == counted))
     return active, issued
@@ -105,7 +110,7 @@ def block_count_bench(issue: Any) -> Bench:
     probe = bench.add(issue)
     m = bench.m
     active, issued = _slices(bench, issue)
-    take, valid = issue.take, issue.issue.valid
+    take, valid = _taken(issue), issue.issue.valid
     bench.check("overrun", take <= issue.available)
     bench.check("quiet", active | ((take == 0) & ~issue.underrun & ~issue.done))
     bench.check("issues", ~valid | (active & issue.credit & ~issue.stop))
@@ -148,7 +153,7 @@ def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     bench.assume(
         issue.credit | (paused < pauses) | ((paused == pauses) & ~bench.past(issue.credit))
     )
-    take, valid = issue.take, issue.issue.valid
+    take, valid = _taken(issue), issue.issue.valid
 
     # The blocks two cycles later, with their bytes; the modes are read once more from those.
     block = issue.block.payload

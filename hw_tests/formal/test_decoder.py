@@ -72,7 +72,7 @@ def test_window(tmp_path: Path) -> None:
     [
         ("self.i_beat.ready.eq(held != RING_BEATS)", "self.i_beat.ready.eq(1)", ("ready", "bounded")),
         ("self.i_beat.ready.eq(held != RING_BEATS)", "self.i_beat.ready.eq(held != RING_BEATS - 1)", ("ready",)),
-        ("(push << 4) - self.take", "(push << 4) - after[:6]", ("counted", "aligned", "ready")),
+        ("(push << 4) - taken", "(push << 4) - after[:6]", ("counted", "aligned", "ready")),
         ("tail.eq(tail + push)", "tail.eq(tail + self.i_beat.valid)", ("head", "data")),
         ("offset.eq(self.offset)", "offset.eq(after[:4])", ("data",)),
         ("words[8 * i : 8 * (i + ANY_BYTE_BLOCK)] for", "words[8 * (i & 1) : 8 * ((i & 1) + ANY_BYTE_BLOCK)] for", ("data",)),
@@ -92,8 +92,8 @@ def test_number_of_blocks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "old", "new", "checks"),
     [
-        (BlockIssue, "lookup([value % 16 for value in change], Cat(refill, self.arrives))", "Cat(Const(0, 2), self.arrives, Const(0, 1))", ("overrun",)),
-        (BlockIssue, "before = Mux(full, margin, self.available)", "before = margin", ("overrun", "underrun")),
+        (BlockIssue, "moves.bit_select(refills + more, 1)", "moves.bit_select(more, 1)", ("overrun",)),
+        (BlockIssue, "before.eq(Mux(full, margin, self.available)", "before.eq(margin", ("overrun", "underrun")),
         (BlockIssue, "enough & self.credit & ~self.stop", "enough & ~self.stop", ("issues",)),
         (BlockIssue, "(waiting & ~opening)) & ~self.stop)", "(waiting & ~opening)))", ("quiet",)),
         (BlockIssue, "self.exhausted & ((waiting", "((waiting", ("underrun",)),

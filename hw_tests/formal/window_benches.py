@@ -34,7 +34,8 @@ def window_bench(window: Any) -> Bench:
     bench = Bench("window")
     probe = bench.add(window)
     m = bench.m
-    available, offset, take = window.available, window.offset, window.take
+    available, offset = window.available, window.offset
+    take = Mux(window.block, window.block_bytes, window.take)
     bench.assume(take <= available)
     push = window.i_beat.valid & window.i_beat.ready
     lane = bench.constant("lane", 4)

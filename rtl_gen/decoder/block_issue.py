@@ -40,13 +40,11 @@ The others as in ISSUE and WEIGHT_BLOCK.
 """
 
 
-def _reach(margin: Value) -> Value:
-    """Bit n: there are n words or more in these bytes. A LUT a bit, no carry chain."""
+def _reach(margin: Value, words: range) -> Value:
+    """Bit n: there are words[n] words or more in these bytes. A LUT a bit, no carry chain."""
     half = 1 << _MARGIN_BITS - 3
-    words = [*range(half), *range(-half, 0)]  # by their code
-    return Cat(
-        lookup([value >= least for value in words], margin[2:]) for least in range(REFILLS + 1)
-    )
+    values = [*range(half), *range(-half, 0)]  # by their code
+    return Cat(lookup([value >= least for value in values], margin[2:]) for least in words)
 
 
 class BlockIssue(wiring.Component):
@@ -69,7 +67,8 @@ class BlockIssue(wiring.Component):
     widths: In, 4 x 4 bits, by mode: of the preamble.
     done: Out pulse, the last block is issued.
     head, available, arrives, word, data: In, of the byte window.
-    take: Out, of the byte window; 0 before `start` and after `done`.
+    take, block_bytes: Out, of the byte window, whose `block` is issue.valid; `take` is 0 before
+        `start` and after `done`.
     exhausted: In, the window gets no more bytes.
     underrun: Out, the block is longer than what the window still has.
     stop: In, ends the slice at once, and stays until reset.
@@ -102,7 +101,8 @@ class BlockIssue(wiring.Component):
                 "arrives": In(1),
                 "word": In(_WORD),
                 "data": In(8 * BLOCK_BYTES),
-                "take": Out(range(BLOCK_BYTES + 1)),
+                "take": Out(range(WORD_BYTES + 1)),
+                "block_bytes": Out(range(BLOCK_BYTES + 1)),
                 "exhausted": In(1),
                 "underrun": Out(1),
                 "stop": In(1),
@@ -143,14 +143,13 @@ class BlockIssue(wiring.Component):
         # Its issue.
         refill = Signal(REFILLS)
         refills = Signal(range(REFILLS + 1))
-        block_bytes = Signal(range(BLOCK_BYTES + 1))
         enough = Signal()
         issued = Signal()
         with m.If(self.rice & full):
             m.d.comb += refill.eq(self.need.word_select(block.half, REFILLS))
         m.d.comb += [
             refills.eq(count_ones(refill)),
-            block_bytes.eq(block.bytes + (refills << 2)),
+            self.block_bytes.eq(block.bytes + (refills << 2)),
             enough.eq(reach.bit_select(refills, 1)),
             issued.eq(enough & self.credit & ~self.stop),
             self.done.eq(issued & block.last),
@@ -159,35 +158,31 @@ class BlockIssue(wiring.Component):
             self.issue.payload.half.eq(block.half),
             self.issue.payload.literal.eq(block.literal),
         ]
-        with m.If(issued):
-            m.d.comb += self.take.eq(block_bytes)
-        with m.Elif(opening & ~self.fixed):
+        with m.If(opening & ~self.fixed):
             m.d.comb += self.take.eq(WORD_BYTES)
 
-        # What is there for it in the next cycle, also if it is another block then: both at once,
-        # so that the issue only chooses.
-        stays = Signal.like(margin)
-        moves = Signal.like(margin)
+        # What is there for it in the next cycle, also if it is another block then: for any number
+        # of refills, with a beat that arrives and without, so that these and the issue only choose.
+        beat = BEAT_BYTES // WORD_BYTES
+        before = Signal.like(margin)
         following = Signal.like(margin)
-        before = Mux(full, margin, self.available)
-        change = [
-            4 * push - value.bit_count() for push in range(2) for value in range(1 << REFILLS)
-        ]
-        words_more = lookup([value % 16 for value in change], Cat(refill, self.arrives))
         m.d.comb += [
-            stays.eq(margin + (self.arrives << 4)),
-            moves.eq(before - known.o.payload.bytes + (words_more.as_signed() << 2)),
-            following.eq(Mux(known.o.ready, moves, stays)),
+            before.eq(Mux(full, margin, self.available) - known.o.payload.bytes),
+            following.eq(Mux(known.o.ready, before - (refills << 2), margin)),
             known.o.ready.eq(~full | issued),
         ]
+        moves = _reach(before, range(-beat, 2 * REFILLS + 1))
+        stays = _reach(margin, range(-beat, REFILLS + 1))
+        moves, stays = (
+            Mux(self.arrives, choices[: len(choices) - beat], choices[beat:])
+            for choices in (moves, stays)
+        )
+        moves = Cat(moves.bit_select(refills + more, 1) for more in range(len(reach)))
         following_full = Mux(known.o.ready, known.o.valid, 1) & ~self.stop
         m.d.sync += [
             full.eq(following_full),
-            margin.eq(following),
-            reach.eq(
-                Mux(known.o.ready, _reach(moves), _reach(stays))
-                & following_full.replicate(len(reach))
-            ),
+            margin.eq(following + (self.arrives << 4)),
+            reach.eq(Mux(known.o.ready, moves, stays) & following_full.replicate(len(reach))),
         ]
         with m.If(known.o.ready):
             m.d.sync += block.eq(known.o.payload)

@@ -36,14 +36,16 @@ def _choose(index: Value, options: list[Value]) -> Value:
 class ByteWindow(wiring.Component):
     """A ring of RING_BEATS beats, from whose head any number of bytes is taken per cycle.
 
-    held' = held + push - ((offset + take) >> 4), available' = available + 16*push - take; the bytes
-    at the head are aligned in two registered stages, first by whole beats, then by words and bytes.
+    With t bytes that leave, held' = held + push - ((offset + t) >> 4) and available' = available +
+    16*push - t; the bytes at the head are aligned in two registered stages, first by whole beats, then by words and bytes.
 
     Members
     -------
     i_beat: In stream of 128 bits, byte 0 lowest.
-    take: In, bytes that leave in this cycle, at most `available`. A block longer than
-        ANY_BYTE_BLOCK starts at a word.
+    take: In, bytes that leave in this cycle if `block` is 0.
+    block: In, `block_bytes` leave in this cycle. It may come late: what follows is ready for either.
+    block_bytes: In. What leaves is at most `available`; what is longer than ANY_BYTE_BLOCK starts
+        at a word.
     available: Out, unsigned 0..64, bytes held.
     arrives: Out, a beat is transferred: it is in `available` from the next cycle on.
     offset: Out(4), place of the head in its beat.
@@ -65,6 +67,8 @@ class ByteWindow(wiring.Component):
             {
                 "i_beat": In(stream.Signature(8 * BEAT_BYTES)),
                 "take": In(range(BLOCK_BYTES + 1)),
+                "block": In(1),
+                "block_bytes": In(range(BLOCK_BYTES + 1)),
                 "available": Out(range(BEAT_BYTES * RING_BEATS + 1)),
                 "arrives": Out(1),
                 "offset": Out(4),
@@ -84,20 +88,27 @@ class ByteWindow(wiring.Component):
         first = Signal(2)
         tail = Signal(2)
         push = Signal()
-        after = Signal(7)
         m.d.comb += [
             self.i_beat.ready.eq(held != RING_BEATS),
             push.eq(self.i_beat.valid & self.i_beat.ready),
             self.arrives.eq(push),
-            after.eq(self.offset + self.take),
         ]
-        m.d.sync += [
-            held.eq(held + push - after[4:]),
-            self.available.eq(self.available + (push << 4) - self.take),
-            self.offset.eq(after[:4]),
-            first.eq(first + after[4:]),
-            tail.eq(tail + push),
-        ]
+        m.d.sync += tail.eq(tail + push)
+
+        def leave(taken: Value) -> None:
+            after = Signal(7)
+            m.d.comb += after.eq(self.offset + taken)
+            m.d.sync += [
+                held.eq(held + push - after[4:]),
+                self.available.eq(self.available + (push << 4) - taken),
+                self.offset.eq(after[:4]),
+                first.eq(first + after[4:]),
+            ]
+
+        with m.If(self.block):
+            leave(self.block_bytes)
+        with m.Else():
+            leave(self.take)
         with m.If(push), m.Switch(tail):
             for index, beat in enumerate(ring):
                 with m.Case(index):

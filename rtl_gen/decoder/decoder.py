@@ -56,13 +56,11 @@ them.
 class _BlockWay:
     """Where blocks go, nothing at all without a codec that has blocks.
 
-    blocks, unpackers: the parts. take: bytes that they take out of the window. bad: the stream is
-    wrong.
+    blocks, unpackers: the parts. bad: the stream is wrong.
     """
 
     blocks: BlockIssue | None = None
     unpackers: list[Unpacker] = field(default_factory=list)
-    take: Value = field(default_factory=lambda: Const(0, 1))
     bad: Value = field(default_factory=lambda: Const(0, 1))
 
 
@@ -164,7 +162,8 @@ class Decoder(wiring.Component):
             checksum.last.eq(front.checked_last),
             front.release.eq(reader.release),
             reader.exhausted.eq(front.exhausted),
-            window.take.eq(reader.take | way.take),  # one of them is 0
+            # One of them is 0.
+            window.take.eq(reader.take if way.blocks is None else reader.take | way.blocks.take),
             reader.head.eq(window.head),
             reader.available.eq(window.available),
             reader.offset.eq(window.offset),
@@ -224,11 +223,11 @@ class Decoder(wiring.Component):
             blocks.widths.eq(reader.widths),
             blocks.need.eq(reduce(or_, (unit.need for unit in unpackers))),
             reader.blocks_done.eq(blocks.done),
+            window.block.eq(blocks.issue.valid),
+            window.block_bytes.eq(blocks.block_bytes),
         ]
         bad = Cat(unit.bad for unit in unpackers).any()
-        return _BlockWay(
-            blocks=blocks, unpackers=unpackers, take=blocks.take, bad=blocks.underrun | bad
-        )
+        return _BlockWay(blocks=blocks, unpackers=unpackers, bad=blocks.underrun | bad)
 
     def _unpackers(self, m: Module, reader: StreamReader, blocks: BlockIssue) -> list[Unpacker]:
         """One for each codec that has blocks; each gets those of its codec only."""

@@ -72,20 +72,24 @@ class ActivationTable(wiring.Component):
         word = Signal(address_bits - part_bits, reset_less=True)
         held = Signal(8 * self._config.width, reset_less=True)
         take = Signal()
+        wait = Signal()  # a register, because `ready` goes back through the loader to a port
         m.d.comb += [
-            self.i_write.ready.eq(~active | (part == cycles - 1)),
+            self.i_write.ready.eq(~wait),
             take.eq(self.i_write.valid & self.i_write.ready),
         ]
         m.d.sync += part.eq(part + 1)
         with m.If(take):
             m.d.sync += [
                 active.eq(1),
+                wait.eq(1),
                 part.eq(0),
                 word.eq(self.i_write.payload.address),
                 held.eq(self.i_write.payload.data),
             ]
         with m.Elif(part == cycles - 1):
             m.d.sync += active.eq(0)
+        with m.Elif(part == cycles - 2):
+            m.d.sync += wait.eq(0)
         write_address = Cat(part, word)
         writes = delayed(m, active, 1, "writes", reset_less=False)
         write_data = delayed(m, held.word_select(part, 16), 1, "write_data")

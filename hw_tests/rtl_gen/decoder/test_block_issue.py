@@ -86,6 +86,8 @@ class Pair(wiring.Component):
             issue.word.eq(window.word),
             issue.data.eq(window.data),
             window.take.eq(issue.take | self.skip),
+            window.block.eq(issue.issue.valid),
+            window.block_bytes.eq(issue.block_bytes),
         ]
         return m
 
@@ -175,7 +177,7 @@ def run(slices, *, seed=0, producer=0.0, consumer=0.0, cut=0, limit=6000) -> Out
                 if ctx.get(issue.issue.valid):
                     block = part.blocks[position]
                     assert ctx.get(issue.issue.payload.half) == block["half"]
-                    assert ctx.get(issue.take) == len(block["content"])
+                    assert ctx.get(issue.block_bytes) == len(block["content"])
                     if rice:
                         assert ctx.get(issue.issue.payload.literal) == (block["widths"][0] == 8)
                     settled[block["half"]] = cycle

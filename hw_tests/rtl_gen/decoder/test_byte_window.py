@@ -57,7 +57,10 @@ def drive(choose, beats: int, *, seed: int = 0, producer: float = 0.0, limit: in
                 else rng.getrandbits(128),
             )
             take = choose(rng, available, offset, fed == len(content))
-            ctx.set(dut.take, take)
+            block = rng.random() < 0.5
+            ctx.set(dut.block, block)
+            ctx.set(dut.block_bytes if block else dut.take, take)
+            ctx.set(dut.take if block else dut.block_bytes, rng.randrange(BLOCK_BYTES + 1))
             if take:
                 part = content[head : head + take]
                 pending.append((cycle + ByteWindow.latency, part))
