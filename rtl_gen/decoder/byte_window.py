@@ -37,13 +37,14 @@ class ByteWindow(wiring.Component):
     """A ring of RING_BEATS beats, from whose head any number of bytes is taken per cycle.
 
     With t bytes that leave, held' = held + push - ((offset + t) >> 4) and available' = available +
-    16*push - t; the bytes at the head are aligned in two registered stages, first by whole beats, then by words and bytes.
+    16*push - t; the bytes at the head are aligned in two registered stages, first by whole beats,
+    then by words and bytes.
 
     Members
     -------
     i_beat: In stream of 128 bits, byte 0 lowest.
     take: In, bytes that leave in this cycle if `block` is 0.
-    block: In, `block_bytes` leave in this cycle. It may come late: what follows is ready for either.
+    block: In, `block_bytes` leave in this cycle. It may come late: both are prepared.
     block_bytes: In. What leaves is at most `available`; what is longer than ANY_BYTE_BLOCK starts
         at a word.
     available: Out, unsigned 0..64, bytes held.
