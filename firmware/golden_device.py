@@ -9,18 +9,8 @@ from firmware.device import Device, RegisterError
 from meadow.golden.machine.machine import Machine, MachineError
 from meadow.spec.commands import Outputs, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
-from meadow.spec.contract import contract_hash
-from meadow.spec.parameters import register_values
-from meadow.spec.registers import (
-    MAGIC,
-    SEQUENCE_FIELDS,
-    VERSION,
-    WATCHDOG_CYCLES,
-    Control,
-    ErrorCode,
-    Status,
-    register_map,
-)
+from meadow.spec.contract import reset_values
+from meadow.spec.registers import SEQUENCE_FIELDS, Control, ErrorCode, Status, register_map
 from meadow.spec.step import Sequence, Step
 
 __all__ = ["GoldenDevice"]
@@ -51,14 +41,7 @@ class GoldenDevice(Device):
         self.memory_base = memory_base
         self.machine = Machine(config, self._memory)
         self._names = {entry.offset: entry for entry in register_map(config)}
-        self._values = dict.fromkeys((entry.name for entry in self._names.values()), 0)
-        digest = bytes.fromhex(contract_hash(config))
-        self._values |= {"magic": MAGIC, "version": VERSION, "watchdog": WATCHDOG_CYCLES}
-        self._values |= {
-            f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
-            for index in range(8)
-        }
-        self._values |= {f"config_{name}": value for name, value in register_values(config).items()}
+        self._values = reset_values(config)
         self._is_open = True
 
     def _read(self, offset: int) -> int:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_replaceable",
     "made_folder",
     "replacing",
+    "write_files",
 ]
 
 
@@ -35,6 +36,54 @@ def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
     written, or if it is there and no regular file: a device such as /dev/null must not become a
         file.
     """
+    with _staged(path, what) as (file, target):
+        yield file
+        _finish(file)
+        Path(file.name).replace(target)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """All of `files`, by their paths below `folder`, or none.
+
+    A folder that is not there appears with everything in it. In one that is there, all files are
+    written before the first takes its place; what else is in it stays. OutputError as `replacing`.
+    """
+    if os.path.lexists(folder):
+        _write_below(folder, files)
+        return
+    with (
+        _naming(folder, folder.name),
+        made_folder(folder.parent),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch,
+    ):
+        new = Path(scratch) / "new"
+        new.mkdir()
+        _write_below(new, files)
+        new.rename(folder)
+
+
+def _write_below(folder: Path, files: Mapping[str, bytes]) -> None:
+    with ExitStack() as stack:
+        staged = []
+        for name, content in files.items():
+            path = folder / name
+            with _naming(path, name):
+                stack.enter_context(made_folder(path.parent))
+                file, target = stack.enter_context(_staged(path, name))
+                file.write(content)
+                _finish(file)
+            file.close()  # there may be more files than a process may have open
+            staged.append((path, name, Path(file.name), target))
+        for path, name, temporary, target in staged:
+            with _naming(path, name):
+                temporary.replace(target)
+
+
+@contextmanager
+def _staged(path: str | os.PathLike[str], what: str) -> Iterator[tuple[IO[bytes], Path]]:
+    """A new file beside `path`, which is gone when the block ends unless it was renamed, and the
+    file that it is to replace, links followed.
+    """
     target = _target(path, what)
     temporary: Path | None = None
     try:
@@ -42,14 +91,7 @@ def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
             dir=target.parent, prefix=f".{target.name}.", delete=False
         ) as file:
             temporary = Path(file.name)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # A temporary file is private to its owner; the output is as readable as any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
+            yield file, target
     except OutputError:
         raise  # of a file that is written inside of this block
     except OSError as error:
@@ -57,6 +99,26 @@ def replacing(path: str | os.PathLike[str], what: str) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _finish(file: IO[bytes]) -> None:
+    """Everything is on the disk, and as readable as any new file: a temporary one is private."""
+    file.flush()
+    os.fsync(file.fileno())
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(file.name).chmod(0o666 & ~mask)
+
+
+@contextmanager
+def _naming(path: Path, what: str) -> Iterator[None]:
+    """An error says which of several files it is of."""
+    try:
+        yield
+    except OutputError:
+        raise  # it says so already
+    except OSError as error:
+        raise _named(error, path, what) from error
 
 
 def check_replaceable(path: str | os.PathLike[str], what: str) -> None:

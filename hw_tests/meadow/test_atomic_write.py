@@ -15,6 +15,7 @@ from meadow.atomic_write import (
     check_replaceable,
     made_folder,
     replacing,
+    write_files,
 )
 
 
@@ -124,3 +125,61 @@ def test_folders_that_were_made_go_when_the_work_fails(tmp_path: Path) -> None:
     with made_folder(tmp_path / "c" / "d"):
         pass
     assert (tmp_path / "c" / "d").is_dir()
+
+
+def test_files_of_a_folder_appear_together(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    write_files(out, {"a": b"1", "b/c": b"2"})
+    assert (out / "a").read_bytes() == b"1" and (out / "b" / "c").read_bytes() == b"2"
+    (out / "foreign").write_bytes(b"mine")
+    write_files(out, {"a": b"3", "d/e": b"4"})
+    found = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert found == {"a": b"3", "b/c": b"2", "d/e": b"4", "foreign": b"mine"}
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (out / "a").stat().st_mode == plain.stat().st_mode
+    (tmp_path / "made").mkdir()
+    assert out.stat().st_mode == (tmp_path / "made").stat().st_mode
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_failure_leaves_no_file_of_a_folder(
+    there: bool, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "new" / "out"
+    if there:
+        out.mkdir(parents=True)
+        (out / "a").write_bytes(b"old")
+    calls = []
+
+    def full(_: int) -> None:
+        calls.append(1)
+        if len(calls) == number:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    names = ["a", "b/c", "b/d"]
+    with pytest.raises(OutputError, match=f"cannot write {names[number - 1]}: No space left"):
+        write_files(out, dict.fromkeys(names, b"new"))
+    left = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")]
+    assert sorted(left) == (["new", "new/out", "new/out/a"] if there else [])
+    assert not there or (out / "a").read_bytes() == b"old"
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_nothing_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").touch()
+    for name, why in (("b", "Is a directory"), ("c/d", "Not a directory|File exists")):
+        with pytest.raises(OutputError, match=f"cannot write {name}: ({why})"):
+            write_files(tmp_path, {"a": b"new", name: b"new"})
+        assert (tmp_path / "a").read_bytes() == b"old"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_links_in_a_folder_stay_links(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "a").symlink_to("target")
+    write_files(tmp_path, {"a": b"new"})
+    assert (tmp_path / "a").is_symlink() and (tmp_path / "target").read_bytes() == b"new"

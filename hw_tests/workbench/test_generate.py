@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 from meadow.spec.commands import Outputs
 from meadow.spec.config import CONFIGURATIONS
-from meadow.spec.contract import contract_hash
+from meadow.spec.contract import contract_hash, reset_values
 from meadow.spec.registers import Control, ErrorCode, Status, register_map
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.command import INDEX_BITS
 from workbench import generate
 from workbench.cli import app
+from workbench.exports import folder
+from workbench.exports.core import described_core
 
 
 @pytest.mark.sim
@@ -31,7 +33,8 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
     report = json.loads(result.stdout)
     assert report["contract_hash"] == contract_hash(CONFIGURATIONS[config])
     assert report["verilog"] == str(out / "meadow.v")
-    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "meadow.v"]
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(report["files"]) == there >= {"meadow.v", "manifest.json", "meadow_top.core"}
     verilog = (out / "meadow.v").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
     chosen = CONFIGURATIONS[config]
@@ -42,6 +45,7 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
     assert len(manifest["registers"]) == len(register_map(chosen))
     header = re.search(rf"module {manifest['top']}\(([^)]*)\)", verilog)
     assert header is not None
+    assert contract_hash(chosen) in verilog.splitlines()[1]
     assert {port["name"] for port in manifest["ports"]} == set(re.findall(r"\w+", header[1]))
     body = verilog[header.end() :].split("endmodule", 1)[0]
     declared = re.findall(r"^  (input|output)(?: \[(\d+):0\])? (\w+);", body, re.M)
@@ -53,7 +57,8 @@ def test_the_manifest_describes_the_verilog(config: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_the_manifest_says_what_every_port_and_bit_is(config: str) -> None:
     chosen = CONFIGURATIONS[config]
-    manifest = generate.verilog_manifest(config, chosen, "")
+    manifest = generate.verilog_manifest(described_core(config, chosen, "any_top"), "")
+    assert manifest["top"] == "any_top"
     ports = {port["name"]: port for port in manifest["ports"]}
     assert list(ports)[:2] == ["clk", "rst"]
     assert all(port["role"] and port["interface"] for port in ports.values())
@@ -87,6 +92,10 @@ def test_the_manifest_says_what_every_port_and_bit_is(config: str) -> None:
             named = {"RAW": 1, "DICTIONARY": 2, "RICE": 4}
         single = {"config_baseline": {"SOFTMAX": 1}, "config_activation_ram": {"ULTRA": 1}}
         assert bits == single.get(name, named)
+        assert register["reset"] == reset_values(chosen)[name]
+        if name == "control":
+            accesses = {bit["name"]: bit["access"] for bit in register["fields"]}
+            assert accesses.pop("INTERRUPT_ENABLE") == "rw" and set(accesses.values()) == {"pulse"}
     codes = {code["name"]: code["value"] for code in manifest["error_codes"]}
     assert codes == {code.name: code.value for code in ErrorCode}
 
@@ -121,10 +130,12 @@ def test_a_folder_that_was_not_there_is_not_there_after_a_failure(
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
 
 
-def test_a_failed_write_keeps_the_old_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
     monkeypatch.setattr(generate, "verilog_manifest", lambda *_: {"new": True})
-    for name in ("meadow.v", "manifest.json"):
+    for name in ("meadow.v", "manifest.json", "meadow_top.h", "mine.txt"):
         (tmp_path / name).write_text("old")
 
     def full(_: int) -> None:
@@ -134,11 +145,28 @@ def test_a_failed_write_keeps_the_old_pair(tmp_path: Path, monkeypatch: pytest.M
         patch.setattr("os.fsync", full)
         result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path)])
     assert result.exit_code == 2
-    assert "cannot write manifest.json: No space left on device" in result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "meadow.v"]
+    assert "cannot write meadow.v: No space left on device" in result.stderr
+    names = ["manifest.json", "meadow.v", "meadow_top.h", "mine.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
     assert CliRunner().invoke(app, ["generate", "--out", str(tmp_path)]).exit_code == 0
-    assert (tmp_path / "meadow.v").read_text() == "module new; endmodule"
+    assert (tmp_path / "meadow.v").read_text().endswith("module new; endmodule")
+    assert "old" not in (tmp_path / "meadow_top.h").read_text().splitlines()
+    assert (tmp_path / "mine.txt").read_text() == "old"
+
+
+def test_without_the_exporters_one_line_says_what_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
+    monkeypatch.setattr(generate, "has_exporters", lambda: False)
+    monkeypatch.setattr(folder, "has_exporters", lambda: False)
+    result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "not written" in line] == [
+        folder.MISSING_EXPORTERS
+    ]
+    assert not (tmp_path / "html").exists() and (tmp_path / "meadow_top.rdl").is_file()
 
 
 def test_an_unknown_configuration_is_one_line(tmp_path: Path) -> None:
@@ -166,11 +194,19 @@ def test_a_name_is_the_beginning_of_all_modules(
         reports.append(json.loads(result.stdout))
     assert [report["top"] for report in reports] == ["meadow_top", "left_top"]
     assert reports[1]["parameters"] == CONFIGURATIONS["tiny"].to_dict()
-    assert (plain / "meadow.v").read_text() == text
-    assert (named / "meadow.v").read_text() == text.replace("meadow_", "left_")
+    assert (plain / "meadow.v").read_text().endswith(f"\n{text}")
+    assert (named / "meadow.v").read_text().endswith("\n" + text.replace("meadow_", "left_"))
     first, second = (json.loads((out / "manifest.json").read_text()) for out in (plain, named))
     differing = {key for key in first if first[key] != second[key]}
     assert differing == {"top", "verilog_sha256"} and first.keys() == second.keys()
+    for path in (path for path in named.rglob("*") if path.is_file()):
+        assert b"meadow_top" not in path.read_bytes(), path
+        assert "meadow_top" not in path.name
+    names = {"left_top.rdl", "left_top.h", "left_top_stub.v", "left_top.f", "left_top.spdx.json"}
+    assert names < set(reports[1]["files"])
+    assert "#ifndef LEFT_TOP_H\n" in (named / "left_top.h").read_text()
+    assert "addrmap left_top {" in (named / "left_top.rdl").read_text()
+    assert "toplevel: left_top\n" in (named / "left_top.core").read_text()
 
 
 @pytest.mark.parametrize("name", ["", "1st", "always_ff", "two words"])

@@ -15,7 +15,7 @@ from meadow.spec.numerics import vector_constants
 from meadow.spec.registers import register_map
 from meadow.spec.streams import HEADER_FIELDS, PACKET_IDS, PREAMBLE_FIELDS, Codec
 
-__all__ = ["CONTRACT_VERSION", "contract_hash", "contract_text"]
+__all__ = ["CONTRACT_VERSION", "contract_hash", "contract_text", "reset_values"]
 
 CONTRACT_VERSION = 5
 """Raised when behaviour changes that no table below shows."""
@@ -52,3 +52,16 @@ def contract_text(config: AcceleratorConfig) -> str:
 def contract_hash(config: AcceleratorConfig) -> str:
     """SHA-256 of `contract_text` as 64 hexadecimal digits."""
     return hashlib.sha256(contract_text(config).encode()).hexdigest()
+
+
+def reset_values(config: AcceleratorConfig) -> dict[str, int]:
+    """What every register reads after the pin `rst`, by name, the contract hash included."""
+    digest = bytes.fromhex(contract_hash(config))
+    words = {
+        f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
+        for index in range(8)
+    }
+    return {
+        entry.name: words[entry.name] if entry.reset is None else entry.reset
+        for entry in register_map(config)
+    }

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from meadow.spec.config import AcceleratorConfig
+from meadow.spec.parameters import register_values
 from meadow.spec.streams import CODEC_NAMES, Codec
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ErrorCode",
     "Register",
     "RegisterBit",
+    "RegisterCode",
     "Status",
     "register_map",
     "sequence_offset",
@@ -159,9 +161,22 @@ ERROR_CAUSES = {
 
 @dataclass(frozen=True)
 class RegisterBit:
-    """One bit of a register: its mask, name and meaning."""
+    """One bit of a register: its mask, name, access and meaning.
+
+    access: "ro" or "rw" as of registers, or "pulse": writing 1 acts once, it reads 0.
+    """
 
     mask: int
+    name: str
+    access: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class RegisterCode:
+    """One value of a register that holds one of several: the value, its name and meaning."""
+
+    value: int
     name: str
     doc: str
 
@@ -171,35 +186,66 @@ class Register:
     """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it
     has.
 
-    fields: the single bits that have a name.
+    fields: the single bits that have a name; where there are any, the others read 0.
+    codes: the values that it takes, if each has a name.
+    reset: value after the pin `rst`; None for a word of the contract hash, which is made of this
+        map (`meadow.spec.contract.reset_values` has them all).
+    constant: the device never changes it.
+    path: where it stands among others of its kind, "cycles.low" or "sequence[2].tokens"; `name`
+        is the path with `_` for `.` and without brackets.
     """
 
     offset: int
-    name: str
+    path: str
     access: str
     doc: str
     mask: int = 0xFFFFFFFF
     fields: tuple[RegisterBit, ...] = ()
+    codes: tuple[RegisterCode, ...] = ()
+    reset: int | None = 0
+    constant: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path as one identifier: "cycles_low", "sequence2_tokens"."""
+        return self.path.replace("[", "").replace("]", "").replace(".", "_")
 
 
-def _named(meanings: Mapping[Control, str] | Mapping[Status, str]) -> tuple[RegisterBit, ...]:
-    return tuple(RegisterBit(int(bit), bit.name or "", doc) for bit, doc in meanings.items())
+def _named(
+    meanings: Mapping[Control, str] | Mapping[Status, str], access: Mapping[int, str]
+) -> tuple[RegisterBit, ...]:
+    """Bits with their meanings; `access` of those that are not ro."""
+    return tuple(
+        RegisterBit(int(bit), bit.name or "", access.get(bit, "ro"), doc)
+        for bit, doc in meanings.items()
+    )
 
 
 _FIELDS = {
-    "control": _named(CONTROL_MEANINGS),
-    "status": _named(STATUS_MEANINGS),
-    "outputs": tuple(RegisterBit(bit, name, doc) for bit, (name, doc) in OUTPUT_MEANINGS.items()),
+    "control": _named(
+        CONTROL_MEANINGS,
+        {bit: "rw" if bit == Control.INTERRUPT_ENABLE else "pulse" for bit in Control},
+    ),
+    "status": _named(STATUS_MEANINGS, {}),
+    "outputs": tuple(
+        RegisterBit(bit, name, "rw", doc) for bit, (name, doc) in OUTPUT_MEANINGS.items()
+    ),
     "config_codecs": tuple(
-        RegisterBit(1 << codec, codec.name, f"the decoders can read streams of codec {name}")
+        RegisterBit(1 << codec, codec.name, "ro", f"the decoders can read streams of codec {name}")
         for codec, name in zip(Codec, CODEC_NAMES, strict=True)
     ),
-    "config_baseline": (RegisterBit(1, "SOFTMAX", "there is the unit of the opcode SOFTMAX"),),
+    "config_baseline": (
+        RegisterBit(1, "SOFTMAX", "ro", "there is the unit of the opcode SOFTMAX"),
+    ),
     "config_activation_ram": (
-        RegisterBit(1, "ULTRA", "the activation memory is UltraRAM, otherwise block RAM"),
+        RegisterBit(1, "ULTRA", "ro", "the activation memory is UltraRAM, otherwise block RAM"),
     ),
 }
 """Named bits by register."""
+
+_ERROR_CODES = tuple(
+    RegisterCode(int(code), code.name, cause) for code, cause in ERROR_CAUSES.items()
+)
 
 
 COUNTERS: tuple[tuple[str, str], ...] = (
@@ -252,14 +298,23 @@ def sequence_offset(index: int, field: str) -> int:
 def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
     """All registers of a configuration by ascending offset."""
     entries: list[Register] = [
-        Register(0x000, "magic", "ro", f'0x{MAGIC:08X}, ASCII "MEAD"'),
-        Register(0x004, "version", "ro", f"register map version, {VERSION}"),
+        Register(0x000, "magic", "ro", f'0x{MAGIC:08X}, ASCII "MEAD"', reset=MAGIC, constant=True),
+        Register(
+            0x004,
+            "version",
+            "ro",
+            f"register map version, {VERSION}",
+            reset=VERSION,
+            constant=True,
+        ),
         *(
             Register(
                 0x008 + 4 * index,
                 f"contract_hash{index}",
                 "ro",
                 f"contract hash, bytes {4 * index}..{4 * index + 3}",
+                reset=None,
+                constant=True,
             )
             for index in range(8)
         ),
@@ -270,8 +325,10 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
                 "ro",
                 f"AcceleratorConfig.{name}",
                 fields=_FIELDS.get(f"config_{name}", ()),
+                reset=value,
+                constant=True,
             )
-            for index, name in enumerate(config.to_dict())
+            for index, (name, value) in enumerate(register_values(config).items())
         ),
         Register(0x100, "control", "rw", "Control bits", 0xF, _FIELDS["control"]),
         Register(0x104, "status", "ro", "Status bits", fields=_FIELDS["status"]),
@@ -284,14 +341,14 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
         ),
         Register(
             0x110,
-            "window_base_low",
+            "window_base.low",
             "rw",
             "DMA window base, byte address, 4 KiB aligned, bits 31..0",
             0xFFFFF000,
         ),
         Register(
             0x114,
-            "window_base_high",
+            "window_base.high",
             "rw",
             "DMA window base, bits above 31",
             (1 << config.address_bits - 32) - 1,
@@ -314,12 +371,13 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             "ro",
             "ErrorCode of the first error since START; this and the next four read 0 after "
             "ACKNOWLEDGE",
+            codes=_ERROR_CODES,
         ),
         Register(0x130, "error_command", "ro", "index of the command that caused it"),
         Register(
-            0x134, "error_address_low", "ro", "byte address of the faulting access, bits 31..0"
+            0x134, "error_address.low", "ro", "byte address of the faulting access, bits 31..0"
         ),
-        Register(0x138, "error_address_high", "ro", "bits above 31"),
+        Register(0x138, "error_address.high", "ro", "bits above 31"),
         Register(0x13C, "error_port", "ro", "AXI port of the faulting access"),
         Register(
             0x140,
@@ -333,19 +391,24 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             "rw",
             "cycles without a beat, a word or a command after which a program ends with WATCHDOG; "
             "0: never",
+            reset=WATCHDOG_CYCLES,
         ),
     ]
     for index, (name, doc) in enumerate(COUNTERS):
         entries.append(
-            Register(_COUNTER_BASE + 8 * index, f"{name}_low", "ro", f"{doc}, bits 31..0")
+            Register(_COUNTER_BASE + 8 * index, f"{name}.low", "ro", f"{doc}, bits 31..0")
         )
         entries.append(
-            Register(_COUNTER_BASE + 8 * index + 4, f"{name}_high", "ro", f"{doc}, bits 63..32")
+            Register(_COUNTER_BASE + 8 * index + 4, f"{name}.high", "ro", f"{doc}, bits 63..32")
         )
     for index in range(config.sequences):
         entries.extend(
             Register(
-                sequence_offset(index, name), f"sequence{index}_{name}", "rw", doc, (1 << bits) - 1
+                sequence_offset(index, name),
+                f"sequence[{index}].{name}",
+                "rw",
+                doc,
+                (1 << bits) - 1,
             )
             for name, bits, doc in SEQUENCE_FIELDS
         )

@@ -10,13 +10,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from meadow.spec.config import AcceleratorConfig
-from meadow.spec.contract import contract_hash
-from meadow.spec.parameters import register_values
+from meadow.spec.contract import reset_values
 from meadow.spec.registers import (
-    MAGIC,
     SEQUENCE_FIELDS,
     STEP_FIELDS,
-    VERSION,
     WATCHDOG_CYCLES,
     Control,
     Register,
@@ -135,15 +132,9 @@ class LiteRegisters(wiring.Component):
         return m
 
     def _constants(self) -> dict[str, int]:
-        digest = bytes.fromhex(contract_hash(self.config))
+        values = reset_values(self.config)
         return {
-            "magic": MAGIC,
-            "version": VERSION,
-            **{
-                f"contract_hash{index}": int.from_bytes(digest[4 * index : 4 * index + 4], "little")
-                for index in range(8)
-            },
-            **{f"config_{name}": value for name, value in register_values(self.config).items()},
+            entry.name: values[entry.name] for entry in register_map(self.config) if entry.constant
         }
 
     def _held(self, m: Module) -> dict[str, Value]:

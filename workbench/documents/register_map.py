@@ -31,7 +31,8 @@ entries and for the values in the last table. `meadow generate` writes the map o
 Answered SLVERR, and nothing changes: unmapped offsets (a read gives 0), writes to read-only registers, partial writes, values with a
 bit that a register does not have, writes to anything but `control` while busy, and START while busy or with `rows` or `sequences` out of
 range. After the pin `rst` everything that can be written is 0, but `watchdog`, which is {watchdog}. Nothing is
-taken in reset, nor in the cycle after it.
+taken in reset, nor in the cycle after it. Access of a bit: *ro*, *rw*, or *pulse*, where writing 1 acts once and
+0 is read; no bit is cleared by writing 1 to it.
 """
 
 _COUNTER_RULES = """
@@ -71,18 +72,23 @@ def _hexadecimal(*offsets: int) -> str:
     return " ".join(f"0x{offset:03X}" for offset in offsets)
 
 
-def _rows(registers: Iterable[Register]) -> list[tuple[str, str, str, str, str]]:
+def _reset(register: Register) -> str:
+    return "hash" if register.reset is None else f"0x{register.reset:X}" if register.reset else "0"
+
+
+def _rows(registers: Iterable[Register]) -> list[tuple[str, str, str, str, str, str]]:
     return [
-        (_hexadecimal(r.offset), f"`{r.name}`", r.access, _bits(r.mask), r.doc) for r in registers
+        (_hexadecimal(r.offset), f"`{r.name}`", r.access, _bits(r.mask), _reset(r), r.doc)
+        for r in registers
     ]
 
 
 def _fields(register: Register) -> list[str]:
-    rows = [(_bits(bit.mask), f"`{bit.name}`", bit.doc) for bit in register.fields]
+    rows = [(_bits(bit.mask), f"`{bit.name}`", bit.access, bit.doc) for bit in register.fields]
     return [
         "",
         f"## Bits of `{register.name}` ({_hexadecimal(register.offset)}, {register.access})",
-        *_table(("bit", "name", "meaning of 1"), rows),
+        *_table(("bit", "name", "access", "meaning of 1"), rows),
     ]
 
 
@@ -123,7 +129,7 @@ def register_map_markdown() -> str:
         and not entry.name.startswith("config_")
         and entry.offset < SEQUENCE_TABLE
     ]
-    head = ("offset", "name", "access", "bits", "meaning")
+    head = ("offset", "name", "access", "bits", "reset", "meaning")
     lines = [_INTRODUCTION.format(watchdog=WATCHDOG_CYCLES).rstrip()]
     lines += _table(head, _rows(plain))
     for entry in registers.values():
@@ -163,6 +169,7 @@ def register_map_markdown() -> str:
                     f"`sequence{{i}}_{name}`",
                     "rw",
                     _bits((1 << bits) - 1),
+                    0,
                     doc,
                 )
                 for place, (name, bits, doc) in enumerate(SEQUENCE_FIELDS)

@@ -10,7 +10,7 @@ import pytest
 
 from meadow.spec import contract
 from meadow.spec.config import CONFIGURATIONS, named_config
-from meadow.spec.contract import contract_hash, contract_text
+from meadow.spec.contract import contract_hash, contract_text, reset_values
 
 
 def test_hash_is_64_digits_and_repeatable() -> None:
@@ -50,3 +50,15 @@ def test_version_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     before = contract_hash(named_config("tiny"))
     monkeypatch.setattr(contract, "CONTRACT_VERSION", contract.CONTRACT_VERSION + 1)
     assert contract_hash(named_config("tiny")) != before
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_register_has_a_value_after_reset(name: str) -> None:
+    config = CONFIGURATIONS[name]
+    values = reset_values(config)
+    words = b"".join(values[f"contract_hash{index}"].to_bytes(4, "little") for index in range(8))
+    assert words.hex() == contract_hash(config)
+    assert values["config_lanes"] == config.lanes and values["status"] == 0
+    assert {name for name, value in values.items() if value and not name.startswith("con")} == {
+        *("magic", "version", "watchdog")
+    }

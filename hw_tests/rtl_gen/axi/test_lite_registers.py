@@ -22,7 +22,7 @@ from hw_tests.rtl_gen.axi.register_bench import (
     write,
 )
 from hw_tests.seeds import salted
-from meadow.spec.contract import contract_hash
+from meadow.spec.contract import contract_hash, reset_values
 from meadow.spec.parameters import register_values
 from meadow.spec.registers import COUNTERS, MAGIC, WATCHDOG_CYCLES, Control, sequence_offset
 from rtl_gen.axi.lite_registers import LiteRegisters
@@ -38,6 +38,15 @@ def test_identity() -> None:
         assert digest.hex() == contract_hash(CONFIG)
         for name, value in register_values(CONFIG).items():
             assert await get(ctx, dut, f"config_{name}") == value
+
+    run(main)
+
+
+def test_reset_values() -> None:
+    """After reset every register reads what the contract says."""
+
+    async def main(ctx, dut):
+        assert {name: await get(ctx, dut, name) for name in MAP} == reset_values(CONFIG)
 
     run(main)
 

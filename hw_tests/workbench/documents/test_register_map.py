@@ -53,7 +53,7 @@ def test_every_bit_and_every_error_has_a_meaning() -> None:
         for bit in entry.fields:
             assert bit.mask & entry.mask == bit.mask and bit.mask.bit_count() == 1
             number = bit.mask.bit_length() - 1
-            assert f"| {number} | `{bit.name}` | {bit.doc} |" in text
+            assert f"| {number} | `{bit.name}` | {bit.access} | {bit.doc} |" in text
     for code in ErrorCode:
         assert re.search(rf"^\| {code.value} \| `{code.name}` \| \w.* \|$", text, re.M)
     for word in ("ACKNOWLEDGE", "DeviceError", "clears DONE, ERROR and all error registers"):

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The top module without its inside, for designs that are synthesised around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.exports.core import Core
+
+__all__ = ["verilog_stub"]
+
+
+def _port(port: dict[str, Any]) -> str:
+    size = f" [{port['width'] - 1}:0]" if port["width"] > 1 else ""
+    return f"    {port['direction']} wire{size} {port['name']}"
+
+
+def verilog_stub(core: Core) -> str:
+    """A black box for Vivado (`black_box`) and Yosys (`blackbox`) with every port."""
+    ports = ",\n".join(_port(port) for port in core.ports)
+    return (
+        core.heading("Black box", "//")
+        + f"(* black_box, blackbox *)\nmodule {core.top} (\n{ports}\n);\nendmodule\n"
+    )
