@@ -13,6 +13,7 @@ from cosim.generate import generated_verilog
 from cosim.library import DramSettings, Simulation
 from cosim.timeline import native_tracks, timeline_tracks, write_timeline
 from cosim.verilator_build import build_library
+from cosim.waves import WaveRecorder, Waves
 from firmware.device import Device, DeviceTimeout, RegisterError
 from meadow.atomic_write import check_replaceable
 from meadow.spec.config import AcceleratorConfig
@@ -37,7 +38,7 @@ class CosimDevice(Device):
     memory_base: byte address of the window.
     timeout_cycles: a run longer than this is a DeviceTimeout.
     silence_cycles: so is one that moves no DRAM byte for so long; rounded up to 100000.
-    trace: VCD file to write; builds a slower library.
+    waves: waveforms to write; builds a slower library.
     timeline: file that `close` writes what the chip did to, for Perfetto (`cosim.timeline`); the
         run is a little slower.
     timeline_gap_cycles: gaps in a unit's work on a command up to so long do not end its event; 0
@@ -53,8 +54,8 @@ class CosimDevice(Device):
     guards : uint8 1-D, the memory below and above the window.
     simulation : the Simulation below; closed with the device.
 
-    ProtocolError from `wait` if the design breaks AXI, OSError if trace or timeline cannot be
-    written.
+    ProtocolError from `wait` if the design breaks AXI, OSError if waveforms or timeline cannot be
+    written, NothingRecorded from `close` if the commands of `waves` did not run.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class CosimDevice(Device):
         memory_base: int = 0x1000_0000,
         timeout_cycles: int = 2_000_000_000,
         silence_cycles: int = 500_000,
-        trace: Path | None = None,
+        waves: Waves | None = None,
         timeline: Path | None = None,
         timeline_gap_cycles: int = 16,
         clock_mhz: float | None = None,
@@ -81,9 +82,8 @@ class CosimDevice(Device):
         self.timeline = timeline
         self._labels: list[tuple[int, Sequence[str]]] = []
         self.clock_mhz = clock_mhz
-        for path, what in ((timeline, "the timeline"), (trace, "the trace")):
-            if path is not None:
-                check_replaceable(path, what)
+        if timeline is not None:
+            check_replaceable(timeline, "the timeline")
         if timeline_gap_cycles < 0:
             raise ValueError(f"timeline_gap_cycles must be at least 0, not {timeline_gap_cycles}")
         if guard_bytes < 0 or guard_bytes % _PAGE_BYTES or guard_bytes > memory_base:
@@ -98,12 +98,12 @@ class CosimDevice(Device):
         library = build_library(
             generated_verilog(config, log=log) if verilog is None else verilog,
             ports=config.ports,
-            trace=trace is not None,
+            trace=waves is not None,
             log=log,
         )
-        self.simulation = Simulation(
-            library, dram, base=memory_base - guard_bytes, settings=settings, trace=trace
-        )
+        base = memory_base - guard_bytes
+        self.simulation = Simulation(library, dram, base=base, settings=settings)
+        self._waves = None if waves is None else WaveRecorder(waves, self.simulation, config)
         if timeline is not None:
             self.simulation.start_timeline(
                 native_tracks(config),
@@ -132,6 +132,8 @@ class CosimDevice(Device):
         return value
 
     def _write(self, offset: int, value: int) -> None:
+        if self._waves is not None:
+            self._waves.written(offset, value)
         response = self.simulation.write(offset, value)
         if response:
             raise RegisterError(
@@ -166,14 +168,17 @@ class CosimDevice(Device):
         return self.simulation.interrupt
 
     def _close(self) -> None:
-        """Write the timeline. ProtocolError if violations were not reported yet; the simulation is
-        ended all the same. In a forked child the files are the parent's, who writes them.
+        """Write the timeline and complete the waveforms. ProtocolError if violations were not
+        reported yet; the simulation is ended all the same. In a forked child the files are the
+        parent's, who writes them.
         """
         if self.simulation.inherited:
             self.simulation.close()
             return
         try:
             self._write_timeline()
+            if self._waves is not None:
+                self._waves.end()
             self.simulation.check_protocol()
         finally:
             self.simulation.close()

@@ -13,7 +13,7 @@
 #include "timeline.hpp"
 #include "verilated.h"
 #if VM_TRACE
-#include "verilated_vcd_c.h"
+#include "waves.hpp"
 #endif
 
 // Verilator calls these on $stop, failed assertions and its own fatal errors; the default ends the process.
@@ -63,6 +63,14 @@ template <typename Top>
 uint32_t unit_command_of(const Top&, unsigned, long) {
     return 0;
 }
+template <typename Top>
+auto handed_of(const Top& top, int) -> decltype(uint32_t(top.command_index)) {
+    return top.command_index;
+}
+template <typename Top>
+uint32_t handed_of(const Top&, long) {
+    return 0;
+}
 
 class Simulation {
   public:
@@ -78,13 +86,13 @@ class Simulation {
         context_->randReset(0);
         context_->traceEverOn(VM_TRACE);
         top_.reset(new Vtop(context_.get(), "top"));
+        context_->timeunit(-9);  // which the constructor sets to something else
+        context_->timeprecision(-9);
         for (unsigned p = 0; p < MEADOW_PORTS; ++p) ports.emplace_back(dram_);
         configure(settings);
     }
     ~Simulation() {
-#if VM_TRACE
-        if (trace_) trace_->close();
-#endif
+        close_waves();
         top_->final();
     }
     void configure(const Settings& settings) {
@@ -100,15 +108,31 @@ class Simulation {
             if (!ports[p].idle() || pins_[p].arvalid || pins_[p].awvalid || pins_[p].wvalid) return false;
         return true;
     }
-    bool trace(const char* path) {
+    // Whether the library can.
+    bool open_waves(const char* path, std::vector<TimelineTrack> tracks, unsigned running) {
 #if VM_TRACE
-        trace_.reset(new VerilatedVcdC);
-        top_->trace(trace_.get(), 99);
-        trace_->open(path);
+        waves_.reset(new Waves(*top_, path, tracks, running));
         return true;
 #else
-        (void)path;
+        (void)path, (void)tracks, (void)running;
         return false;
+#endif
+    }
+    void waves_of(uint32_t first, uint32_t last) {
+#if VM_TRACE
+        if (waves_) waves_->commands(first, last);
+#else
+        (void)first, (void)last;
+#endif
+    }
+    // Cycles in the file, which is whole then.
+    uint64_t close_waves() {
+#if VM_TRACE
+        const uint64_t cycles = waves_ ? waves_->cycles() : 0;
+        waves_.reset();
+        return cycles;
+#else
+        return 0;
 #endif
     }
     void reset(unsigned cycles) {
@@ -173,12 +197,12 @@ class Simulation {
         top_->clk = 0;
         drive();
         top_->eval();
-#if VM_TRACE
-        if (trace_) trace_->dump(2 * cycle);
-#endif
         sample();
-        if (timeline)
-            timeline->sample(cycle, activity_of(*top_, 0), [this](unsigned unit) { return unit_command_of(*top_, unit, 0); });
+        const auto command = [this](unsigned unit) { return unit_command_of(*top_, unit, 0); };
+        if (timeline) timeline->sample(cycle, activity_of(*top_, 0), command);
+#if VM_TRACE
+        if (waves_) waves_->before_edge(cycle, activity_of(*top_, 0), handed_of(*top_, 0), command);
+#endif
         if (top_->rst)
             check_reset();
         else
@@ -190,7 +214,7 @@ class Simulation {
         top_->clk = 1;
         top_->eval();
 #if VM_TRACE
-        if (trace_) trace_->dump(2 * cycle + 1);
+        if (waves_) waves_->after_edge(cycle);
 #endif
         sample_offers();
         ++cycle;
@@ -270,7 +294,7 @@ class Simulation {
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Vtop> top_;
 #if VM_TRACE
-    std::unique_ptr<VerilatedVcdC> trace_;
+    std::unique_ptr<Waves> waves_;
 #endif
     Dram dram_;
     std::array<MasterPins, MEADOW_PORTS> pins_{};
@@ -321,7 +345,14 @@ MEADOW_API void cosim_counters(Simulation* s, unsigned port, meadow::Counters* c
     *counters = s->ports[port].counters;
 }
 MEADOW_API void cosim_dram_counters(Simulation* s, meadow::DramCounters* counters) { *counters = s->dram_counters(); }
-MEADOW_API int cosim_trace(Simulation* s, const char* path) { return s->trace(path); }
+MEADOW_API int64_t cosim_waves(Simulation* s, const char* path, const meadow::TimelineTrack* tracks, uint64_t count,
+                               unsigned running) {
+    return guarded(s, [&] { return s->open_waves(path, {tracks, tracks + count}, running); });
+}
+MEADOW_API void cosim_waves_of(Simulation* s, uint32_t first, uint32_t last) { s->waves_of(first, last); }
+MEADOW_API int64_t cosim_waves_close(Simulation* s) {
+    return guarded(s, [&] { return s->close_waves(); });
+}
 // Bit `restart` of `activity` rises when a program starts.
 MEADOW_API void cosim_timeline(Simulation* s, const meadow::TimelineTrack* tracks, uint64_t count, uint64_t gap,
                                unsigned restart) {

@@ -54,7 +54,6 @@ class Simulation:
     memory: uint8 1-D, C-contiguous and writable; the DRAM itself, not a copy of it.
     base: byte address of its first byte.
     settings: see DramSettings; `configure` changes them between runs.
-    trace: VCD file to write, for a library built with `trace`.
 
     Members
     -------
@@ -62,8 +61,8 @@ class Simulation:
         array that it uses alive, and does not touch it after `close`.
     closed : whether it was closed, or its constructor did not succeed.
 
-    Raises ValueError for an unusable array or a library without tracing; DeviceClosed for whatever
-    needs the library after `close`. A simulation has one owner: it cannot be copied, and what a
+    Raises ValueError for an unusable array; DeviceClosed for whatever needs the library after
+    `close`. A simulation has one owner: it cannot be copied, and what a
     forked child closes is its own copy. Threads that share one take turns, call by call.
     """
 
@@ -76,7 +75,6 @@ class Simulation:
         *,
         base: int,
         settings: DramSettings | None = None,
-        trace: Path | None = None,
     ) -> None:
         check_memory(memory, base)
         if not isinstance(settings, DramSettings | None):
@@ -94,8 +92,6 @@ class Simulation:
         )
         self._end.atexit = False
         try:
-            if trace is not None and not self._call("cosim_trace", os.fsencode(trace)):
-                raise ValueError("this library was built without tracing: build it with trace=True")
             self.reset()
         except BaseException:
             self.close()
@@ -176,10 +172,8 @@ class Simulation:
 
     def start_timeline(self, tracks: np.ndarray, gap_cycles: int, *, restart: int) -> None:
         """Keep what `activity` and `unit_command` show from here on, as `tracks` (TIMELINE_TRACK,
-        1-D) say.
-
-        Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity` rises: then
-        a program starts.
+        1-D) say. Gaps of up to `gap_cycles` are merged, but not when bit `restart` of `activity`
+        rises: then a program starts.
         """
         tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
         self._call("cosim_timeline", tracks.ctypes.data, len(tracks), gap_cycles, restart)
@@ -187,6 +181,23 @@ class Simulation:
     def take_timeline(self) -> np.ndarray:
         """TIMELINE_EVENT since the start or the last call, unsorted; what goes on is cut here."""
         return self._taken("cosim_timeline_take", TIMELINE_EVENT)
+
+    def start_waves(self, path: Path, tracks: np.ndarray, *, running: int) -> None:
+        """Open an FST file for what `record_waves` asks for; `tracks` as for a timeline, bit
+        `running` of `activity`: a program runs. ValueError for a library without tracing.
+        """
+        tracks = np.ascontiguousarray(tracks, TIMELINE_TRACK)
+        place, count = tracks.ctypes.data, len(tracks)
+        if not self._checked(self._call("cosim_waves", os.fsencode(path), place, count, running)):
+            raise ValueError("this library was built without tracing: build it with trace=True")
+
+    def record_waves(self, first: int, last: int) -> None:
+        """Record commands `first` to `last` of the program that runs, or none; see waves.hpp."""
+        self._call("cosim_waves_of", first, last)
+
+    def end_waves(self) -> int:
+        """Complete the file; returns the cycles that are in it."""
+        return self._checked(self._call("cosim_waves_close"))
 
     def record_bursts(self, on: bool = True) -> None:
         """Keep every burst that a port shows to the memory from here on, or stop."""

@@ -31,7 +31,12 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "cosim_cycle": (ctypes.c_uint64, (_HANDLE,)),
     "cosim_counters": (None, (_HANDLE, ctypes.c_uint, ctypes.POINTER(NativePortCounters))),
     "cosim_dram_counters": (None, (_HANDLE, ctypes.POINTER(NativeDramCounters))),
-    "cosim_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+    "cosim_waves": (
+        ctypes.c_int64,
+        (_HANDLE, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint),
+    ),
+    "cosim_waves_of": (None, (_HANDLE, ctypes.c_uint32, ctypes.c_uint32)),
+    "cosim_waves_close": (ctypes.c_int64, (_HANDLE,)),
     "cosim_timeline": (
         None,
         (_HANDLE, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cosim.announce import announced
 from cosim.cache import cache_directory, content_hash, obtain
+from cosim.fst_writer import fst_options, fst_texts
 from cosim.verilator_tool import (
     APT_LINE,
     BuildError,
@@ -34,6 +35,7 @@ __all__ = [
 LIBRARY_NAME = "libmeadow_cosim.so"
 
 _HARNESS = ("harness.cpp", "bursts.hpp", "checker.hpp", "dram.hpp", "timeline.hpp")
+_WAVES = "waves.hpp"
 _OBJECTS = "obj"
 _OPTIMISATION = ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 _OPTIONS = (
@@ -99,7 +101,7 @@ def build_library(
     ----------
     verilog: text with the module `top`, whose ports carry the flat AXI names.
     ports: AXI4 masters of the design.
-    trace: with waveform support, several times slower.
+    trace: can write waveforms; takes longer to compile, and is slower also while it writes none.
     jobs: parallel compilations, all processors by default.
     log: told what is being built; without it that is said on stderr.
 
@@ -109,7 +111,10 @@ def build_library(
     verilator = find_verilator()
     compiler = compiler_identity()
     sources = {name: (Path(__file__).parent / name).read_text("utf-8") for name in _HARNESS}
-    options = (*_OPTIONS, *(("--trace",) if trace else ()), "--top-module", top)
+    options = (*_OPTIONS, "--top-module", top)
+    if trace:
+        sources |= {_WAVES: (Path(__file__).parent / _WAVES).read_text("utf-8"), **fst_texts()}
+        options += fst_options(verilator, "..")
     flags = f"-fPIC -fvisibility=hidden -DMEADOW_PORTS={ports} -DVL_USER_STOP -DVL_USER_FATAL"
     variables = (*verilator.make_variables(".."), *_OPTIMISATION)
     key = content_hash(
@@ -124,6 +129,7 @@ def build_library(
     def build(scratch: Path) -> None:
         texts = {"top.v": verilog, "control.vlt": _CONTROL, **sources}
         for name, text in texts.items():
+            (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_text(text, "utf-8")
         verilator.link(scratch)
         with announced(log) as tell:
@@ -148,10 +154,10 @@ def build_library(
                 tool_environment(),
             )
         (scratch / _OBJECTS / LIBRARY_NAME).rename(scratch / LIBRARY_NAME)
-        shutil.rmtree(scratch / _OBJECTS)
         verilator.unlink(scratch)
-        for name in texts:
-            (scratch / name).unlink()
+        for path in [*scratch.iterdir()]:
+            if path.name != LIBRARY_NAME:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     return obtain(cache_directory() / "cosim" / key, build, log=log) / LIBRARY_NAME
 
@@ -192,7 +198,7 @@ def _run(command: list[str], directory: Path, environment: dict[str, str]) -> No
             if words in said:
                 raise BuildError(f"{name} failed in {directory}: {words}; {advice}")
         lines = said.splitlines()
-        errors = [line for line in lines if "rror" in line] or lines
+        errors = [line for line in lines if "rror" in line or "undefined" in line] or lines
         raise BuildError(
             f"{name} failed with code {result.returncode}:\n" + "\n".join(errors[-15:])
         )

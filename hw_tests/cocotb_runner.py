@@ -19,13 +19,16 @@ from amaranth.hdl import Elaboratable, Value
 from cocotb_tools.check_results import get_results
 
 from cosim.cache import cache_directory, content_hash, obtain
+from cosim.fst_writer import FST_FOLDER, fst_options, fst_texts
 from cosim.verilator_tool import Verilator, compiler_identity, find_verilator
 from hw_tests.seeds import salted
 from rtl_gen.blocks.verilog import convert_component
 
-__all__ = ["build_and_test", "generate_verilog"]
+__all__ = ["WAVES_FOLDER", "build_and_test", "generate_verilog"]
 
 _ROOT = Path(__file__).parents[1]
+WAVES_FOLDER = _ROOT / "build" / "waves"
+_FST = "dump.fst"
 _LIBRARIES = "cocotb_libs"
 _SHARE = "cocotb_share"
 _OPTIMISATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
@@ -60,7 +63,9 @@ class _TopOnlyVerilator(cocotb_tools.runner.Verilator):
             return word
 
         verilate, make = super()._build_command()
-        words = [near(word) for word in verilate[1:] if word != "--public-flat-rw"]
+        words = [near(word) for word in verilate[1:] if word not in ("--public-flat-rw", "--trace")]
+        if self.waves:
+            words[:0] = fst_options(self.tool, ".")
         variables = [*self.tool.make_variables("."), *_OPTIMISATION]
         return [[verilate[0], *words], [*(near(word) for word in make), *variables]]
 
@@ -78,10 +83,12 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
     """Build `source` unless this very text was built before, then run all cocotb tests of `module`.
 
     Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the
-    cache, whose entries are shared between processes.
+    cache, whose entries are shared between processes. With the variable WAVES=1 every signal of
+    `source` goes to an FST file in WAVES_FOLDER, also of tests that fail.
     """
     seed = salted(seed)
-    directory = _built(source, toplevel)
+    waves = os.environ.get("WAVES", "0") not in ("", "0")
+    directory = _built(source, toplevel, waves)
     level = os.environ.get("COCOTB_LOG_LEVEL", "WARNING")
     with tempfile.TemporaryDirectory() as name, _changed({"COCOTB_LOG_LEVEL": level}):
         results = Path(name)
@@ -95,12 +102,18 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
                 build_dir=directory,
                 test_dir=results,
                 seed=seed,
+                waves=waves,
+                test_args=["--trace-file", _FST] if waves else [],
                 results_xml=str(results / "results.xml"),
             )
         except SystemExit as error:  # the runner's way to report a failure under pytest
             raise AssertionError(f"cocotb tests of {module.name} failed, seed {seed}") from error
         finally:
             sys.path[:] = path
+            if (results / _FST).exists():
+                WAVES_FOLDER.mkdir(parents=True, exist_ok=True)
+                kept = f"{module.stem}-{toplevel}-{directory.name[:6]}.fst"
+                shutil.move(results / _FST, WAVES_FOLDER / kept)
         count, failures = get_results(output)
     assert failures == 0, f"{failures} of {count} cocotb tests failed, seed {seed}"
     return count
@@ -120,13 +133,14 @@ def _changed(variables: Mapping[str, str], *, only: bool = False) -> Iterator[No
         os.environ.update(previous)
 
 
-def _built(source: str, toplevel: str) -> Path:
+def _built(source: str, toplevel: str, waves: bool) -> Path:
     tool = find_verilator()
     key = content_hash(
         source,
         Path(__file__).read_bytes(),
         tool.identity,
         compiler_identity(),
+        *(fst_texts().values() if waves else ()),
         f"cocotb {importlib.metadata.version('cocotb')} {cocotb_tools.config.libs_dir}",
     )
 
@@ -137,6 +151,10 @@ def _built(source: str, toplevel: str) -> Path:
         control.write_text(
             f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n', "utf-8"
         )
+        if waves:
+            (scratch / FST_FOLDER).mkdir()
+            for name, text in fst_texts().items():
+                (scratch / name).write_text(text, "utf-8")
         tool.link(scratch)
         (scratch / _LIBRARIES).symlink_to(cocotb_tools.config.libs_dir)
         (scratch / _SHARE).symlink_to(cocotb_tools.config.share_dir)
@@ -151,6 +169,7 @@ def _built(source: str, toplevel: str) -> Path:
                 # A list of dependencies would name the tool by its whole path.
                 build_args=["-Wno-fatal", "-Wno-lint", "--no-MMD"],
                 timescale=("1ns", "1ps"),
+                waves=waves,
             )
         for path in scratch.iterdir():
             if path.name not in (toplevel, _LIBRARIES):

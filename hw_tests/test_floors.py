@@ -16,7 +16,7 @@ FLOORS = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench", "exam
 ALL = FLOORS[:-1]
 TOOLS = (
     *("typer", "click", "rich", "tokenizers", "safetensors", "torch", "transformers", "pyosys"),
-    *("matplotlib", "gguf", "systemrdl", "peakrdl_cheader", "peakrdl_html"),
+    *("matplotlib", "gguf", "systemrdl", "peakrdl_cheader", "peakrdl_html", "pywellen"),
 )
 
 # Folder -> (project packages, third-party packages). A package allows itself and what lies in it.

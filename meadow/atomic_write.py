@@ -86,6 +86,7 @@ def _staged(path: str | os.PathLike[str], what: str) -> Iterator[tuple[IO[bytes]
     """
     target = _target(path, what)
     temporary: Path | None = None
+    process = os.getpid()
     try:
         with tempfile.NamedTemporaryFile(
             dir=target.parent, prefix=f".{target.name}.", delete=False
@@ -97,7 +98,8 @@ def _staged(path: str | os.PathLike[str], what: str) -> Iterator[tuple[IO[bytes]
     except OSError as error:
         raise _named(error, path, what) from error
     finally:
-        if temporary is not None:
+        # A forked child's copy of the block ends with the child; the file is its parent's.
+        if temporary is not None and os.getpid() == process:
             temporary.unlink(missing_ok=True)
 
 

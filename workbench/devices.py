@@ -11,6 +11,7 @@ from pathlib import Path
 from cosim.device import CosimDevice
 from cosim.dram_presets import DRAM_PRESETS, DramPreset
 from cosim.library import DramSettings
+from cosim.waves import Waves
 from firmware.device import Device
 from firmware.golden_device import GoldenDevice
 from meadow.atomic_write import check_replaceable
@@ -115,10 +116,12 @@ def open_device(
     *,
     timeline: Path | None = None,
     labels: Sequence[str] = (),
+    waves: Waves | None = None,
 ) -> Device:
     """The device `name` with a DMA window; see `check_device`.
 
     timeline: see CosimDevice and `check_timeline`; labels: its names of the program's commands.
+    waves: see CosimDevice; for sim only.
     """
     check_device(name)
     check_timeline(timeline, name)
@@ -128,6 +131,7 @@ def open_device(
             memory_bytes,
             settings=throttle.settings(),
             timeline=timeline,
+            waves=waves,
             clock_mhz=throttle.clock_mhz,
             log=log,
         )

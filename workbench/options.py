@@ -38,6 +38,9 @@ __all__ = [
     "StallsOption",
     "TopKOption",
     "TraceOption",
+    "WavesCommandsOption",
+    "WavesOption",
+    "WavesStepOption",
     "check_path",
     "choices",
     "path_argument",
@@ -126,6 +129,24 @@ TraceOption = Annotated[
     path_option(
         help="Write a timeline of sim for Perfetto or chrome://tracing; see docs/timeline.md."
     ),
+]
+
+WavesOption = Annotated[
+    Path | None,
+    path_option(
+        help="Write every signal of sim to FILE.fst, and files for GTKWave and Surfer beside it; "
+        "see docs/waveforms.md."
+    ),
+]
+WavesCommandsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A:B", help="Record commands A to B of the program only; all if left out."
+    ),
+]
+WavesStepOption = Annotated[
+    int | None,
+    typer.Option(help="Record this run of the program, counted from 0, the first prompt chunk."),
 ]
 
 UNTHROTTLED = Throttle()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cosim.library import Simulation
+from cosim.timeline import TIMELINE_TRACK
 from cosim.verilator_build import build_library
 from firmware.device import DeviceClosed
 from hw_tests.cosim.copy_engine import copy_engine_verilog
@@ -49,12 +50,11 @@ def forked(work: Callable[[], None]) -> None:
 def test_what_a_forked_child_closes_is_its_own(tmp_path: Path) -> None:
     verilog = copy_engine_verilog(ports=1)
     memory = np.zeros(1 << 16, np.uint8)
-    trace = tmp_path / "trace.vcd"
-    simulation = Simulation(
-        build_library(verilog, ports=1, trace=True), memory, base=BASE, trace=trace
-    )
+    waves = tmp_path / "waves.fst"
+    simulation = Simulation(build_library(verilog, ports=1, trace=True), memory, base=BASE)
+    simulation.start_waves(waves, np.zeros(0, TIMELINE_TRACK), running=0)
     simulation.run(10)
-    written = trace.read_bytes()
+    written = waves.read_bytes()
 
     def work() -> None:
         assert simulation.inherited and not simulation.closed
@@ -66,11 +66,11 @@ def test_what_a_forked_child_closes_is_its_own(tmp_path: Path) -> None:
 
     forked(work)
     # What the parent has not written yet is the parent's to write, once.
-    assert trace.read_bytes() == written
+    assert waves.read_bytes() == written
     assert not simulation.closed and not simulation.inherited
     assert simulation.run(5) == 5
     simulation.close()
-    assert trace.read_bytes().count(b"#0\n") == 1
+    assert len(waves.read_bytes()) > len(written)
 
 
 def test_a_child_that_closes_does_not_wait_for_a_thread_of_its_parent(copier) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cosim.library import Simulation, SimulationError
+from cosim.timeline import TIMELINE_TRACK
 from firmware.device import DeviceClosed
 from hw_tests.seeds import salted
 
@@ -190,9 +191,12 @@ def test_what_is_no_address_or_no_settings_is_refused(
         Simulation(library, np.zeros(64, np.uint8), **options)
 
 
-def test_tracing_needs_a_library_built_for_it(library: Path, tmp_path: Path) -> None:
+def test_waveforms_need_a_library_built_for_them(copier, tmp_path: Path) -> None:
+    simulation = copier().simulation
     with pytest.raises(ValueError, match="without tracing"):
-        Simulation(library, np.zeros(64, np.uint8), base=0, trace=tmp_path / "x.vcd")
+        simulation.start_waves(tmp_path / "x.fst", np.zeros(0, TIMELINE_TRACK), running=0)
+    assert simulation.end_waves() == 0
+    assert not (tmp_path / "x.fst").exists()
 
 
 def test_settings_that_are_refused_change_nothing(copier) -> None:

@@ -183,3 +183,21 @@ def test_links_in_a_folder_stay_links(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("target")
     write_files(tmp_path, {"a": b"new"})
     assert (tmp_path / "a").is_symlink() and (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_a_forked_child_that_ends_inside_leaves_the_file_to_its_parent(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    block = replacing(target, "it")
+    file = block.__enter__()
+    file.write(b"new")
+    file.flush()  # what is not written yet both would write
+    child = os.fork()
+    if child == 0:
+        try:
+            block.__exit__(SystemExit, SystemExit(), None)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    block.__exit__(None, None, None)
+    assert target.read_bytes() == b"new"

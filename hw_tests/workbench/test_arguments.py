@@ -45,11 +45,27 @@ SOURCE = {
     "@file": " is not a model image: ",
     "@folder": "a checkpoint must hold config.json; there is none in ",
 }
+WAVES = {
+    "--waves @none/w.fst": "cannot write the waveforms: No such file or directory: ",
+    "--waves @folder": "waveforms are written as FST: the file must end in .fst, not ",
+    "--waves ''": f"'--waves': {EMPTY}",
+    "--waves-commands 1:2": "--waves-commands 1:2 needs --waves FILE.fst, where to write them",
+    "--waves @w.fst --waves-commands 5": "--waves-commands must be A:B, the first and the last ",
+    "--waves @w.fst --waves-commands a:b": "--waves-commands must be A:B, the first and the last ",
+    "--waves @w.fst --waves-commands 5:4": "command 5 comes after command 4",
+}
+STEPS = {
+    "--waves-step 1": "--waves-step 1 needs --waves FILE.fst, where to write them",
+    "--waves @w.fst --waves-step -1": "the waveforms' step must be at least 0, not -1",
+    "--waves @w.fst --device golden": "only device sim has waveforms, not 'golden': leave --waves ",
+}
 BAD: dict[str, dict[str, str]] = {
     "run": SIMULATED
     | MEMORY
     | THROTTLE
     | SOURCE
+    | WAVES
+    | STEPS
     | {
         "--device fpga": "unknown device 'fpga': choose from sim, golden",
         "--max-tokens 0": "max_tokens must be at least 1, not 0",
@@ -95,6 +111,8 @@ BAD: dict[str, dict[str, str]] = {
     "verify": SIMULATED
     | MEMORY
     | SOURCE
+    | WAVES
+    | STEPS
     | {
         "--device x": "unknown device 'x': choose from sim, golden",
         "--tokens 0": "the prefill chunk must have at least 1 token, not 0",
@@ -134,6 +152,7 @@ BAD: dict[str, dict[str, str]] = {
     "bench opt-125m": SIMULATED
     | MEMORY
     | THROTTLE
+    | WAVES
     | {
         "--phase x": "phase must be one of prefill, decode, attention, not 'x'",
         "--tokens 0": "tokens must be at least 1, not 0",

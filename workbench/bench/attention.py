@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cosim.waves import Waves
 from firmware.session import Session
 from meadow.compiler.lowering.heads import HeadLayout
 from meadow.golden.numerics import word_numbers
@@ -38,6 +39,7 @@ def run_attention(
     check: Check,
     log: Callable[[str], None],
     timeline: Path | None = None,
+    waves: Waves | None = None,
 ) -> dict[str, int]:
     """Counters of all commands labelled "layers.0.attend..." in one run, for `tokens` new tokens of
     each sequence.
@@ -48,6 +50,12 @@ def run_attention(
     manifest, description = image.manifest, model.description
     random = np.random.default_rng(seed)
     inside = [i for i, label in enumerate(manifest.labels) if label.startswith(_PREFIX)]
+    if waves is not None and (
+        waves.first > inside[-1] or (waves.last is not None and waves.last < inside[0])
+    ):
+        raise ValueError(
+            f"attention alone runs commands {inside[0]}..{inside[-1]}, none of --waves-commands"
+        )
     query = next(
         image.command(index).values
         for index in inside
@@ -61,7 +69,7 @@ def run_attention(
     words = np.zeros((rows, query["query_stride"] * width), np.int8)
     drawn = np.clip(np.rint(random.normal(0, 30, (rows, len(channels)))), -127, 127)
     words[:, channels] = drawn.astype(np.int8)
-    with open_simulation(image, len(positions), throttle, log, timeline) as device:
+    with open_simulation(image, len(positions), throttle, log, timeline, waves) as device:
         session = Session(device, image, sequences=len(positions))
         caches = []
         for sequence, position in enumerate(positions):

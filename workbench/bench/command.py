@@ -24,12 +24,15 @@ from workbench.options import (
     CodecOption,
     JsonOption,
     TraceOption,
+    WavesCommandsOption,
+    WavesOption,
     choices,
     seed_option,
     takes_config,
     takes_throttle,
 )
 from workbench.progress import log
+from workbench.waves import asked_waves
 
 __all__ = ["bench_command"]
 
@@ -71,6 +74,8 @@ def bench_command(
         ),
     ] = "ideal",
     trace: TraceOption = None,
+    waves: WavesOption = None,
+    waves_commands: WavesCommandsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a phase of a known model shape with synthetic weights; compare with golden; report
@@ -94,9 +99,12 @@ def bench_command(
     )
     throttle = dataclasses.replace(throttle, dram=dram)
     check_timeline(trace)
-    report = bench(options, throttle, log=log, timeline=trace)
+    recorded = asked_waves(waves, waves_commands)
+    report = bench(options, throttle, log=log, timeline=trace, waves=recorded)
     if trace is not None:
         log(f"wrote the timeline {trace}")
+    if recorded is not None:
+        log(f"wrote {', '.join(str(path) for path in recorded.files)}")
     if as_json:
         print_json(report)
     else:

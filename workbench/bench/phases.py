@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cosim.waves import Waves
 from meadow.golden.tiers.bit_true import BitTrueModel
 from meadow.model.image import Image
 from meadow.spec.commands import Outputs
@@ -22,7 +23,12 @@ Log = Callable[[str], None]
 
 
 def bench(
-    options: BenchOptions, throttle: Throttle, *, log: Log, timeline: Path | None = None
+    options: BenchOptions,
+    throttle: Throttle,
+    *,
+    log: Log,
+    timeline: Path | None = None,
+    waves: Waves | None = None,
 ) -> dict[str, Any]:
     """Simulate a phase; the JSON-ready report.
 
@@ -30,17 +36,22 @@ def bench(
     """
     built = BenchModel(options, log)
     run = _Attention if options.phase == "attention" else _Steps
-    return run(built, throttle, log, timeline).report()
+    return run(built, throttle, log, timeline, waves).report()
 
 
 class _Phase:
     """What the phases share: chunks, comparison, the frame of the report."""
 
     def __init__(
-        self, built: BenchModel, throttle: Throttle, log: Log, timeline: Path | None
+        self,
+        built: BenchModel,
+        throttle: Throttle,
+        log: Log,
+        timeline: Path | None,
+        waves: Waves | None,
     ) -> None:
         self.built, self.options, self.throttle = built, built.options, throttle
-        self.log, self.timeline = log, timeline
+        self.log, self.timeline, self.waves = log, timeline, waves
         self.full = built.options.full
         self.check = Check()
         self.totals = Totals({})
@@ -155,6 +166,7 @@ class _Steps(_Phase):
                 check=self.check,
                 log=self.log,
                 timeline=self.timeline if last else None,
+                waves=self.waves if last else None,
             )
             self._count(run, times, repeat, head_repeat)
             if not whole:
@@ -233,6 +245,7 @@ class _Attention(_Phase):
                 check=self.check,
                 log=self.log,
                 timeline=self.timeline if start == chunks[-1][0] else None,
+                waves=self.waves if start == chunks[-1][0] else None,
             )
             self.totals.add(counters, times * full.layers)
         for start in self.starts:

@@ -14,6 +14,7 @@ import numpy as np
 
 from cosim.device import CosimDevice
 from cosim.library import DramSettings
+from cosim.waves import Waves
 from firmware.session import Session
 from meadow.golden.sampling import greedy
 from meadow.golden.tiers.bit_true import BitTrueModel
@@ -24,6 +25,7 @@ from meadow.spec.commands import Outputs
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.image import Manifest
 from workbench.devices import Throttle
+from workbench.waves import placed_waves
 
 __all__ = [
     "SEGMENTS",
@@ -129,6 +131,7 @@ def run_step(
     check: Check,
     log: Callable[[str], None],
     timeline: Path | None = None,
+    waves: Waves | None = None,
 ) -> StepRun:
     """Take in `tokens[i]` random tokens of sequence i, whose cache is preset with `positions[i]`
     random rows.
@@ -139,7 +142,7 @@ def run_step(
     """
     manifest = image.manifest
     random = np.random.default_rng(seed)
-    device = open_simulation(image, len(positions), throttle, log, timeline)
+    device = open_simulation(image, len(positions), throttle, log, timeline, waves)
     with device:
         session = Session(device, image, sequences=len(positions))
         caches, new = [], {}
@@ -200,6 +203,7 @@ def open_simulation(
     throttle: Throttle,
     log: Callable[[str], None],
     timeline: Path | None,
+    waves: Waves | None,
 ) -> CosimDevice:
     """The simulated chip for an image."""
     return CosimDevice(
@@ -209,6 +213,7 @@ def open_simulation(
         timeout_cycles=20_000_000_000,
         silence_cycles=20_000_000,
         timeline=timeline,
+        waves=placed_waves(waves, image.manifest),
         clock_mhz=throttle.clock_mhz,
         log=log,
     )

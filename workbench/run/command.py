@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cosim.waves import Waves
 from firmware.session import Session
 from meadow.atomic_write import check_apart
 from meadow.spec.checks import check_least
@@ -28,6 +29,9 @@ from workbench.options import (
     ModelArgument,
     TopKOption,
     TraceOption,
+    WavesCommandsOption,
+    WavesOption,
+    WavesStepOption,
     seed_option,
     takes_config,
     takes_throttle,
@@ -39,6 +43,7 @@ from workbench.run.reference import difference, reference_for
 from workbench.run.sampler import make_sampler
 from workbench.run.table import print_table
 from workbench.run.text_stream import TextStream
+from workbench.waves import asked_waves, placed_waves
 
 __all__ = ["run_command", "run_model"]
 
@@ -55,13 +60,14 @@ def run_model(
     seed: int,
     on_token: Callable[[list[int]], None] = lambda tokens: None,
     timeline: Path | None = None,
+    waves: Waves | None = None,
 ) -> dict[str, Any]:
     """Generate up to `max_tokens` tokens; the JSON-ready report, without the text.
 
     What does not fit the image is a ValueError before the device is built. `on_token` is called
     with all tokens so far.
-    timeline: file for what the simulated chip did when. Raises what device, session and golden
-        model raise.
+    timeline: file for what the simulated chip did when; waves: of its signals. Raises
+        what device, session and golden model raise.
     """
     image = loaded.image
     manifest = image.manifest
@@ -78,6 +84,7 @@ def run_model(
         log,
         timeline=timeline,
         labels=manifest.labels,
+        waves=placed_waves(waves, manifest),
     ) as device:
         session = Session(device, image)
         log(f"taking in {len(prompt)} tokens")
@@ -173,6 +180,9 @@ def run_command(
     seed: Annotated[int, seed_option("stalls and sampling")] = 0,
     top_k: TopKOption = None,
     trace: TraceOption = None,
+    waves: WavesOption = None,
+    waves_commands: WavesCommandsOption = None,
+    waves_step: WavesStepOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Generate text on a device, compare every token with the golden model, report cycles and DRAM
@@ -185,9 +195,11 @@ def run_command(
     check_least("top-k", top_k, 1)
     asked = Prompt(text=prompt, numbers=prompt_tokens, chat=chat)
     check_timeline(trace, device)
+    inputs = [] if model is None else model_files(model) if model.is_dir() else [model]
+    if trace is not None:
+        check_apart(trace, inputs, "the timeline")
+    recorded = asked_waves(waves, waves_commands, waves_step, device=device, inputs=inputs)
     found = find_model(model, config)
-    if trace is not None and model is not None:
-        check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
     tokens, tokenizer = asked.tokens(found)
     _check_only_step(found.step, found.limits, tokens, max_tokens, chunk)
     found.limits.check_generation(tokens, max_tokens, chunk=chunk)
@@ -204,6 +216,7 @@ def run_command(
         seed=seed,
         on_token=_tick if as_json else stream.show,
         timeline=trace,
+        waves=recorded,
     )
     report = {"text": stream.text(report["tokens"]), **report, "warnings": loaded.warnings}
     if as_json:
@@ -213,6 +226,8 @@ def run_command(
         print_table(report)
     if trace is not None:
         log(f"wrote the timeline {trace}")
+    if recorded is not None:
+        log(f"wrote {', '.join(str(path) for path in recorded.files)}")
     if not report["matches_golden"]:
         say(f"meadow: differs from the golden model at {report['first_difference']}", err=True)
         raise typer.Exit(EXIT_DIFFERENCE)

@@ -13,17 +13,22 @@ from firmware.session import Session
 from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, open_device
+from workbench.models.compile_model import model_files
 from workbench.models.named import DEFAULT_CONFIG, find_model
 from workbench.options import (
     DeviceOption,
     JsonOption,
     ModelArgument,
     StallsOption,
+    WavesCommandsOption,
+    WavesOption,
+    WavesStepOption,
     seed_option,
     takes_config,
 )
 from workbench.progress import log, tick
 from workbench.run.single_step import plan_steps, single_step
+from workbench.waves import asked_waves, placed_waves
 
 __all__ = ["verify_command"]
 
@@ -42,6 +47,9 @@ def verify_command(
     ] = None,
     stalls: StallsOption = 0.0,
     seed: Annotated[int, seed_option("stalls and tokens")] = 0,
+    waves: WavesOption = None,
+    waves_commands: WavesCommandsOption = None,
+    waves_step: WavesStepOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Single-step one prefill chunk and two decode steps and compare the activation memory after
@@ -53,12 +61,15 @@ def verify_command(
     check_device(device)
     if tokens is not None and tokens < 1:
         raise ValueError(f"the prefill chunk must have at least 1 token, not {tokens}")
+    inputs = [] if model is None else model_files(model) if model.is_dir() else [model]
+    recorded = asked_waves(waves, waves_commands, waves_step, device=device, inputs=inputs)
     found_model = find_model(model, config)
     plan_steps(found_model.limits, found_model.step, tokens)
     loaded = found_model.load(log)
     manifest = loaded.image.manifest
     window = Session.window_bytes(loaded.image)
-    with open_device(device, manifest.config, window, throttle, log) as opened:
+    placed = placed_waves(recorded, manifest)
+    with open_device(device, manifest.config, window, throttle, log, waves=placed) as opened:
         commands, found = single_step(
             opened, loaded.image, tokens=tokens, seed=seed, log=log, tick=tick
         )
@@ -73,6 +84,8 @@ def verify_command(
         "difference": None if found is None else found.to_dict(),
         "warnings": loaded.warnings,
     }
+    if recorded is not None:
+        log(f"wrote {', '.join(str(path) for path in recorded.files)}")
     if as_json:
         print_json(report)
     elif found is None:
