@@ -74,7 +74,7 @@ def test_window(tmp_path: Path) -> None:
         ("self.i_beat.ready.eq(held != RING_BEATS)", "self.i_beat.ready.eq(held != RING_BEATS - 1)", ("ready",)),
         ("(push << 4) - taken", "(push << 4) - after[:6]", ("counted", "aligned", "ready")),
         ("tail.eq(tail + push)", "tail.eq(tail + self.i_beat.valid)", ("head", "data")),
-        ("offset.eq(self.offset)", "offset.eq(after[:4])", ("data",)),
+        ("offset.eq(self.offset)", "offset.eq(self.offset + self.take)", ("data",)),
         ("words[8 * i : 8 * (i + ANY_BYTE_BLOCK)] for", "words[8 * (i & 1) : 8 * ((i & 1) + ANY_BYTE_BLOCK)] for", ("data",)),
         ("Cat(*ring[index:], *ring[:index])", "Cat(*ring[index:], *ring[1 : index + 1])", ("data", "head")),
     ],
