@@ -40,6 +40,7 @@ from workbench.documents.runs import (
     SMOLLM2_RAW,
     command_line,
 )
+from workbench.documents.synthesis_tables import SYNTHESIS_TABLES
 from workbench.models.smollm2 import smollm2_path
 
 __all__ = ["DOCUMENTS", "FOLDER", "checkout_commit", "load", "main"]
@@ -100,6 +101,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Table]] = {
     "performance.md": {
         **TABLES,
         **ROUTING_TABLES,
+        **SYNTHESIS_TABLES,
         "first-screen": _first_screen,
         "commits": _commits(_is_performance),
     },

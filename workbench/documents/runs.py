@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from workbench.documents.measurement_tables import DECODE_CODECS, DECODE_RATES
 from workbench.documents.memory_tables import MEMORY_RATES
+from workbench.documents.synthesis_tables import SYNTHESIS_RUNS
 
 __all__ = [
     "CHAT_RUNS",
@@ -108,10 +109,10 @@ def _runs() -> dict[str, str]:
 
 
 RUNS = _runs()
-NAMES = (*RUNS, *PACKING_RUNS, *DEMO_RUNS, *CHAT_RUNS)
+NAMES = (*RUNS, *PACKING_RUNS, *DEMO_RUNS, *CHAT_RUNS, *SYNTHESIS_RUNS)
 
 
 def command_line(name: str) -> str:
     """The command whose report is stored under `name`."""
-    others = PACKING_RUNS | DEMO_RUNS | CHAT_RUNS
+    others = {**PACKING_RUNS, **DEMO_RUNS, **CHAT_RUNS, **SYNTHESIS_RUNS}
     return f"meadow {others[name] if name in others else f'bench {RUNS[name]}'} --json"
