@@ -151,6 +151,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     ),
     "workbench/models/test_command.py": ("workbench/models/compile_model", "workbench/warning"),
     "workbench/packing/test_report.py": ("workbench/packing/build",),
+    "workbench/pictures/test_timeline.py": ("workbench/pictures/arguments",),
     "workbench/pictures/test_main.py": ("workbench/pictures/__main__", "workbench/pictures/svg"),
     "workbench/run/test_command.py": (
         "workbench/run/reference",

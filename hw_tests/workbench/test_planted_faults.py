@@ -119,7 +119,7 @@ def test_a_fault_in_the_stream_is_named(
 ) -> None:
     image = read_image(raw_image)
 
-    def opened(name: str, config: object, size: int, *rest: object) -> Device:
+    def opened(name: str, config: object, size: int, *rest: object, **waves: object) -> Device:
         return FaultyDevice(config, Session.window_bytes(image), fault=make(image))
 
     found = verify(monkeypatch, raw_image, opened)
@@ -141,7 +141,7 @@ def test_a_fault_in_the_exponent_table_is_named(
     place = text.index(entry, text.index(f"module \\{LANE_MODULE}.softmax.exponent")) + len(entry)
     changed = text[:place] + f"{int(text[place : place + 5], 16) ^ 0x4000:05x}" + text[place + 5 :]
 
-    def opened(name: str, config: object, size: int, *rest: object) -> Device:
+    def opened(name: str, config: object, size: int, *rest: object, **waves: object) -> Device:
         return CosimDevice(config, size, verilog=changed)
 
     found = verify(monkeypatch, raw_image, opened)

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 import typer
 
 from meadow.atomic_write import check_replaceable, replacing
+from workbench.pictures.arguments import PictureArgument, TitleOption
 
 __all__ = ["Bar", "draw", "stretch"]
 
@@ -180,10 +181,10 @@ def _ticks(total: int) -> range:
 
 def _main(
     trace: Annotated[Path, typer.Argument(help="Timeline that `--trace` wrote.")],
-    picture: Annotated[Path, typer.Argument(help="SVG to write.")],
+    picture: PictureArgument,
     first: Annotated[str, typer.Option(help="Command whose hand-over begins the picture.")],
     last: Annotated[str, typer.Option(help="Command whose end ends it.")],
-    title: Annotated[str, typer.Option(help="Heading.")],
+    title: TitleOption,
     program: Annotated[int, typer.Option(help="Which run of the program, from 0 on.")] = 0,
 ) -> None:
     check_replaceable(picture, "the picture")

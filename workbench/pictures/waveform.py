@@ -19,6 +19,7 @@ import typer
 from cosim.wave_views import SCOPE
 from cosim.waves import CYCLE_UNITS
 from meadow.atomic_write import check_replaceable, replacing
+from workbench.pictures.arguments import PictureArgument, TitleOption
 from workbench.pictures.svg import Cell, Part, Words, svg
 
 __all__ = ["Row", "draw", "read_rows"]
@@ -113,11 +114,11 @@ def draw(rows: Sequence[Row], *, title: str) -> str:
 
 def _main(
     waves: Annotated[Path, typer.Argument(help="Waveforms that `--waves` wrote.")],
-    picture: Annotated[Path, typer.Argument(help="SVG to write.")],
+    picture: PictureArgument,
     signal: Annotated[list[str], typer.Option(help="Signals, one after the other.")],
     first: Annotated[int, typer.Option(help="Cycle of the simulation that begins the picture.")],
     cycles: Annotated[int, typer.Option(help="How many there are.")],
-    title: Annotated[str, typer.Option(help="Heading.")],
+    title: TitleOption,
 ) -> None:
     check_replaceable(picture, "the picture")
     rows = read_rows(waves, signal, first=first, cycles=cycles)

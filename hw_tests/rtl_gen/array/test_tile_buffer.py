@@ -122,5 +122,5 @@ def test_rows_and_columns(config: AcceleratorConfig) -> None:
 
 
 def test_too_many_rows_is_refused() -> None:
-    with pytest.raises(ValueError, match="rows <= 16, not 32"):
+    with pytest.raises(ValueError, match="2 <= rows <= 16 is broken by 32"):
         _ = TileBuffer(config=_config(64, 32, 1))

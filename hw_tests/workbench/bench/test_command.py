@@ -38,7 +38,7 @@ KEYS = {
     ),
     *("bandwidth_utilisation", "bytes_per_cycle_offered", "dram_bytes", "array_busy", "stalls"),
     *("time_ms", "tokens_per_s", "checked", "checked_values", "matches_golden"),
-    *("first_difference", "label", "dram", "bandwidth_offered", "page_misses"),
+    *("first_difference", "label", "dram", "bandwidth_offered", "page_misses", "parameters"),
 }
 TRAFFIC = {"weights", "kv_read", "kv_write", "activations", "commands"}
 

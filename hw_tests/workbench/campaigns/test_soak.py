@@ -31,7 +31,7 @@ from workbench.configurations.chosen import ChosenConfig, choose_config
 
 KEYS = {
     *("config", "seed", "cases", "checked", "matches_golden", "first_difference"),
-    *("combinations", "label"),
+    *("combinations", "label", "parameters", "contract_hash"),
 }
 
 
