@@ -50,7 +50,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 # Rooms of rtl_gen from the ground up: a room imports of those before it, and of itself.
 ROOMS = (
     *("interfaces", "blocks", "memory", "axi", "decoder", "dma", "softmax", "lane", "array"),
-    *("writer", "norm", "baseline", "vector", "control", "units", "top", "export"),
+    *("writer", "norm", "baseline", "vector", "control", "units", "top", "export", "single"),
 )
 
 

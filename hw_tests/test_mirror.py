@@ -122,6 +122,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "rtl_gen/softmax/running_sum",
         "rtl_gen/softmax/score",
     ),
+    "rtl_gen/single/test_interfaces.py": ("rtl_gen/single/roles",),
     "rtl_gen/test_export.py": ("rtl_gen/top", "rtl_gen/units"),
     "rtl_gen/vector/test_vector_unit.py": ("rtl_gen/vector/candidate_store",),
     "rtl_gen/writer/test_writer.py": ("rtl_gen/interfaces/result",),

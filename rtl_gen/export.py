@@ -22,7 +22,7 @@ from rtl_gen.lane.lane_clock import gate_verilog
 from rtl_gen.memory.activation_bank import bank_verilog
 from rtl_gen.top import Accelerator
 
-__all__ = ["TOP_NAME", "generate_rtlil", "generate_verilog", "verilog_ports"]
+__all__ = ["TOP_NAME", "axi_role", "generate_rtlil", "generate_verilog", "verilog_ports"]
 
 TOP_NAME = top_name()
 
@@ -147,7 +147,7 @@ def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
             "width": len(port),
             "direction": "input" if flows[id(port)] == In else "output",
         }
-        described.append(entry | (_axi_role(name) if "axi" in name else _PINS[name]))
+        described.append(entry | (axi_role(name) if "axi" in name else _PINS[name]))
         if name == "activity":
             described[-1]["bits"] = list(activity_items(config))
         elif name == "unit_command":
@@ -155,7 +155,8 @@ def verilog_ports(config: AcceleratorConfig) -> list[dict[str, object]]:
     return described
 
 
-def _axi_role(name: str) -> dict[str, object]:
+def axi_role(name: str) -> dict[str, object]:
+    """The interface of a port with a flat AXI name, and its role."""
     interface, _, signal = name.rpartition("_")
     kind = "AXI4-Lite slave, registers" if interface == "s_axi" else "AXI4 master, DMA window"
     channel = next(text for prefix, text in _CHANNELS.items() if signal.startswith(prefix))

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from meadow.spec.commands import TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from rtl_gen.blocks.payload import payload_register
+from rtl_gen.dma.controller import connect_reads, connect_writes, set_window
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import Axi4Signature, LiteSignature
 from rtl_gen.interfaces.command import INDEX_BITS, NO_COMMAND
@@ -85,7 +86,7 @@ class Accelerator(wiring.Component):
         _connect_reads(m, units)
         _connect_array(m, units)
         _connect_memory(m, units)
-        _connect_writes(m, units)
+        connect_writes(m, storer=units.storer, ports=units.ports)
         _connect_errors(m, units)
         _connect_counters(m, units)
         happens, commands = _activity(m, units)
@@ -119,12 +120,13 @@ def _connect_program(m: Module, units: Units) -> None:
     ]
     for unit in (units.fetch, units.array, units.vector, units.loader, units.storer):
         m.d.comb += unit.step.eq(registers.step)
-    for port in ports:
-        m.d.comb += [
-            port.window_base.eq(registers.window_base),
-            port.window_beats.eq(registers.window_beats),
-            port.flush.eq(sequencer.flush),
-        ]
+    set_window(
+        m,
+        ports,
+        base=registers.window_base,
+        beats=registers.window_beats,
+        flush=sequencer.flush,
+    )
     # Anything that moves, whoever moves it; a register for each port, then one for all.
     moves = [units.memory.o_active, units.array.o_activity.busy_cycle]
     for index, port in enumerate(ports):
@@ -172,13 +174,16 @@ def _connect_reads(m: Module, units: Units) -> None:
     connect(m, units.sequencer.o_read, merge.i_first)
     connect(m, units.fetch.o_read[0], merge.i_second)
     connect(m, units.routers[0].o_command, units.sequencer.i_beat)
-    descriptors = [merge.o, *units.fetch.o_read[1:]]
-    for index, (port, router) in enumerate(zip(units.ports, units.routers, strict=True)):
-        connect(m, descriptors[index], port.i_read)
-        connect(m, port.o_beat, router.i)
-        connect(m, router.o_load, units.loader.i_beats[index])
-        connect(m, router.o_decoder, units.decoders[index].i_beat)
-        connect(m, units.fetch.o_decode[index], units.decoders[index].i_job)
+    connect_reads(
+        m,
+        descriptors=[merge.o, *units.fetch.o_read[1:]],
+        ports=units.ports,
+        routers=units.routers,
+        fetch=units.fetch,
+        loader=units.loader,
+        beats=[decoder.i_beat for decoder in units.decoders],
+        jobs=[decoder.i_job for decoder in units.decoders],
+    )
 
 
 def _connect_array(m: Module, units: Units) -> None:
@@ -214,12 +219,6 @@ def _connect_memory(m: Module, units: Units) -> None:
         vector.i_candidate.eq(writer.o_candidate),
         writer.i_candidate_row.eq(vector.o_candidate_row),
     ]
-
-
-def _connect_writes(m: Module, units: Units) -> None:
-    """Descriptors and beats of the storer to the ports."""
-    for write, port in zip(units.storer.o_write, units.ports, strict=True):
-        connect(m, write, port.i_write)
 
 
 def _connect_errors(m: Module, units: Units) -> None:

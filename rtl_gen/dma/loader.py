@@ -19,10 +19,11 @@ from rtl_gen.interfaces.memory import ADDRESS_BITS, STRIDE_BITS, MemoryWriteSign
 from rtl_gen.interfaces.norm import norm_write_layout
 from rtl_gen.interfaces.row_set import ROW_BITS, row_count
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "load_word_layout"]
 
 
-def _word_layout(config: AcceleratorConfig) -> data.StructLayout:
+def load_word_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A word that a LOAD brings: its address in its space, and its W bytes."""
     return data.StructLayout({"address": ADDRESS_BITS, "data": 8 * config.width})
 
 
@@ -44,7 +45,7 @@ class _PortAssembler(wiring.Component):
                 "row_words": In(ROW_BITS),
                 "rows": In(ROW_BITS),
                 "i": In(stream.Signature(BEAT_BITS)),
-                "o": Out(stream.Signature(_word_layout(config))),
+                "o": Out(stream.Signature(load_word_layout(config))),
                 "idle": Out(1),
             }
         )
@@ -165,7 +166,7 @@ class Loader(wiring.Component):
                 "i_beats": In(stream.Signature(BEAT_BITS)).array(config.ports),
                 "o_write": Out(MemoryWriteSignature(config)),
                 "o_norm": Out(stream.Signature(norm_write_layout(config), always_ready=True)),
-                "o_table": Out(stream.Signature(_word_layout(config))),
+                "o_table": Out(stream.Signature(load_word_layout(config))),
                 "busy": Out(1),
             }
         )
@@ -213,7 +214,7 @@ class Loader(wiring.Component):
             assemblers.append(assembler)
 
         valid = Signal()
-        word = Signal(_word_layout(config), reset_less=True)
+        word = Signal(load_word_layout(config), reset_less=True)
         write = self.o_write.word
         m.d.comb += [
             write.valid.eq(valid & ~to_norm & ~to_table),

@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -73,11 +74,17 @@ class Scenario:
         return len(self.busy) - self.busy[::-1].index(1) - self.busy.index(1)
 
 
-def run_scenarios(config: AcceleratorConfig, scenarios: list[Scenario]) -> None:
+def run_scenarios(
+    config: AcceleratorConfig,
+    scenarios: list[Scenario],
+    tried: tuple[Any, Rig] | None = None,
+) -> None:
     """Run scenarios one after the other in one simulation, so that each starts in the state the
     last one left.
+
+    tried: what is in the place of an Array and its Rig.
     """
-    bench = _Bench(config)
+    bench = _Bench(config, tried)
 
     async def testbench(ctx) -> None:
         for scenario in scenarios:
@@ -101,9 +108,9 @@ class _Bench:
     A header is written before its tile, as decoders do.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, tried: tuple[Any, Rig] | None) -> None:
         self.config = config
-        self.dut, self.rig = _elaborated(config)
+        self.dut, self.rig = _elaborated(config) if tried is None else tried
         self.rng = random.Random(salted(SEED))
         self.slots = {"tile": [0] * config.ports, "parameter": [0] * config.ports}
 

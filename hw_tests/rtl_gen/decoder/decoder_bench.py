@@ -117,8 +117,13 @@ def run(
     *,
     seed: int = 0,
     limit: int = 20000,
+    tried: tuple[Any, Signal, Rig] | None = None,
+    reset_cycles: int = 1,
 ) -> list[Outcome]:
-    """Outcome of each load, all on one decoder with a reset before each.
+    """Outcome of each load, all on one decoder with a reset of `reset_cycles` before each.
+
+    tried: what is in the place of `elaborated`; a decoder that sees its reset late is given as many
+    cycles behind it.
 
     A load ends when its beats are taken and either everything is written or there was an error;
     AssertionError if neither comes in `limit` cycles, if busy stays after a load without error, or
@@ -126,7 +131,7 @@ def run(
     """
     print(f"seed={seed}")
     config = loads[0].config
-    dut, reset, rig = elaborated(config)
+    dut, reset, rig = elaborated(config) if tried is None else tried
     layout = tile_write_layout(config), parameter_write_layout(config)
     outputs = (
         *(dut.i_job.ready, dut.i_beat.ready, dut.error, dut.error_command, dut.busy),
@@ -187,15 +192,17 @@ def run(
     async def trials(ctx: Any) -> None:
         for number, load in enumerate(loads):
             ctx.set(reset, 1)
-            await ctx.tick()
+            await ctx.tick().repeat(reset_cycles)
             ctx.set(reset, 0)
+            if reset_cycles > 1:
+                await ctx.tick().repeat(reset_cycles)
             outcomes.append(await trial(ctx, number, load))
 
     rig.simulate(trials, limit=(limit + 1) * len(loads))
     return outcomes
 
 
-def check(loads: Sequence[Load], **options: int) -> list[Outcome]:
+def check(loads: Sequence[Load], **options: Any) -> list[Outcome]:
     """The outcomes of loads that must be written completely and without error."""
     outcomes = run(loads, **options)
     for load, outcome in zip(loads, outcomes, strict=True):
