@@ -158,6 +158,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "workbench/run/reference",
         "workbench/run/table",
     ),
+    "workbench/single/test_folder.py": ("workbench/single/page",),
     "workbench/test_planted_faults.py": ("workbench/run/verify",),
 }
 """Test file of a unit -> the modules that are tried as parts of it, in no file of their own."""

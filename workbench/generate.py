@@ -24,6 +24,7 @@ from workbench.exports.folder import MISSING_EXPORTERS, core_files
 from workbench.exports.peakrdl import has_exporters
 from workbench.options import JsonOption, path_option, takes_config
 from workbench.progress import log
+from workbench.single.folder import write_unit
 
 __all__ = ["generate_command", "verilog_manifest"]
 
@@ -87,10 +88,19 @@ def generate_command(
             f"design; the top module is {top_name('PREFIX')}.",
         ),
     ] = PREFIX,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Only this unit, alone: decoder, attention or dma; see docs/units.md."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the Verilog of a configuration, its manifest and what other tools expect beside it."""
     check_prefix(name)
+    if unit is not None:
+        report = write_unit(out, unit, config, name, log)
+        if as_json:
+            print_json(report)
+        return
     check_folder(out, VERILOG_NAME)
     paths = [out / VERILOG_NAME, out / MANIFEST_NAME]
     if out.is_dir():

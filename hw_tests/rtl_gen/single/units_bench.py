@@ -103,8 +103,8 @@ def _scenario(
         {
             **{"query": 5, "query_stride": blocks + 1, "blocks": blocks, "segment_beats": beats},
             **{"key_offset": 0, "value_offset": size, "block_stride": block_stride},
-            **{"score_multiplier": 3000, "score_shift": 15, "output_multiplier": 50000},
-            **{"output_shift": 3 if segment == width else 10, "causal": 1, "heads": 1},
+            **{"score_multiplier": 1000, "score_shift": 15, "output_multiplier": 50000},
+            **{"output_shift": 8 if segment == width else 10, "causal": 1, "heads": 1},
         },
     )
     machine.execute(command, step)
