@@ -38,7 +38,7 @@ def _machine(config: AcceleratorConfig, rng: random.Random) -> Machine:
     """The golden machine with the DRAM of Memory and a random operand memory."""
     content = b"".join(word(beat).to_bytes(BEAT_BYTES, "little") for beat in range(WINDOW_BEATS))
     machine = Machine(config, np.frombuffer(content, np.uint8).copy())
-    generator = np.random.default_rng(rng.getrandbits(32))
+    generator = np.random.default_rng(salted(rng.getrandbits(32)))
     machine.activations[:] = generator.integers(0, 256, machine.activations.shape, np.uint8)
     machine.exponents[:] = generator.integers(0, 8, machine.exponents.shape, np.uint8)
     return machine

@@ -13,6 +13,7 @@ from random import Random
 from hw_tests.rtl_gen.decoder.decoder_load import Load
 from hw_tests.rtl_gen.single.units_bench import Cycles, attend, decode, move
 from hw_tests.rtl_gen.single.wavedrom import diagram_text
+from hw_tests.seeds import recorded
 from meadow.spec.commands import Command, Opcode, RowSet, Space, TrafficClass
 from meadow.spec.config import named_config
 from meadow.spec.step import Sequence, Step
@@ -85,7 +86,7 @@ SCENES: Mapping[str, Scene] = {
         "Three rows of the K/V cache become rows of a tile",
         lambda: decode(
             _TINY,
-            [Load(_TINY, Random(1)).add_cache(rows=3, segment_beats=1, column_beats=0)],
+            [Load(_TINY, Random(recorded(1))).add_cache(rows=3, segment_beats=1, column_beats=0)],
         ),
         "i_job__valid",
         16,
@@ -94,7 +95,7 @@ SCENES: Mapping[str, Scene] = {
     "decoder-stream": Scene(
         "decoder",
         "A raw weight stream: preamble, header of a slice, one tile",
-        lambda: decode(_TINY, [Load(_TINY, Random(7)).add_raw(slices=1, tiles=1)]),
+        lambda: decode(_TINY, [Load(_TINY, Random(recorded(7))).add_raw(slices=1, tiles=1)]),
         "i_job__valid",
         44,
         (
