@@ -17,12 +17,13 @@ from cosim.generate import generated_verilog
 from meadow.atomic_write import check_folder, check_replaceable, write_files
 from meadow.spec.registers import ERROR_CAUSES, VERSION
 from rtl_gen.blocks.prefix import PREFIX, check_prefix, top_name, with_prefix
+from rtl_gen.single.unit import SINGLE_UNITS
 from workbench.configurations.chosen import ChosenConfig
 from workbench.console import print_json
 from workbench.exports.core import VERILOG_NAME, Core, described_core
 from workbench.exports.folder import MISSING_EXPORTERS, core_files
 from workbench.exports.peakrdl import has_exporters
-from workbench.options import JsonOption, path_option, takes_config
+from workbench.options import JsonOption, choices, path_option, takes_config
 from workbench.progress import log
 from workbench.single.folder import write_unit
 
@@ -90,7 +91,7 @@ def generate_command(
     ] = PREFIX,
     unit: Annotated[
         str | None,
-        typer.Option(help="Only this unit, alone: decoder, attention or dma; see docs/units.md."),
+        typer.Option(help=f"Only this unit, alone: {choices(SINGLE_UNITS)}; see docs/units.md."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
