@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Verilog in a cocotb simulation as a device of the driver.
+
+Everything of the driver works on it, `Session` included. The driver does not know of cocotb, so a
+test calls it through `drive`:
+
+    device = await CocotbDevice.start(dut, config, Session.window_bytes(image))
+    session = Session(device, image)
+    result = await drive(session.prefill, [3, 1, 4])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, Self, TypeVar
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.task import bridge, resume
+from cocotb.triggers import ClockCycles, First, ReadOnly, RisingEdge
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from cocotb_bench.memory import AxiMemory, BusMemory, pauses
+from firmware.device import Device, DeviceTimeout, RegisterError
+from meadow.spec.config import AcceleratorConfig
+
+__all__ = ["RESET_CYCLES", "CocotbDevice", "drive"]
+
+RESET_CYCLES = 10
+"""For which `rst` is held: the accelerator needs fewer."""
+_PERIOD_NS = 4
+_PAGE_BYTES = 4096
+_TIMEOUT_CYCLES = 400_000
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+async def drive(
+    function: Callable[Parameters, Result], *arguments: Parameters.args, **named: Parameters.kwargs
+) -> Result:
+    """What a function of the driver returns, or raises, while the simulation goes on."""
+    return await bridge(function)(*arguments, **named)
+
+
+class CocotbDevice(Device):
+    """`dut`, a `meadow_top` of `config`, between an `AxiLiteMaster` and an `AxiMemory`.
+
+    Parameters
+    ----------
+    memory_bytes: size of the DMA window, rounded up to 4 KiB.
+    memory_base: byte address of the window.
+    timeout_cycles: a program longer than this is a DeviceTimeout.
+
+    Members
+    -------
+    dut: the design.
+    bus: what the ports see, BusMemory; ports: AxiMemory.
+    master: of the registers.
+    """
+
+    def __init__(
+        self,
+        dut: Any,
+        config: AcceleratorConfig,
+        memory_bytes: int,
+        *,
+        memory_base: int = 0x1000_0000,
+        timeout_cycles: int = _TIMEOUT_CYCLES,
+    ) -> None:
+        self.dut, self.config = dut, config
+        self.timeout_cycles = timeout_cycles
+        self.memory_base = memory_base
+        size = -(-memory_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        self.bus = BusMemory(np.zeros(size, np.uint8), memory_base, config.address_bits)
+        self.ports = AxiMemory(dut, config.ports, self.bus)
+        self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst)
+        self.memory = self.bus.window
+
+    @classmethod
+    async def start(
+        cls, dut: Any, config: AcceleratorConfig, memory_bytes: int, **named: Any
+    ) -> Self:
+        """A device with a running clock, out of reset."""
+        dut.rst.value = 1
+        cocotb.start_soon(Clock(dut.clk, _PERIOD_NS, unit="ns").start())
+        device = cls(dut, config, memory_bytes, **named)
+        await device.reset()
+        return device
+
+    def map(self, memory: np.ndarray, base: int) -> None:
+        """Another memory as the window, from byte address `base` on."""
+        self.memory = self.bus.window = memory
+        self.memory_base = self.bus.base = base
+
+    async def reset(self, cycles: int = RESET_CYCLES) -> None:
+        """Hold `rst` for some cycles, at any time."""
+        self.dut.rst.value = 1
+        await ClockCycles(self.dut.clk, cycles)
+        self.dut.rst.value = 0
+        await ClockCycles(self.dut.clk, 4)
+        self._is_open = True
+
+    def pause(self, seed: int, chance: float, *, longest: int = 1) -> None:
+        """Random rests on every channel of every interface; a chance of 0 ends them."""
+        self.ports.pause(seed, chance, longest=longest)
+        write, read = self.master.write_if, self.master.read_if
+        ends = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
+        for index, channel in enumerate(ends):
+            rests = pauses(seed - 1 - index, chance, longest)
+            channel.set_pause_generator(rests if chance else None)
+            channel.pause = False
+
+    def _read(self, offset: int) -> int:
+        return resume(self._bus_read)(offset)
+
+    def _write(self, offset: int, value: int) -> None:
+        resume(self._bus_write)(offset, value)
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """A timeout in seconds means nothing to a simulation: `timeout_cycles` does."""
+        resume(self._until_interrupt)()
+
+    def _interrupt(self) -> bool:
+        return bool(int(self.dut.irq.value))
+
+    def _close(self) -> None:
+        """The simulation goes on without it."""
+
+    async def _bus_read(self, offset: int) -> int:
+        answer = await self.master.read(offset, 4)
+        if answer.resp != AxiResp.OKAY:
+            raise RegisterError(f"a read of {offset:#x} was answered with an error", offset=offset)
+        return int.from_bytes(answer.data, "little")
+
+    async def _bus_write(self, offset: int, value: int) -> None:
+        answer = await self.master.write(offset, value.to_bytes(4, "little"))
+        if answer.resp != AxiResp.OKAY:
+            raise RegisterError(
+                f"{value:#x} for {offset:#x} was answered with an error", offset=offset
+            )
+
+    async def _until_interrupt(self) -> None:
+        await ReadOnly()
+        if not int(self.dut.irq.value):
+            limit = ClockCycles(self.dut.clk, self.timeout_cycles)
+            if await First(RisingEdge(self.dut.irq), limit) is limit:
+                raise DeviceTimeout(f"still busy after {self.timeout_cycles} cycles")
+        await RisingEdge(self.dut.clk)
