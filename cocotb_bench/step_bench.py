@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
 
 from cocotb_bench.design import design_config
 from cocotb_bench.device import CocotbDevice, drive
 from cocotb_bench.small_models import MODELS
+from cocotb_bench.unknowns import UnknownWatch, axi_channels
 from firmware.device import DeviceError
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
@@ -34,7 +36,8 @@ class StepBench:
     """One of `MODELS` on a design, out of reset.
 
     device: the chip; session: the driver's, on it; golden: the same session on the golden machine;
-    model: the bit-true model, which knows neither commands nor memory; caches: its keys and values.
+    model: the bit-true model, which knows neither commands nor memory; caches: its keys and values;
+    watch: sees in a simulator of four states what is unknown.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class StepBench:
         self.golden = Session(golden, image, sequences=sequences)
         self.model = BitTrueModel(model, device.config, image.manifest.dataflow)
         self.caches = [self.model.new_cache() for _ in range(sequences)]
+        self.watch = UnknownWatch(device.dut, axi_channels(device.dut, device.config.ports))
         self.session: Session
 
     @classmethod
@@ -58,6 +62,8 @@ class StepBench:
         size = Session.window_bytes(image, sequences)
         device = await CocotbDevice.start(dut, config, size)
         bench = cls(device, model, image, sequences, seed)
+        if cocotb.SIM_NAME.startswith("Icarus"):  # which has four states
+            cocotb.start_soon(bench.watch.run())
         await bench.open()
         return bench
 
@@ -116,6 +122,7 @@ class StepBench:
         wrong = np.flatnonzero(self.device.memory != self.golden.device.memory)
         assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
         assert not self.device.bus.outside, "accesses beyond the window"
+        self.watch.check()
 
     async def fails(self, code: ErrorCode, label: str = "") -> DeviceError:
         """The error that a step of one token ends with, at this command."""

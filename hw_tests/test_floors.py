@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = ("meadow", "rtl_gen", "firmware", "cosim", "boards", "workbench", "examples")
+FLOORS = (
+    *("meadow", "rtl_gen", "firmware", "cocotb_bench", "cosim", "boards", "workbench", "examples"),
+)
 ALL = FLOORS[:-1]
 TOOLS = (
     *("typer", "click", "rich", "tokenizers", "safetensors", "torch", "transformers", "pyosys"),
@@ -34,10 +36,15 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("meadow.spec", "meadow.model", "meadow.golden", "firmware"),
         ("numpy", "tokenizers", "jinja2"),
     ),
+    # What a cocotb bench imports inside of the simulator: nothing there makes hardware.
+    "cocotb_bench": (
+        ("meadow", "firmware", "cocotb_bench"),
+        ("numpy", "cocotb", "cocotbext"),
+    ),
     "cosim": (("meadow", "rtl_gen", "firmware", "cosim"), ("numpy",)),
     "boards": (("meadow.spec", "rtl_gen", "boards"), ("amaranth", "amaranth_boards", "pyosys")),
     "workbench": (ALL, ("numpy", "amaranth", *TOOLS)),
-    "examples": (ALL, ()),
+    "examples": (ALL, ("cocotb", "cocotbext")),
 }
 
 # Rooms of rtl_gen from the ground up: a room imports of those before it, and of itself.

@@ -14,7 +14,7 @@ from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.numerics import MAX_SHIFT
 from meadow.spec.step import Sequence, Step
 
-__all__ = ["attention_trials"]
+__all__ = ["attention_program", "attention_trials"]
 
 _NEAR, _FAR = 10, 6
 _NEAR_BEATS = 1 << 18
@@ -210,7 +210,7 @@ def _step(random: np.random.Generator, config: AcceleratorConfig, bases: list[in
             return step
 
 
-def _program(config: AcceleratorConfig, seed: int, *, far: bool) -> Program:
+def attention_program(config: AcceleratorConfig, seed: int, *, far: bool) -> Program:
     random = np.random.default_rng(salted(1000 + seed))
     beats = FAR_BEATS if far else _NEAR_BEATS
     span = (1 << 31) if far else _NEAR_BEATS - DATA_BEATS - (1 << 17)
@@ -243,7 +243,7 @@ def _program(config: AcceleratorConfig, seed: int, *, far: bool) -> Program:
 
 def attention_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs with random memories."""
-    trials = [program_trial(config, _program(config, seed, far=False)) for seed in range(_NEAR)]
+    trials = [program_trial(config, attention_program(config, seed, far=False)) for seed in range(_NEAR)]
     return trials + [
-        program_trial(config, _program(config, _NEAR + seed, far=True)) for seed in range(_FAR)
+        program_trial(config, attention_program(config, _NEAR + seed, far=True)) for seed in range(_FAR)
     ]

@@ -18,7 +18,7 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.ranges import fixed_rows
 from meadow.spec.step import Sequence, Step
 
-__all__ = ["copy_trials", "random_settings", "random_step"]
+__all__ = ["copy_trials", "far_copies", "near_copies", "random_settings", "random_step"]
 
 _NEAR, _FAR = 8, 6
 _NEAR_BEATS = 1 << 18
@@ -174,7 +174,7 @@ def _last_place(config: AcceleratorConfig, rows: int, stride: int, row_words: in
     return config.activation_words - max(0, rows - 1) * stride - row_words
 
 
-def _near(config: AcceleratorConfig, seed: int) -> Program:
+def near_copies(config: AcceleratorConfig, seed: int) -> Program:
     """Everything may be read and written over and over."""
     random = np.random.default_rng(salted(seed))
     size = _NEAR_BEATS - DATA_BEATS
@@ -206,7 +206,7 @@ def _somewhere(random: np.random.Generator, room: int) -> int:
     return DATA_BEATS + place % (FAR_BEATS - DATA_BEATS - room)
 
 
-def _far(config: AcceleratorConfig, seed: int, base: int) -> Program:
+def far_copies(config: AcceleratorConfig, seed: int, base: int) -> Program:
     """Places all over a window of nearly 2^32 beats; every bit of an address is 0 and 1
     somewhere.
     """
@@ -250,8 +250,8 @@ def copy_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs with random memories; then far ones at different places of the address
     space.
     """
-    trials = [program_trial(config, _near(config, seed)) for seed in range(_NEAR)]
+    trials = [program_trial(config, near_copies(config, seed)) for seed in range(_NEAR)]
     bases = (0x2A_AAAA_A000, 0xD5_5555_5000)
     return trials + [
-        program_trial(config, _far(config, seed, bases[seed % 2])) for seed in range(_FAR)
+        program_trial(config, far_copies(config, seed, bases[seed % 2])) for seed in range(_FAR)
     ]

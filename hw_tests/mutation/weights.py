@@ -29,7 +29,7 @@ from meadow.spec.layout import unpack_fields
 from meadow.spec.step import Step
 from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS
 
-__all__ = ["weight_trials"]
+__all__ = ["broken_streams", "right_streams", "weight_trials"]
 
 _RIGHT, _WRONG = 12, 120
 _STREAMS = 10
@@ -108,7 +108,7 @@ def _step(random: np.random.Generator, config: AcceleratorConfig, rows: int) -> 
     return step
 
 
-def _right(config: AcceleratorConfig, seed: int) -> Program:
+def right_streams(config: AcceleratorConfig, seed: int) -> Program:
     """Streams one behind the other, without a cycle between them if the memory can."""
     random, numbers = Random(salted(seed)), np.random.default_rng(salted(2000 + seed))
     step = _step(numbers, config, _ROWS)
@@ -151,7 +151,7 @@ def _broken(random: Random, data: bytes) -> bytes:
     return reseal(data + bytes(BEAT_BYTES * random.randrange(1, 4)))
 
 
-def _wrong(config: AcceleratorConfig, seed: int) -> Program:
+def broken_streams(config: AcceleratorConfig, seed: int) -> Program:
     """One that may be wrong after a good stream, before one, or alone."""
     random, numbers = Random(salted(10_000 + seed)), np.random.default_rng(salted(3000 + seed))
     step = _step(numbers, config, 2)
@@ -180,9 +180,9 @@ def _wrong(config: AcceleratorConfig, seed: int) -> Program:
 
 def weight_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs of MATMULs with random memories."""
-    trials = [program_trial(config, _right(config, seed)) for seed in range(_RIGHT)]
+    trials = [program_trial(config, right_streams(config, seed)) for seed in range(_RIGHT)]
     groups = range(0, _WRONG, 20)
     return trials + [
-        program_trial(config, *(_wrong(config, seed) for seed in range(first, first + 20)))
+        program_trial(config, *(broken_streams(config, seed) for seed in range(first, first + 20)))
         for first in groups
     ]

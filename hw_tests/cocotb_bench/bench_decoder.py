@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cocotb bench of the packed-weight decoder: MATMULs with random streams of every codec, and with
+streams that are damaged, cut or too long behind a right checksum. Run by test_suites.
+"""
+
+from __future__ import annotations
+
+import cocotb
+
+from cocotb_bench.design import design_config
+from hw_tests.cocotb_bench.program_bench import ProgramBench
+from hw_tests.mutation.weights import broken_streams, right_streams
+
+CONFIG = design_config()
+TIMEOUT = {"timeout_time": 8, "timeout_unit": "ms"}
+ALONE = CONFIG.ports == 1
+"""Streams are drawn for one port."""
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(number=range(8 if ALONE else 0))
+async def right_streams_of_every_codec(dut, number: int) -> None:
+    """Ten streams, one behind the other, without a cycle between them if the memory can."""
+    bench = await ProgramBench.start(dut)
+    await bench.run([right_streams(CONFIG, number)])
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(number=range(5 if ALONE else 0))
+async def wrong_streams(dut, number: int) -> None:
+    """Streams that break a rule, alone, behind and before right ones; the next program is right."""
+    bench = await ProgramBench.start(dut)
+    few = 3 if cocotb.SIM_NAME.startswith("Icarus") else 16
+    await bench.run([broken_streams(CONFIG, few * number + seed) for seed in range(few)])
