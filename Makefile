@@ -8,14 +8,15 @@ SOAK_CONFIG ?= zcu102
 SEED ?= 0
 SECONDS ?= 600
 BLOCK ?= chip
+SIM ?= verilator
 BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb formal mutation parity lint type verilog bench route soak torture docs clean
+.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults formal mutation parity lint type verilog bench route soak torture docs clean
 
 help:
-	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600]"
+	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
 
 setup: .venv/.stamp
 
@@ -61,7 +62,7 @@ test-rest: setup
 
 test-all: test test-rest
 
-test-full: test-all test-long formal mutation
+test-full: test-all test-long formal mutation cocotb-faults
 
 test-long: setup
 	$(PYTEST) -m long
@@ -72,8 +73,12 @@ pythons: setup
 test-pythons: pythons
 	$(BIN)/python -m pytest -q -rs hw_tests/rtl_gen/test_pythons.py
 
+# SIM=verilator|icarus WAVES=1 SEED=n TOP=file.v, which `meadow generate` has written.
 cocotb: setup
-	$(BIN)/python -m pytest -q -m cocotb
+	$(BIN)/python -m hw_tests.cocotb_bench --sim $(SIM) --seed $(SEED) $(if $(WAVES),--waves) $(if $(TOP),--top "$(TOP)")
+
+cocotb-faults: setup
+	$(BIN)/python -m hw_tests.cocotb_bench.faults --seed $(SEED)
 
 formal: setup
 	$(BIN)/python -m pytest -q -n 2 -m formal hw_tests/formal

@@ -37,8 +37,7 @@ _MASKS = (
 
 
 def points(config: AcceleratorConfig) -> dict[str, dict[str, str]]:
-    """Every point by its group: what it is called, and why a design cannot reach it, "" if it can.
-    """
+    """Every point by its group: what it is called, and why a design cannot reach it, "" if it can."""
     baseline = "" if config.baseline else "the design has no unit of the layer-by-layer baseline"
     parts = (Opcode.SOFTMAX.name,)
     one_block = "" if config.max_head_dim > config.width else "a head fills one word at most"
@@ -186,7 +185,10 @@ def markdown(facts: Mapping[str, object]) -> str:
     assert isinstance(counts, dict) and isinstance(holes, list)
     lines = ["# Functional coverage of the whole-chip bench", "", "| group | seen | of |"]
     lines += ["|---|---|---|"]
-    lines += [f"| {group} | {_some(listed.values())} | {len(listed)} |" for group, listed in counts.items()]
+    lines += [
+        f"| {group} | {_some(listed.values())} | {len(listed)} |"
+        for group, listed in counts.items()
+    ]
     lines += ["", "| hole | reason |", "|---|---|"] if holes else ["", "There are no holes."]
     lines += [
         f"| {hole['group']}: {hole['point']} | {hole['reason'] or 'none: a test is missing'} |"

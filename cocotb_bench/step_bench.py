@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small model on the simulated chip and on the golden model; after each step both are compared.
-"""
+"""A small model on the simulated chip and on the golden model; after each step both are compared."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from cocotb.triggers import ClockCycles
 
 from cocotb_bench.design import design_config
 from cocotb_bench.device import CocotbDevice, drive
+from cocotb_bench.rules import AxiRules
 from cocotb_bench.small_models import MODELS
 from cocotb_bench.unknowns import UnknownWatch, axi_channels
 from firmware.device import DeviceError
@@ -37,7 +37,7 @@ class StepBench:
 
     device: the chip; session: the driver's, on it; golden: the same session on the golden machine;
     model: the bit-true model, which knows neither commands nor memory; caches: its keys and values;
-    watch: sees in a simulator of four states what is unknown.
+    rules: of AXI, of all ports; watch: sees in a simulator of four states what is unknown.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class StepBench:
         self.golden = Session(golden, image, sequences=sequences)
         self.model = BitTrueModel(model, device.config, image.manifest.dataflow)
         self.caches = [self.model.new_cache() for _ in range(sequences)]
+        self.rules = AxiRules(device)
         self.watch = UnknownWatch(device.dut, axi_channels(device.dut, device.config.ports))
         self.session: Session
 
@@ -62,6 +63,7 @@ class StepBench:
         size = Session.window_bytes(image, sequences)
         device = await CocotbDevice.start(dut, config, size)
         bench = cls(device, model, image, sequences, seed)
+        cocotb.start_soon(bench.rules.run())
         if cocotb.SIM_NAME.startswith("Icarus"):  # which has four states
             cocotb.start_soon(bench.watch.run())
         await bench.open()
@@ -70,9 +72,7 @@ class StepBench:
     async def open(self) -> None:
         """A driver's session on the chip, as after a reset, that goes on where golden is."""
         memory, positions = self.golden.device.memory.copy(), list(self.golden.positions)
-        self.session = await drive(
-            Session, self.device, self.image, sequences=self.sequences
-        )
+        self.session = await drive(Session, self.device, self.image, sequences=self.sequences)
         self.session.positions[:] = positions
         self.device.memory[:] = memory
         await drive(self.session.registers.set_watchdog, _WATCHDOG)
@@ -122,6 +122,7 @@ class StepBench:
         wrong = np.flatnonzero(self.device.memory != self.golden.device.memory)
         assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
         assert not self.device.bus.outside, "accesses beyond the window"
+        self.rules.check()
         self.watch.check()
 
     async def fails(self, code: ErrorCode, label: str = "") -> DeviceError:

@@ -17,7 +17,9 @@ __all__ = ["without_initial_values"]
 _NAME = r"(\\\S+ |[A-Za-z_]\w*)"
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.M | re.S)
 _WRITTEN = re.compile(rf"^\s*(?:if \([^;\n]*\)\s*)?{_NAME}\s*(?:\[[^;]*?\]\s*)?<= ", re.M)
-_REGISTER = re.compile(rf"^(\s*(?:\(\* [^\n]*? \*\) )?reg (?:\[[^\]]*\] )?){_NAME}\s*= [^;\n]*;", re.M)
+_REGISTER = re.compile(
+    rf"^(\s*(?:\(\* [^\n]*? \*\) )?reg (?:\[[^\]]*\] )?){_NAME}\s*= [^;\n]*;", re.M
+)
 _LOOP = re.compile(rf"^    for \([^\n]*\)\n      {_NAME}\[[^\n]*;\n", re.M)
 _WORD = re.compile(rf"^    {_NAME}\[\d+\] = [^\n]*;\n", re.M)
 

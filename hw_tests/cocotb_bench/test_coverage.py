@@ -18,7 +18,9 @@ def test_a_hole_that_a_design_cannot_fill_has_a_reason() -> None:
     assert isinstance(holes, list)
     reasons = {(hole["group"], hole["point"]): hole["reason"] for hole in holes}
     assert "no decoder" in reasons["codec", "dictionary"] and not reasons["codec", "rice"]
-    assert "baseline" in reasons["opcode", "SOFTMAX"] and "baseline" in reasons["attention", "SCORES"]
+    assert (
+        "baseline" in reasons["opcode", "SOFTMAX"] and "baseline" in reasons["attention", "SCORES"]
+    )
     assert not any(reason for point in points(TINY).values() for reason in point.values())
 
 

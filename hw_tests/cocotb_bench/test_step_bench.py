@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cocotb_bench.coverage import markdown, read_seen, report
+from cocotb_bench.design import MANIFEST_VARIABLE, design_config
+from cocotb_bench.small_models import MODELS, models_for
 from hw_tests.cocotb_bench.suites import SUITES, Design, design_of, has_icarus, run_suite
 from hw_tests.marks import long, slow
 from meadow.spec.config import CONFIGURATIONS
@@ -65,8 +68,6 @@ def test_four_states(design: Design, suite: str) -> None:
 
 @pytest.mark.parametrize("ports", [long(2), long(4)])
 def test_the_dma_controller_with_more_ports(ports: int, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     config = replace(CONFIGURATIONS["tiny"], ports=ports)
     assert run_suite("dma", design_of(config, tmp_path), seed=1)
 
@@ -87,3 +88,21 @@ def test_the_example_needs_golden_and_the_helpers_only(design: Design, tmp_path:
     )
     ours = {"rtl_gen", "cosim", "boards", "workbench", "hw_tests", "amaranth"}
     assert not ours & set(result.stdout.split())
+
+
+def test_the_example_runs_all_models_of_a_design(
+    design: Design, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MANIFEST_VARIABLE, str(design.manifest))
+    from examples.cocotb import bench_chip
+
+    assert bench_chip.MODELS == [model.name for model in MODELS]
+    zcu102 = CONFIGURATIONS["zcu102"]
+    left_out = {model.name for model in MODELS} - set(models_for(zcu102))
+    assert left_out == {"qwen2", "layer by layer"}, "it has no dictionary and no baseline"
+
+
+def test_a_design_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MANIFEST_VARIABLE, raising=False)
+    with pytest.raises(ValueError, match="MEADOW_MANIFEST must name the manifest.json"):
+        design_config()

@@ -243,7 +243,10 @@ def attention_program(config: AcceleratorConfig, seed: int, *, far: bool) -> Pro
 
 def attention_trials(config: AcceleratorConfig) -> list[Trial]:
     """Random programs with random memories."""
-    trials = [program_trial(config, attention_program(config, seed, far=False)) for seed in range(_NEAR)]
+    trials = [
+        program_trial(config, attention_program(config, seed, far=False)) for seed in range(_NEAR)
+    ]
     return trials + [
-        program_trial(config, attention_program(config, _NEAR + seed, far=True)) for seed in range(_FAR)
+        program_trial(config, attention_program(config, _NEAR + seed, far=True))
+        for seed in range(_FAR)
     ]

@@ -19,20 +19,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cosim.cache import cache_directory, content_hash, obtain
 from cosim.generate import source_hash
-from hw_tests.mutation.mutant import MUTANT_VARIABLE, UNITS, Mutant
+from hw_tests.mutation.mutant import UNITS, Mutant
+from hw_tests.mutation.selection import CONTROL, CONTROL_BITS, selectable
 from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 
 __all__ = ["Mutants", "mutated_verilog", "short_sources"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_CONTROL = "meadow_mutant"
-_CONTROL_BITS = 12
 _DEPTH = 8
 """Levels of modules that may lie between a bit and its reader."""
 _SPARE = 3
@@ -55,26 +55,33 @@ class Mutants:
     prepared: Path
 
 
-def mutated_verilog(config_name: str, *, seed: int, count: int) -> Mutants:
+def mutated_verilog(
+    config_name: str, *, seed: int, count: int, units: Mapping[str, Sequence[str]] = UNITS
+) -> Mutants:
     """Text with `count` mutants, as many of each unit, and their list; from the cache if nothing
     has changed.
     """
+    listed = json.dumps(units)
     key = content_hash(
-        source_hash(), Path(__file__).read_bytes(), config_name, f"seed {seed} count {count}"
+        source_hash(),
+        Path(__file__).read_bytes(),
+        config_name,
+        f"seed {seed} count {count}",
+        listed,
     )
 
     def build(scratch: Path) -> None:
         # Yosys as a library changes how all later libraries of a process are loaded.
         command = [sys.executable, "-m", "hw_tests.mutation.netlist", config_name, str(scratch)]
         result = subprocess.run(
-            [*command, str(seed), str(count)], cwd=_ROOT, capture_output=True, text=True
+            [*command, str(seed), str(count), listed], cwd=_ROOT, capture_output=True, text=True
         )
         if result.returncode:
             raise RuntimeError("\n".join((result.stdout + result.stderr).splitlines()[-20:]))
 
     folder = obtain(cache_directory() / "mutants" / key, build)
-    text, listed = ((folder / name).read_text("utf-8") for name in _FILES[:2])
-    mutants = [Mutant(**{**m, "sources": tuple(m["sources"])}) for m in json.loads(listed)]
+    text, found = ((folder / name).read_text("utf-8") for name in _FILES[:2])
+    mutants = [Mutant(**{**m, "sources": tuple(m["sources"])}) for m in json.loads(found)]
     return Mutants(text, mutants, folder / _FILES[2])
 
 
@@ -92,18 +99,17 @@ class _Yosys:
             self._library.run_pass(command, self._design)
 
 
-def _roots(unit: str) -> list[str]:
+def _roots(names: Sequence[str]) -> list[str]:
     return [
         f"meadow_{name}" if name.startswith("lane.") else f"meadow_top.accelerator.{name}"
-        for name in UNITS[unit]
+        for name in names
     ]
 
 
-def _prepare(yosys: _Yosys, modules: list[str]) -> None:
+def _prepare(yosys: _Yosys, modules: list[str], roots: list[str]) -> None:
     """Units flat, and everything cleaned of what nothing reads, across the borders of modules
     too.
     """
-    roots = [root for unit in UNITS for root in _roots(unit)]
     missing = [root for root in roots if root not in modules]
     if missing:
         raise ValueError(f"the design has no modules {', '.join(missing)}")
@@ -172,13 +178,14 @@ def _used(yosys: _Yosys) -> _Bits:
 def _draw(
     yosys: _Yosys,
     unit: str,
+    names: Sequence[str],
     seed: int,
     count: int,
     used: _Bits,
 ) -> list[list[str]]:
     """Options of `count` mutants of a unit, without -ctrl."""
     listed = Path(f"{unit}.txt")
-    yosys.run(f"select -set {unit} " + " ".join(_roots(unit)))
+    yosys.run(f"select -set {unit} " + " ".join(_roots(names)))
     yosys.run(f"mutate -list {_SPARE * count} -seed {seed} -o {listed} @{unit}")
     good = []
     for line in listed.read_text("utf-8").splitlines():
@@ -231,27 +238,9 @@ def short_sources(rtlil: str) -> str:
     return re.sub(r'(attribute \\src )("[^"\n]*")', short, rtlil)
 
 
-def _selectable(text: str) -> str:
-    """The control input that `mutate` has led up to the top module becomes a register there, set
-    when a simulation begins.
-    """
-    bits = f"[{_CONTROL_BITS - 1}:0]"
-    head, ports, body = re.split(r"^(module meadow_top\([^;]*;\n)", text, maxsplit=1, flags=re.M)
-    top, end, rest = body.partition("endmodule\n")
-    chosen = f'std::getenv(\\"{MUTANT_VARIABLE}\\")'
-    register = f"""\
-  reg {bits} {_CONTROL};
-  initial {_CONTROL} = $c32("({chosen} ? std::atoi({chosen}) : 0)");
-"""
-    for line in (f"  input {bits} {_CONTROL};\n", f"  wire {bits} {_CONTROL};\n"):
-        if line not in top:
-            raise ValueError(f"the top module has no line {line!r}")
-        top = top.replace(line, "")
-    ports = re.sub(rf"(,\s*{_CONTROL}\b|\b{_CONTROL}\s*,)", "", ports)
-    return "".join((head, ports, register, top, end, rest))
-
-
-def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
+def _build(
+    config_name: str, folder: Path, seed: int, count: int, units: Mapping[str, Sequence[str]]
+) -> None:
     from rtl_gen.blocks.verilog import fold_initial_values, settle_constants
     from rtl_gen.export import generate_rtlil
     from rtl_gen.lane.lane_chain import LANE_MODULE
@@ -268,14 +257,14 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
             modules += re.findall(r"^module \\(\S+)", text, re.M)
         Path("boxes.v").write_text(bank_verilog(config) + gate_verilog(), "utf-8")
         yosys.run("read_verilog -lib boxes.v")
-        _prepare(yosys, modules)
+        _prepare(yosys, modules, [root for names in units.values() for root in _roots(names)])
         yosys.run(f"write_rtlil {_FILES[2]}")
         mutants, commands, used = [], [], _used(yosys)
-        shares = [count // len(UNITS) + (i < count % len(UNITS)) for i in range(len(UNITS))]
-        for unit, share in zip(UNITS, shares, strict=True):
-            for options in _draw(yosys, unit, seed, share, used):
+        shares = [count // len(units) + (i < count % len(units)) for i in range(len(units))]
+        for (unit, names), share in zip(units.items(), shares, strict=True):
+            for options in _draw(yosys, unit, names, seed, share, used):
                 mutants.append(_mutant(len(mutants) + 1, unit, options))
-                control = f"-ctrl {_CONTROL} {_CONTROL_BITS} {len(mutants)}"
+                control = f"-ctrl {CONTROL} {CONTROL_BITS} {len(mutants)}"
                 commands.append(f"mutate {control} {' '.join(options)}")
         yosys.run(*commands)
         removed = "-remove generator -remove top -remove src"
@@ -283,7 +272,7 @@ def _build(config_name: str, folder: Path, seed: int, count: int) -> None:
         yosys.run("write_verilog -norename all.v")
         text = Path("all.v").read_text("utf-8")
         shutil.copyfile(_FILES[2], folder / _FILES[2])
-    text = fold_initial_values(settle_constants(_selectable(text)))
+    text = fold_initial_values(settle_constants(selectable(text)))
     (folder / _FILES[0]).write_text(
         "\n".join((text, bank_verilog(config), gate_verilog())), "utf-8"
     )
@@ -296,5 +285,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=int)
+    parser.add_argument("units", type=json.loads, help="JSON: {unit: [modules]}")
     arguments = parser.parse_args()
-    _build(arguments.config, arguments.folder.absolute(), arguments.seed, arguments.count)
+    folder, seed = arguments.folder.absolute(), arguments.seed
+    _build(arguments.config, folder, seed, arguments.count, arguments.units)

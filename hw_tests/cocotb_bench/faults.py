@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ten faults drawn from the mutation netlist, two of each of five units: does the cocotb suite that
+owns the unit find them?
+
+`make cocotb-faults SEED=n`. More are drawn than are needed: one that is proven to compute the same
+as the design is no fault, and the next takes its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw_tests.cocotb_bench.suites import Design, run_suite
+from hw_tests.mutation.equivalence import equivalent_numbers
+from hw_tests.mutation.mutant import MUTANT_VARIABLE, Mutant
+from hw_tests.mutation.netlist import Mutants, mutated_verilog
+from meadow.spec.config import named_config
+
+__all__ = ["FAULT_UNITS", "OWNERS", "Found", "chosen_faults", "find_faults"]
+
+CONFIG = "tiny"
+FAULTS, _DRAWN = 2, 5
+"""Of each unit."""
+FAULT_UNITS = {
+    "softmax": ("vector.softmax", "lane.softmax", "lane.reciprocal"),
+    "decoder": ("decoder0",),
+    "storer": ("storer",),
+    "sequencer": ("sequencer",),
+    "exponents": ("writer.rounding", "vector.norm.output.rounding", "lane.operand"),
+}
+"""Units and their modules, as `hw_tests.mutation.mutant.UNITS`."""
+OWNERS = {
+    "softmax": "attention",
+    "decoder": "decoder",
+    "storer": "dma",
+    "sequencer": "chip",
+    "exponents": "chip",
+}
+"""Units and the suites that own them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a fault: "found", "missed", or "equivalent" (it is none)."""
+
+    mutant: Mutant
+    outcome: str
+
+
+def chosen_faults(
+    mutants: Sequence[Mutant],
+    missed: Callable[[Mutant], bool],
+    equivalent: Callable[[Mutant], bool],
+) -> list[Found]:
+    """The first faults of each unit; a mutant that was missed and is equivalent is passed over."""
+    chosen = []
+    for unit in FAULT_UNITS:
+        left = FAULTS
+        for mutant in (one for one in mutants if one.unit == unit):
+            if not left:
+                break
+            outcome = "found"
+            if missed(mutant):
+                outcome = "equivalent" if equivalent(mutant) else "missed"
+            chosen.append(Found(mutant, outcome))
+            left -= outcome != "equivalent"
+        if left:
+            raise ValueError(f"too few of the mutants drawn for {unit} are faults: another seed")
+    return chosen
+
+
+def find_faults(seed: int, log: Callable[[str], None]) -> list[Found]:
+    """Run the suites; AssertionError if one fails on the design without a fault."""
+    drawn = mutated_verilog(CONFIG, seed=seed, count=_DRAWN * len(FAULT_UNITS), units=FAULT_UNITS)
+    with tempfile.TemporaryDirectory() as name:
+        design = Design(Path(name) / "mutated.v", Path(name) / "manifest.json")
+        design.verilog.write_text(drawn.verilog, "utf-8")
+        parameters = named_config(CONFIG).to_dict()
+        design.manifest.write_text(json.dumps({"parameters": parameters}), "utf-8")
+        for suite in dict.fromkeys(OWNERS.values()):
+            log(f"suite {suite} without a fault")
+            run_suite(suite, design, seed=1)
+        return chosen_faults(
+            drawn.mutants,
+            lambda mutant: _missed(design, mutant, log),
+            lambda mutant: _equivalent(drawn, mutant),
+        )
+
+
+def _missed(design: Design, mutant: Mutant, log: Callable[[str], None]) -> bool:
+    suite = OWNERS[mutant.unit]
+    try:
+        run_suite(suite, design, seed=1, environment={MUTANT_VARIABLE: str(mutant.number)})
+    except (AssertionError, RuntimeError) as error:  # failed, or the simulator died
+        log(f"found by {suite}: {mutant} ({error})")
+        return False
+    log(f"not noticed by {suite}: {mutant}")
+    return True
+
+
+def _equivalent(drawn: Mutants, mutant: Mutant) -> bool:
+    return bool(equivalent_numbers(drawn.prepared, [mutant]))
+
+
+def main() -> int:
+    """Exit code 1 if a fault was missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    found = find_faults(arguments.seed, lambda line: print(line, flush=True))
+    for one in found:
+        print(f"{one.outcome}: {one.mutant}")
+    missed = [one for one in found if one.outcome == "missed"]
+    print(f"seed {arguments.seed}: {FAULTS * len(FAULT_UNITS) - len(missed)} of ten faults found")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
