@@ -37,7 +37,7 @@ _MASKS = (
 
 
 def points(config: AcceleratorConfig) -> dict[str, dict[str, str]]:
-    """Every point by its group: what it is called, and why a design cannot reach it, "" if it can."""
+    """Every point by its group: its name, and why a design cannot reach it, "" if it can."""
     baseline = "" if config.baseline else "the design has no unit of the layer-by-layer baseline"
     parts = (Opcode.SOFTMAX.name,)
     one_block = "" if config.max_head_dim > config.width else "a head fills one word at most"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small model on the simulated chip and on the golden model; after each step both are compared."""
+"""A small model on the simulated chip and on the golden model, compared after each step."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cocotb bench of the attention engine: ATTENDs and SOFTMAXes of all shapes, masks and scales on
-noise. Run by test_suites.
+noise. Run by test_step_bench.
 """
 
 from __future__ import annotations

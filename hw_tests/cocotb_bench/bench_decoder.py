@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cocotb bench of the packed-weight decoder: MATMULs with random streams of every codec, and with
-streams that are damaged, cut or too long behind a right checksum. Run by test_suites.
+streams that are damaged, cut or too long behind a right checksum. Run by test_step_bench.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of the DMA controller: LOADs and STOREs of all shapes on all ports, in a small window
-and far apart in the largest one, of rows and of caches. Run by test_suites.
+"""cocotb bench of the DMA controller: LOADs and STOREs of all shapes on all ports, in a small
+window and far apart in the largest one, of rows and of caches. Run by test_step_bench.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cocotb suites of a whole accelerator: which there are, and how one is run on Verilog that lies
-in a folder.
+"""The cocotb suites of a whole accelerator: which there are, and how one is run on Verilog that
+lies in a folder.
 
-Every suite runs on `meadow_top`, between cocotbext-axi's masters and memories, so that all share one
-build: the benches of a unit run programs that are all about the unit, and the golden machine says
+Every suite runs on `meadow_top`, between cocotbext-axi's masters and memories, so that all share
+one build: the benches of a unit run programs that are all about the unit, and the golden machine says
 what they must leave in memory.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cocotb suites of a whole accelerator, on Verilog that lies in a folder and from another one."""
+"""The cocotb suites of a whole accelerator, on Verilog in a folder, run from another one."""
 
 from __future__ import annotations
 
