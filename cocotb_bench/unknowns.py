@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cocotb.handle import HierarchyObject, LogicArrayObject, LogicObject, PackedObject
+from cocotb.handle import LogicArrayObject, LogicObject, PackedObject
 from cocotb.triggers import FallingEdge
 
 from cocotb_bench.device import RESET_CYCLES
@@ -47,19 +47,21 @@ def _names(dut: Any) -> list[str]:
 
 
 def inner_streams(scope: Any) -> Iterator[Stream]:
-    """The streams between the units below `scope`, which a simulator must show: all that Amaranth
-    has named `<stream>__valid` and `<stream>__payload` in a module.
+    """The streams of a unit, which a simulator must show: all that Amaranth has named
+    `<stream>__valid` in its module. `ready` of some depends on the payload: it is looked at with it.
     """
     children = {child._name: child for child in scope}
-    for name, child in children.items():
-        if name.endswith("__valid") and isinstance(child, LogicObject):
-            stem = name.removesuffix("__valid")
-            payload = children.get(f"{stem}__payload")
-            if isinstance(payload, (LogicObject, LogicArrayObject, PackedObject)):
-                ready = children.get(f"{stem}__ready")
-                yield f"{scope._path}.{stem}", child, ready, [payload]
-        elif isinstance(child, HierarchyObject):
-            yield from inner_streams(child)
+    for name, valid in children.items():
+        stem, _, end = name.partition("__valid")
+        if name.endswith("__valid") and not end and isinstance(valid, LogicObject):
+            others = (children.get(f"{stem}__{part}") for part in ("payload", "ready"))
+            kinds = (LogicObject, LogicArrayObject, PackedObject)
+            yield (
+                f"{scope._name}.{stem}",
+                valid,
+                None,
+                [other for other in others if isinstance(other, kinds)],
+            )
 
 
 class UnknownWatch:

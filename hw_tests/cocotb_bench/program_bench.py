@@ -14,7 +14,7 @@ import numpy as np
 from cocotb_bench.design import design_config
 from cocotb_bench.device import CocotbDevice, drive
 from cocotb_bench.rules import AxiRules
-from cocotb_bench.unknowns import UnknownWatch, axi_channels
+from cocotb_bench.unknowns import UnknownWatch, axi_channels, inner_streams
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
 from hw_tests.mutation.programs import Program
@@ -22,7 +22,10 @@ from meadow.golden.machine.machine import Machine
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode
 
-__all__ = ["ProgramBench"]
+__all__ = ["IS_ICARUS", "ProgramBench"]
+
+IS_ICARUS = getattr(cocotb, "SIM_NAME", "").startswith("Icarus")
+"""A simulator of four states, which is a hundred times slower."""
 
 _WATCHDOG = 20_000
 _OTHER_BITS = 1 << 8
@@ -38,14 +41,16 @@ class ProgramBench:
         self.device = device
 
     @classmethod
-    async def start(cls, dut: Any) -> ProgramBench:
-        """The chip, with `AxiRules` on every port."""
+    async def start(cls, dut: Any, *units: str) -> ProgramBench:
+        """The chip, with `AxiRules` on every port; `units` whose streams are looked at too."""
         device = await CocotbDevice.start(dut, design_config(), BEAT_BYTES)
         bench = cls(device)
         bench.rules = AxiRules(device)
         cocotb.start_soon(bench.rules.run())
         bench.watch = UnknownWatch(dut, axi_channels(dut, device.config.ports))
-        if cocotb.SIM_NAME.startswith("Icarus"):
+        if IS_ICARUS:
+            for unit in units:
+                bench.watch.streams += inner_streams(getattr(dut.accelerator, unit))
             cocotb.start_soon(bench.watch.run())
         return bench
 
