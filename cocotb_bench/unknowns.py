@@ -48,7 +48,7 @@ def _names(dut: Any) -> list[str]:
 
 def inner_streams(scope: Any) -> Iterator[Stream]:
     """The streams of a unit, which a simulator must show: all that Amaranth has named
-    `<stream>__valid` in its module. `ready` of some depends on the payload: it is looked at with it.
+    `<stream>__valid` in its module. `ready` may depend on the payload: it is looked at with that.
     """
     children = {child._name: child for child in scope}
     for name, valid in children.items():
