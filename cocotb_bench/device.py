@@ -11,6 +11,7 @@ test calls it through `drive`:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
@@ -19,14 +20,19 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, First, ReadOnly, RisingEdge
+from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from cocotb_bench.memory import AxiMemory, BusMemory, pauses
 from firmware.device import Device, DeviceTimeout, RegisterError
 from meadow.spec.config import AcceleratorConfig
 
-__all__ = ["RESET_CYCLES", "CocotbDevice", "Observer", "drive"]
+__all__ = ["RESET_CYCLES", "TIMES_VARIABLE", "CocotbDevice", "Observer", "drive"]
 
+TIMES_VARIABLE = "MEADOW_TIMES"
+"""Environment variable that names a file to which the time of every interrupt is added, for what
+must not become slower.
+"""
 RESET_CYCLES = 10
 """For which `rst` is held: the accelerator needs fewer."""
 _PERIOD_NS = 4
@@ -163,4 +169,8 @@ class CocotbDevice(Device):
             limit = ClockCycles(self.dut.clk, self.timeout_cycles)
             if await First(RisingEdge(self.dut.irq), limit) is limit:
                 raise DeviceTimeout(f"still busy after {self.timeout_cycles} cycles")
+        path = os.environ.get(TIMES_VARIABLE)
+        if path:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(f"{get_sim_time('ns')}\n")
         await RisingEdge(self.dut.clk)

@@ -2,7 +2,7 @@
 """Ten faults drawn from the mutation netlist, two of each of five units: does the cocotb suite that
 owns the unit find them?
 
-`make cocotb-faults SEED=n`. More are drawn than are needed: one that is proven to compute the same
+`make cocotb-faults SEED=n`. Found is what makes a test fail, or a program take other cycles. More are drawn than are needed: one that is proven to compute the same
 as the design is no fault, and the next takes its place.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cocotb_bench.device import TIMES_VARIABLE
 from hw_tests.cocotb_bench.suites import Design, run_suite
 from hw_tests.mutation.equivalence import equivalent_numbers
 from hw_tests.mutation.mutant import MUTANT_VARIABLE, Mutant
@@ -85,7 +86,7 @@ def find_faults(seed: int, log: Callable[[str], None]) -> list[Found]:
         design.manifest.write_text(json.dumps({"parameters": parameters}), "utf-8")
         for suite in dict.fromkeys(OWNERS.values()):
             log(f"suite {suite} without a fault")
-            run_suite(suite, design, seed=1)
+            _run(suite, design, 0)
         return chosen_faults(
             drawn.mutants,
             lambda mutant: _missed(design, mutant, log),
@@ -93,12 +94,24 @@ def find_faults(seed: int, log: Callable[[str], None]) -> list[Found]:
         )
 
 
+def _run(suite: str, design: Design, number: int) -> str:
+    """Run a suite with a mutant; the times of all interrupts."""
+    times = design.verilog.with_name(f"{suite}-{number}.txt")
+    variables = {MUTANT_VARIABLE: str(number), TIMES_VARIABLE: str(times)}
+    run_suite(suite, design, seed=1, environment=variables)
+    return times.read_text("utf-8")
+
+
 def _missed(design: Design, mutant: Mutant, log: Callable[[str], None]) -> bool:
     suite = OWNERS[mutant.unit]
+    reference = design.verilog.with_name(f"{suite}-0.txt").read_text("utf-8")
     try:
-        run_suite(suite, design, seed=1, environment={MUTANT_VARIABLE: str(mutant.number)})
+        times = _run(suite, design, mutant.number)
     except (AssertionError, RuntimeError) as error:  # failed, or the simulator died
         log(f"found by {suite}: {mutant} ({error})")
+        return False
+    if times != reference:
+        log(f"found by {suite}: {mutant} (other cycles)")
         return False
     log(f"not noticed by {suite}: {mutant}")
     return True

@@ -67,7 +67,7 @@ class ProgramBench:
         config, device = self.device.config, self.device
         memory = program.memory(config)
         golden = GoldenDevice(config, BEAT_BYTES, memory_base=program.base)
-        golden.memory = memory.copy()
+        golden.memory = program.memory(config)
         golden.machine = Machine(config, golden.memory)
         expected = program.run(golden, config)
         device.map(memory, program.base)
