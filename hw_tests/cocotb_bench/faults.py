@@ -2,8 +2,9 @@
 """Ten faults drawn from the mutation netlist, two of each of five units: does the cocotb suite that
 owns the unit find them?
 
-`make cocotb-faults SEED=n`. Found is what makes a test fail, or a program take other cycles. More are drawn than are needed: one that is proven to compute the same
-as the design is no fault, and the next takes its place.
+`make cocotb-faults SEED=n`. Found is what makes a test fail, or a program take other cycles. More
+are drawn than are needed: one that is proven to compute the same as the design is no fault, and the
+next takes its place.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def _run(suite: str, design: Design, number: int) -> str:
     """Run a suite with a mutant; the times of all interrupts."""
     times = design.verilog.with_name(f"{suite}-{number}.txt")
     variables = {MUTANT_VARIABLE: str(number), TIMES_VARIABLE: str(times)}
+    variables |= {"COCOTB_MAX_FAILURES": "1"}
     run_suite(suite, design, seed=1, environment=variables)
     return times.read_text("utf-8")
 
