@@ -191,6 +191,9 @@ def _built_for_icarus(source: str, toplevel: str) -> Path:
             build_dir=scratch,
             cwd=scratch,
             timescale=("1ns", "1ps"),
+            # By the rules of SystemVerilog, which cocotb asks for, initial values are no changes,
+            # and blocks that wait for one do not run.
+            build_args=["-g2005"],
         )
 
     return obtain(cache_directory() / "cocotb" / key, build)

@@ -29,9 +29,7 @@ def settle_constants(text: str) -> str:
     Yosys writes a constant part of a signal as `always @* x[7:4] = 4'h1;`. With nothing to be
     sensitive to, such a block never runs in a simulator that follows IEEE 1364 (Verilator:
     ALWNEVER), although synthesis takes the constant. Such blocks get a reference to a register that
-    becomes 0 at the start, as Yosys itself does for conditional ones. It must become 0, not be it:
-    by the rules of SystemVerilog a value in the declaration is there before any block runs, and is
-    no change.
+    is 0 from the start, as Yosys itself does for conditional ones.
     """
 
     def module(match: re.Match[str]) -> str:
@@ -40,8 +38,7 @@ def settle_constants(text: str) -> str:
         )
         if not count:
             return block
-        declared = f");\n  reg {_SETTLED};\n  initial {_SETTLED} = 0;\n"
-        return block.replace(");\n", declared, 1)
+        return block.replace(");\n", f");\n  reg {_SETTLED} = 0;\n", 1)
 
     return _MODULE.sub(module, text)
 
