@@ -15,7 +15,14 @@ import pytest
 from cocotb_bench.coverage import markdown, read_seen, report
 from cocotb_bench.design import MANIFEST_VARIABLE, design_config
 from cocotb_bench.small_models import MODELS, models_for
-from hw_tests.cocotb_bench.suites import SUITES, Design, design_of, has_icarus, run_suite
+from hw_tests.cocotb_bench.suites import (
+    SUITES,
+    TOP_VARIABLE,
+    Design,
+    design_of,
+    has_icarus,
+    run_suite,
+)
 from hw_tests.marks import long, slow
 from meadow.spec.config import CONFIGURATIONS
 
@@ -31,7 +38,13 @@ icarus = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def design(tmp_path_factory: pytest.TempPathFactory) -> Design:
-    return design_of(CONFIGURATIONS["tiny"], tmp_path_factory.mktemp("design"))
+    """What the user has named, or what `meadow generate` writes into a folder."""
+    if os.environ.get(TOP_VARIABLE):
+        return design_of(CONFIGURATIONS["tiny"], tmp_path_factory.mktemp("design"))
+    folder = tmp_path_factory.mktemp("elsewhere") / "generated"
+    command = [sys.executable, "-m", "workbench.cli", "generate", "--config", "tiny"]
+    subprocess.run([*command, "--out", str(folder)], cwd=ROOT, check=True)
+    return Design(folder / "meadow.v", folder / "manifest.json")
 
 
 @pytest.mark.parametrize("suite", SUITES)
