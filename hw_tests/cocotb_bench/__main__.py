@@ -41,8 +41,7 @@ def main() -> int:
                 return 2
         variables[TOP_VARIABLE] = str(arguments.top.absolute())
     chosen = ["-k", _FOUR_STATES if icarus else f"not {_FOUR_STATES}"]
-    if icarus or arguments.top is not None:
-        chosen.append(_SUITES)
+    chosen.append(_SUITES if icarus or arguments.top is not None else "hw_tests")
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "cocotb and not long"]
     command += ["-n", "2", "--dist", "loadfile", "--seed", str(arguments.seed), *chosen]
     return subprocess.run(command, cwd=_ROOT, env={**os.environ, **variables}).returncode
