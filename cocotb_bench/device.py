@@ -33,8 +33,9 @@ TIMES_VARIABLE = "MEADOW_TIMES"
 """Environment variable that names a file to which the time of every interrupt is added, for what
 must not become slower.
 """
-RESET_CYCLES = 10
-"""For which `rst` is held: the accelerator needs fewer."""
+RESET_CYCLES = 4
+"""For which `rst` is held: the least that the accelerator needs. Its register file takes nothing
+before the second cycle after it."""
 _PERIOD_NS = 4
 _PAGE_BYTES = 4096
 _TIMEOUT_CYCLES = 400_000
@@ -116,7 +117,7 @@ class CocotbDevice(Device):
         self.dut.rst.value = 1
         await ClockCycles(self.dut.clk, cycles)
         self.dut.rst.value = 0
-        await ClockCycles(self.dut.clk, 4)
+        await ClockCycles(self.dut.clk, 2)
         self._is_open = True
 
     def pause(self, seed: int, chance: float, *, longest: int = 1) -> None:

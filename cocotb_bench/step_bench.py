@@ -14,7 +14,7 @@ from cocotb_bench.design import design_config
 from cocotb_bench.device import CocotbDevice, drive
 from cocotb_bench.rules import AxiRules
 from cocotb_bench.small_models import MODELS
-from cocotb_bench.unknowns import UnknownWatch, axi_channels
+from cocotb_bench.unknowns import FOUR_STATES, UnknownWatch, axi_channels
 from firmware.device import DeviceError
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
@@ -37,7 +37,7 @@ class StepBench:
 
     device: the chip; session: the driver's, on it; golden: the same session on the golden machine;
     model: the bit-true model, which knows neither commands nor memory; caches: its keys and values;
-    rules: of AXI, of all ports; watch: sees in a simulator of four states what is unknown.
+    rules: of AXI, of all ports.
     """
 
     def __init__(
@@ -52,7 +52,6 @@ class StepBench:
         self.model = BitTrueModel(model, device.config, image.manifest.dataflow)
         self.caches = [self.model.new_cache() for _ in range(sequences)]
         self.rules = AxiRules(device)
-        self.watch = UnknownWatch(device.dut, axi_channels(device.dut, device.config.ports))
         self.session: Session
 
     @classmethod
@@ -61,11 +60,12 @@ class StepBench:
         config = design_config()
         model, image = next(m for m in MODELS if m.name == name).build(config, seed)
         size = Session.window_bytes(image, sequences)
+        if FOUR_STATES:
+            watch = UnknownWatch(dut, axi_channels(dut, config.ports))
+            cocotb.start_soon(watch.run())
         device = await CocotbDevice.start(dut, config, size)
         bench = cls(device, model, image, sequences, seed)
         cocotb.start_soon(bench.rules.run())
-        if cocotb.SIM_NAME.startswith("Icarus"):  # which has four states
-            cocotb.start_soon(bench.watch.run())
         await bench.open()
         return bench
 
@@ -123,7 +123,6 @@ class StepBench:
         assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
         assert not self.device.bus.outside, "accesses beyond the window"
         self.rules.check()
-        self.watch.check()
 
     async def fails(self, code: ErrorCode, label: str = "") -> DeviceError:
         """The error that a step of one token ends with, at this command."""

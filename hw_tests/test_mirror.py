@@ -23,7 +23,6 @@ PART_OF: dict[str, tuple[str, ...]] = {
         "cocotb_bench/memory",
         "cocotb_bench/rules",
         "cocotb_bench/small_models",
-        "cocotb_bench/unknowns",
         "examples/cocotb/bench_chip",
     ),
     "cosim/test_cache_lock.py": ("cosim/build_guard",),

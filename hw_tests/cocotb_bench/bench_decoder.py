@@ -10,7 +10,8 @@ from dataclasses import replace
 import cocotb
 
 from cocotb_bench.design import design_config
-from hw_tests.cocotb_bench.program_bench import IS_ICARUS, ProgramBench
+from cocotb_bench.unknowns import FOUR_STATES
+from hw_tests.cocotb_bench.program_bench import ProgramBench
 from hw_tests.mutation.weights import broken_streams, right_streams
 
 CONFIG = design_config()
@@ -25,7 +26,7 @@ async def right_streams_of_every_codec(dut, number: int) -> None:
     """Ten streams, one behind the other, without a cycle between them if the memory can."""
     bench = await ProgramBench.start(dut, "decoder0")
     program = right_streams(CONFIG, number)
-    if IS_ICARUS:  # what the array makes of the weights takes too long there
+    if FOUR_STATES:  # what the array makes of the weights takes too long there
         program = replace(program, fills=False, dumps=False)
     await bench.run([program])
 
@@ -35,5 +36,5 @@ async def right_streams_of_every_codec(dut, number: int) -> None:
 async def wrong_streams(dut, number: int) -> None:
     """Streams that break a rule, alone, behind and before right ones; the next program is right."""
     bench = await ProgramBench.start(dut, "decoder0")
-    few = 3 if IS_ICARUS else 16
+    few = 3 if FOUR_STATES else 16
     await bench.run([broken_streams(CONFIG, few * number + seed) for seed in range(few)])

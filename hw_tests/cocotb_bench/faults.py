@@ -10,7 +10,6 @@ next takes its place.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cocotb_bench.device import TIMES_VARIABLE
-from hw_tests.cocotb_bench.suites import Design, run_suite
+from hw_tests.cocotb_bench.suites import Design, design_in, run_suite
 from hw_tests.mutation.equivalence import equivalent_numbers
 from hw_tests.mutation.mutant import MUTANT_VARIABLE, Mutant
 from hw_tests.mutation.netlist import Mutants, mutated_verilog
@@ -81,10 +80,7 @@ def find_faults(seed: int, log: Callable[[str], None]) -> list[Found]:
     """Run the suites; AssertionError if one fails on the design without a fault."""
     drawn = mutated_verilog(CONFIG, seed=seed, count=_DRAWN * len(FAULT_UNITS), units=FAULT_UNITS)
     with tempfile.TemporaryDirectory() as name:
-        design = Design(Path(name) / "mutated.v", Path(name) / "manifest.json")
-        design.verilog.write_text(drawn.verilog, "utf-8")
-        parameters = named_config(CONFIG).to_dict()
-        design.manifest.write_text(json.dumps({"parameters": parameters}), "utf-8")
+        design = design_in(Path(name), named_config(CONFIG), drawn.verilog)
         for suite in dict.fromkeys(OWNERS.values()):
             log(f"suite {suite} without a fault")
             _run(suite, design, 0)

@@ -14,7 +14,7 @@ import numpy as np
 from cocotb_bench.design import design_config
 from cocotb_bench.device import CocotbDevice, drive
 from cocotb_bench.rules import AxiRules
-from cocotb_bench.unknowns import UnknownWatch, axi_channels, inner_streams
+from cocotb_bench.unknowns import FOUR_STATES, UnknownWatch, axi_channels, inner_streams
 from firmware.golden_device import GoldenDevice
 from firmware.registers import Registers
 from hw_tests.mutation.programs import Program
@@ -22,10 +22,7 @@ from meadow.golden.machine.machine import Machine
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.registers import ErrorCode
 
-__all__ = ["IS_ICARUS", "ProgramBench"]
-
-IS_ICARUS = getattr(cocotb, "SIM_NAME", "").startswith("Icarus")
-"""A simulator of four states, which is a hundred times slower."""
+__all__ = ["ProgramBench"]
 
 _WATCHDOG = 20_000
 _OTHER_BITS = 1 << 8
@@ -43,25 +40,24 @@ class ProgramBench:
     @classmethod
     async def start(cls, dut: Any, *units: str) -> ProgramBench:
         """The chip, with `AxiRules` on every port; `units` whose streams are looked at too."""
-        device = await CocotbDevice.start(dut, design_config(), BEAT_BYTES)
+        config = design_config()
+        if FOUR_STATES:
+            watch = UnknownWatch(dut, axi_channels(dut, config.ports))
+            for unit in units:
+                watch.streams += inner_streams(getattr(dut.accelerator, unit))
+            cocotb.start_soon(watch.run())
+        device = await CocotbDevice.start(dut, config, BEAT_BYTES)
         bench = cls(device)
         bench.rules = AxiRules(device)
         cocotb.start_soon(bench.rules.run())
-        bench.watch = UnknownWatch(dut, axi_channels(dut, device.config.ports))
-        if IS_ICARUS:
-            for unit in units:
-                bench.watch.streams += inner_streams(getattr(dut.accelerator, unit))
-            cocotb.start_soon(bench.watch.run())
         return bench
 
     rules: AxiRules
-    watch: UnknownWatch
 
     async def run(self, programs: Sequence[Program]) -> None:
         """Each of them, with the pauses that it asks for."""
         for program in programs:
             await self._run(program)
-        self.watch.check()
 
     async def _run(self, program: Program) -> None:
         config, device = self.device.config, self.device

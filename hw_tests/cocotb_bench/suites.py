@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cocotb_bench.coverage import COVERAGE_VARIABLE
+from cocotb_bench.coverage import COVERAGE_VARIABLE, markdown, read_seen, report
 from cocotb_bench.design import MANIFEST_VARIABLE
 from cocotb_bench.uninitialised import without_initial_values
 from cosim.generate import generated_verilog
@@ -26,21 +27,35 @@ from hw_tests.cocotb_runner import build_and_test
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.export import TOP_NAME
 
-__all__ = ["SUITES", "TOP_VARIABLE", "Design", "Suite", "design_of", "has_icarus", "run_suite"]
+__all__ = [
+    *(
+        "SUITES",
+        "TOP_VARIABLE",
+        "Design",
+        "Suite",
+        "design_in",
+        "design_of",
+        "has_icarus",
+        "run_suite",
+    ),
+]
 
 _ROOT = Path(__file__).parents[2]
 TOP_VARIABLE = "MEADOW_COCOTB_TOP"
 """Environment variable that names the Verilog to test in place of what is generated."""
+RESULTS_VARIABLE = "MEADOW_COCOTB_RESULTS"
+"""Environment variable that names the folder for the coverage; by default nothing is kept."""
+COVERAGE_JSON, COVERAGE_TEXT = "coverage.json", "coverage.md"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A bench; what is run of it by Icarus Verilog (None: nothing) and what for a quick look, as
-    regular expressions for names of tests.
+    """A bench; what is run of it by Icarus Verilog, each in a simulation of its own, and what for a
+    quick look, as regular expressions for names of tests.
     """
 
     module: Path
-    icarus: str | None
+    icarus: tuple[str, ...]
     smoke: str
 
 
@@ -51,12 +66,14 @@ def _here(name: str) -> Path:
 SUITES = {
     "chip": Suite(
         _ROOT / "examples" / "cocotb" / "bench_chip.py",
-        icarus=r"prefill_and_decode/model=4/rests=0.3|answer=SLVERR|busy_device",
+        icarus=(r"prefill_and_decode/model=4/rests=0.3", r"answer=SLVERR", r"busy_device"),
         smoke=r"prefill_and_decode/model=[01]/rests=0.3|two_seq|error_resp|soft=False",
     ),
-    "attention": Suite(_here("attention"), icarus=None, smoke=r"number=0$"),
-    "decoder": Suite(_here("decoder"), icarus=r"(right|wrong).*number=0$", smoke=r"number=0$"),
-    "dma": Suite(_here("dma"), icarus=r"loaded.*number=0$", smoke=r"number=0$"),
+    "attention": Suite(_here("attention"), icarus=(), smoke=r"number=0$"),
+    "decoder": Suite(
+        _here("decoder"), icarus=(r"right.*number=0$", r"wrong.*number=0$"), smoke=r"number=0$"
+    ),
+    "dma": Suite(_here("dma"), icarus=tuple(f"loaded.*={n}$" for n in range(3)), smoke=r"=0$"),
 }
 
 
@@ -70,8 +87,15 @@ class Design:
     @property
     def config(self) -> AcceleratorConfig:
         """Its configuration."""
-        manifest = json.loads(self.manifest.read_text("utf-8"))
-        return AcceleratorConfig.from_dict(manifest["parameters"])
+        return AcceleratorConfig.from_dict(self._facts()["parameters"])
+
+    @property
+    def top(self) -> str:
+        """Its top module."""
+        return self._facts()["top"]
+
+    def _facts(self) -> dict[str, Any]:
+        return json.loads(self.manifest.read_text("utf-8"))
 
 
 def design_of(config: AcceleratorConfig, folder: Path) -> Design:
@@ -79,9 +103,15 @@ def design_of(config: AcceleratorConfig, folder: Path) -> Design:
     chosen = os.environ.get(TOP_VARIABLE)
     if chosen:
         return Design(Path(chosen), Path(chosen).with_name("manifest.json"))
+    return design_in(folder, config, generated_verilog(config))
+
+
+def design_in(folder: Path, config: AcceleratorConfig, verilog: str) -> Design:
+    """A design of such a configuration, written to `folder`."""
     design = Design(folder / "meadow.v", folder / "manifest.json")
-    design.verilog.write_text(generated_verilog(config), "utf-8")
-    design.manifest.write_text(json.dumps({"parameters": config.to_dict()}), "utf-8")
+    design.verilog.write_text(verilog, "utf-8")
+    facts = {"parameters": config.to_dict(), "top": TOP_NAME}
+    design.manifest.write_text(json.dumps(facts), "utf-8")
     return design
 
 
@@ -103,28 +133,48 @@ def run_suite(
     """Number of the cocotb tests that ran; AssertionError if one failed.
 
     Icarus Verilog gets the text without initial values, and the part of the suite that it can run
-    in minutes.
+    in minutes. There only the first test of a simulation begins with nothing known.
     """
     suite = SUITES[name]
     text = design.verilog.read_text("utf-8")
-    only = suite.smoke if smoke else None
+    runs: tuple[str | None, ...] = (suite.smoke if smoke else None,)
     if simulator == "icarus":
         text, _, _ = without_initial_values(text)
-        only = suite.icarus
+        runs = suite.icarus
     variables = {MANIFEST_VARIABLE: str(design.manifest.resolve()), **(environment or {})}
     # cocotbext-axi uses what cocotb 2 calls by other names; that says nothing about the design.
     variables |= {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
     if coverage is not None:
         variables[COVERAGE_VARIABLE] = str(coverage)
     with _set(variables):
-        return build_and_test(
-            text,
-            toplevel=TOP_NAME,
-            module=suite.module,
-            seed=seed,
-            simulator=simulator,
-            only=only,
+        return sum(
+            build_and_test(
+                text,
+                toplevel=design.top,
+                module=suite.module,
+                seed=seed,
+                simulator=simulator,
+                only=only,
+            )
+            for only in runs
         )
+
+
+def covered_chip(design: Design, folder: Path, *, seed: int) -> int:
+    """Number of the tests of the whole-chip bench; AssertionError if one failed, or if they leave a
+    hole in the coverage without a reason. The coverage is written to `folder`.
+    """
+    seen = folder / "coverage.jsonl"
+    seen.unlink(missing_ok=True)
+    count = run_suite("chip", design, seed=seed, coverage=seen)
+    facts = report(design.config, read_seen(seen))
+    (folder / COVERAGE_JSON).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    (folder / COVERAGE_TEXT).write_text(markdown(facts), "utf-8")
+    holes = facts["holes"]
+    assert isinstance(holes, list)
+    missing = [f"{hole['group']}: {hole['point']}" for hole in holes if not hole["reason"]]
+    assert not missing, f"not covered: {', '.join(missing)}"
+    return count
 
 
 @contextmanager
