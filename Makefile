@@ -13,10 +13,10 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults formal mutation parity lint type verilog bench route soak torture docs clean
+.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults cocotb-configurations formal mutation parity lint type verilog bench route soak torture docs clean
 
 help:
-	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
+	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | cocotb-configurations | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
 
 setup: .venv/.stamp
 
@@ -62,7 +62,7 @@ test-rest: setup
 
 test-all: test test-rest
 
-test-full: test-all test-long formal mutation cocotb-faults
+test-full: test-all test-long formal mutation cocotb-faults cocotb-configurations
 
 test-long: setup
 	$(PYTEST) -m long
@@ -79,6 +79,9 @@ cocotb: setup
 
 cocotb-faults: setup
 	$(BIN)/python -m hw_tests.cocotb_bench.faults --seed $(SEED)
+
+cocotb-configurations: setup
+	$(BIN)/python -m hw_tests.cocotb_bench.configurations --seed $(SEED)
 
 formal: setup
 	$(BIN)/python -m pytest -q -n 2 -m formal hw_tests/formal

@@ -42,6 +42,8 @@ def points(config: AcceleratorConfig) -> dict[str, dict[str, str]]:
     parts = (Opcode.SOFTMAX.name,)
     one_block = "" if config.max_head_dim > config.width else "a head fills one word at most"
     alone = "" if config.sequences > 1 else "the design holds one sequence"
+    one_lane = "" if config.lanes > 1 else "query heads share keys in several lanes; there is one"
+    masks = {"wide head": one_block, "several sequences": alone, "grouped queries": one_lane}
     return {
         "opcode": {name: baseline if name in parts else "" for name in Opcode.__members__},
         "epilogue": dict.fromkeys(MatmulOutput.__members__, ""),
@@ -50,10 +52,7 @@ def points(config: AcceleratorConfig) -> dict[str, dict[str, str]]:
             for name in CODEC_NAMES
         },
         "attention": {name: "" if name == "WHOLE" else baseline for name in AttendPart.__members__},
-        "mask": {
-            name: {"wide head": one_block, "several sequences": alone}.get(name, "")
-            for name in _MASKS
-        },
+        "mask": {name: masks.get(name, "") for name in _MASKS},
         "rows": dict.fromkeys(RowSet.__members__, ""),
         "destination of LOAD": dict.fromkeys(Space.__members__, ""),
         "error": dict.fromkeys(ErrorCode.__members__, ""),

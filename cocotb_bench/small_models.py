@@ -13,6 +13,7 @@ from meadow.model.quantised import QuantisedModel
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.families import FAMILIES
 from meadow.spec.model import ModelDescription
+from meadow.spec.streams import CODEC_NAMES, Codec
 
 __all__ = ["MODELS", "SmallModel", "models_for"]
 
@@ -21,8 +22,9 @@ __all__ = ["MODELS", "SmallModel", "models_for"]
 class SmallModel:
     """A family of `meadow.spec.families` with small sizes, and how it is compiled.
 
-    wide_head: its one head fills two words. step: (position, tokens) of the only step that a
-    program of the dataflow "gemm" serves.
+    codec: of its weights, or `raw` if the design has no decoder for that. wide_head: its one head
+    fills two words, if the design has room for such. step: (position, tokens) of the only step that
+    a program of the dataflow "gemm" serves.
     """
 
     name: str
@@ -39,7 +41,7 @@ class SmallModel:
         values = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "head_dim": 16}
         values |= {"hidden": 48, "vocabulary": 40, "max_positions": 64}
         values |= {"bos_token": 1, "eos_token": 2, **self.sizes}
-        if self.wide_head:
+        if self.wide_head and 2 * config.width <= config.max_head_dim:
             size = 2 * config.width
             values |= {"width": size, "head_dim": size, "heads": 1, "kv_heads": 1}
         rotary = {"rotary_base": 100.0} if family.rotary else {}
@@ -50,7 +52,7 @@ class SmallModel:
             model,
             config,
             config_name="bench",
-            codec=self.codec,
+            codec=self.codec if self.codec in config.codecs else CODEC_NAMES[Codec.RAW],
             tokenizer_json="{}",
             dataflow=self.dataflow,
             step=self.step,
@@ -59,9 +61,7 @@ class SmallModel:
 
     def fits(self, config: AcceleratorConfig) -> bool:
         """Whether the design has the parts that its program needs."""
-        parts = self.dataflow == "tphs" or config.baseline
-        room = not self.wide_head or 2 * config.width <= config.max_head_dim
-        return self.codec in config.codecs and parts and room
+        return self.dataflow == "tphs" or config.baseline
 
 
 MODELS = (
@@ -73,7 +73,7 @@ MODELS = (
         sizes={"layers": 2, "width": 40, "heads": 4, "hidden": 60},
     ),
     SmallModel(name="qwen2", architecture="qwen2", codec="dictionary", sizes={"heads": 4}),
-    SmallModel(name="vit", architecture="vit", codec="rice", wide_head=True),
+    SmallModel(name="vit", architecture="vit", codec="raw", wide_head=True),
     SmallModel(name="bert", architecture="bert", codec="raw"),
     SmallModel(
         name="layer by layer", architecture="opt", codec="raw", dataflow="gemm", step=(0, 9)

@@ -71,7 +71,8 @@ async def several_key_blocks(dut) -> None:
     chunk = min(CONFIG.chunk_tokens, bench.image.manifest.chunk_tokens, 40)
     await bench.step({0: chunk}, head_all=False)
     await bench.step({0: 1})
-    await bench.step({0: min(chunk, 60 - bench.session.positions[0])}, head_all=False)
+    while left := 60 - bench.session.positions[0]:
+        await bench.step({0: min(chunk, left)}, head_all=False)
 
 
 @cocotb.test(**TIMEOUT)
@@ -100,7 +101,7 @@ async def error_responses(dut, answer: AxiResp) -> None:
 @cocotb.test(**TIMEOUT)
 async def broken_programs(dut) -> None:
     """A damaged command, weight or field each ends the program with its error and its command."""
-    bench = await start(dut, MODELS[1 if len(MODELS) > 1 else 0])
+    bench = await start(dut, CAUSAL[-1])
     await bench.step({0: 2})
 
     def weight() -> None:

@@ -12,7 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hw_tests.cocotb_bench.suites import TOP_VARIABLE, has_icarus
+from hw_tests.cocotb_bench.suites import (
+    COVERAGE_JSON,
+    COVERAGE_TEXT,
+    RESULTS_VARIABLE,
+    TOP_VARIABLE,
+    has_icarus,
+)
 
 _ROOT = Path(__file__).parents[2]
 _SUITES = "hw_tests/cocotb_bench/test_step_bench.py"
@@ -31,7 +37,10 @@ def main() -> int:
     if icarus and not has_icarus():
         print("no Icarus Verilog: apt-get install -y iverilog", file=sys.stderr)
         return 2
-    variables = {"MEADOW_COCOTB_RESULTS": str(_ROOT / "build" / "cocotb-results")}
+    results = _ROOT / "build" / "cocotb-results"
+    covered = results / COVERAGE_TEXT
+    covered.unlink(missing_ok=True)
+    variables = {RESULTS_VARIABLE: str(results)}
     if arguments.waves:
         variables["WAVES"] = "1"
     if arguments.top is not None:
@@ -44,7 +53,11 @@ def main() -> int:
     chosen.append(_SUITES if icarus or arguments.top is not None else "hw_tests")
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "cocotb and not long"]
     command += ["-n", "2", "--dist", "loadfile", "--seed", str(arguments.seed), *chosen]
-    return subprocess.run(command, cwd=_ROOT, env={**os.environ, **variables}).returncode
+    code = subprocess.run(command, cwd=_ROOT, env={**os.environ, **variables}).returncode
+    if covered.is_file():
+        print(covered.read_text("utf-8"))
+        print(f"{covered.with_name(COVERAGE_JSON)} holds how often each point was seen")
+    return code
 
 
 if __name__ == "__main__":

@@ -3,22 +3,24 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from cocotb_bench.coverage import markdown, read_seen, report
 from cocotb_bench.design import MANIFEST_VARIABLE, design_config
 from cocotb_bench.small_models import MODELS, models_for
 from hw_tests.cocotb_bench.suites import (
+    RESULTS_VARIABLE,
     SUITES,
     TOP_VARIABLE,
     Design,
+    covered_chip,
     design_of,
     has_icarus,
     run_suite,
@@ -27,8 +29,6 @@ from hw_tests.marks import long, slow
 from meadow.spec.config import CONFIGURATIONS
 
 ROOT = Path(__file__).parents[2]
-RESULTS = "MEADOW_COCOTB_RESULTS"
-"""Environment variable that names the folder for the coverage; by default nothing is kept."""
 
 pytestmark = pytest.mark.cocotb
 icarus = pytest.mark.skipif(
@@ -60,16 +60,9 @@ def test_suite(design: Design, suite: str) -> None:
 
 @pytest.mark.slow
 def test_the_whole_chip_without_a_hole_in_the_coverage(design: Design, tmp_path: Path) -> None:
-    folder = Path(os.environ.get(RESULTS) or tmp_path)
+    folder = Path(os.environ.get(RESULTS_VARIABLE) or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    seen = folder / "coverage.jsonl"
-    seen.unlink(missing_ok=True)
-    assert run_suite("chip", design, seed=1, coverage=seen)
-    facts = report(design.config, read_seen(seen))
-    (folder / "coverage.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    (folder / "coverage.md").write_text(markdown(facts), "utf-8")
-    holes = facts["holes"]
-    assert isinstance(holes, list) and not [hole for hole in holes if not hole["reason"]]
+    assert covered_chip(design, folder, seed=1)
 
 
 @icarus
@@ -85,22 +78,65 @@ def test_the_dma_controller_with_more_ports(ports: int, tmp_path: Path) -> None:
     assert run_suite("dma", design_of(config, tmp_path), seed=1)
 
 
-def test_the_example_needs_golden_and_the_helpers_only(design: Design, tmp_path: Path) -> None:
-    """What it imports, in another folder: nothing that makes hardware, and none of our tests."""
-    script = (
-        "import sys, runpy; runpy.run_path(sys.argv[1])\n"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT / "examples" / "cocotb" / "bench_chip.py")],
-        cwd=tmp_path,
-        env={**os.environ, "MEADOW_MANIFEST": str(design.manifest), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    ours = {"rtl_gen", "cosim", "boards", "workbench", "hw_tests", "amaranth"}
-    assert not ours & set(result.stdout.split())
+@pytest.fixture
+def elsewhere(design: Design, tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A folder with the example, and an environment whose Python refuses all that makes hardware
+    or tests it: what a user has who got the Verilog from somebody else.
+    """
+    folder = tmp_path / "user"
+    shutil.copytree(ROOT / "examples" / "cocotb", folder)
+    (folder / "sitecustomize.py").write_text(_REFUSAL, "utf-8")
+    variables = {name: value for name, value in os.environ.items() if "COV" not in name}
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    variables |= {"PATH": path, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    variables |= {MANIFEST_VARIABLE: str(design.manifest), "REFUSED": str(folder / "refused")}
+    variables["NOT_TO_IMPORT"] = "rtl_gen cosim boards workbench hw_tests amaranth"
+    return folder, variables
+
+
+_REFUSAL = """\
+import os, sys
+
+class Refusal:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in os.environ["NOT_TO_IMPORT"].split():
+            open(os.environ["REFUSED"], "a").write(name + "\\n")
+            raise ImportError(f"{name} is refused")
+
+sys.meta_path.insert(0, Refusal())
+"""
+
+
+def test_what_makes_hardware_is_refused_elsewhere(elsewhere: tuple[Path, dict[str, str]]) -> None:
+    folder, variables = elsewhere
+    command = [sys.executable, "-c", "import rtl_gen.top"]
+    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+    assert result.returncode and "rtl_gen is refused" in result.stderr
+
+
+def test_the_example_needs_golden_and_the_helpers_only(
+    elsewhere: tuple[Path, dict[str, str]],
+) -> None:
+    folder, variables = elsewhere
+    command = [sys.executable, "-c", "import bench_chip; print(bench_chip.MODELS)"]
+    subprocess.run(command, cwd=folder, env=variables, check=True)
+    assert not (folder / "refused").exists()
+
+
+@pytest.mark.slow
+def test_the_example_runs_elsewhere_by_its_makefile(
+    design: Design, elsewhere: tuple[Path, dict[str, str]]
+) -> None:
+    """The whole-chip bench on what `meadow generate` has written, in a folder of the user."""
+    folder, variables = elsewhere
+    command = ["make", f"TOP={design.verilog}", f"COCOTB_TOPLEVEL={design.top}"]
+    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    assert not (folder / "refused").exists()
+    results = ElementTree.parse(folder / "results.xml")
+    cases = list(results.iter("testcase"))
+    assert len(cases) > len(MODELS)
+    assert not [case.get("name") for case in cases if len(case)], "a test failed"
 
 
 def test_the_example_runs_all_models_of_a_design(
@@ -112,7 +148,7 @@ def test_the_example_runs_all_models_of_a_design(
     assert bench_chip.MODELS == [model.name for model in MODELS]
     zcu102 = CONFIGURATIONS["zcu102"]
     left_out = {model.name for model in MODELS} - set(models_for(zcu102))
-    assert left_out == {"qwen2", "layer by layer"}, "it has no dictionary and no baseline"
+    assert left_out == {"layer by layer"}, "it has no baseline"
 
 
 def test_a_design_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
