@@ -32,6 +32,14 @@ async def right_streams_of_every_codec(dut, number: int) -> None:
 
 
 @cocotb.test(**TIMEOUT)
+@cocotb.parametrize(number=range(100, 116 if ALONE else 100))
+async def weights_in_results(dut, number: int) -> None:
+    """As those, with scales by which every bit of a weight shows in what is computed."""
+    bench = await ProgramBench.start(dut)
+    await bench.run([right_streams(CONFIG, number, fine=True)])
+
+
+@cocotb.test(**TIMEOUT)
 @cocotb.parametrize(number=range(5 if ALONE else 0))
 async def wrong_streams(dut, number: int) -> None:
     """Streams that break a rule, alone, behind and before right ones; the next program is right."""

@@ -73,6 +73,7 @@ SUITES = {
     "decoder": Suite(
         _here("decoder"), icarus=(r"right.*number=0$", r"wrong.*number=0$"), smoke=r"number=0$"
     ),
+    "sequencer": Suite(_here("sequencer"), icarus=(), smoke=r"opcode=(1|6)$"),
     "dma": Suite(_here("dma"), icarus=tuple(f"loaded.*={n}$" for n in range(3)), smoke=r"=0$"),
 }
 

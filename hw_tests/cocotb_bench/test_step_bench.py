@@ -123,20 +123,22 @@ def test_the_example_needs_golden_and_the_helpers_only(
     assert not (folder / "refused").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("only", [slow(SUITES["chip"].smoke), long("")])
 def test_the_example_runs_elsewhere_by_its_makefile(
-    design: Design, elsewhere: tuple[Path, dict[str, str]]
+    only: str, design: Design, elsewhere: tuple[Path, dict[str, str]]
 ) -> None:
     """The whole-chip bench on what `meadow generate` has written, in a folder of the user."""
     folder, variables = elsewhere
+    variables["COCOTB_TEST_FILTER"] = only
     command = ["make", f"TOP={design.verilog}", f"COCOTB_TOPLEVEL={design.top}"]
     result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
     assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
     assert not (folder / "refused").exists()
     results = ElementTree.parse(folder / "results.xml")
     cases = list(results.iter("testcase"))
-    assert len(cases) > len(MODELS)
-    assert not [case.get("name") for case in cases if len(case)], "a test failed"
+    assert len(cases) >= len(MODELS)
+    failed = [case.get("name") for case in cases if case.find("failure") is not None]
+    assert not failed
 
 
 def test_the_example_runs_all_models_of_a_design(

@@ -37,7 +37,7 @@ from meadow.spec.ranges import check_command, field_ranges
 from meadow.spec.registers import ErrorCode
 from meadow.spec.rules import command_rules
 
-__all__ = ["Walk", "range_trials"]
+__all__ = ["Walk", "range_commands", "range_trials"]
 
 _WALKS, _STEPS = 7, 50
 _KIND_VALUES = 16
@@ -221,24 +221,31 @@ def _run(bench: FaultBench, good: list[bytes], bad: list[tuple[bytes, int]], chi
     bench.good_step(chip, session, "the step after commands out of range")
 
 
+def range_commands(config: AcceleratorConfig, opcode: Opcode) -> tuple[list[bytes], list[bytes]]:
+    """Good commands of an opcode, which are passed over, and those that must be refused."""
+    random = np.random.default_rng(salted(int(opcode)))
+    good: dict[bytes, None] = {}
+    bad: dict[bytes, None] = {}
+    for _ in range(_WALKS if field_ranges(config, opcode).keys() - _COMMON else 1):
+        walk = Walk(random, config, opcode)
+        walk.choose_kind()
+        walk.turn_bits()
+        for _ in range(_STEPS):
+            walk.step()
+        walk.turn_bits()
+        good |= dict.fromkeys(_encoded(command, random) for command in walk.good)
+        bad |= dict.fromkeys(_encoded(command, random) for command in walk.bad)
+    return [*good], [*bad]
+
+
 def range_trials(bench: FaultBench) -> list[Trial]:
     """A trial for each opcode, and one for opcodes that do not exist."""
     config, trials = bench.image.manifest.config, []
     for opcode in Opcode:
-        random = np.random.default_rng(salted(int(opcode)))
-        good: dict[bytes, None] = {}
-        bad: dict[bytes, None] = {}
-        for _ in range(_WALKS if field_ranges(config, opcode).keys() - _COMMON else 1):
-            walk = Walk(random, config, opcode)
-            walk.choose_kind()
-            walk.turn_bits()
-            for _ in range(_STEPS):
-                walk.step()
-            walk.turn_bits()
-            good |= dict.fromkeys(_encoded(command, random) for command in walk.good)
-            bad |= dict.fromkeys(_encoded(command, random) for command in walk.bad)
+        good, bad = range_commands(config, opcode)
+        random = np.random.default_rng(salted(100 + int(opcode)))
         wrong = [(command, int(random.integers(_FENCES))) for command in bad]
-        trials.append(Trial(f"ranges of {opcode.name}", partial(_run, bench, [*good], wrong)))
+        trials.append(Trial(f"ranges of {opcode.name}", partial(_run, bench, good, wrong)))
     random = np.random.default_rng(salted(99))
     unknown = [(command, 1) for command in _other_opcodes(config, random)]
     return [*trials, Trial("unknown opcodes", partial(_run, bench, [], unknown))]

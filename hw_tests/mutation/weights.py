@@ -5,6 +5,7 @@ checksum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -19,15 +20,16 @@ from hw_tests.rtl_gen.decoder.stream_packer import (
     pack_dictionary,
     pack_raw,
     pack_rice,
+    padded,
     reseal,
 )
 from hw_tests.seeds import salted
 from meadow.spec.commands import MAX_PORTS, Command, Opcode, RowSet
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.epilogue import MatmulOutput
-from meadow.spec.layout import unpack_fields
+from meadow.spec.layout import pack_fields, unpack_fields
 from meadow.spec.step import Step
-from meadow.spec.streams import LITERAL, PREAMBLE_FIELDS
+from meadow.spec.streams import HEADER_FIELDS, LITERAL, PREAMBLE_FIELDS
 
 __all__ = ["broken_streams", "right_streams", "weight_trials"]
 
@@ -50,14 +52,33 @@ def _table(random: Random, entries: int, chunk: int) -> list[bytes]:
     ]
 
 
-def _stream(config: AcceleratorConfig, random: Random) -> tuple[bytes, int, int]:
+def _fine_header(random: Random, rows: int) -> bytes:
+    """A header with small biases, whose results are about as large as sums of some products: every
+    bit of a weight shows in one or the other.
+    """
+    records = b""
+    for _ in range(rows):
+        values = {
+            "bias": random.randrange(-(1 << 10), 1 << 10),
+            "multiplier": random.randrange(1 << 14, 1 << 16),
+            "shift": random.randrange(14, 26),
+        }
+        records += pack_fields(HEADER_FIELDS, values, "header").to_bytes(8, "little")
+    return padded(records)
+
+
+def _stream(
+    config: AcceleratorConfig,
+    random: Random,
+    header: Callable[[Random, int], bytes] = draw_header,
+) -> tuple[bytes, int, int]:
     """A stream with its slices and tiles; every width and size of a table, long runs and short ones
     come up.
     """
     slices = random.choice([1, 1, 2, 3, 5])
     tiles = random.choice([1, 2, 3, 4, 7, 12])
     size = tiles * config.port_rows * config.width
-    headers = [draw_header(random, config.port_rows) for _ in range(slices)]
+    headers = [header(random, config.port_rows) for _ in range(slices)]
     kind = random.choice(["rice", "rice", "dictionary", "dictionary", "dictionary", "raw"])
     if kind == "raw":
         weights = [random.randbytes(size).replace(_LEAST, _NEXT) for _ in range(slices)]
@@ -108,13 +129,15 @@ def _step(random: np.random.Generator, config: AcceleratorConfig, rows: int) -> 
     return step
 
 
-def right_streams(config: AcceleratorConfig, seed: int) -> Program:
-    """Streams one behind the other, without a cycle between them if the memory can."""
+def right_streams(config: AcceleratorConfig, seed: int, *, fine: bool = False) -> Program:
+    """Streams one behind the other, without a cycle between them if the memory can; `fine`: every
+    bit of a weight shows in the results.
+    """
     random, numbers = Random(salted(seed)), np.random.default_rng(salted(2000 + seed))
     step = _step(numbers, config, _ROWS)
     commands, content = [], []
     for number in range(_STREAMS):
-        data, slices, tiles = _stream(config, random)
+        data, slices, tiles = _stream(config, random, _fine_header if fine else draw_header)
         place = DATA_BEATS + number * _ROOM_BEATS + random.randrange(600)
         content.append((place, data))
         commands.append(_matmul(config, random, slices, tiles, place, len(data) // BEAT_BYTES))
