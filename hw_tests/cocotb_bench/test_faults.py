@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hw_tests.cocotb_bench.faults import FAULT_UNITS, OWNERS, chosen_faults
+from hw_tests.cocotb_bench.faults import FAULT_UNITS, OWNERS, chosen_faults, is_of_no_port
 from hw_tests.cocotb_bench.suites import SUITES
 from hw_tests.mutation.mutant import Mutant
+from meadow.spec.config import CONFIGURATIONS
 
 
 def mutants(count: int) -> list[Mutant]:
@@ -44,3 +47,21 @@ def test_every_unit_has_a_suite() -> None:
     assert OWNERS.keys() == FAULT_UNITS.keys() and {
         suite for suites in OWNERS.values() for suite in suites
     } <= set(SUITES)
+
+
+@pytest.mark.parametrize(
+    ("wire", "unread"),
+    [
+        ("reader.check.command[434]", True),  # beats3 of a MATMUL
+        ("reader.check.command[480]", False),  # of the checksum
+        ("reader.check.command[300]", True),  # offset1 or beats1
+        ("reader.check.command[70]", False),
+        ("entry.index[434]", False),
+    ],
+)
+def test_bits_of_ports_that_are_not_there_are_read_by_nobody(wire: str, unread: bool) -> None:
+    mutant = replace(next(m for m in mutants(1) if m.unit == "sequencer"), wire=wire)
+    assert is_of_no_port(CONFIGURATIONS["tiny"], mutant) is unread
+    if wire.endswith("command[434]"):
+        four = replace(CONFIGURATIONS["tiny"], ports=4)
+        assert not is_of_no_port(four, mutant)
