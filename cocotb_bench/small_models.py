@@ -72,7 +72,12 @@ MODELS = (
         codec="rice",
         sizes={"layers": 2, "width": 40, "heads": 4, "hidden": 60},
     ),
-    SmallModel(name="qwen2", architecture="qwen2", codec="dictionary", sizes={"heads": 4}),
+    SmallModel(  # with an MLP that is worth a dictionary on each of four ports
+        name="qwen2",
+        architecture="qwen2",
+        codec="dictionary",
+        sizes={"heads": 4, "hidden": 144},
+    ),
     SmallModel(name="vit", architecture="vit", codec="raw", wide_head=True),
     SmallModel(name="bert", architecture="bert", codec="raw"),
     SmallModel(

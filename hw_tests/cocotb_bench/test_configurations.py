@@ -14,7 +14,9 @@ from hw_tests.cocotb_bench.configurations import (
     drawn_configurations,
     generated_from_file,
 )
-from meadow.spec.config import CONFIGURATIONS
+from meadow.spec.commands import Opcode
+from meadow.spec.config import BEAT_BYTES, CONFIGURATIONS
+from meadow.spec.streams import CODEC_NAMES
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -30,13 +32,18 @@ def test_another_seed_draws_others() -> None:
     assert drawn_configurations(1) == drawn_configurations(1) != drawn_configurations(2)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
 @pytest.mark.parametrize("number", range(COUNT))
-def test_the_models_of_the_bench_fit(number: int) -> None:
-    config = drawn_configurations(3)[number]
+def test_the_models_of_the_bench_fit_and_use_every_codec(number: int, seed: int) -> None:
+    config = drawn_configurations(seed)[number]
     assert len(models_for(config)) == len(MODELS) - (not config.baseline)
-    for model in MODELS:
-        if model.name in models_for(config):
-            model.build(config, 0)
+    used = set()
+    for model in (model for model in MODELS if model.fits(config)):
+        _, image = model.build(config, 0)
+        commands = map(image.command, range(image.manifest.commands))
+        places = [c.values["offset0"] for c in commands if c.opcode == Opcode.MATMUL]
+        used |= {CODEC_NAMES[image.dram[place * BEAT_BYTES]] for place in places}
+    assert used == set(config.codecs)
 
 
 def test_what_was_drawn_is_generated_from_a_file(tmp_path: Path) -> None:

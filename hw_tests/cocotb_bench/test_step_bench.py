@@ -123,7 +123,7 @@ def test_the_example_needs_golden_and_the_helpers_only(
     assert not (folder / "refused").exists()
 
 
-@pytest.mark.parametrize("only", [slow(SUITES["chip"].smoke), long("")])
+@pytest.mark.parametrize("only", [slow("rests=0.3"), long("")])
 def test_the_example_runs_elsewhere_by_its_makefile(
     only: str, design: Design, elsewhere: tuple[Path, dict[str, str]]
 ) -> None:
