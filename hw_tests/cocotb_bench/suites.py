@@ -28,16 +28,14 @@ from meadow.spec.config import AcceleratorConfig
 from rtl_gen.export import TOP_NAME
 
 __all__ = [
-    *(
-        "SUITES",
-        "TOP_VARIABLE",
-        "Design",
-        "Suite",
-        "design_in",
-        "design_of",
-        "has_icarus",
-        "run_suite",
-    ),
+    "SUITES",
+    "TOP_VARIABLE",
+    "Design",
+    "Suite",
+    "design_in",
+    "design_of",
+    "has_icarus",
+    "run_suite",
 ]
 
 _ROOT = Path(__file__).parents[2]
