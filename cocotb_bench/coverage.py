@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from meadow.spec.commands import COMMAND_BYTES, AttendPart, Command, Opcode, RowSet, Space
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.epilogue import MatmulOutput
-from meadow.spec.registers import COUNTERS, Control, ErrorCode, register_map
+from meadow.spec.registers import COUNTERS, Control, ErrorCode, Status, register_map
 from meadow.spec.streams import CODEC_NAMES
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Coverage:
             self._see("error", ErrorCode(value).name)
         elif name.removesuffix("_low") in _STALLS and value:
             self._see("stall", name.removesuffix("_low"))
-        elif name == "status" and value & 6 == 2:
+        elif name == "status" and value & (Status.DONE | Status.ERROR) == Status.DONE:
             self._see("error", ErrorCode.NONE.name)
         self._store()
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from cocotbext.axi import AxiBus, AxiRam, AxiResp
 
-__all__ = ["CHANNELS", "AxiMemory", "BusMemory", "pauses"]
+__all__ = ["CHANNELS", "AxiMemory", "BusMemory", "channels", "pauses"]
 
 CHANNELS = ("aw", "w", "b", "ar", "r")
 _QUEUE = 4
@@ -29,6 +29,13 @@ def pauses(seed: int, chance: float, longest: int = 1) -> Iterator[bool]:
         rests = rng.randrange(1, longest + 1) if rng.random() < chance else 0
         yield from [True] * rests
         yield False
+
+
+def channels(ram: AxiRam) -> dict[str, Any]:
+    """The memory's ends of the five channels, by CHANNELS."""
+    write, read = ram.write_if, ram.read_if
+    ends = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
+    return dict(zip(CHANNELS, ends, strict=True))
 
 
 class BusMemory:
@@ -77,16 +84,10 @@ class AxiMemory:
             for port in range(ports)
         ]
         for ram in self.rams:
-            for channel in self._channels(ram).values():
+            for channel in channels(ram).values():
                 channel.queue_occupancy_limit = _QUEUE
             for channel, name in ((ram.read_if.r_channel, "r"), (ram.write_if.b_channel, "b")):
                 self._answer_as_said(channel, f"{name}resp")
-
-    @staticmethod
-    def _channels(ram: AxiRam) -> dict[str, Any]:
-        write, read = ram.write_if, ram.read_if
-        ends = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
-        return dict(zip(CHANNELS, ends, strict=True))
 
     def _answer_as_said(self, channel: Any, field: str) -> None:
         """A ram answers what it cannot do with SLVERR; this makes it the answer of the memory."""
@@ -105,7 +106,7 @@ class AxiMemory:
         """Random rests of the memory's ends of the channels; a chance of 0 ends them."""
         for port, ram in enumerate(self.rams):
             for index, name in enumerate(CHANNELS):
-                channel = self._channels(ram)[name]
+                channel = channels(ram)[name]
                 rests = pauses(seed + 8 * port + index, chance, longest)
                 channel.set_pause_generator(rests if chance and name in only else None)
                 channel.pause = False
@@ -113,6 +114,6 @@ class AxiMemory:
     def silence(self, name: str, silent: bool = True) -> None:
         """Hold a channel of all ports until it is called with `silent` False."""
         for ram in self.rams:
-            channel = self._channels(ram)[name]
+            channel = channels(ram)[name]
             channel.clear_pause_generator()
             channel.pause = silent

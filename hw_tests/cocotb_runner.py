@@ -27,7 +27,7 @@ from cosim.verilator_tool import Verilator, compiler_identity, find_verilator
 from hw_tests.seeds import salted
 from rtl_gen.blocks.verilog import convert_component
 
-__all__ = ["WAVES_FOLDER", "build_and_test", "generate_verilog"]
+__all__ = ["WAVES_FOLDER", "build_and_test", "changed_variables", "generate_verilog"]
 
 _ROOT = Path(__file__).parents[1]
 WAVES_FOLDER = _ROOT / "build" / "waves"
@@ -42,8 +42,9 @@ _OPTIMISATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
 
 class _TopOnlyVerilator(cocotb_tools.runner.Verilator):
     """Makes only the toplevel's ports visible, which is twice as fast as making every signal
-    public, and names files as they
-    are seen from the folder that is built in: a makefile takes no path with a space."""
+    public, and names files as they are seen from the folder that is built in: a makefile takes no
+    path with a space.
+    """
 
     tool: Verilator
 
@@ -98,7 +99,7 @@ def build_and_test(
     simulator: "verilator" or "icarus". only: a regular expression that the names of tests are
     searched for; others are not run.
 
-    Returns the number of tests that ran; AssertionError if one failed. Builds are kept in the
+    Returns the number of tests that ran; AssertionError if one failed or there was none. Builds are kept in the
     cache, whose entries are shared between processes. With the variable WAVES=1 every signal of
     `source` goes to an FST file in WAVES_FOLDER, also of tests that fail.
     """
@@ -108,7 +109,7 @@ def build_and_test(
     directory = (_built_for_icarus if icarus else _built)(source, toplevel, waves)
     runner = cocotb_tools.runner.Icarus() if icarus else _TopOnlyVerilator()
     level = os.environ.get("COCOTB_LOG_LEVEL", "WARNING")
-    with tempfile.TemporaryDirectory() as name, _changed({"COCOTB_LOG_LEVEL": level}):
+    with tempfile.TemporaryDirectory() as name, changed_variables({"COCOTB_LOG_LEVEL": level}):
         results = Path(name)
         path = list(sys.path)
         sys.path[:0] = [str(module.parent), str(_ROOT)]  # which the simulator inherits
@@ -135,11 +136,12 @@ def build_and_test(
                 shutil.move(results / _FST, WAVES_FOLDER / kept)
         count, failures = get_results(output)
     assert failures == 0, f"{failures} of {count} cocotb tests failed, seed {seed}"
+    assert count, f"{module.name} has no cocotb test {only}"
     return count
 
 
 @contextmanager
-def _changed(variables: Mapping[str, str], *, only: bool = False) -> Iterator[None]:
+def changed_variables(variables: Mapping[str, str], *, only: bool = False) -> Iterator[None]:
     """Environment variables changed for a while; `only`: there are no others."""
     previous = dict(os.environ)
     if only:
@@ -177,7 +179,7 @@ def _built(source: str, toplevel: str, waves: bool) -> Path:
         tool.link(scratch)
         (scratch / _LIBRARIES).symlink_to(cocotb_tools.config.libs_dir)
         (scratch / _SHARE).symlink_to(cocotb_tools.config.share_dir)
-        with _changed(tool.environment(), only=True):
+        with changed_variables(tool.environment(), only=True):
             runner = _TopOnlyVerilator()
             runner.tool = tool
             runner.build(

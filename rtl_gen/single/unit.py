@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockDomain, Const, Elaboratable, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Const, Elaboratable, Module, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -14,7 +14,7 @@ from meadow.spec.commands import Opcode
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.array.array import Array
 from rtl_gen.blocks.prefix import PREFIX
-from rtl_gen.blocks.reset import reset_register
+from rtl_gen.blocks.reset import clocked_by_pins
 from rtl_gen.blocks.verilog import convert_component
 from rtl_gen.decoder.decoder import Decoder
 from rtl_gen.dma.controller import DmaController
@@ -73,10 +73,8 @@ class _Pins(Elaboratable):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.domains.sync = sync = ClockDomain(reset_less=True)
-        sync.clk = self.clk
         reset = Signal(name="unit_reset")
-        m.d.comb += reset.eq(reset_register(m, self.rst, "rst_registered"))
+        m.d.comb += reset.eq(clocked_by_pins(m, self.clk, self.rst))
         m.submodules.unit = ResetInserter(reset)(self.unit)
         return m
 

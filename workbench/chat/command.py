@@ -18,7 +18,7 @@ from workbench.chat.talk import INTERRUPTED, Talk
 from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, printable, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
-from workbench.models.compile_model import model_files
+from workbench.models.compile_model import input_files
 from workbench.models.named import DEFAULT_CONFIG, NamedModel, find_model
 from workbench.options import (
     UNTHROTTLED,
@@ -73,8 +73,8 @@ def chat_command(
     check_least("top-k", top_k, 1)
     check_timeline(trace, device)
     found = find_model(model, config)
-    if trace is not None and model is not None:
-        check_apart(trace, model_files(model) if model.is_dir() else [model], "the timeline")
+    if trace is not None:
+        check_apart(trace, input_files(model), "the timeline")
     tokenizer = _tokenizer(found, max_tokens, chunk)
     loaded = found.load(log)
     manifest = loaded.image.manifest

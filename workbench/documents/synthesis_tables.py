@@ -61,7 +61,7 @@ def _totals(load: Load) -> str:
                 f"`{report['commit']}`",
             ]
         )
-    head = ("", *_HEADS, "control sets", "register bits with a reset", "absorbed, of", "commit")
+    head = ("", *_HEADS, "control sets", "loads of resets", "absorbed, of", "commit")
     return markdown(head, rows) if rows else "Not measured yet."
 
 

