@@ -99,9 +99,9 @@ def build_and_test(
     simulator: "verilator" or "icarus". only: a regular expression that the names of tests are
     searched for; others are not run.
 
-    Returns the number of tests that ran; AssertionError if one failed or there was none. Builds are kept in the
-    cache, whose entries are shared between processes. With the variable WAVES=1 every signal of
-    `source` goes to an FST file in WAVES_FOLDER, also of tests that fail.
+    Returns the number of tests that ran; AssertionError if one failed or there was none. Builds are
+    kept in the cache, whose entries are shared between processes. With the variable WAVES=1 every
+    signal of `source` goes to an FST file in WAVES_FOLDER, also of tests that fail.
     """
     seed = salted(seed)
     waves = os.environ.get("WAVES", "0") not in ("", "0")
