@@ -28,6 +28,7 @@ from workbench.exports.core import (
 )
 from workbench.exports.folder import MISSING_EXPORTERS, core_files
 from workbench.exports.peakrdl import has_exporters
+from workbench.exports.verilog import verilog_file
 from workbench.options import JsonOption, choices, path_option, takes_config
 from workbench.progress import log
 from workbench.single.folder import write_unit
@@ -108,8 +109,7 @@ def generate_command(
         for path in paths:
             check_replaceable(path, path.name)
     core = described_core(config.name, config.config, top_name(name))
-    verilog = with_prefix(generated_verilog(config.config, log=log), name)
-    verilog = core.heading("Verilog", "//") + verilog
+    verilog = verilog_file(core, with_prefix(generated_verilog(config.config, log=log), name))
     log("describing it")
     manifest = verilog_manifest(core, verilog)
     written = {

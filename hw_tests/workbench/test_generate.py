@@ -150,7 +150,7 @@ def test_a_failed_write_keeps_the_old_files(
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
     assert CliRunner().invoke(app, ["generate", "--out", str(tmp_path)]).exit_code == 0
-    assert (tmp_path / "meadow.v").read_text().endswith("module new; endmodule")
+    assert "\nmodule new; endmodule" in (tmp_path / "meadow.v").read_text()
     assert "old" not in (tmp_path / "meadow_top.h").read_text().splitlines()
     assert (tmp_path / "mine.txt").read_text() == "old"
 
@@ -194,8 +194,8 @@ def test_a_name_is_the_beginning_of_all_modules(
         reports.append(json.loads(result.stdout))
     assert [report["top"] for report in reports] == ["meadow_top", "left_top"]
     assert reports[1]["parameters"] == CONFIGURATIONS["tiny"].to_dict()
-    assert (plain / "meadow.v").read_text().endswith(f"\n{text}")
-    assert (named / "meadow.v").read_text().endswith("\n" + text.replace("meadow_", "left_"))
+    assert f"\n{text}" in (plain / "meadow.v").read_text()
+    assert "\n" + text.replace("meadow_", "left_") in (named / "meadow.v").read_text()
     first, second = (json.loads((out / "manifest.json").read_text()) for out in (plain, named))
     differing = {key for key in first if first[key] != second[key]}
     assert differing == {"top", "verilog_sha256"} and first.keys() == second.keys()
@@ -209,12 +209,14 @@ def test_a_name_is_the_beginning_of_all_modules(
     assert "toplevel: left_top\n" in (named / "left_top.core").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "1st", "always_ff", "two words"])
+@pytest.mark.parametrize(
+    "name", ["", "1st", "always_ff", "module", "logic", "two words", "a-b", "x" * 65]
+)
 def test_a_name_that_is_none_is_one_line_and_nothing_is_written(name: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = CliRunner().invoke(app, ["generate", "--out", str(out), "--name", name])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("meadow: name must be ") and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("meadow: name must ") and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,3 +233,64 @@ def test_the_manifest_of_a_file_says_its_name_and_contents(
     expected = dataclasses.replace(CONFIGURATIONS["nano"], groups=4, sequences=2)
     assert manifest["parameters"] == expected.to_dict()
     assert manifest["contract_hash"] == contract_hash(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["--set", "lanes=64"],
+            "configuration tiny with lanes=64: AcceleratorConfig rule 2 * lanes * rows <= width is "
+            "broken by 2 * 64 * 2 with width 16",
+        ),
+        (["--set", "lane=4"], "--set lane=4: unknown parameter 'lane': lanes is meant?"),
+        (["--set", "lanes"], "--set must be given KEY=VALUE, not 'lanes'"),
+        (
+            ["--config", "missing.toml"],
+            "configuration missing.toml: No such file or directory",
+        ),
+        (["--config", "bad.toml"], "configuration bad.toml: it is not TOML: "),
+        (
+            ["--config", "key.toml"],
+            "configuration key.toml: unknown parameter 'lane': lanes is meant?",
+        ),
+        (["--out", "x" * 300], "cannot write meadow.v: File name too long: "),
+        (["--out", "key.toml"], "cannot write meadow.v: Not a directory: key.toml"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    given: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: pytest.fail("too early"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text("lanes = [")
+    (tmp_path / "key.toml").write_text("base = 'tiny'\n[accelerator]\nlane = 4\n")
+    result = CliRunner().invoke(app, ["generate", "--out", "out", *given])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"meadow: {message}") and result.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.toml", "key.toml"}
+
+
+@pytest.mark.parametrize(
+    ("hindrance", "reason"),
+    [
+        ("meadow_top.h", "cannot write meadow_top.h: Is a directory"),
+        ("meadow_top.spdx.json", "cannot write meadow_top.spdx.json: Is a directory"),
+        ("html", "cannot write html/"),
+    ],
+)
+def test_one_file_that_cannot_be_written_keeps_all_others_back(
+    hindrance: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "generated_verilog", lambda *_, **__: "module new; endmodule")
+    (tmp_path / "meadow.v").write_text("old")
+    if hindrance == "html":
+        (tmp_path / hindrance).write_text("old")
+    else:
+        (tmp_path / hindrance).mkdir()
+    result = CliRunner().invoke(app, ["generate", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"meadow: {reason}") and "Traceback" not in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"meadow.v", hindrance}
+    assert (tmp_path / "meadow.v").read_text() == "old"

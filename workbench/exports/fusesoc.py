@@ -7,9 +7,6 @@ from workbench.exports.core import VERILOG_NAME, Core
 
 __all__ = ["fusesoc_core"]
 
-# Three warnings say nothing in Verilog that Yosys writes: it leaves the fitting of widths to the
-# language, and cases that do nothing out.
-_QUIET = ("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE")
 _CORE = """\
 CAPI=2:
 {heading}
@@ -39,7 +36,6 @@ targets:
     flow: lint
     flow_options:
       tool: verilator
-      verilator_options: [{quiet}]
 
   sim:
     <<: *default
@@ -50,7 +46,7 @@ targets:
     flow_options:
       tool: verilator
       mode: binary
-      verilator_options: [--timing, --timescale 1ns/1ps, {quiet}]
+      verilator_options: [--timing, --timescale 1ns/1ps]
 """
 
 
@@ -64,6 +60,5 @@ def fusesoc_core(core: Core) -> str:
         top=core.top,
         version=core.version,
         configuration=core.configuration,
-        quiet=", ".join(_QUIET),
         verilog=VERILOG_NAME,
     )

@@ -124,5 +124,6 @@ def ip_xact(core: Core, registers: str) -> str:
     Tree.indent(component)
     text = Tree.tostring(component, "unicode")
     # A comment takes no two dashes, which the name of a user's file may have.
-    heading = re.sub("-(?=-)", "- ", core.heading("IP-XACT component", "").replace("\n", " "))
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {heading.strip()} -->\n{text}\n'
+    heading = " ".join(core.heading("IP-XACT component", "").split())
+    heading = re.sub("-(?=-)", "- ", heading)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {heading} -->\n{text}\n'

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.exports.core import Core
+from workbench.exports.verilog import STUB_WAIVERS, without_warnings
 
 __all__ = ["verilog_stub"]
 
@@ -18,7 +19,5 @@ def _port(port: dict[str, Any]) -> str:
 def verilog_stub(core: Core) -> str:
     """A black box for Vivado (`black_box`) and Yosys (`blackbox`) with every port."""
     ports = ",\n".join(_port(port) for port in core.ports)
-    return (
-        core.heading("Black box", "//")
-        + f"(* black_box, blackbox *)\nmodule {core.top} (\n{ports}\n);\nendmodule\n"
-    )
+    module = f"(* black_box, blackbox *)\nmodule {core.top} (\n{ports}\n);\nendmodule\n"
+    return core.heading("Black box", "//") + without_warnings(module, STUB_WAIVERS)

@@ -10,36 +10,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from cosim.generate import generated_verilog
 from cosim.verilator_tool import find_verilator
-from hw_tests.workbench.exports.cores import TOP, named_core
-from workbench.exports.c_header import c_header
+from hw_tests.workbench.exports.cores import PREFIX, TOP, named_core
+from workbench.cli import app
 from workbench.exports.fusesoc import fusesoc_core
-from workbench.exports.rdl import register_map_rdl
-from workbench.exports.testbench import identity_bench
 
 CONFIGURATION = "nano"
 
 
 def _written(folder: Path) -> None:
-    core = named_core(CONFIGURATION)
-    rdl = register_map_rdl(core)
-    # The top module has another name here, so that the files are seen not to count on the usual.
-    verilog = generated_verilog(core.config).replace("meadow_top", TOP)
-    for name, text in (
-        ("meadow.v", verilog),
-        (f"{TOP}.core", fusesoc_core(core)),
-        (f"{TOP}_tb.sv", identity_bench(core)),
-        (f"{TOP}.rdl", rdl),
-        (f"{TOP}.h", c_header(core, rdl)),
-    ):
-        (folder / name).write_text(text, "utf-8")
+    """What `meadow generate` writes of a core with another name than the usual."""
+    words = ["generate", "--config", CONFIGURATION, "--name", PREFIX, "--out", str(folder)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
 
 
 def _run(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
-    """FuseSoC with the Verilator of the project, which it calls by the name `verilator`; make gets
-    the variables that the Python package leaves blank.
+    """FuseSoC in another folder than the core's, with the Verilator of the project, which it calls
+    by the name `verilator`; make gets the variables that the Python package leaves blank.
     """
     tool = find_verilator()
     programs = folder / "programs"
@@ -87,7 +77,6 @@ def test_the_core_file_names_what_is_written() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["lint", "sim"])
 def test_the_target_runs(target: str, tmp_path: Path) -> None:
-    (tmp_path / "core").mkdir()
     _written(tmp_path / "core")
     result = _run(tmp_path, target)
     said = result.stdout + result.stderr
@@ -104,7 +93,6 @@ def test_the_target_runs(target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["lint", "sim"])
 def test_a_fault_fails_the_target(target: str, tmp_path: Path) -> None:
     """A port that is not there, or a core of another contract."""
-    (tmp_path / "core").mkdir()
     _written(tmp_path / "core")
     bench, verilog = tmp_path / "core" / f"{TOP}_tb.sv", tmp_path / "core" / "meadow.v"
     if target == "lint":
