@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cosim.generate import generated_verilog
-from hw_tests.marks import LARGE_CONFIGURATIONS, slow
+from hw_tests.marks import long, slow
 from hw_tests.workbench.exports.cores import DRAWN, PREFIX, TOP, drawn_core, named_core
 from hw_tests.workbench.exports.verilog_tools import TOOLS, complaints
 from rtl_gen.blocks.prefix import with_prefix
@@ -17,7 +17,7 @@ from workbench.exports.core import Core
 from workbench.exports.stub import verilog_stub
 from workbench.exports.verilog import STUB_WAIVERS, VERILOG_WAIVERS, verilog_file, without_warnings
 
-_LARGE = [slow(name) for name in LARGE_CONFIGURATIONS]
+_LARGE = [slow("small"), slow("kv260"), long("zcu102"), long("zcu102-paper")]
 
 
 def _core(configuration: str) -> Core:
