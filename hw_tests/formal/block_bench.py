@@ -72,18 +72,18 @@ def _slices(bench: Bench, issue: Any) -> tuple[Signal, Signal]:
     return active, issued
 
 
-def _known(bench: Bench, issue: Any, probe: Probe, active: Signal, issued: Signal) -> None:
-    """Where the blocks of the slice are that have left the mode words, for induction."""
+def _facts(issue: Any, probe: Probe, active: Signal, issued: Signal) -> dict[str, Value]:
+    """Where the blocks of the slice are that have left the mode words, by induction."""
     waiting, full, margin = (probe[name] for name in ("waiting", "full", "margin"))
     left, held, spare = probe["words.left"], probe["known.o__valid"], probe["known.spare_valid"]
     empty = ~held & (left == 0)
-    bench.check("inv_quiet", active | (~waiting & ~full & (issue.stop | empty)))
-    bench.check("inv_waiting", ~waiting | (~full & empty & (issued == 0)))
-    bench.check(
-        "inv_left", ~active | waiting | (issued + full + held + spare + left == issue.blocks)
-    )
-    bench.check("inv_spare", ~spare | held)
-    bench.check("inv_some", ~active | waiting | full | ~empty)
+    facts = {
+        "quiet": active | (~waiting & ~full & (issue.stop | empty)),
+        "waiting": ~waiting | (~full & empty & (issued == 0)),
+        "left": ~active | waiting | (issued + full + held + spare + left == issue.blocks),
+        "spare": ~spare | held,
+        "some": ~active | waiting | full | ~empty,
+    }
     for place, name, behind in (
         (full, "block", ~held & (left == 0)),
         (held, "known.held", ~spare & (left == 0)),
@@ -91,15 +91,14 @@ def _known(bench: Bench, issue: Any, probe: Probe, active: Signal, issued: Signa
     ):
         block = KNOWN_BLOCK(probe[name])
         name = name.rpartition(".")[2]
-        bench.check(f"inv_last_{name}", ~(place & active) | (block.last == behind))
-        bench.check(
-            f"inv_bytes_{name}", ~place | (block.bytes <= BLOCK_BYTES - WORD_BYTES * REFILLS)
-        )
+        facts[f"last_{name}"] = ~(place & active) | (block.last == behind)
+        facts[f"bytes_{name}"] = ~place | (block.bytes <= BLOCK_BYTES - WORD_BYTES * REFILLS)
     bytes_known = KNOWN_BLOCK(probe["block"]).bytes
-    bench.check("inv_margin", ~full | (margin == issue.available - bytes_known))
+    facts["margin"] = ~full | (margin == issue.available - bytes_known)
     for words in range(REFILLS + 1):
         reach = full & (margin >= WORD_BYTES * words)
-        bench.check(f"inv_reach{words}", probe["reach"][words] == reach)
+        facts[f"reach{words}"] = probe["reach"][words] == reach
+    return facts
 
 
 def block_count_bench(issue: Any) -> Bench:
@@ -124,7 +123,8 @@ def block_count_bench(issue: Any) -> Bench:
     bench.check("opened", ~valid | issue.fixed | opened)
     bench.check("underrun", ~issue.underrun | (issue.exhausted & active & (issue.available < 52)))
 
-    _known(bench, issue, probe, active, issued)
+    for name, fact in _facts(issue, probe, active, issued).items():
+        bench.check(f"inv_{name}", fact)
     bench.check("inv_opened", ~active | Mux(probe["waiting"], ~opened, issue.fixed | opened))
     bench.cover("done", issue.done & (issued == 2))
     return bench
@@ -138,7 +138,7 @@ def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     may fall, each time for as long as it likes. Without pauses every block is there in time.
     """
     bench = Bench(f"blocks_{codec}_{pauses}")
-    bench.add(issue)
+    probe = bench.add(issue)
     m = bench.m
     rice = codec == "rice"
     bench.assume(Cat(issue.rice, issue.chunk2) == Cat(*(Const(bit, 1) for bit in CODECS[codec])))
@@ -147,6 +147,8 @@ def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     bench.assume(there if pauses == 0 else ~bench.past(issue.start) | there)
     bench.assume(issue.data[: len(issue.word)] == bench.past(issue.word))
     active, issued = _slices(bench, issue)
+    for fact in _facts(issue, probe, active, issued).values():
+        bench.assume(fact)  # proven in block_count_bench, of more runs than these
     paused = Signal(2)
     with m.If(~issue.credit & bench.past(issue.credit, init=1)):
         m.d.sync += paused.eq(paused + 1)

@@ -15,6 +15,7 @@ from meadow.spec.contract import contract_hash
 from rtl_gen.blocks.prefix import with_prefix
 from workbench.configurations.chosen import ChosenConfig
 from workbench.exports.core import MANIFEST_NAME, manifest_tools
+from workbench.exports.verilog import VERILOG_WAIVERS, without_warnings
 from workbench.single.page import interface_page
 from workbench.single.timing import unit_diagrams
 
@@ -74,6 +75,7 @@ def write_unit(
             check_replaceable(out / name, name)
     log(f"generating Verilog of the {unit}")
     verilog = with_prefix(single_verilog(unit, chosen.config), prefix)
+    verilog = without_warnings(verilog, VERILOG_WAIVERS)
     log("describing it")
     manifest = unit_manifest(unit, chosen, verilog, prefix)
     texts = [verilog, json.dumps(manifest, indent=2) + "\n", interface_page(manifest, diagrams)]

@@ -14,12 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from hw_tests.test_floors import ROOT
+from hw_tests.workbench.exports.verilog_tools import TOOLS, complaints
 from meadow.spec.config import named_config
 from rtl_gen.blocks.prefix import with_prefix
 from rtl_gen.single import unit as single
 from rtl_gen.single.interfaces import single_interfaces
 from rtl_gen.single.unit import SINGLE_UNITS, single_verilog
 from workbench.cli import app
+from workbench.exports.verilog import VERILOG_WAIVERS, without_warnings
 from workbench.single.page import HANDSHAKES, interface_page, interface_table
 from workbench.single.timing import unit_diagrams
 
@@ -59,7 +61,17 @@ def test_a_folder_describes_its_verilog(unit: str, tmp_path: Path) -> None:
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
     if unit != "attention":  # whose registers hold as many sequences as the configuration says
         plain = with_prefix(single_verilog(unit, named_config("tiny")), "mine")
-        assert (verilog == plain) == (unit == "decoder")
+        assert (without_warnings(plain, VERILOG_WAIVERS) == verilog) == (unit == "decoder")
+
+
+@pytest.mark.parametrize("unit", SINGLE_UNITS)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_tool_has_nothing_to_say_of_a_unit(tool: str, unit: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ["--config", "tiny", "--unit", unit, "--out", str(out)]
+    assert CliRunner().invoke(app, ["generate", *given]).exit_code == 0
+    verilog = (out / f"{unit}.v").read_text("utf-8")
+    assert complaints(tool, verilog, f"meadow_{unit}", tmp_path) == []
 
 
 def test_an_unknown_unit_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:
