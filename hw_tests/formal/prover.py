@@ -98,11 +98,9 @@ def _environment() -> dict[str, str]:
     return {"PATH": path, **kept}
 
 
-def _rtlil(bench: Bench, *, invariants: bool) -> str:
+def _rtlil(bench: Bench, only: str) -> str:
     """RTLIL with every check and cover cell named like the signal it looks at, so that reports name
-    it.
-
-    Without `invariants` the checks inv_*, which are only there to carry an induction, hold always.
+    it; checks whose names do not match the pattern `only` hold always.
     """
     text = bench.rtlil()
     cells = re.compile(
@@ -112,7 +110,8 @@ def _rtlil(bench: Bench, *, invariants: bool) -> str:
 
     def named(cell: re.Match[str]) -> str:
         body = cell[2]
-        if cell[3].startswith("check_inv_") and not invariants:
+        kind, _, name = cell[3].partition("_")
+        if kind == "check" and not re.fullmatch(only, name):
             body = body.replace(f"\\{cell[3]} [0]", "1'1")
         return f"  cell $check \\{cell[3]}_cell{body}  end"
 
@@ -143,14 +142,14 @@ def run(
     mode: str,
     depth: int,
     engine: str = Z3,
-    invariants: bool = True,
+    only: str = ".*",
 ) -> Result:
-    """One SymbiYosys run in `folder`, whatever its outcome. RuntimeError if it neither proves nor
-    refutes.
+    """One SymbiYosys run in `folder`, whatever its outcome, of the checks whose names match the
+    pattern `only`. RuntimeError if it neither proves nor refutes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{bench.name}_{mode}"
-    (folder / f"{name}.il").write_text(_rtlil(bench, invariants=invariants), "utf-8")
+    (folder / f"{name}.il").write_text(_rtlil(bench, only), "utf-8")
     job = folder / f"{name}.sby"
     job.write_text(
         f"[options]\nmode {mode}\ndepth {depth}\ntimeout {_TIMEOUT_SECONDS}\n"
@@ -197,10 +196,18 @@ def run(
 
 
 def prove(
-    bench: Bench, folder: Path, *, mode: str = "prove", depth: int = 2, engine: str = Z3
+    bench: Bench,
+    folder: Path,
+    *,
+    mode: str = "prove",
+    depth: int = 2,
+    engine: str = Z3,
+    only: str = ".*",
 ) -> Result:
-    """The bench's checks hold; AssertionError with the counterexample if not."""
-    result = run(bench, folder, mode=mode, depth=depth, engine=engine)
+    """The bench's checks hold, or those whose names match the pattern `only`; AssertionError with
+    the counterexample if not.
+    """
+    result = run(bench, folder, mode=mode, depth=depth, engine=engine, only=only)
     assert result.status == "PASS", result
     return result
 
@@ -215,7 +222,9 @@ def refute(bench: Bench, folder: Path, *checks: str, depth: int, engine: str = A
     """Within `depth` cycles one of `checks`, no invariant, fails: what a planted bug must lead
     to.
     """
-    result = run(bench, folder, mode="bmc", depth=depth, engine=engine, invariants=False)
+    # inv_* are only there to carry an induction.
+    only = "(?!inv_).*"
+    result = run(bench, folder, mode="bmc", depth=depth, engine=engine, only=only)
     assert result.status == "FAIL", result
     assert set(result.failed) & set(checks), result
     assert result.trace is not None, result

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hw_tests.formal.block_bench import CODECS, block_bench, block_count_bench
+from hw_tests.formal.block_bench import CODECS, StatedIssue, block_bench, block_count_bench
 from hw_tests.formal.decoder_bench import decoder_bench, open_decoder
 from hw_tests.formal.mutation import mutant
 from hw_tests.formal.prover import ABC_BMC, prove, refute
@@ -33,6 +33,8 @@ WHOLE = replace(named_config("small"), ports=4, decoder_elements=32)
 """Writes 32 elements at once; SHORT 16."""
 WRITER_DEPTH = 20
 BLOCKS_DEPTH = 21
+BLOCK_CHECKS = ("size", "width0", "width[^0]", "(?!size|width).*")
+"""One solver for each: together they take a multiple of the time."""
 RICE_DEPTH = 43
 DECODER_DEPTHS = {None: 20, Codec.DICTIONARY: 26, Codec.RICE: 31}
 """Of streams of any codec, one after the other, and of one codec. The last unpacked weights come in
@@ -110,19 +112,27 @@ def test_planted_bugs_in_the_number_of_blocks(
     refute(block_count_bench(issue(config=TINY)), tmp_path, *checks, depth=14)
 
 
+@pytest.mark.parametrize("checks", BLOCK_CHECKS)
 @pytest.mark.parametrize("codec", CODECS)
-def test_blocks(tmp_path: Path, codec: str) -> None:
-    bench = block_bench(BlockIssue(config=TINY), codec, pauses=1)
-    prove(bench, tmp_path, mode="bmc", depth=BLOCKS_DEPTH, engine=ABC_BMC)
+def test_blocks(tmp_path: Path, codec: str, checks: str) -> None:
+    bench = block_bench(StatedIssue(config=TINY), codec, pauses=1)
+    prove(bench, tmp_path, mode="bmc", depth=BLOCKS_DEPTH, engine=ABC_BMC, only=checks)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_blocks_of_several_mode_words_are_reached(tmp_path: Path, codec: str) -> None:
+    bench = block_bench(StatedIssue(config=TINY), codec, pauses=1)
     prove(bench, tmp_path, mode="cover", depth=BLOCKS_DEPTH + 4)
 
 
-def test_second_mode_word_of_rice(tmp_path: Path) -> None:
-    """It is due after 32 blocks: a run without pauses, so that it may be this long. The planted bug
-    shows that it is.
-    """
-    bench = block_bench(BlockIssue(config=TINY), "rice", pauses=0)
-    prove(bench, tmp_path, mode="bmc", depth=RICE_DEPTH, engine=ABC_BMC)
+@pytest.mark.parametrize("checks", BLOCK_CHECKS)
+def test_second_mode_word_of_rice(tmp_path: Path, checks: str) -> None:
+    """It is due after 32 blocks: a run without pauses, so that it may be this long."""
+    bench = block_bench(StatedIssue(config=TINY), "rice", pauses=0)
+    prove(bench, tmp_path, mode="bmc", depth=RICE_DEPTH, engine=ABC_BMC, only=checks)
+
+
+def test_a_planted_bug_in_the_second_mode_word_of_rice(tmp_path: Path) -> None:
     wrong = mutant(BlockIssue, "word_first.eq(refills)", "word_first.eq(0)")(config=TINY)
     refute(block_bench(wrong, "rice", pauses=0), tmp_path, "width0", depth=RICE_DEPTH)
 
