@@ -2,8 +2,8 @@
 """KV260 platform class, in the conventions of amaranth-boards, which has no KV260.
 
 Pin sources, by letter: B Xilinx XilinxBoardStore boards/Xilinx/kv260_som/1.4/part0_pins.xml; K
-Xilinx kria-vitis-platforms kv260/platforms/kv260_bist/xdc/pin.xdc; L litex-boards xilinx_kv260.py; M
-miya4649 mini16_cpu kv260/pins.xdc. Nothing here has been tried on a board yet.
+Xilinx kria-vitis-platforms kv260/platforms/kv260_bist/xdc/pin.xdc; L litex-boards xilinx_kv260.py;
+M miya4649 mini16_cpu kv260/pins.xdc. Nothing here has been tried on a board yet.
 """
 
 from __future__ import annotations
