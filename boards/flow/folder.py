@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def _paths(system: System) -> dict[str, str]:
     }
 
 
-def flow_files(system: System, top: str, ports: list[Mapping[str, Any]]) -> dict[str, str]:
+def flow_files(system: System, top: str, ports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Text of each file by its path in the folder, but for the Verilog of the module `top` and its
     manifest.
 

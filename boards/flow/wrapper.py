@@ -5,7 +5,7 @@ packager makes interfaces (AMD UG994, "List of Supported X_ Attributes").
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from boards.flow.system import System
@@ -42,10 +42,10 @@ def _registers() -> dict[str, object]:
 
 
 def _memory(system: System) -> dict[str, object]:
-    """Normal, non-cacheable, bufferable bursts of whole beats: AxCACHE 0b0011 lets the port merge
-    and post them; AxPROT 0 is a secure data access, which every DDR region takes unless a protection
-    unit was set up; AxQOS 0 leaves the priority to the memory controller; all IDs are 0, so answers
-    come in order.
+    """Bursts of whole beats to normal memory, past the caches, which the port may merge and post:
+    AxCACHE is 0b0011. AxPROT is 0, a secure data access, which DDR memory takes unless a protection
+    unit was set up against it. AxQOS is 0, so the memory controller decides. All IDs are 0, so that
+    answers come in order.
     """
     config = system.config
     return {
@@ -90,7 +90,7 @@ def _interface_parameters(system: System) -> dict[str, str]:
     return {name: _parameters(name, pairs) for name, pairs in values.items()}
 
 
-def _declared(system: System, ports: list[Mapping[str, Any]]) -> Iterator[str]:
+def _declared(system: System, ports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     parameters = _interface_parameters(system)
     for port in ports:
         interface = port["interface"] if port["name"] not in _SIGNALS else port["name"]
@@ -103,7 +103,7 @@ def _declared(system: System, ports: list[Mapping[str, Any]]) -> Iterator[str]:
         yield "\n".join((*lines, f"  {port['direction']} wire{size} {port['name']}"))
 
 
-def interface_wrapper(system: System, top: str, ports: list[Mapping[str, Any]]) -> str:
+def interface_wrapper(system: System, top: str, ports: Sequence[Mapping[str, Any]]) -> str:
     """Verilog of WRAPPER_NAME around the module `top`.
 
     ports: of `top`, as `rtl_gen.export.verilog_ports`; those for a logic analyser stay open.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names by which a driver on a board finds the accelerator: the overlay of the device tree has them,
-and Linux shows them in files.
+"""Names by which a driver on a board finds the accelerator: the overlay of the device tree has
+them, and Linux shows them in files.
 """
 
 from __future__ import annotations
