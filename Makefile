@@ -8,15 +8,16 @@ SOAK_CONFIG ?= zcu102
 SEED ?= 0
 SECONDS ?= 600
 BLOCK ?= chip
+BOARD ?= zcu102
 SIM ?= verilator
 BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults cocotb-configurations formal mutation parity lint type verilog bench route soak torture docs clean
+.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults cocotb-configurations formal mutation parity lint type verilog bitstream bench route soak torture docs clean
 
 help:
-	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | cocotb-configurations | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
+	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | cocotb-configurations | formal | mutation | parity | lint | type | verilog | bitstream | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 BOARD=zcu102|kv260 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
 
 setup: .venv/.stamp
 
@@ -101,6 +102,10 @@ type: .venv/.stamp-lint
 
 verilog: setup
 	$(MEADOW) generate --config $(CONFIG) --out build/$(CONFIG)
+
+# Runs Vivado where it is; else the folder is ready to be copied to where it is.
+bitstream: setup
+	$(MEADOW) bitstream --board $(BOARD) --out build/bitstream-$(BOARD) --run
 
 bench: setup
 	$(MEADOW) bench $(WORKLOAD)

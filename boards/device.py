@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that configurations are made for: those of the boards, and one more."""
+"""Devices that configurations are made for: those of the boards."""
 
 from __future__ import annotations
 
@@ -27,23 +27,15 @@ class Device:
     config_name: str
 
 
-_XCK26 = Device(  # of the K26 module on a KV260, AMD DS987
-    name="xck26",
-    part="xck26-sfvc784-2LV-c",
-    limits={"lut": 117_120, "ff": 234_240, "dsp": 1248, "ramb36": 144, "uram": 64},
-    config_name="kv260",
-)
-_OF_BOARDS = [
-    Device(
+DEVICES: Mapping[str, Device] = {
+    board.platform.device: Device(
         name=board.platform.device,
         part=board.part,
         limits=board.device,
         config_name=board.config_name,
     )
     for board in BOARDS.values()
-]
-
-DEVICES: Mapping[str, Device] = {device.name: device for device in (*_OF_BOARDS, _XCK26)}
+}
 """By name."""
 
 

@@ -42,7 +42,10 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("numpy", "cocotb", "cocotbext"),
     ),
     "cosim": (("meadow", "rtl_gen", "firmware", "cosim"), ("numpy",)),
-    "boards": (("meadow.spec", "rtl_gen", "boards"), ("amaranth", "amaranth_boards", "pyosys")),
+    "boards": (
+        ("meadow.spec", "rtl_gen", "boards"),
+        ("amaranth", "amaranth_boards", "pyosys", "jinja2"),
+    ),
     "workbench": (ALL, ("numpy", "amaranth", *TOOLS)),
     "examples": (ALL, ("cocotb", "cocotbext")),
     "meadow_start.py": (("workbench.cli",), ()),

@@ -28,6 +28,7 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "cosim/test_cache_lock.py": ("cosim/build_guard",),
     "cosim/test_library.py": ("cosim/native", "cosim/native_library"),
     "examples/test_examples.py": ("examples/batch", "examples/bus_error", "examples/generate"),
+    "boards/test_board.py": ("boards/kv260/board", "boards/record", "boards/zcu102/board"),
     "boards/timing/test_chip.py": ("boards/timing/box",),
     "boards/timing/test_graph.py": ("boards/timing/ways",),
     "boards/timing/test_resets.py": ("boards/timing/limits",),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typer
 
 from workbench.bench.command import bench_command
+from workbench.bitstream import bitstream_command
 from workbench.campaigns.corruption import corrupt_command
 from workbench.campaigns.soak import soak_command
 from workbench.campaigns.torture import torture_command
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("config")(config_command)
 app.command("generate")(generate_command)
+app.command("bitstream")(bitstream_command)
 app.command("compile")(compile_command)
 app.command("accuracy")(accuracy_command)
 app.command("run")(run_command)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from boards.board import named_board
 from meadow.compiler.packing.packing import CODECS
 from meadow.compiler.quantise.recipe import PREFIXES, ROTATIONS
 from meadow.spec.config import CONFIGURATIONS
@@ -184,16 +185,19 @@ SetOption = Annotated[
 
 
 def takes_config(
-    default: str, *, image: bool = False
+    default: str | None, *, image: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A command whose parameter `config`, a ChosenConfig, is made of `--config` and `--set`: the
     configuration is found and checked before the command begins.
 
+    default: used without `--config`; None for that of the board which the command's own option
+    `board` names.
     image: the command takes an image, which brings its own configuration: without the two options
     `config` is None.
     """
     names = f"{choices(CONFIGURATIONS)}, or FILE{SUFFIX} of your own"
     left_out = f"; an image's own, or {default}, if left out" if image else ""
+    left_out = "; the one that is made for the board, if left out" if default is None else left_out
     options = {
         "config_text": (
             Annotated[str | None, typer.Option("--config", help=f"{names}{left_out}.")],
@@ -202,11 +206,12 @@ def takes_config(
         "settings": (SetOption, None),
     }
 
-    def make(own: Mapping[str, Any], _: Mapping[str, Any]) -> ChosenConfig | None:
+    def make(own: Mapping[str, Any], given: Mapping[str, Any]) -> ChosenConfig | None:
         text, settings = own["config_text"], own["settings"] or ()
-        if text is None and not settings:
+        if image and text is None and not settings:
             return None
-        return choose_config(default if text is None else text, settings)
+        usual = named_board(given["board"]).config_name if default is None else default
+        return choose_config(usual if text is None else text, settings)
 
     return lambda command: _with_options(command, "config", options, make)
 

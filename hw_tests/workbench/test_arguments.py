@@ -239,6 +239,16 @@ BAD: dict[str, dict[str, str]] = {
         "--paths 0": "paths must be at least 1, not 0",
         "--jobs 0": "jobs must be at least 1, not 0",
     },
+    "bitstream": {
+        "--board u250 --out @x": "unknown board 'u250': choose from zcu102, kv260",
+        "--board kv260 --out ''": f"'--out': {EMPTY}",
+        "--board kv260 --out @x --config huge": "unknown configuration 'huge'",
+        "--board kv260 --out @x --set lanes=0": "kv260 with lanes=0: lanes must be a positive",
+        "--board kv260 --out @x --clock-mhz 500": "clock must be 25..333 MHz, not 500",
+        "--board kv260 --out @x --clock-mhz nan": "clock must be 25..333 MHz, not nan",
+        "--board kv260 --out @x --buffer-mib 0": "buffer must be 1..2047 MiB, not 0",
+        "--board kv260 --out @file": "cannot write meadow.v: Not a directory: ",
+    },
     "generate": {
         "--out ''": f"'--out': {EMPTY}",
         "--out @x --config huge": "unknown configuration 'huge'",
