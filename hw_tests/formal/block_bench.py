@@ -148,12 +148,13 @@ def block_count_bench(issue: Any) -> Bench:
     return bench
 
 
-def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
+def block_bench(issue: Any, codec: str, *, pauses: int, word: int | None = None) -> Bench:
     """Every block of a BlockIssue has its own bytes, mode word, refills and widths, and goes out as
     soon as it may.
 
     What the window shows is free. There are slices again and again; `pauses`: how often `credit`
-    may fall, each time for as long as it likes. Without pauses every block is there in time.
+    may fall, each time for as long as it likes. Without pauses every block is there in time. With
+    `word` only the groups of this mode word are followed to their widths.
     """
     bench = Bench(f"blocks_{codec}_{pauses}")
     bench.add(issue)
@@ -189,6 +190,8 @@ def block_bench(issue: Any, codec: str, *, pauses: int) -> Bench:
     bench.check("mode_word", ~issue.block.valid | (block.mode_word == due))
     # One group, of any number, is followed from its mode word to its width.
     which, mode = bench.constant("which", 8), Signal(MODE_BITS)
+    if word is not None:
+        bench.assume(which >> 4 == word)
     first_group = number >> 1 if rice else number * _MODES[codec]
     by_mode = Value.cast(issue.widths).word_select(Mux(issue.fixed, 0, mode), 4)
     for packet in range(WIDTHS):

@@ -128,13 +128,13 @@ def test_blocks_of_several_mode_words_are_reached(tmp_path: Path, codec: str) ->
 @pytest.mark.parametrize("checks", BLOCK_CHECKS)
 def test_second_mode_word_of_rice(tmp_path: Path, checks: str) -> None:
     """It is due after 32 blocks: a run without pauses, so that it may be this long."""
-    bench = block_bench(StatedIssue(config=TINY), "rice", pauses=0)
+    bench = block_bench(StatedIssue(config=TINY), "rice", pauses=0, word=1)
     prove(bench, tmp_path, mode="bmc", depth=RICE_DEPTH, engine=ABC_BMC, only=checks)
 
 
 def test_a_planted_bug_in_the_second_mode_word_of_rice(tmp_path: Path) -> None:
     wrong = mutant(BlockIssue, "word_first.eq(refills)", "word_first.eq(0)")(config=TINY)
-    refute(block_bench(wrong, "rice", pauses=0), tmp_path, "width0", depth=RICE_DEPTH)
+    refute(block_bench(wrong, "rice", pauses=0, word=1), tmp_path, "width0", depth=RICE_DEPTH)
 
 
 @pytest.mark.parametrize(
