@@ -14,7 +14,7 @@ import pytest
 from cosim.generate import generated_verilog
 from firmware.session import Session
 from hw_tests.cosim.chip_bench import WATCHDOG, Bench, bench
-from hw_tests.marks import slow
+from hw_tests.marks import long, slow
 from hw_tests.seeds import salted
 from meadow.spec.config import named_config
 from rtl_gen.blocks.reset import RESET_CYCLES
@@ -61,7 +61,7 @@ def _reset_at(run: Bench, cycle: int) -> None:
     run.session.registers.set_watchdog(WATCHDOG)
 
 
-@pytest.mark.parametrize(("config", "seed"), [("tiny", 1), slow("tiny", 2), slow("nano", 3)])
+@pytest.mark.parametrize(("config", "seed"), [("tiny", 1), long("tiny", 2), slow("nano", 3)])
 def test_results_do_not_depend_on_what_registers_held(config: str, seed: int) -> None:
     text, count = _unknown(generated_verilog(named_config(config)), seed)
     assert count > _FEWEST

@@ -10,7 +10,7 @@ import pytest
 
 from cosim.generate import generated_verilog
 from cosim.wave_views import SCOPE, gtkwave_text, surfer_text, view_path, wave_groups
-from hw_tests.marks import slow
+from hw_tests.marks import long, slow
 from meadow.spec.config import named_config
 
 _TOP = "meadow_top"
@@ -34,7 +34,7 @@ def _modules(verilog: str) -> dict[str, tuple[dict[str, int], dict[str, str]]]:
     return modules
 
 
-@pytest.mark.parametrize("config", ["tiny", slow("small"), slow("zcu102"), slow("kv260")])
+@pytest.mark.parametrize("config", ["tiny", slow("small"), long("zcu102"), long("kv260")])
 def test_every_signal_is_in_the_verilog(config: str) -> None:
     modules = _modules(generated_verilog(named_config(config)))
     names = [wave.name for view in wave_groups(named_config(config)) for wave in view.waves]

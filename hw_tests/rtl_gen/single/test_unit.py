@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from hw_tests.marks import slow
+from hw_tests.marks import long, slow
 from hw_tests.rtl_gen.decoder.decoder_load import CODECS, Load, load_of
 from hw_tests.rtl_gen.dma.controller_bench import some_commands
 from hw_tests.rtl_gen.single.units_bench import attend, decode, move
@@ -55,7 +55,7 @@ def test_the_same_bytes_in_another_process(unit: str, tmp_path: Path) -> None:
     assert result.stdout.strip() == digest
 
 
-@pytest.mark.parametrize("config", ["tiny", slow("small"), slow("kv260"), slow("nano")])
+@pytest.mark.parametrize("config", ["tiny", slow("small"), long("kv260"), slow("nano")])
 @pytest.mark.parametrize("unit", SINGLE_UNITS)
 def test_verilator_has_no_warning(unit: str, config: str) -> None:
     assert warnings(_verilog(unit, named_config(config)), top=single_name(unit)) == []
