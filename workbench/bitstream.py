@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from boards.board import BOARDS
-from boards.flow.folder import SCRIPT_NAME, flow_files
+from boards.flow.folder import ACTIVITY_NAME, CORE_INSTANCES, SCRIPT_NAME, flow_files
 from boards.flow.system import System, chosen_system
 from cosim.generate import generated_verilog
 from meadow.atomic_write import check_folder, check_replaceable, write_files
@@ -28,6 +28,7 @@ from workbench.exports.verilog import verilog_file
 from workbench.generate import verilog_manifest
 from workbench.options import JsonOption, choices, path_option, takes_config
 from workbench.progress import log
+from workbench.switching import switching_activity
 
 __all__ = ["NEEDS_VIVADO", "bitstream_command"]
 
@@ -38,7 +39,11 @@ NEEDS_VIVADO = (
 )
 
 
-def _folder_files(system: System) -> dict[str, bytes]:
+def _folder_files(system: System, activity: Path | None) -> dict[str, bytes]:
+    switching = {}
+    if activity is not None:
+        log(f"reading {activity}")
+        switching[ACTIVITY_NAME] = switching_activity(activity, system.clock_hz, CORE_INSTANCES)
     core = described_core(system.configuration, system.config, top_name(PREFIX))
     verilog = verilog_file(core, generated_verilog(system.config, log=log))
     log("writing the flow")
@@ -47,6 +52,7 @@ def _folder_files(system: System) -> dict[str, bytes]:
         MANIFEST_NAME: json.dumps(verilog_manifest(core, verilog), indent=2) + "\n",
         "LICENSE": licence_text(),
     }
+    texts |= switching
     return {path: text.encode() for path, text in texts.items()}
 
 
@@ -82,6 +88,13 @@ def bitstream_command(
         int | None,
         typer.Option(help="DMA buffer in the overlay, MiB; the board's own if left out."),
     ] = None,
+    activity: Annotated[
+        Path | None,
+        path_option(
+            help="Waveforms of a simulated decode of this configuration, FILE.fst of --waves, from "
+            "which power is estimated."
+        ),
+    ] = None,
     run: Annotated[
         bool,
         typer.Option("--run", help="Run Vivado too, where it is; else say what is missing."),
@@ -96,7 +109,7 @@ def bitstream_command(
     if out.is_dir():
         for name in (VERILOG_NAME, MANIFEST_NAME):
             check_replaceable(out / name, name)
-    files = _folder_files(system)
+    files = _folder_files(system, activity)
     write_files(out, files)
     log(f"wrote {len(files)} files to {out}, for {system.name} at {system.mhz} MHz")
     built = run and _build(out)

@@ -16,16 +16,29 @@ from boards.zynqmp import PL_CLOCK, PL_RESET, REGISTER_PORT
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.device_tree import BUFFER_NAME, CLOCK_PROPERTY, HASH_PROPERTY, NODE_NAME
 
-__all__ = ["DESIGN_NAME", "IP_LIBRARY", "IP_VENDOR", "SCRIPT_NAME", "flow_files"]
+__all__ = [
+    "ACTIVITY_NAME",
+    "CORE_INSTANCES",
+    "DESIGN_NAME",
+    "IP_LIBRARY",
+    "IP_VENDOR",
+    "SCRIPT_NAME",
+    "flow_files",
+]
 
 IP_VENDOR, IP_LIBRARY = "meadow", "accelerators"
 SCRIPT_NAME = "build.sh"
 DESIGN_NAME = "meadow_system"
 """Of the block design; its wrapper is the top module."""
+CORE_INSTANCES = (f"{DESIGN_NAME}_wrapper", f"{DESIGN_NAME}_i", "meadow", "inst", "core")
+"""From the top module of the design to the core: wrapper, block design, cell, IP, and in that the
+core.
+"""
+ACTIVITY_NAME = "activity.saif"
+"""How often signals switch, if there is a simulation of it."""
 _PROJECT = "meadow"
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SAIF_SCOPE = "meadow_system_wrapper"
 
 
 def _paths(system: System) -> dict[str, str]:
@@ -73,7 +86,8 @@ def flow_files(system: System, top: str, ports: Sequence[Mapping[str, Any]]) -> 
         "clock_property": CLOCK_PROPERTY,
         "pl_clock": PL_CLOCK,
         "pl_reset": PL_RESET,
-        "saif_scope": _SAIF_SCOPE,
+        "saif_scope": CORE_INSTANCES[0],
+        "activity": ACTIVITY_NAME,
     }
     texts = {
         path: environment.get_template(template).render(values)

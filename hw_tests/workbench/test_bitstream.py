@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from boards.board import BOARDS
+from boards.flow.folder import CORE_INSTANCES
 from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 from workbench import bitstream
@@ -57,6 +58,30 @@ def test_a_configuration_clock_and_buffer_can_be_asked_for(tmp_path: Path) -> No
     report = json.loads(result.stdout)
     assert report["configuration"] == "kv260+lanes=4" and report["parameters"]["lanes"] == 4
     assert report["clock_hz"] == 187_500_000 and report["buffer"]["bytes"] == 9 << 20
+
+
+def test_power_has_the_activity_of_a_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(bitstream, "switching_activity", lambda *a: seen.append(a) or "(SAIFILE)")
+    words = ["--board", "zcu102", "--config", "tiny", "--activity", "run.fst", "--json"]
+    result = CliRunner().invoke(app, ["bitstream", *words, "--out", str(tmp_path)])
+    assert "activity.saif" in json.loads(result.stdout)["files"]
+    assert (tmp_path / "activity.saif").read_text() == "(SAIFILE)"
+    assert seen == [(Path("run.fst"), 150_000_000, CORE_INSTANCES)]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("none", "No such file or directory: "), ("file", " holds no waveforms: ")],
+)
+def test_waveforms_that_are_none_leave_nothing(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no waves")
+    words = ["--board", "zcu102", "--activity", str(tmp_path / name), "--out", str(tmp_path / "x")]
+    result = CliRunner().invoke(app, ["bitstream", *words])
+    assert result.exit_code == 2 and message in result.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_without_vivado_one_line_says_what_is_needed(tmp_path: Path) -> None:
