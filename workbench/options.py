@@ -210,8 +210,9 @@ def takes_config(
         text, settings = own["config_text"], own["settings"] or ()
         if image and text is None and not settings:
             return None
-        usual = named_board(given["board"]).config_name if default is None else default
-        return choose_config(usual if text is None else text, settings)
+        if text is None:
+            text = named_board(given["board"]).config_name if default is None else default
+        return choose_config(text, settings)
 
     return lambda command: _with_options(command, "config", options, make)
 

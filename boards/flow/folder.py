@@ -14,7 +14,7 @@ from boards.flow.system import System
 from boards.flow.wrapper import WRAPPER_NAME, interface_wrapper
 from boards.zynqmp import PL_CLOCK, PL_RESET, REGISTER_PORT
 from meadow.spec.config import BEAT_BYTES
-from meadow.spec.device_tree import BUFFER_NAME, CLOCK_PROPERTY, HASH_PROPERTY, NODE_NAME
+from meadow.spec.linux import BUFFER_NAME, CLOCK_PROPERTY, HASH_PROPERTY, UIO_NAME
 
 __all__ = [
     "ACTIVITY_NAME",
@@ -80,7 +80,7 @@ def flow_files(system: System, top: str, ports: Sequence[Mapping[str, Any]]) -> 
         "library": IP_LIBRARY,
         "design": DESIGN_NAME,
         "project": _PROJECT,
-        "node": NODE_NAME,
+        "node": UIO_NAME,
         "buffer": BUFFER_NAME,
         "hash_property": HASH_PROPERTY,
         "clock_property": CLOCK_PROPERTY,

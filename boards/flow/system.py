@@ -23,7 +23,7 @@ from boards.zynqmp import (
 )
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import contract_hash
-from meadow.spec.device_tree import BUFFER_NAME, NODE_NAME, REGISTER_BYTES
+from meadow.spec.linux import BUFFER_NAME, REGISTER_BYTES, UIO_NAME
 
 __all__ = ["System", "chosen_system"]
 
@@ -150,7 +150,7 @@ class System:
             "registers": {"base": self.board.base, "bytes": self.register_bytes},
             "interrupt": {"pin": self.board.interrupt, "number": self.interrupt},
             "ports": {name: port.interface for name, port in self.masters.items()},
-            "uio": NODE_NAME,
+            "uio": UIO_NAME,
             "buffer": {"name": BUFFER_NAME, "bytes": self.buffer_bytes},
             "loader": self.board.loader,
         }

@@ -19,7 +19,7 @@ from hw_tests.boards.flow.folders import case_system, write_folder
 from hw_tests.boards.flow.overlays import compile_overlay, needs_dtc, targets
 from hw_tests.boards.flow.tcl import needs_tcl, run_tcl
 from hw_tests.boards.flow.vivado import Vivado
-from meadow.spec import device_tree
+from meadow.spec import linux
 from meadow.spec.contract import contract_hash, reset_values
 from meadow.spec.registers import register_map
 
@@ -34,7 +34,7 @@ def _of_overlay(folder: Path) -> Facts:
     tree, said = compile_overlay(folder / "package" / "overlay.dtso")
     assert said == ""
     bus = targets(tree)["amba"]
-    (name,) = (name for name in bus.nodes if name.startswith(f"{device_tree.NODE_NAME}@"))
+    (name,) = (name for name in bus.nodes if name.startswith(f"{linux.UIO_NAME}@"))
     node = bus.nodes[name]
     high, low, _, size = node.cells("reg")
     assert int(name.partition("@")[2], 16) == high << 32 | low
@@ -51,10 +51,10 @@ def _of_overlay(folder: Path) -> Facts:
             for name, port in MEMORY_PORTS.items()
         },
         "register_width": register[afi[REGISTER_PORT.afi] >> REGISTER_PORT.afi_shift],
-        "hertz": {node.cells("assigned-clock-rates")[0], node.cells(device_tree.CLOCK_PROPERTY)[0]},
-        "hash": node.text(device_tree.HASH_PROPERTY),
+        "hertz": {node.cells("assigned-clock-rates")[0], node.cells(linux.CLOCK_PROPERTY)[0]},
+        "hash": node.text(linux.HASH_PROPERTY),
         "file": targets(tree)["fpga_full"].text("firmware-name"),
-        "buffer": bus.nodes[device_tree.BUFFER_NAME].cells("size")[1],
+        "buffer": bus.nodes[linux.BUFFER_NAME].cells("size")[1],
     }
 
 
@@ -98,7 +98,7 @@ def disagreements(system: System, folder: Path) -> Iterator[str]:
         reset_values(system.config)[f"contract_hash{index}"].to_bytes(4, "little")
         for index in range(8)
     ).hex()
-    size = device_tree.REGISTER_BYTES
+    size = linux.REGISTER_BYTES
     addresses = {
         overlay["address"],
         design["address"],

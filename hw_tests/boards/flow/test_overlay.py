@@ -14,7 +14,7 @@ import pytest
 from boards.zynqmp import PL_CLOCK, PL_RESET
 from hw_tests.boards.flow.folders import CASES, case_system, write_folder
 from hw_tests.boards.flow.overlays import compile_overlay, needs_dtc, targets
-from meadow.spec.device_tree import BUFFER_NAME, CLOCK_PROPERTY, HASH_PROPERTY, NODE_NAME
+from meadow.spec.linux import BUFFER_NAME, CLOCK_PROPERTY, HASH_PROPERTY, UIO_NAME
 
 pytestmark = needs_dtc
 
@@ -61,7 +61,7 @@ def test_the_overlay_compiles_without_a_warning(board: str, name: str, tmp_path:
     assert region.cells("resets")[1] == PL_RESET
     pairs = bus.nodes["afi0"].cells("config-afi")
     assert dict(zip(pairs[::2], pairs[1::2], strict=True)) == system.afi
-    node = bus.nodes[f"{NODE_NAME}@a0000000"]
+    node = bus.nodes[f"{UIO_NAME}@a0000000"]
     assert node.text("compatible") == "generic-uio"
     assert node.cells("reg") == [0, 0xA000_0000, 0, 4096]
     assert node.cells("interrupts") == [0, 89, 4]
@@ -95,4 +95,4 @@ def test_the_overlay_fits_into_a_boards_tree(board: str, tmp_path: Path) -> None
     words = ["dtc", "-W", "no-simple_bus_reg", "-I", "dtb", "-O", "dts", str(merged)]
     checked = subprocess.run(words, capture_output=True, text=True)
     assert checked.returncode == 0 and checked.stderr == "", checked.stderr
-    assert f"{NODE_NAME}@a0000000" in checked.stdout
+    assert f"{UIO_NAME}@a0000000" in checked.stdout

@@ -121,7 +121,7 @@ def test_every_file_that_is_named_is_there(board: str, name: str, tmp_path: Path
         assert (folder / f"{step}.tcl").is_file()
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [*VERSIONS, "2024.1.2"])
 def test_versions_of_vivado_that_the_flow_is_for(version: str, tmp_path: Path) -> None:
     folder = write_folder(case_system("kv260", "tiny"), tmp_path / "flow")
     assert _run(folder, Vivado(version=version)) is None

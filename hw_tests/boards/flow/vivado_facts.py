@@ -298,6 +298,7 @@ SEGMENTS: Mapping[str, tuple[int, int]] = {  # C K; offset and range
     "DDR_HIGH": (0x8_0000_0000, 0x8000_0000),
     "LPS_OCM": (0xFF00_0000, 0x0100_0000),
     "QSPI": (0xC000_0000, 0x2000_0000),
+    "PCIE_LOW": (0xE000_0000, 0x1000_0000),  # with the preset of the ZCU102, which has PCIe
 }
 """Address segments behind a memory port of the processing system, with 4 GB of DDR memory."""
 

@@ -29,12 +29,15 @@ MINE = "base = 'nano'\nwidth = 32\n"
 
 
 def required(name: str) -> list[str]:
-    """What a command line needs beside the configuration; nothing of it is there."""
+    """What a command line needs beside the configuration; nothing of it is there but the board,
+    which has a configuration of its own.
+    """
     words = []
     for parameter in COMMANDS[name].params:
         if parameter.required:
             option = isinstance(parameter, typer.core.TyperOption)
-            words += [*([parameter.opts[0]] if option else []), "/nowhere/at/all"]
+            value = "zcu102" if parameter.opts[0] == "--board" else "/nowhere/at/all"
+            words += [*([parameter.opts[0]] if option else []), value]
     return words
 
 
