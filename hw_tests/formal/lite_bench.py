@@ -19,6 +19,7 @@ from meadow.spec.registers import (
     SEQUENCE_FIELDS,
     VERSION,
     WATCHDOG_CYCLES,
+    Refusal,
     register_map,
     sequence_offset,
 )
@@ -26,7 +27,7 @@ from rtl_gen.interfaces.members import members
 
 __all__ = ["lite_bench"]
 
-_OKAY, _SLVERR = 0, 2
+_OKAY = 0
 
 
 def _plain(registers: Any, config: AcceleratorConfig) -> dict[str, tuple[int, Value]]:
@@ -117,6 +118,56 @@ def _counters(bench: Bench, registers: Any, probe: Probe) -> dict[str, Value]:
     return values
 
 
+class _Told:
+    """Own copy of the first refused access. A rule is kept the cycle after it was broken."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.rules, self.offset = Signal(len(Refusal)), Signal(12)
+        self._broken, self._place = Signal(len(Refusal)), Signal(12)
+        self._lost, self._read_place = Signal(), Signal(12)
+
+    def values(self) -> dict[str, Value]:
+        return {"refused": self.rules, "refused_offset": self.offset}
+
+    def follow(
+        self,
+        *,
+        read: tuple[Value, Value],
+        write: tuple[Value, Value],
+        rules: dict[Refusal, Value],
+        clear: Value,
+    ) -> None:
+        """A refused read and a write, each with its address; of `rules` the first that is broken
+        counts.
+        """
+        m = self._bench.m
+        m.d.sync += [self._broken.eq(0), self._lost.eq(read[0])]
+        m.d.sync += [self._place.eq(write[1]), self._read_place.eq(read[1])]
+        for rule in reversed(Refusal):
+            if rule in rules:
+                with m.If(write[0] & rules[rule]):
+                    m.d.sync += self._broken.eq(rule)
+        with m.If(self.rules != 0):
+            m.d.sync += self.rules.eq(self.rules & ~clear)
+        with m.Elif(self._broken != 0):
+            m.d.sync += [self.rules.eq(self._broken), self.offset.eq(self._place)]
+        with m.Elif(self._lost):
+            m.d.sync += [self.rules.eq(Refusal.NO_REGISTER), self.offset.eq(self._read_place)]
+        for rule in Refusal:
+            self._bench.cover(f"told_{rule.name}", self.rules == rule)
+
+    def check(self, probe: Probe) -> None:
+        """The register file holds the same, for the induction."""
+        same = (self.rules == probe["refusals.rules"]) & (self.offset == probe["refusals.offset"])
+        late = (self._broken == probe["refusals.broken"]) & (self._lost == probe["refusals.lost"])
+        self._bench.check("inv_refused", same & late)
+        write_address = probe.every("address")[1]
+        read_address = probe.every("address")[0]
+        self._bench.check("inv_place", (self._broken == 0) | (self._place == write_address))
+        self._bench.check("inv_lost", ~self._lost | (self._read_place == read_address))
+
+
 def lite_bench(registers: Any) -> Bench:
     """LiteRegisters against the register map: one register of any address is followed by a copy of
     its own.
@@ -131,6 +182,7 @@ def lite_bench(registers: Any) -> Bench:
     assert offsets["sequence1_tokens"] == sequence_offset(1, "tokens")
     plain = _plain(registers, config)
     held = _Held(bench, registers)
+    told = _Told(bench)
 
     # Writes.
     where = bench.constant("where", 12)
@@ -146,7 +198,10 @@ def lite_bench(registers: Any) -> Bench:
     bench.check("window_aligned", registers.window_base[:12] == 0)
     busy = registers.busy | registers.start
     control = address == offsets["control"]
+    clears = address == offsets["refused"]
     known, mask = Signal(), Signal(32, init=0xF)
+    with m.If(clears):
+        m.d.comb += mask.eq(sum(Refusal))
     for name, (bits, _) in plain.items():
         with m.If(address == offsets[name]):
             m.d.comb += [known.eq(1), mask.eq(bits)]
@@ -159,18 +214,26 @@ def lite_bench(registers: Any) -> Bench:
         & (sequences <= config.sequences)
     )
     has_bits = (word & ~mask) == 0
-    allowed = Mux(control, ~(word[0] & (busy | ~startable)), known & ~busy)
+    allowed = Mux(control, ~(word[0] & (busy | ~startable)), clears | (known & ~busy))
     accepted = both & whole & has_bits & allowed
+    broken = {
+        Refusal.NOT_WRITABLE: ~(known | control | clears),
+        Refusal.PARTIAL: ~whole,
+        Refusal.BUSY: busy & ~clears & ~(control & ~word[0]),
+        Refusal.BITS: ~has_bits,
+        Refusal.STEP: control & word[0] & ~startable,
+    }
+    any_broken = Cat(*broken.values()).any()
+    bench.check("refused_or_not", ~both | (accepted == ~any_broken))
     kept, changed, since = Signal(32), Signal(), Signal(32)
     reset_value = Mux(where == offsets["watchdog"], WATCHDOG_CYCLES, 0)
     m.d.comb += kept.eq(Mux(changed, since, reset_value))
-    with m.If(accepted & (address == where) & ~control):
+    with m.If(accepted & (address == where) & ~control & ~clears):
         m.d.sync += [since.eq(word), changed.eq(1)]
     with m.If(accepted & control):
         m.d.sync += held.enable.eq(word[2])
     bench.check("response", bus.bvalid == (bench.past(both) | bench.past(bus.bvalid & ~bus.bready)))
-    response = bench.past(Mux(accepted, _OKAY, _SLVERR))
-    bench.check("accepted", ~bench.past(both) | (bus.bresp == response))
+    bench.check("okay", (bus.bresp == _OKAY) & (bus.rresp == _OKAY))
     for bit, pulse in ((0, registers.start), (1, registers.soft_reset), (3, registers.acknowledge)):
         bench.check(f"pulse{bit}", pulse == bench.past(accepted & control & word[bit]))
     for name, (_, output) in plain.items():
@@ -193,6 +256,7 @@ def lite_bench(registers: Any) -> Bench:
         **{name: output for name, (_, output) in plain.items()},
         **_counters(bench, registers, probe),
         **held.values(),
+        **told.values(),
     }
     expected, mapped = Signal(32), Signal()
     for name, offset in offsets.items():
@@ -201,8 +265,12 @@ def lite_bench(registers: Any) -> Bench:
     assert not values
     bench.check("answer", bus.rvalid == (bench.past(asked) | bench.past(bus.rvalid & ~bus.rready)))
     bench.check("read", ~bench.past(asked) | (bus.rdata == bench.past(expected)))
-    read_response = bench.past(Mux(mapped, _OKAY, _SLVERR))
-    bench.check("read_response", ~bench.past(asked) | (bus.rresp == read_response))
+    told.follow(
+        read=(asked & ~mapped, wanted),
+        write=(both, address),
+        rules=broken,
+        clear=Mux(accepted & clears, word, 0),
+    )
     bench.check("one_read", ~bus.arready | ~(asked | bus.rvalid))
 
     # The copies are what the registers hold, for the induction.
@@ -218,6 +286,8 @@ def lite_bench(registers: Any) -> Bench:
     error = Value.cast(probe["error"])
     bench.check("inv_error", (probe["failed"] == held.failed) & (error == held.error))
     bench.check("inv_done", (probe["done"] == held.done) & (probe["enable"] == held.enable))
-    bench.cover("written", bus.bvalid & (bus.bresp == _OKAY))
-    bench.cover("read", bus.rvalid & (bus.rresp == _OKAY) & (wanted == where) & (kept != 0))
+    told.check(probe)
+    bench.cover("written", bus.bvalid & bench.past(accepted))
+    bench.cover("read", bus.rvalid & (wanted == where) & (kept != 0))
+    bench.cover("cleared", (told.rules == 0) & (told.offset != 0))
     return bench

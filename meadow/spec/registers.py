@@ -2,10 +2,10 @@
 # Longer than 300 lines: one table, the register map with the meaning of every bit of it.
 """Register map of the AXI4-Lite slave: 32-bit registers, byte offsets, little-endian.
 
-A write to a read-only or unmapped offset is answered SLVERR and changes nothing; a read of an
-unmapped offset is answered SLVERR with 0. Writes to anything but `control` while the device is busy
-are answered SLVERR, and so are those of a value with a bit that the register does not have, and
-START with `rows` outside 1..C or `sequences` outside 1..S.
+Every access is answered OKAY, as SLVERR or DECERR would stop an operating system. One that the
+device refuses (`Refusal`) changes nothing but `refused` and `refused_offset`, which say of the
+first such access what was wrong and where, until the host clears them by writing ones to `refused`;
+those that follow before that leave no trace. A refused read gives 0.
 
 The interrupt is raised when a program has ended and nothing of it is left on the bus, so that the
 next doorbell may follow at once; if the memory leaves a burst unanswered for `watchdog` cycles, it
@@ -29,6 +29,9 @@ __all__ = [
     "LAST_OFFSET",
     "MAGIC",
     "OUTPUT_MEANINGS",
+    "REFUSAL_MEANINGS",
+    "REFUSED",
+    "REFUSED_OFFSET",
     "SEQUENCE_FIELDS",
     "SEQUENCE_TABLE",
     "STATUS_MEANINGS",
@@ -38,6 +41,7 @@ __all__ = [
     "WATCHDOG_CYCLES",
     "Control",
     "ErrorCode",
+    "Refusal",
     "Register",
     "RegisterBit",
     "RegisterCode",
@@ -48,7 +52,7 @@ __all__ = [
 
 MAGIC = 0x4D454144
 """ASCII "MEAD"."""
-VERSION = 3
+VERSION = 4
 LAST_OFFSET = 0xFFC
 """Byte offset of the last word of the register space of 4 KiB."""
 
@@ -75,6 +79,19 @@ class Status(IntFlag):
     STUCK = 16
 
 
+class Refusal(IntFlag):
+    """Bits of `refused`: the rule that an access broke. Of several the first in `REFUSAL_MEANINGS`
+    is told.
+    """
+
+    NO_REGISTER = 1
+    NOT_WRITABLE = 2
+    PARTIAL = 4
+    BUSY = 8
+    BITS = 16
+    STEP = 32
+
+
 class ErrorCode(IntEnum):
     """First error of a program; 0 is none. Done is not set with an error."""
 
@@ -93,7 +110,7 @@ CONTROL_MEANINGS = {
     Control.START: (
         "doorbell: clears done, the error registers, `command_index` and all counters, and runs "
         "the program. "
-        "Answered SLVERR while busy and "
+        "Refused while busy and "
         "where `rows` or `sequences` are out of range; then no bit of the write acts"
     ),
     Control.RESET: (
@@ -114,8 +131,8 @@ CONTROL_MEANINGS = {
 """What writing 1 to a bit of `control` does."""
 
 STATUS_MEANINGS = {
-    Status.BUSY: "a program runs, or something of it is still on the bus; only `control` takes "
-    "writes",
+    Status.BUSY: "a program runs, or something of it is still on the bus; only `control` and "
+    "`refused` take writes",
     Status.DONE: "the program has ended without an error; until ACKNOWLEDGE or START",
     Status.ERROR: "the program has ended, or is ending, with the error in the error registers; "
     "until ACKNOWLEDGE or START",
@@ -128,6 +145,16 @@ STATUS_MEANINGS = {
     ),
 }
 """What 1 in a bit of `status` says."""
+
+REFUSAL_MEANINGS = {
+    Refusal.NO_REGISTER: "a read of an offset where no register is, which gave 0",
+    Refusal.NOT_WRITABLE: "a write to a read-only register, or to an offset where no register is",
+    Refusal.PARTIAL: "a write of less than the four bytes of a register",
+    Refusal.BUSY: "START, or a write to another register than `control` and `refused`, while busy",
+    Refusal.BITS: "a write of a value with a bit that the register does not have",
+    Refusal.STEP: "START with `rows` outside 1..C or `sequences` outside 1..S",
+}
+"""What the first refused access was, by the bit of `refused` that tells it."""
 
 OUTPUT_MEANINGS = {
     1: ("ARGMAX", "the largest logit of each row asked for, and its token, are stored"),
@@ -163,7 +190,7 @@ ERROR_CAUSES = {
 class RegisterBit:
     """One bit of a register: its mask, name, access and meaning.
 
-    access: "ro" or "rw" as of registers, or "pulse": writing 1 acts once, it reads 0.
+    access: "ro", "rw" or "w1c" as of registers, or "pulse": writing 1 acts once, it reads 0.
     """
 
     mask: int
@@ -183,9 +210,9 @@ class RegisterCode:
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte offset, name, access ("ro" or "rw"), meaning, and the bits that it
-    has.
+    """One 32-bit register: byte offset, name, access, meaning, and the bits that it has.
 
+    access: "ro"; "rw"; or "w1c": the device sets bits, and writing 1 to a bit clears it.
     fields: the single bits that have a name; where there are any, the others read 0.
     codes: the values that it takes, if each has a name.
     reset: value after the pin `rst`; None for a word of the contract hash, which is made of this
@@ -212,7 +239,8 @@ class Register:
 
 
 def _named(
-    meanings: Mapping[Control, str] | Mapping[Status, str], access: Mapping[int, str]
+    meanings: Mapping[Control, str] | Mapping[Status, str] | Mapping[Refusal, str],
+    access: Mapping[int, str],
 ) -> tuple[RegisterBit, ...]:
     """Bits with their meanings; `access` of those that are not ro."""
     return tuple(
@@ -227,6 +255,7 @@ _FIELDS = {
         {bit: "rw" if bit == Control.INTERRUPT_ENABLE else "pulse" for bit in Control},
     ),
     "status": _named(STATUS_MEANINGS, {}),
+    "refused": _named(REFUSAL_MEANINGS, dict.fromkeys(Refusal, "w1c")),
     "outputs": tuple(
         RegisterBit(bit, name, "rw", doc) for bit, (name, doc) in OUTPUT_MEANINGS.items()
     ),
@@ -276,6 +305,10 @@ STEP_FIELDS = (
 )
 """What is to be done in a step: one register each from STEP_REGISTERS on, with the bits used."""
 STEP_REGISTERS = 0x11C
+
+REFUSED = 0x148
+REFUSED_OFFSET = 0x14C
+"""Offsets of the two registers that tell the first refused access."""
 
 SEQUENCE_TABLE = 0x400
 SEQUENCE_FIELDS = (
@@ -392,6 +425,20 @@ def register_map(config: AcceleratorConfig) -> tuple[Register, ...]:
             "cycles without a beat, a word or a command after which a program ends with WATCHDOG; "
             "0: never",
             reset=WATCHDOG_CYCLES,
+        ),
+        Register(
+            REFUSED,
+            "refused",
+            "w1c",
+            "Refusal bit of the first refused access since this register was 0; 0: none",
+            sum(Refusal),
+            _FIELDS["refused"],
+        ),
+        Register(
+            REFUSED_OFFSET,
+            "refused_offset",
+            "ro",
+            "byte offset of that access; clearing `refused` leaves it as it is",
         ),
     ]
     for index, (name, doc) in enumerate(COUNTERS):

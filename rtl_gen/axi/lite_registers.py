@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +19,7 @@ from meadow.spec.registers import (
     Register,
     register_map,
 )
+from rtl_gen.axi.refusals import Refusals
 from rtl_gen.blocks.payload import payload_register
 from rtl_gen.interfaces.axi import LITE_ADDRESS_BITS, LiteSignature
 from rtl_gen.interfaces.command import step_layout
@@ -28,7 +29,7 @@ from rtl_gen.interfaces.members import members
 
 __all__ = ["LiteRegisters"]
 
-_OKAY, _SLVERR = 0, 2
+_OKAY = 0
 
 
 class LiteRegisters(wiring.Component):
@@ -56,10 +57,8 @@ class LiteRegisters(wiring.Component):
     command_index: In(32).
     i_counters: In(CountersSignature), added every cycle.
 
-    Errors: SLVERR for an unmapped or unaligned offset (reads give 0), a read-only one, strobes
-    other than 0b1111, a value with a bit that the register does not have, anything but `control`
-    while busy, and a `control` write with START while busy or with `rows` outside 1..C or
-    `sequences` outside 1..S; such a write changes nothing.
+    Errors: every access is answered OKAY. What `meadow.spec.registers.Refusal` names is refused: a
+    read gives 0, a write changes nothing, and `Refusals` keeps the first for the host to read.
     Latency: `read_latency` cycles from the AR transfer to RVALID, `write_latency` from the later of
     AW and W to BVALID; increments reach a counter after `counter_latency` cycles. Counters are 64
     bits and wrap.
@@ -117,6 +116,8 @@ class LiteRegisters(wiring.Component):
             "command_index": self.command_index,
         }
         values = {**self._constants(), **counters, **state, **held, "control": enable << 2}
+        m.submodules.refusals = self._refusals = refusals = Refusals(config=self.config)
+        values |= {"refused": refusals.rules, "refused_offset": refusals.offset}
         registers = register_map(self.config)
         self._awake = Signal()  # not in reset, nor in the cycle after it
         m.d.sync += self._awake.eq(1)
@@ -170,12 +171,11 @@ class LiteRegisters(wiring.Component):
     def _read_channel(
         self, m: Module, registers: tuple[Register, ...], values: dict[str, Value | int]
     ) -> None:
-        bus = self.bus
+        bus, refusals = self.bus, self._refusals
         address = Signal(LITE_ADDRESS_BITS, reset_less=True)
         taken = Signal()
         word = Signal(32)
         read_word = payload_register(m, bus.rdata, "read_word")
-        response = payload_register(m, bus.rresp, "read_response")
         known = Signal()
         with m.Switch(address):
             for register in registers:
@@ -186,7 +186,12 @@ class LiteRegisters(wiring.Component):
                     else:
                         m.d.comb += word.eq(value)
                     m.d.comb += known.eq(1)
-        m.d.comb += bus.arready.eq(self._awake & ~taken & ~bus.rvalid)
+        m.d.comb += [
+            bus.arready.eq(self._awake & ~taken & ~bus.rvalid),
+            bus.rresp.eq(_OKAY),
+            refusals.read.eq(taken & ~known),
+            refusals.read_offset.eq(address),
+        ]
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [address.eq(bus.araddr), taken.eq(1)]
         with m.If(taken):
@@ -194,7 +199,6 @@ class LiteRegisters(wiring.Component):
                 taken.eq(0),
                 bus.rvalid.eq(1),
                 read_word.eq(word),
-                response.eq(Mux(known, _OKAY, _SLVERR)),
             ]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += bus.rvalid.eq(0)
@@ -207,14 +211,12 @@ class LiteRegisters(wiring.Component):
         busy: Signal,
         enable: Signal,
     ) -> None:
-        bus = self.bus
+        bus, refusals = self.bus, self._refusals
         address = Signal(LITE_ADDRESS_BITS, reset_less=True)
         word = Signal(32, reset_less=True)
         full = Signal(reset_less=True)
         address_taken = Signal()
         word_taken = Signal()
-        accepted = Signal()
-        response = payload_register(m, bus.bresp, "write_response")
         rows, sequences = self.step.rows, self.step.sequences
         # A register, as the next write takes effect two cycles later at least.
         self._startable = Signal()
@@ -227,6 +229,13 @@ class LiteRegisters(wiring.Component):
         m.d.comb += [
             bus.awready.eq(self._awake & ~address_taken & ~bus.bvalid),
             bus.wready.eq(self._awake & ~word_taken & ~bus.bvalid),
+            bus.bresp.eq(_OKAY),
+            refusals.write.eq(address_taken & word_taken),
+            refusals.write_offset.eq(address),
+            refusals.write_word.eq(word),
+            refusals.write_full.eq(full),
+            refusals.busy.eq(busy),
+            refusals.startable.eq(self._startable),
         ]
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [address.eq(bus.awaddr), address_taken.eq(1)]
@@ -234,16 +243,9 @@ class LiteRegisters(wiring.Component):
             m.d.sync += [word.eq(bus.wdata), full.eq(bus.wstrb == 0b1111), word_taken.eq(1)]
         m.d.sync += [self.start.eq(0), self.soft_reset.eq(0), self.acknowledge.eq(0)]
         with m.If(address_taken & word_taken):
-            m.d.sync += [
-                address_taken.eq(0),
-                word_taken.eq(0),
-                bus.bvalid.eq(1),
-                response.eq(_SLVERR),
-            ]
-            with m.If(accepted):
-                m.d.sync += response.eq(_OKAY)
+            m.d.sync += [address_taken.eq(0), word_taken.eq(0), bus.bvalid.eq(1)]
             with m.If(full):
-                self._write_word(m, registers, held, address, word, busy, enable, accepted)
+                self._write_word(m, registers, held, address, word, busy, enable)
         with m.If(bus.bvalid & bus.bready):
             m.d.sync += bus.bvalid.eq(0)
 
@@ -256,7 +258,6 @@ class LiteRegisters(wiring.Component):
         word: Signal,
         busy: Signal,
         enable: Signal,
-        accepted: Signal,
     ) -> None:
         start, reset, interrupt, acknowledge = (
             word[flag.value.bit_length() - 1]
@@ -269,21 +270,22 @@ class LiteRegisters(wiring.Component):
         )
         with m.Switch(address):
             for register in registers:
-                if register.access != "rw":
+                if register.access == "ro":
                     continue
                 fits = (word & (0xFFFFFFFF ^ register.mask)) == 0
                 with m.Case(register.offset):
                     if register.name == "control":
                         with m.If(fits & (~start | (self._startable & ~busy))):
-                            m.d.comb += accepted.eq(1)
                             m.d.sync += [
                                 self.start.eq(start),
                                 self.soft_reset.eq(reset),
                                 enable.eq(interrupt),
                                 self.acknowledge.eq(acknowledge),
                             ]
-                        continue
-                    with m.If(fits & ~busy):
-                        low = 12 if register.name == "window_base_low" else 0
-                        m.d.comb += accepted.eq(1)
-                        m.d.sync += held[register.name].eq(word[low:])
+                    elif register.name == "refused":
+                        with m.If(fits):
+                            m.d.comb += self._refusals.clear.eq(word)
+                    else:
+                        with m.If(fits & ~busy):
+                            low = 12 if register.name == "window_base_low" else 0
+                            m.d.sync += held[register.name].eq(word[low:])

@@ -28,11 +28,11 @@ Generated from `meadow/spec/registers.py` by `make docs`; do not edit.
 32-bit registers of the AXI4-Lite slave `s_axi`, byte offsets, the same for every configuration but for the number of sequence
 entries and for the values in the last table. `meadow generate` writes the map of its configuration into `manifest.json`, bit by bit.
 
-Answered SLVERR, and nothing changes: unmapped offsets (a read gives 0), writes to read-only registers, partial writes, values with a
-bit that a register does not have, writes to anything but `control` while busy, and START while busy or with `rows` or `sequences` out of
-range. After the pin `rst` everything that can be written is 0, but `watchdog`, which is {watchdog}. Nothing is
-taken in reset, nor in the cycle after it. Access of a bit: *ro*, *rw*, or *pulse*, where writing 1 acts once and
-0 is read; no bit is cleared by writing 1 to it.
+Every access is answered OKAY; the slave has neither SLVERR nor DECERR, which an operating system may take for a fault of the machine.
+An access that the device refuses changes nothing (a read gives 0) but `refused` and `refused_offset`:
+[refused accesses](#refused-accesses). After the pin `rst` everything that can be written is 0, but `watchdog`, which is {watchdog}. Nothing is
+taken in reset, nor in the cycle after it. Access of a bit: *ro*; *rw*; *pulse*, where writing 1 acts once and
+0 is read; *w1c*, which the device sets and writing 1 clears.
 """
 
 _COUNTER_RULES = """
@@ -54,6 +54,23 @@ _END_OF_A_PROGRAM = """
 
 `firmware.registers.Registers.run_program` does the three steps, so that after it the error registers read 0: the exception that it raises,
 `firmware.device.DeviceError`, carries what they held as `code`, `command`, `address`, `port` and `stuck`.
+"""
+
+
+_REFUSALS = """
+## Refused accesses
+
+What is refused, and with which bit, is the table of the bits of `refused` above; where an access breaks several rules, the first one of the
+table is told. Offsets are bytes: one that is not a multiple of 4 is no register's. The slave decodes 4 KiB, and an interconnect must give it
+no more.
+
+1. The first refused access sets one bit of `refused`, and `refused_offset`. Both can be read from the moment on at which the access was
+   answered. Of a read and a write that are refused in the same cycle the write is told.
+2. While a bit of `refused` is set, further refused accesses leave no trace.
+3. Writing 1 to that bit clears it, also while busy; then the next refused access is told. Neither START, RESET nor ACKNOWLEDGE clears it.
+
+The driver reads `refused` after every write. If a bit is set it clears it and raises `firmware.device.RegisterError`, whose message says
+which value was refused for which register, and why.
 """
 
 
@@ -143,6 +160,7 @@ def register_map_markdown() -> str:
             ("value", "name", "cause"),
             ((int(code), f"`{code.name}`", cause) for code, cause in ERROR_CAUSES.items()),
         ),
+        _REFUSALS.rstrip(),
         _END_OF_A_PROGRAM.rstrip(),
         _COUNTER_RULES.rstrip(),
         *_table(

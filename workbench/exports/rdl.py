@@ -20,6 +20,7 @@ _ACCESS = {
     "ro": "sw = r; hw = w;",
     "rw": "sw = rw; hw = r;",
     "pulse": "sw = w; hw = r; singlepulse;",
+    "w1c": "sw = rw; hw = w; onwrite = woclr;",
 }
 """Software and hardware access of a bit that can change."""
 _CONSTANT = "sw = r; hw = na;"
