@@ -14,7 +14,7 @@ from cosim.library import DramSettings, Simulation
 from cosim.timeline import native_tracks, timeline_tracks, write_timeline
 from cosim.verilator_build import build_library
 from cosim.waves import WaveRecorder, Waves
-from firmware.device import Device, DeviceTimeout, RegisterError
+from firmware.device import Device, DeviceTimeout
 from meadow.atomic_write import check_replaceable
 from meadow.spec.config import AcceleratorConfig
 from rtl_gen.interfaces.activity import activity_items
@@ -54,7 +54,8 @@ class CosimDevice(Device):
     guards : uint8 1-D, the memory below and above the window.
     simulation : the Simulation below; closed with the device.
 
-    ProtocolError from `wait` if the design breaks AXI, OSError if waveforms or timeline cannot be
+    ProtocolError from `wait` if the design breaks AXI, and from the access if the register port
+    answers with an error; OSError if waveforms or timeline cannot be
     written, NothingRecorded from `close` if the commands of `waves` did not run.
     """
 
@@ -126,19 +127,14 @@ class CosimDevice(Device):
     def _read(self, offset: int) -> int:
         value, response = self.simulation.read(offset)
         if response:
-            raise RegisterError(
-                f"reading register {offset:#x} was answered {response}", offset=offset
-            )
+            self.simulation.check_protocol()
         return value
 
     def _write(self, offset: int, value: int) -> None:
         if self._waves is not None:
             self._waves.written(offset, value)
-        response = self.simulation.write(offset, value)
-        if response:
-            raise RegisterError(
-                f"writing register {offset:#x} was answered {response}", offset=offset
-            )
+        if self.simulation.write(offset, value):
+            self.simulation.check_protocol()
 
     def _wait(self, timeout_s: float | None) -> None:
         """`timeout_s` is time on the host's clock. The run is cut into slices so that Ctrl-C

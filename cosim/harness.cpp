@@ -72,6 +72,13 @@ uint32_t handed_of(const Top&, long) {
     return 0;
 }
 
+std::string refused(const char* access, uint32_t offset, unsigned response) {
+    char text[80];
+    std::snprintf(text, sizeof text, "%s of register 0x%x was answered %s", access, offset,
+                  response == 2 ? "SLVERR" : response == 3 ? "DECERR" : "EXOKAY");
+    return text;
+}
+
 class Simulation {
   public:
     std::string error;
@@ -253,6 +260,9 @@ class Simulation {
             violations.add(cycle, "s_axi_b: payload or valid changed before ready");
         if (!lite_r_.check(top_->s_axi_rvalid, top_->s_axi_rready, LiteRead{top_->s_axi_rdata, top_->s_axi_rresp}))
             violations.add(cycle, "s_axi_r: payload or valid changed before ready");
+        // No rule of AXI, but one of ours: where a processor is the master, such an answer ends its program.
+        if (lite_.b && lite_.bresp) violations.add(cycle, refused("s_axi_b: a write", top_->s_axi_awaddr, lite_.bresp));
+        if (lite_.r && lite_.rresp) violations.add(cycle, refused("s_axi_r: a read", top_->s_axi_araddr, lite_.rresp));
     }
 
 #define MEADOW_SAMPLE(p)                                                                  \

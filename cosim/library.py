@@ -152,7 +152,8 @@ class Simulation:
         return done
 
     def write(self, offset: int, value: int) -> int:
-        """Write a register through AXI4-Lite; returns the response, 0 for OKAY.
+        """Write a register through AXI4-Lite; returns the response, 0 for OKAY. Any other is a
+        violation, see `check_protocol`.
 
         RegisterError for an offset or a value that the bus does not have.
         """
@@ -161,7 +162,7 @@ class Simulation:
         return self._checked(self._call("cosim_write", offset, value))
 
     def read(self, offset: int) -> tuple[int, int]:
-        """Read a register through AXI4-Lite; returns the value and the response.
+        """Read a register through AXI4-Lite; returns the value and the response, as `write`.
 
         RegisterError for an offset that the bus does not have.
         """

@@ -14,7 +14,14 @@ from typing import Self, TypeGuard
 
 import numpy as np
 
-from meadow.spec.registers import LAST_OFFSET, ErrorCode
+from meadow.spec.registers import (
+    LAST_OFFSET,
+    REFUSAL_MEANINGS,
+    REFUSED,
+    REFUSED_OFFSET,
+    ErrorCode,
+    Refusal,
+)
 
 __all__ = [
     "ERROR_MEANINGS",
@@ -75,11 +82,15 @@ class DeviceTimeout(TimeoutError):
 
 
 class RegisterError(OSError):
-    """A register access was answered with an error; `offset` is the byte offset."""
+    """The device refused a register access.
 
-    def __init__(self, message: str, *, offset: int) -> None:
+    offset : its byte offset. rule : what was wrong with it, 0 if the device was not asked.
+    """
+
+    def __init__(self, message: str, *, offset: int, rule: Refusal = Refusal(0)) -> None:
         super().__init__(message)
         self.offset = offset
+        self.rule = rule
 
 
 class RegisterArgumentError(RegisterError, ValueError):
@@ -203,7 +214,13 @@ class Device(ABC):
     def read(self, offset: int) -> int:
         """Unsigned value of the register at a byte offset; RegisterError if there is none."""
         self.check_open()
-        return self._read(register_offset(offset))
+        place = register_offset(offset)
+        value = self._read(place)
+        # A refused read gives 0. Offset 0 is the magic: until that is right, this may be another
+        # device, of which nothing else is read.
+        if value == 0 and place != 0:
+            self._check_refused(place, "a read")
+        return value
 
     def write(self, offset: int, value: int) -> None:
         """Write 32 bits to the register at a byte offset; RegisterError if there is none or the
@@ -211,7 +228,22 @@ class Device(ABC):
         """
         self.check_open()
         place = register_offset(offset)
-        self._write(place, register_value(value, offset=place))
+        number = register_value(value, offset=place)
+        self._write(place, number)
+        self._check_refused(place, f"{number:#x}")
+
+    def _check_refused(self, offset: int, what: str) -> None:
+        """RegisterError if the device has refused an access, which it then forgets."""
+        rules = Refusal(self._read(REFUSED))
+        if not rules:
+            return
+        place = self._read(REFUSED_OFFSET)
+        self._write(REFUSED, int(rules))
+        access = f"{what} at offset {place:#x}"
+        if place != offset:
+            access = f"an access to offset {place:#x} before that to offset {offset:#x}"
+        why = " and ".join(text for rule, text in REFUSAL_MEANINGS.items() if rule in rules)
+        raise RegisterError(f"the device refused {access}: {why}", offset=place, rule=rules)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Return when the interrupt is raised: done or error, and ready for the next doorbell

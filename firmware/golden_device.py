@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware.device import Device, RegisterError
+from firmware.device import Device
 from meadow.golden.machine.machine import Machine, MachineError
 from meadow.spec.commands import Outputs, TrafficClass
 from meadow.spec.config import BEAT_BYTES, AcceleratorConfig
 from meadow.spec.contract import reset_values
-from meadow.spec.registers import SEQUENCE_FIELDS, Control, ErrorCode, Status, register_map
+from meadow.spec.registers import (
+    SEQUENCE_FIELDS,
+    Control,
+    ErrorCode,
+    Refusal,
+    Status,
+    register_map,
+)
 from meadow.spec.step import Sequence, Step
 
 __all__ = ["GoldenDevice"]
@@ -46,23 +53,29 @@ class GoldenDevice(Device):
 
     def _read(self, offset: int) -> int:
         if offset not in self._names:
-            raise RegisterError(f"there is no register at offset {offset:#x}", offset=offset)
+            self._refuse(Refusal.NO_REGISTER, offset)
+            return 0
         return self._values[self._names[offset].name]
 
     def _write(self, offset: int, value: int) -> None:
         entry = self._names.get(offset)
-        if entry is None or entry.access != "rw":
-            raise RegisterError(
-                f"there is no writable register at offset {offset:#x}", offset=offset
-            )
-        if value & ~entry.mask:
-            raise RegisterError(f"{value:#x} was answered with an error", offset=offset)
-        if entry.name == "control":
-            if value & Control.START and not self._takes_step():
-                raise RegisterError("START was answered with an error", offset=offset)
-            self._control(Control(value & 15))
-        else:
+        if entry is None or entry.access == "ro":
+            self._refuse(Refusal.NOT_WRITABLE, offset)
+        elif value & ~entry.mask:
+            self._refuse(Refusal.BITS, offset)
+        elif entry.access == "w1c":
+            self._values[entry.name] &= ~value
+        elif entry.name != "control":
             self._values[entry.name] = value
+        elif value & Control.START and not self._takes_step():
+            self._refuse(Refusal.STEP, offset)
+        else:
+            self._control(Control(value))
+
+    def _refuse(self, rule: Refusal, offset: int) -> None:
+        """Keep the first refused access, which has no other effect."""
+        if not self._values["refused"]:
+            self._values |= {"refused": int(rule), "refused_offset": offset}
 
     def _wait(self, timeout_s: float | None) -> None:
         """A program has always ended."""

@@ -26,6 +26,7 @@ from meadow.spec.registers import (
     VERSION,
     Control,
     ErrorCode,
+    Refusal,
     Register,
     Status,
     register_map,
@@ -64,20 +65,24 @@ class Registers:
         register = self._named(name)
         try:
             self.device.write(register.offset, value)
-        except RegisterArgumentError:
-            raise  # the device was not asked
         except RegisterError as error:
-            status = Status(self.read("status"))
-            if Status.STUCK in status:
-                why = f"it is stuck: {STUCK}"
-            elif Status.BUSY in status:
-                why = "it is busy"
-            elif value & ~register.mask:
+            if error.offset != register.offset:
+                raise  # an access before this one
+            if error.rule == Refusal.BUSY:
+                stuck = Status.STUCK in Status(self.read("status"))
+                why = f"it is stuck: {STUCK}" if stuck else "it is busy"
+            elif error.rule == Refusal.BITS:
                 why = f"that has the bits {register.mask:#x} only"
+            elif error.rule == Refusal.NOT_WRITABLE:
+                why = "that is read-only"
+            elif error.rule == Refusal.PARTIAL:
+                why = "only a part of it was written; the bus must write 32 bits at once"
             else:
                 raise
             raise RegisterError(
-                f"the device refused {value:#x} for register {name}: {why}", offset=error.offset
+                f"the device refused {value:#x} for register {name}: {why}",
+                offset=error.offset,
+                rule=error.rule,
             ) from error
 
     def _named(self, name: str) -> Register:
@@ -88,6 +93,10 @@ class Registers:
         raise RegisterArgumentError(
             f"there is no register {name!r:.60}: {meant}docs/register-map.md lists them", offset=-1
         )
+
+    def forget_refusals(self) -> None:
+        """Clear what is left of a refused access of whoever had the device before."""
+        self.write("refused", sum(Refusal))
 
     def read_wide(self, name: str) -> int:
         """64-bit value of the pair `name`_low, `name`_high, consistent also while it counts."""
@@ -113,9 +122,10 @@ class Registers:
 
     def check_identity(self) -> None:
         """ContractMismatch unless magic, version and contract hash are those of `config`."""
-        magic, version = self.read("magic"), self.read("version")
+        magic = self.read("magic")
         if magic != MAGIC:
             raise ContractMismatch(f"no MEADOW device: magic is 0x{magic:08X}, not 0x{MAGIC:08X}")
+        version = self.read("version")
         if version != VERSION:
             raise ContractMismatch(
                 f"the device has register map version {version}, this driver knows {VERSION}"
@@ -195,15 +205,16 @@ class Registers:
         try:
             self.write("control", Control.START | Control.INTERRUPT_ENABLE)
         except RegisterError as error:
+            if error.rule != Refusal.STEP:
+                raise
             rows, sequences = self.read("rows"), self.read("sequences")
             config = self.config
-            if 1 <= rows <= config.chunk_tokens and 1 <= sequences <= config.sequences:
-                raise
             raise RegisterError(
                 f"the device refused to start: it takes 1..{config.chunk_tokens} rows of "
                 f"1..{config.sequences} "
                 f"sequences, not {rows} of {sequences}",
                 offset=error.offset,
+                rule=error.rule,
             ) from error
 
     def error(self, *, stuck: bool = False) -> DeviceError:

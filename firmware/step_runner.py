@@ -73,6 +73,7 @@ class StepRunner:
             raise ValueError(f"a session has 1..{self.config.sequences} sequences, not {sequences}")
         self.registers = Registers(device, self.config)
         self.registers.check_identity()
+        self.registers.forget_refusals()
         needed = self.window_bytes(image, sequences)
         if device.memory.size < needed:
             raise ValueError(

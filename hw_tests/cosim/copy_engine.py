@@ -5,7 +5,8 @@ region to another.
 Registers: 0 source, 4 destination, 8 beats, 0xC control (write 1: start, 2: acknowledge), 0x10
 status (1: done), 0x14 number of error responses, 0x18 cycles of the copy. Port p copies `beats`
 beats from source + p * 64 KiB to destination + p * 64 KiB, in bursts of 16. 0x1C: number of the
-fault in FAULTS to commit.
+fault in FAULTS to commit. 0x148: `refused` of the chip, always 0. An access to any other offset is
+answered SLVERR, which the chip never does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from amaranth.hdl import Assert, Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.fifo import SyncFIFOBuffered
 
+from meadow.spec.registers import REFUSED
 from rtl_gen.blocks.verilog import convert_component
 
 __all__ = ["FAULTS", "CopyEngine", "copy_engine_verilog"]
@@ -99,6 +101,7 @@ class CopyEngine(Elaboratable):
                     (0x10, done),
                     (0x14, errors),
                     (0x18, cycles),
+                    (REFUSED, 0),
                 ):
                     with m.Case(address):
                         m.d.sync += lite["rdata"].eq(value)

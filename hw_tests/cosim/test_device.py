@@ -15,7 +15,7 @@ import pytest
 
 from cosim import generate
 from cosim.device import CosimDevice
-from cosim.library import DramSettings
+from cosim.library import DramSettings, ProtocolError
 from firmware.device import DeviceClosed, DeviceTimeout, RegisterError
 from firmware.registers import Registers
 from hw_tests.cosim.copy_engine import copy_engine_verilog
@@ -68,11 +68,18 @@ def test_a_device_that_falls_silent_is_a_timeout(device: CosimDevice) -> None:
         device.wait()
 
 
-def test_refused_registers_raise(device: CosimDevice) -> None:
-    with pytest.raises(RegisterError, match="reading register 0x40 was answered 2"):
+def test_an_error_of_the_register_port_is_a_violation(device: CosimDevice) -> None:
+    """Of the chip nobody may see one: on a board it ends the program, or the operating system."""
+    with pytest.raises(ProtocolError, match="s_axi_r: a read of register 0x40 was answered SLVERR"):
         device.read(0x40)
-    with pytest.raises(RegisterError, match="writing register 0x40 was answered 2"):
-        device.write(0x40, 0)
+    with pytest.raises(ProtocolError, match="s_axi_b: a write of register 0x44 was answered SLV"):
+        device.write(0x44, 0)
+    assert device.simulation.write(0x48, 0) == 2 and device.simulation.read(0x40) == (0, 2)
+    with pytest.raises(ProtocolError, match="2 violations"):
+        device.close()
+
+
+def test_values_that_no_register_has_raise(device: CosimDevice) -> None:
     for value in (-1, 1 << 32):
         with pytest.raises(ValueError, match=rf"a register holds 0\.\.2\*\*32 - 1, not {value}"):
             device.write(0, value)

@@ -18,9 +18,11 @@ from meadow.spec.config import CONFIGURATIONS
 from meadow.spec.contract import contract_hash
 from meadow.spec.registers import (
     COUNTERS,
+    REFUSED,
     WATCHDOG_CYCLES,
     Control,
     ErrorCode,
+    Refusal,
     Status,
     register_map,
     sequence_offset,
@@ -111,10 +113,94 @@ def test_counters_have_the_names_of_the_contract(registers: Registers) -> None:
 
 @pytest.mark.parametrize("offset", [0x3C, 0xFFC, 0x2])
 def test_unmapped_offsets_are_refused(registers: Registers, offset: int) -> None:
-    with pytest.raises(RegisterError, match=f"offset {offset:#x}"):
+    with pytest.raises(RegisterError, match=f"offset {offset:#x}") as read:
         registers.device.read(offset)
-    with pytest.raises(RegisterError):
+    with pytest.raises(RegisterError, match=f"offset {offset:#x}") as write:
         registers.device.write(offset, 0)
+    asked = offset != 0x2  # no device has a register there
+    assert read.value.rule == (Refusal.NO_REGISTER if asked else 0)
+    assert write.value.rule == (Refusal.NOT_WRITABLE if asked else 0)
+    assert read.value.offset == write.value.offset == offset
+    if asked:
+        assert str(read.value) == (
+            f"the device refused a read at offset {offset:#x}: a read of an offset where no "
+            "register is, which gave 0"
+        )
+        assert str(write.value).startswith(f"the device refused 0x0 at offset {offset:#x}: a wri")
+    registers.write("rows", 3)  # nothing is left of it
+    assert registers.read("rows") == 3 and registers.read("refused") == 0
+
+
+class Skipping(GoldenDevice):
+    """Whoever has this device does not look whether an access was refused."""
+
+    def skip(self, offset: int, value: int) -> None:
+        self._write(offset, value)
+
+
+def test_a_refusal_that_nobody_has_looked_at_is_told_with_its_own_offset() -> None:
+    """And once: the next write is like any other. Another client's is forgotten at the start."""
+    device = Skipping(CONFIG, 4096)
+    registers = Registers(device, CONFIG)
+    for read_first in (False, True):
+        device.skip(0x104, 5)
+        with pytest.raises(
+            RegisterError,
+            match="refused an access to offset 0x104 before that to offset 0x1(08|1c|04): a write "
+            "to a read-only register",
+        ) as error:
+            registers.read("program") if read_first else registers.write("rows", 2)
+        assert error.value.offset == 0x104 and error.value.rule == Refusal.NOT_WRITABLE
+        registers.write("rows", 4)
+    device.skip(0x104, 5)
+    registers.forget_refusals()
+    registers.write("rows", 5)
+    assert registers.read("rows") == 5
+
+
+def test_nothing_but_the_magic_is_read_of_a_device_that_may_be_another() -> None:
+    class Other(GoldenDevice):
+        def _read(self, offset: int) -> int:
+            assert offset == 0
+            return 0
+
+    with pytest.raises(ContractMismatch, match="no MEADOW device: magic is 0x00000000"):
+        Registers(Other(CONFIG, 4096), CONFIG).check_identity()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("rows", 1 << 16, "that has the bits 0xffff only"),
+        ("window_base_low", 0x800, "that has the bits 0xfffff000 only"),
+        ("control", 16, "that has the bits 0xf only"),
+        ("refused", 64, "that has the bits 0x3f only"),
+        ("magic", 1, "that is read-only"),
+        ("refused_offset", 0, "that is read-only"),
+    ],
+)
+def test_a_refused_value_is_named_with_its_register_and_the_reason(
+    registers: Registers, name: str, value: int, why: str
+) -> None:
+    before = {entry.name: registers.read(entry.name) for entry in register_map(CONFIG)}
+    with pytest.raises(RegisterError) as error:
+        registers.write(name, value)
+    assert str(error.value) == f"the device refused {value:#x} for register {name}: {why}"
+    assert {entry.name: registers.read(entry.name) for entry in register_map(CONFIG)} == before | {
+        "refused_offset": registers.offset(name)
+    }
+
+
+def test_a_write_that_reaches_the_device_in_parts_says_so(registers: Registers) -> None:
+    """No driver of ours does that; a bus between may."""
+    device = registers.device
+    assert isinstance(device, GoldenDevice)
+    write = device._write
+    device._write = lambda offset, value: (  # pyright: ignore[reportAttributeAccessIssue]
+        write(offset, value) if offset == REFUSED else device._refuse(Refusal.PARTIAL, offset)
+    )
+    with pytest.raises(RegisterError, match="for register rows: only a part of it was written"):
+        registers.write("rows", 1)
 
 
 @pytest.mark.parametrize("name", ["statsu", "", "x" * 5000, "contract_hash8", None, 4])
@@ -134,7 +220,7 @@ def test_a_name_that_no_register_has_is_told(registers: Registers, name: object)
 
 
 def test_read_only_registers_are_not_written(registers: Registers) -> None:
-    with pytest.raises(RegisterError, match="no writable register at offset 0x0"):
+    with pytest.raises(RegisterError, match="refused 0x1 for register magic: that is read-only"):
         registers.write("magic", 1)
     with pytest.raises(ValueError, match="a register holds"):
         registers.write("rows", 1 << 32)
@@ -148,20 +234,22 @@ def test_the_watchdog_keeps_its_default_until_it_is_set(registers: Registers) ->
 
 class Memory(GoldenDevice):
     """Status bits beside those of the golden device; while BUSY is one of them, writes but to
-    `control` are refused.
+    `control` and `refused` are refused.
     """
 
     extra = Status(0)
 
-    def read(self, offset: int) -> int:
-        value = super().read(offset)
+    def _read(self, offset: int) -> int:
+        value = super()._read(offset)
         return value | self.extra if self.name(offset) == "status" else value
 
-    def write(self, offset: int, value: int) -> None:
-        refused = self.name(offset) != "control" or value & Control.START
+    def _write(self, offset: int, value: int) -> None:
+        name = self.name(offset)
+        refused = value & Control.START if name == "control" else name != "refused"
         if Status.BUSY in self.extra and refused:
-            raise RegisterError("SLVERR", offset=offset)
-        super().write(offset, value)
+            self._refuse(Refusal.BUSY, offset)
+        else:
+            super()._write(offset, value)
 
     def name(self, offset: int) -> str:
         return {entry.offset: entry.name for entry in register_map(self.config)}[offset]

@@ -1,29 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host in front of the register file, in Amaranth's simulator."""
+"""A host in front of the register file, in Amaranth's simulator. Every answer must be OKAY; what an
+access was refused for, it reads from the registers.
+"""
 
 from __future__ import annotations
 
 from hw_tests.streams import simulate
 from meadow.spec.config import CONFIGURATIONS
-from meadow.spec.registers import register_map
+from meadow.spec.registers import REFUSED, REFUSED_OFFSET, Refusal, register_map
 from rtl_gen.axi.lite_registers import LiteRegisters
 
 __all__ = [
     "CONFIG",
     "MAP",
-    "OKAY",
-    "SLVERR",
+    "TAKEN",
     "get",
     "put",
     "read",
+    "refusal",
     "report",
     "ring",
     "run",
+    "send",
     "set_step",
     "write",
 ]
 
-OKAY, SLVERR = 0, 2
+TAKEN = Refusal(0)
+"""Of an access that was not refused."""
+_OKAY = 0
 CONFIG = CONFIGURATIONS["tiny"]
 MAP = {register.name: register for register in register_map(CONFIG)}
 
@@ -38,8 +43,8 @@ def run(main) -> None:
     simulate(dut, bench)
 
 
-async def read(ctx, dut, offset: int, patience: int = 0) -> tuple[int, int]:
-    """Data and response; RREADY comes `patience` cycles after the address."""
+async def read(ctx, dut, offset: int, patience: int = 0) -> int:
+    """Data; RREADY comes `patience` cycles after the address."""
     bus = dut.bus
     ctx.set(bus.araddr, offset)
     ctx.set(bus.arvalid, 1)
@@ -55,13 +60,30 @@ async def read(ctx, dut, offset: int, patience: int = 0) -> tuple[int, int]:
     while not valid:
         _, _, valid, data, response = await ctx.tick().sample(bus.rvalid, bus.rdata, bus.rresp)
     ctx.set(bus.rready, 0)
-    return data, response
+    assert response == _OKAY
+    return data
 
 
-async def write(
+async def refusal(ctx, dut, offset: int) -> Refusal:
+    """What the last access, of `offset`, was refused for; it is forgotten."""
+    rule = Refusal(await read(ctx, dut, REFUSED))
+    if rule:
+        assert rule.bit_count() == 1 and await read(ctx, dut, REFUSED_OFFSET) == offset
+        await send(ctx, dut, REFUSED, int(rule))
+        assert await read(ctx, dut, REFUSED) == 0
+    return rule
+
+
+async def write(ctx, dut, offset: int, data: int, **named: int) -> Refusal:
+    """As `send`: what the write was refused for."""
+    await send(ctx, dut, offset, data, **named)
+    return await refusal(ctx, dut, offset)
+
+
+async def send(
     ctx, dut, offset: int, data: int, *, strobes: int = 15, lead: int = 0, patience: int = 0
-) -> int:
-    """The response.
+) -> None:
+    """Writes.
 
     lead: AW comes that many cycles before W, if negative after it. patience: cycles before BREADY.
     """
@@ -86,25 +108,23 @@ async def write(
     while not valid:
         _, _, valid, response = await ctx.tick().sample(bus.bvalid, bus.bresp)
     ctx.set(bus.bready, 0)
-    return response
+    assert response == _OKAY
 
 
 async def get(ctx, dut, name: str) -> int:
     """The value of a register."""
-    data, response = await read(ctx, dut, MAP[name].offset)
-    assert response == OKAY
-    return data
+    return await read(ctx, dut, MAP[name].offset)
 
 
-async def put(ctx, dut, name: str, value: int) -> int:
-    """Writes a register: the response."""
+async def put(ctx, dut, name: str, value: int) -> Refusal:
+    """Writes a register: what it was refused for."""
     return await write(ctx, dut, MAP[name].offset, value)
 
 
 async def set_step(ctx, dut, rows: int = 1, sequences: int = 1) -> None:
     """What a doorbell needs."""
-    assert await put(ctx, dut, "rows", rows) == OKAY
-    assert await put(ctx, dut, "sequences", sequences) == OKAY
+    assert await put(ctx, dut, "rows", rows) == TAKEN
+    assert await put(ctx, dut, "sequences", sequences) == TAKEN
 
 
 async def report(ctx, dut, error: dict[str, int]) -> None:
@@ -115,9 +135,9 @@ async def report(ctx, dut, error: dict[str, int]) -> None:
     ctx.set(dut.i_error.valid, 0)
 
 
-async def ring(ctx, dut, value: int, *, runs: bool = False) -> tuple[int | None, dict[str, int]]:
-    """Writes control: the response, and the pulses around it. runs: a program runs from a start
-    on.
+async def ring(ctx, dut, value: int, *, runs: bool = False) -> tuple[Refusal, dict[str, int]]:
+    """Writes control: what it was refused for, and the pulses around it. runs: a program runs from
+    a start on.
     """
     bus = dut.bus
     seen = {"start": 0, "soft_reset": 0, "acknowledge": 0}
@@ -141,4 +161,5 @@ async def ring(ctx, dut, value: int, *, runs: bool = False) -> tuple[int | None,
         if runs and ctx.get(dut.start):
             ctx.set(dut.busy, 1)
     ctx.set(bus.bready, 0)
-    return response, seen
+    assert response == _OKAY
+    return await refusal(ctx, dut, MAP["control"].offset), seen

@@ -7,8 +7,7 @@ import pytest
 
 from hw_tests.rtl_gen.axi.register_bench import (
     CONFIG,
-    OKAY,
-    SLVERR,
+    TAKEN,
     get,
     put,
     report,
@@ -16,7 +15,7 @@ from hw_tests.rtl_gen.axi.register_bench import (
     run,
     set_step,
 )
-from meadow.spec.registers import COUNTERS, WATCHDOG_CYCLES, Control, ErrorCode, Status
+from meadow.spec.registers import COUNTERS, WATCHDOG_CYCLES, Control, ErrorCode, Refusal, Status
 from rtl_gen.interfaces.members import members
 
 
@@ -24,24 +23,24 @@ def test_run_and_interrupt() -> None:
     async def main(ctx, dut):
         pulses = {"start": 0, "soft_reset": 0, "acknowledge": 0}
 
-        async def command(value: int) -> int | None:
-            response, seen = await ring(ctx, dut, value, runs=True)
+        async def command(value: int) -> Refusal:
+            rule, seen = await ring(ctx, dut, value, runs=True)
             for name in pulses:
                 pulses[name] += seen[name]
-            return response
+            return rule
 
         enable, start = int(Control.INTERRUPT_ENABLE), int(Control.START)
         await set_step(ctx, dut)
-        assert await command(enable | start) == OKAY
+        assert await command(enable | start) == TAKEN
         assert pulses == {"start": 1, "soft_reset": 0, "acknowledge": 0}
         assert await get(ctx, dut, "control") == enable
         assert await get(ctx, dut, "status") == Status.BUSY
         # Busy: only control, and no second doorbell.
-        assert await put(ctx, dut, "program", 5) == SLVERR
+        assert await put(ctx, dut, "program", 5) == Refusal.BUSY
         assert await get(ctx, dut, "program") == 0
-        assert await command(start) == SLVERR
+        assert await command(start) == Refusal.BUSY
         assert await get(ctx, dut, "control") == enable
-        assert await command(enable | int(Control.RESET)) == OKAY
+        assert await command(enable | int(Control.RESET)) == TAKEN
         assert pulses == {"start": 1, "soft_reset": 1, "acknowledge": 0}
         ctx.set(dut.busy, 0)
         ctx.set(dut.done_set, 1)
@@ -50,7 +49,7 @@ def test_run_and_interrupt() -> None:
         await ctx.tick()
         assert ctx.get(dut.interrupt)
         assert await get(ctx, dut, "status") == Status.DONE | Status.INTERRUPT
-        assert await command(int(Control.ACKNOWLEDGE)) == OKAY
+        assert await command(int(Control.ACKNOWLEDGE)) == TAKEN
         assert pulses["acknowledge"] == 1
         assert not ctx.get(dut.interrupt)
         assert await get(ctx, dut, "status") == 0
@@ -77,7 +76,7 @@ def test_run_and_interrupt() -> None:
         assert await get(ctx, dut, "error_command") == 10
         assert await get(ctx, dut, "error_address_low") == 0x1233
         assert await get(ctx, dut, "error_address_high") == 0xAB
-        assert await command(enable) == OKAY
+        assert await command(enable) == TAKEN
         assert ctx.get(dut.interrupt)
         await command(enable | start)
         assert not ctx.get(dut.interrupt)
@@ -87,7 +86,7 @@ def test_run_and_interrupt() -> None:
 
 
 def test_doorbell_needs_a_step_that_fits() -> None:
-    """Else START is answered with an error, and neither it nor what is written with it happens."""
+    """Else START is refused, and neither it nor what is written with it happens."""
     enable, start = int(Control.INTERRUPT_ENABLE), int(Control.START)
     most, sequences = CONFIG.chunk_tokens, CONFIG.sequences
 
@@ -103,13 +102,16 @@ def test_doorbell_needs_a_step_that_fits() -> None:
             (1, 0xFF, False),
         ):
             await set_step(ctx, dut, rows, entries)
-            assert await put(ctx, dut, "control", 0) == OKAY
-            response, seen = await ring(ctx, dut, start | enable)
+            assert await put(ctx, dut, "control", 0) == TAKEN
+            rule, seen = await ring(ctx, dut, start | enable)
             started = seen["start"]
-            assert (response, started) == ((OKAY, 1) if fits else (SLVERR, 0)), (rows, entries)
+            assert (rule, started) == ((TAKEN, 1) if fits else (Refusal.STEP, 0)), (
+                rows,
+                entries,
+            )
             assert await get(ctx, dut, "control") == (enable if fits else 0)
             # Other bits of the register do not need one.
-            assert await put(ctx, dut, "control", int(Control.RESET)) == OKAY
+            assert await put(ctx, dut, "control", int(Control.RESET)) == TAKEN
 
     run(main)
 
@@ -172,8 +174,8 @@ def test_what_a_control_bit_clears_and_what_stays(bit: Control) -> None:
             assert [await get(ctx, dut, f"error_{name}") for name in errors] == held
             ended = Status.DONE if done else Status.ERROR
             assert await get(ctx, dut, "status") == ended
-            response, seen = await ring(ctx, dut, int(bit))
-            assert response == OKAY
+            rule, seen = await ring(ctx, dut, int(bit))
+            assert rule == TAKEN
             pulse = {Control.RESET: "soft_reset"}.get(bit, (bit.name or "").lower())
             assert seen == {name: int(name == pulse) for name in seen}
             assert await get(ctx, dut, "status") == (ended if kept else 0)

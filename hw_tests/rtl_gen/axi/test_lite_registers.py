@@ -12,11 +12,11 @@ import pytest
 from hw_tests.rtl_gen.axi.register_bench import (
     CONFIG,
     MAP,
-    OKAY,
-    SLVERR,
+    TAKEN,
     get,
     put,
     read,
+    refusal,
     run,
     set_step,
     write,
@@ -24,7 +24,7 @@ from hw_tests.rtl_gen.axi.register_bench import (
 from hw_tests.seeds import salted
 from meadow.spec.contract import contract_hash, reset_values
 from meadow.spec.parameters import register_values
-from meadow.spec.registers import COUNTERS, MAGIC, WATCHDOG_CYCLES, Control, sequence_offset
+from meadow.spec.registers import COUNTERS, MAGIC, WATCHDOG_CYCLES, Control, Refusal, sequence_offset
 from rtl_gen.axi.lite_registers import LiteRegisters
 from rtl_gen.interfaces.members import members
 
@@ -52,19 +52,21 @@ def test_reset_values() -> None:
 
 
 def test_every_offset() -> None:
-    """Mapped offsets read OKAY, others SLVERR and 0; only rw ones take a write."""
+    """Where no register is, a read is refused and gives 0; only rw ones take a write."""
     mapped = {register.offset: register for register in MAP.values()}
 
     async def main(ctx, dut):
         for offset in [*range(0, 0x480, 4), 0x101, 0x10A, 0xFFC]:
-            _, response = data_response = await read(ctx, dut, offset)
-            if offset not in mapped:
-                assert data_response == (0, SLVERR)
-            else:
-                assert response == OKAY
-            writable = offset in mapped and mapped[offset].access == "rw"
+            data = await read(ctx, dut, offset)
+            rule = await refusal(ctx, dut, offset)
+            assert rule == (TAKEN if offset in mapped else Refusal.NO_REGISTER)
+            assert not (rule and data)
+            writable = offset in mapped and mapped[offset].access != "ro"
             if offset != MAP["control"].offset:
-                assert await write(ctx, dut, offset, 0) == (OKAY if writable else SLVERR)
+                for strobes in (15, 3, 0):
+                    rule = await write(ctx, dut, offset, 0, strobes=strobes)
+                    taken = TAKEN if strobes == 15 else Refusal.PARTIAL
+                    assert rule == (taken if writable else Refusal.NOT_WRITABLE)
 
     run(main)
 
@@ -92,16 +94,17 @@ def test_values(seed: int) -> None:
             value = rng.getrandbits(32) & mask
             lead, patience = rng.randrange(-3, 4), rng.randrange(3)
             offset = MAP[name].offset
-            response = await write(ctx, dut, offset, value, lead=lead, patience=patience)
-            assert response == OKAY
+            rule = await write(ctx, dut, offset, value, lead=lead, patience=patience)
+            assert rule == TAKEN
             expected[name] = value
             for bit in range(32):
                 if not mask >> bit & 1:
-                    assert await write(ctx, dut, offset, ~value & mask | 1 << bit) == SLVERR
-            assert await write(ctx, dut, offset, ~value & 0xFFFFFFFF, strobes=7) == SLVERR
+                    rule = await write(ctx, dut, offset, ~value & mask | 1 << bit)
+                    assert rule == Refusal.BITS
+            rule = await write(ctx, dut, offset, ~value & 0xFFFFFFFF, strobes=7)
+            assert rule == Refusal.PARTIAL
         for name, value in expected.items():
-            data, response = await read(ctx, dut, MAP[name].offset, rng.randrange(3))
-            assert (data, response) == (value, OKAY), name
+            assert await read(ctx, dut, MAP[name].offset, rng.randrange(3)) == value, name
         base = expected["window_base_high"] << 32 | expected["window_base_low"]
         assert ctx.get(dut.window_base) == base
         assert ctx.get(dut.program) == expected["program"]
@@ -151,7 +154,7 @@ def test_values_after_the_reset_pin() -> None:
 
     async def main(ctx, dut):
         for name, register in MAP.items():
-            if register.access == "rw" or name in ("status", "error_code", "command_index"):
+            if register.access != "ro" or name in ("status", "error_code", "command_index"):
                 assert await get(ctx, dut, name) == (WATCHDOG_CYCLES if name == "watchdog" else 0)
 
     run(main)
