@@ -163,7 +163,9 @@ class Device(ABC):
 
     Members
     -------
-    memory : uint8 1-D, the DMA window as the device sees it. After `close` the device does not
+    memory : uint8 1-D, the DMA window, in which a cache may stand between host and device: what the
+        host has written is followed by `sync_for_device`, and what the device has written is read
+        after `sync_for_cpu`. After `close` the device does not
         touch it any more, and whether a view of it can still be read depends on the device (of the
         simulated and the golden one it can).
     memory_base : byte address of the window on the device's bus, 4 KiB aligned.
@@ -221,6 +223,17 @@ class Device(ABC):
         """
         self.check_open()
         self._wait(timeout_s)
+
+    def sync_for_device(self, first: int, size: int) -> None:
+        """The device sees from here on what the host has written to so many bytes of `memory`.
+
+        Nothing has to be done where host and device share one memory without a cache between them.
+        """
+        self.check_open()
+
+    def sync_for_cpu(self, first: int, size: int) -> None:
+        """The host sees from here on what the device has written to so many bytes of `memory`."""
+        self.check_open()
 
     @property
     def interrupt(self) -> bool:

@@ -80,11 +80,11 @@ class StepRunner:
                 f"not {device.memory.size}"
             )
         self._scratch_beats = self.manifest.window_beats(sequences)
-        device.memory[: image.dram.size] = image.dram
+        self._write(0, image.dram)
         self.registers.set_window()
         self.positions = [self.manifest.limits.start] * sequences
         for sequence in range(sequences):
-            image.write_prefix(device.memory, sequence)
+            self._write_prefix(sequence)
 
     @staticmethod
     def window_bytes(image: Image, sequences: int = 1) -> int:
@@ -105,7 +105,7 @@ class StepRunner:
             kept = f" behind the prefix of {start}" if start else ""
             raise ValueError(f"position must be {start}..{end}{kept}, not {position}")
         if position == start:
-            self.image.write_prefix(self.device.memory, sequence)
+            self._write_prefix(sequence)
         self.positions[sequence] = position
 
     def step(
@@ -212,8 +212,7 @@ class StepRunner:
         if len(program) > _SCRATCH_BYTES:
             limit = _SCRATCH_BYTES // COMMAND_BYTES
             raise ValueError(f"there is room for {limit} commands, not {len(commands)}")
-        start = self._scratch_beats * BEAT_BYTES
-        self.device.memory[start : start + len(program)] = np.frombuffer(program, np.uint8)
+        self._write(self._scratch_beats * BEAT_BYTES, np.frombuffer(program, np.uint8))
         self.registers.run_program(self._scratch_beats, len(commands), self.timeout_s)
 
     def dump_activations(self) -> tuple[np.ndarray, np.ndarray]:
@@ -268,8 +267,7 @@ class StepRunner:
     def _fill(self, region: str, rows: np.ndarray) -> None:
         """Rows into the beginning of a region of the window."""
         data = np.ascontiguousarray(rows).view(np.uint8).reshape(-1)
-        start = self.manifest.regions[region].offset * BEAT_BYTES
-        self.device.memory[start : start + data.size] = data
+        self._write(self.manifest.regions[region].offset * BEAT_BYTES, data)
 
     def _run(self, first: int, count: int) -> None:
         start = self.manifest.regions["program"].offset + first * (COMMAND_BYTES // BEAT_BYTES)
@@ -287,5 +285,15 @@ class StepRunner:
                 stuck=error.stuck,
             ) from None
 
+    def _write_prefix(self, sequence: int) -> None:
+        self.image.write_prefix(self.device.memory, sequence)
+        for start, size in self.image.prefix_spans(sequence):
+            self.device.sync_for_device(start, size)
+
+    def _write(self, start: int, data: np.ndarray) -> None:
+        self.device.memory[start : start + data.size] = data
+        self.device.sync_for_device(start, data.size)
+
     def _read(self, start: int, size: int) -> np.ndarray:
+        self.device.sync_for_cpu(start, size)
         return self.device.memory[start : start + size].copy()

@@ -7,7 +7,7 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,16 @@ class Image:
         """Fill the first rows of a sequence's cache in the DMA window uint8 [bytes]."""
         places = len(self.manifest.prefix)
         cache_rows(memory, self.manifest, sequence)[..., :places, :] = self.prefix
+
+    def prefix_spans(self, sequence: int) -> Iterator[tuple[int, int]]:
+        """(first byte, bytes) in the DMA window of all that `write_prefix` fills."""
+        facts = self.manifest.cache
+        segment = facts.segment_beats * BEAT_BYTES
+        size = len(self.manifest.prefix) * segment
+        start = self.manifest.kv_base(sequence) * BEAT_BYTES
+        pieces = self.manifest.model.layers * 2 * facts.heads * facts.blocks
+        for index in range(pieces if size else 0):
+            yield start + index * facts.rows * segment, size
 
     def logits(self, read: Reader, rows: int) -> np.ndarray:
         """Logits int16 [rows, vocabulary] that the last step left in the DMA window.
