@@ -26,6 +26,8 @@ from typing import Self
 
 import numpy as np
 
+from cosim.device import CosimDevice
+from cosim.library import Simulation
 from hw_tests.fake_board.client import ACCESS, ANSWER
 from hw_tests.fake_board.fpga import FakeFpga, write_files
 from hw_tests.fake_board.logic import Logic, MakeLogic, simulated_logic
@@ -33,7 +35,7 @@ from hw_tests.fake_board.wire import Wire
 from meadow.spec.config import named_config
 from meadow.spec.linux import BUFFER_NAME, UIO_NAME
 
-__all__ = ["FakeBoard"]
+__all__ = ["BASE", "FakeBoard"]
 
 BASE = 0x6000_0000
 REGISTERS = 0xA000_0000
@@ -65,9 +67,10 @@ class FakeBoard:
     Members
     -------
     environment : variables for a client in a process of its own; `client.py` reads them.
-    interrupts, syncs : counted.
-    Faults to plant, any time: lose_interrupts; frozen, no time passes; refuse, offsets that the bus
-    answers with DECERR.
+    interrupts, stores : counted. syncs : (attribute, first byte, bytes) of each. started : set when
+        a program has been.
+    lose_interrupts, frozen (no time passes), refuse (offsets that the bus answers with DECERR),
+    planted (offset to what reading it gives) : faults, to be planted at any time.
     """
 
     def __init__(
@@ -83,7 +86,9 @@ class FakeBoard:
         self.root = root
         self.lose_interrupts = self.frozen = False
         self.refuse: set[int] = set()
-        self.interrupts = 0
+        self.planted: dict[int, int] = {}
+        self.memory_bytes = buffer_bytes
+        self.interrupts = self.stores = 0
         self.syncs: list[tuple[str, int, int]] = []
         self.started = threading.Event()
         self._make, self._coherent = make, coherent
@@ -112,6 +117,18 @@ class FakeBoard:
         """What is programmed."""
         assert self._logic is not None
         return self._logic
+
+    @property
+    def simulation(self) -> Simulation:
+        """That of simulated logic."""
+        device = self.logic.device
+        assert isinstance(device, CosimDevice)
+        return device.simulation
+
+    def spurious_interrupt(self) -> None:
+        """One that nothing has caused."""
+        assert self._uio is not None
+        self._uio.give(bytes(4))
 
     def _buffer(self, size: int) -> None:
         device, folder = self.root / "dev" / BUFFER_NAME, self.root / "sys/class/u-dma-buf"
@@ -220,9 +237,12 @@ class FakeBoard:
             self._clients.remove(client)
             return
         store, offset, value = ACCESS.unpack(data)
+        self.stores += store
         answer = (0, _DECERR)
         if offset not in self.refuse and self._logic is not None:
             answer = self._logic.access(store, offset, value)
+        if offset in self.planted and not store:
+            answer = (self.planted[offset], 0)
         with suppress(OSError):
             client.sendall(ANSWER.pack(*answer))
         if store and self._logic is not None and self._logic.busy:

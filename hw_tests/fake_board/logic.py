@@ -12,6 +12,7 @@ import numpy as np
 from cosim.device import CosimDevice
 from firmware.device import Device, RegisterError
 from firmware.golden_device import GoldenDevice
+from meadow.golden.machine.machine import Machine
 from meadow.spec.config import AcceleratorConfig
 from meadow.spec.registers import Status
 
@@ -38,6 +39,9 @@ class Logic:
         if coherent and isinstance(device, CosimDevice):
             device.simulation.memory = device.memory = cpu
             device.simulation.configure()
+        if coherent and isinstance(device, GoldenDevice):
+            device.memory = cpu
+            device.machine = Machine(device.config, cpu)
 
     def access(self, store: bool, offset: int, value: int) -> tuple[int, int]:
         """(value, response) of one load or store."""
