@@ -105,7 +105,12 @@ def _apply(place: Path, overlay: str) -> None:
 
 def _check_state(root: Path) -> None:
     state = root / "sys" / "class" / "fpga_manager" / "fpga0" / "state"
-    if not wait_until(lambda: read_attribute(state) == "operating", _LOAD_S):
+
+    def over() -> bool:
+        text = read_attribute(state)
+        return text == "operating" or text.endswith("error")
+
+    if not wait_until(over, _LOAD_S) or read_attribute(state) != "operating":
         raise BoardError(
             f"the FPGA manager did not load the bitstream: {state} says {read_attribute(state)}"
         )

@@ -80,19 +80,21 @@ class FakeFpga:
         for name in self._applied - present:
             self._applied.discard(name)
             self._show(False)
-        for name in present - self._applied:
+        for name in present:
             path = self._overlays / name / "path"
             text = path.read_text("utf-8").strip() if path.is_file() else ""
-            if text:
+            if text:  # in a folder that may have been removed and made again
+                if name in self._applied:
+                    self._show(False)
                 path.unlink()
                 self._applied.add(name)
                 self._apply(self._overlays / name / "status", self._root / "lib/firmware" / text)
         for fifo, answer in list(self._waiting.items()):
             with suppress(OSError):  # nobody reads it yet
                 end = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+                fifo.unlink()
                 os.write(end, answer)
                 os.close(end)
-                fifo.unlink()
                 del self._waiting[fifo]
 
     def close(self) -> None:

@@ -53,10 +53,10 @@ def make_board(
     monkeypatch.setattr(firmware.board.device, "RegisterPort", client.FakePort)
     with ExitStack() as boards:
 
-        def make(*, simulated: bool = False, **options: object) -> FakeBoard:
+        def make(*, simulated: bool = False, name: str = "root", **options: object) -> FakeBoard:
             values = {"buffer_bytes": Session.window_bytes(image), **options}
             logic = simulated_logic if simulated else golden_logic
-            board = boards.enter_context(FakeBoard(tmp_path / "root", make=logic, **values))  # pyright: ignore[reportArgumentType]
+            board = boards.enter_context(FakeBoard(tmp_path / name, make=logic, **values))  # pyright: ignore[reportArgumentType]
             for name, value in board.environment.items():
                 monkeypatch.setenv(name, value)
             return board
