@@ -13,10 +13,10 @@ BIN := .venv/bin
 MEADOW := $(BIN)/python -m workbench.cli
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help setup run chat verify test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults cocotb-configurations formal mutation parity lint type verilog bench route soak torture docs clean
+.PHONY: help setup run chat verify board-wheel test test-rest test-all test-long test-full pythons test-pythons cocotb cocotb-faults cocotb-configurations formal mutation parity lint type verilog bench route soak torture docs clean
 
 help:
-	@echo "make setup | run | chat | verify | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | cocotb-configurations | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
+	@echo "make setup | run | chat | verify | board-wheel | test | test-rest | test-all | test-long | test-full | test-pythons | cocotb | cocotb-faults | cocotb-configurations | formal | mutation | parity | lint | type | verilog | bench | route | soak | torture | docs | clean  [CONFIG=tiny|small|zcu102 WORKLOAD=opt-125m SEED=0 SECONDS=600 SIM=verilator WAVES=1 TOP=file.v]"
 
 setup: .venv/.stamp
 
@@ -51,6 +51,10 @@ chat: .venv/.stamp-smollm2
 
 verify: setup
 	$(MEADOW) verify --device sim --config $(CONFIG)
+
+# The driver for the Python of a board, which needs NumPy only.
+board-wheel: setup
+	$(BIN)/python -m workbench.board_wheel --out build
 
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 

@@ -31,6 +31,13 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "boards/timing/test_chip.py": ("boards/timing/box",),
     "boards/timing/test_graph.py": ("boards/timing/ways",),
     "boards/timing/test_resets.py": ("boards/timing/limits",),
+    "firmware/board/test_command.py": ("firmware/board/__main__", "firmware/board/kernel_files"),
+    "firmware/board/test_device.py": (
+        "firmware/board/ending",
+        "firmware/board/errors",
+        "meadow/spec/linux",
+    ),
+    "firmware/board/test_load.py": ("firmware/board/dfx_manager",),
     "firmware/test_session.py": (
         "firmware/golden_device",
         "firmware/results",
