@@ -33,7 +33,6 @@ PART_OF: dict[str, tuple[str, ...]] = {
     "boards/timing/test_resets.py": ("boards/timing/limits",),
     "firmware/board/test_command.py": ("firmware/board/__main__", "firmware/board/kernel_files"),
     "firmware/board/test_device.py": (
-        "firmware/board/ending",
         "firmware/board/errors",
         "meadow/spec/linux",
     ),

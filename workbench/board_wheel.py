@@ -2,8 +2,8 @@
 """The driver as a wheel of its own: `python -m workbench.board_wheel --out FOLDER`.
 
 A board needs neither generator nor compiler nor simulator. So this wheel has the driver, and of
-`meadow` what the driver imports: the contract and the image. It needs NumPy; text needs `tokenizers`
-too, and chat templates `jinja2`.
+`meadow` what the driver imports: the contract and the image. It needs NumPy; text needs
+`tokenizers` too, and chat templates `jinja2`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def wheel_files() -> list[Path]:
     """The source files that go in, sorted. ValueError if the driver has come to import something
     that a board does not need.
     """
-    modules = [
-        f"firmware.board.{path.stem}" for path in (_ROOT / "firmware/board").glob("*.py")
-    ]
+    modules = [f"firmware.board.{path.stem}" for path in (_ROOT / "firmware/board").glob("*.py")]
     found = {_ROOT / name for name in _BY_PATH}
     for module in (*modules, *_ENTRIES):
         found.update(imported_sources(module, _ROOT))
@@ -77,9 +75,7 @@ def board_wheel(folder: Path) -> Path:
     """
     number = _version()
     about = f"{WHEEL_NAME}-{number}.dist-info"
-    contents = {
-        path.relative_to(_ROOT).as_posix(): path.read_bytes() for path in wheel_files()
-    }
+    contents = {path.relative_to(_ROOT).as_posix(): path.read_bytes() for path in wheel_files()}
     for name, text in _TEXT.items():
         contents[f"{about}/{name}"] = text.format(version=number).encode()
     licence = _ROOT / "LICENSE"

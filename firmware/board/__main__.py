@@ -46,12 +46,12 @@ def _prompt_tokens(text: str) -> list[int]:
 
 def _run(options: argparse.Namespace) -> None:
     image = read_image(options.image)
-    tokenizer = None if options.prompt is None else TextTokenizer(image)
-    prompt = (
-        _prompt_tokens(options.prompt_tokens)
-        if tokenizer is None
-        else tokenizer.encode(options.prompt)
-    )
+    tokenizer = None
+    if options.prompt is None:
+        prompt = _prompt_tokens(options.prompt_tokens)
+    else:
+        tokenizer = TextTokenizer(image)
+        prompt = tokenizer.encode(options.prompt)
     image.manifest.limits.check_generation(prompt, options.max_tokens)
     if options.load is not None:
         load_package(options.load, root=options.root, log=_log)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One line instead of "Bus error": what is told when the bus refuses a load or a store.
 
-The kernel sends SIGBUS to the process whose load was refused, and the instruction is repeated when a
+The kernel sends SIGBUS to the process whose load was refused, and repeats the instruction when a
 handler returns. So a handler of Python's own, which only notes the signal and returns, would never
 get its turn; this one is called by the C library, tells, and ends the process.
 """
@@ -18,8 +18,8 @@ __all__ = ["BusErrorLine"]
 
 
 class BusErrorLine:
-    """A context inside of which SIGBUS writes `message()` as one line to standard error and ends the
-    process with exit code 135, which is what a shell gives a process that the signal ended.
+    """A context inside of which SIGBUS writes `message()` as one line to standard error and ends
+    the process with exit code 135, which is what a shell gives a process that the signal ended.
 
     Nothing else of the process runs any more: the kernel unmaps and unlocks, and the next client
     stops the device.

@@ -49,9 +49,9 @@ class BoardDevice(Device):
     and ContractMismatch say which of it is not so.
 
     Closing stops the device: a program under way is abandoned and its bursts are finished, then
-    memory and lock are given back; DeviceTimeout, after that, if it does not become idle. It happens
-    too when the process ends by an exception, Ctrl-C, SIGTERM or SIGHUP; a process that is killed
-    leaves it to the next one.
+    memory and lock are given back; DeviceTimeout, after that, if it does not become idle. It
+    happens too when the process ends by an exception, Ctrl-C, SIGTERM or SIGHUP; a process that is
+    killed leaves it to the next one.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class BoardDevice(Device):
                 if self.uio.wait_interrupt(_GRACE_S):
                     return
                 raise InterruptLost(
-                    f"the program has ended, but {self.uio.path} had no interrupt: check that `irq` "
-                    "is wired to the input that the device tree names, as a level "
+                    f"the program has ended, but {self.uio.path} had no interrupt: check that "
+                    "`irq` is wired to the input that the device tree names, as a level "
                     "(/proc/interrupts counts them)"
                 )
             elif deadline is not None and time.monotonic() >= deadline:
@@ -162,8 +162,8 @@ class BoardDevice(Device):
         if self.buffer.size_bytes < needed:
             raise BoardError(
                 f"{self.buffer.path} must have {needed} bytes for this image and {sequences} "
-                f"sequences, not {self.buffer.size_bytes}: enlarge `size` of its node in the device "
-                "tree, and the memory of the kernel that it is taken from (cma=)"
+                f"sequences, not {self.buffer.size_bytes}: enlarge `size` of its node in the "
+                "device tree, and the memory of the kernel that it is taken from (cma=)"
             )
 
     def _refused(self) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """dfx-mgr, AMD's loader of packages in /lib/firmware/xilinx, by its client program.
 
-Source: github.com/Xilinx/dfx-mgr, README.md and example/sys/linux/dfx-mgr-client.c. Its options were
-renamed: older clients have `-load NAME` and `-remove SLOT`, newer ones `-loadByName` and
+Source: github.com/Xilinx/dfx-mgr, README.md and example/sys/linux/dfx-mgr-client.c. Its options
+were renamed: older clients have `-load NAME` and `-remove SLOT`, newer ones `-loadByName` and
 `-unloadByName`.
 """
 
@@ -70,4 +70,3 @@ class DfxManager:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BoardError(f"{' '.join(command)} failed: {error}") from error
         return done.stdout + done.stderr
-

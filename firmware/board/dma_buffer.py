@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that processor and device share, out of u-dma-buf: mapped with the processor's cache, whose
-lines are written out and dropped by hand.
+"""Memory that processor and device share, out of u-dma-buf: mapped with the processor's cache,
+whose lines are written out and dropped by hand.
 
 Reserved memory needs nothing of its own: the property `memory-region` of the u-dma-buf node names
 it, and it is a buffer like any other.
 
-Source: github.com/ikwzm/udmabuf, Readme.md, "Device file" and "Coherency of DMA buffer and CPU cache".
+Source: github.com/ikwzm/udmabuf, Readme.md (`sync_for_cpu`, `sync_for_device`, and "Coherency of
+data on DMA buffer and CPU cache") and u-dma-buf.c.
 """
 
 from __future__ import annotations

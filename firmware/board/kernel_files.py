@@ -46,7 +46,9 @@ def write_attribute(path: Path, value: str) -> None:
     try:
         os.write(file, f"{value}\n".encode())
     except OSError as error:
-        raise BoardError(f"the kernel refuses {value!r:.60} for {path}: {error.strerror}") from error
+        raise BoardError(
+            f"the kernel refuses {value!r:.60} for {path}: {error.strerror}"
+        ) from error
     finally:
         os.close(file)
 

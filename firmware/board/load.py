@@ -71,8 +71,8 @@ def load_package(
 
     if not wait_until(appeared, _LOAD_S):
         raise BoardError(
-            f"the overlay is loaded, but no UIO device is called {UIO_NAME}: let uio_pdrv_genirq take "
-            "its node (uio_pdrv_genirq.of_id=generic-uio)"
+            f"the overlay is loaded, but no UIO device is called {UIO_NAME}: let uio_pdrv_genirq "
+            "take its node (uio_pdrv_genirq.of_id=generic-uio)"
         )
 
 

@@ -88,8 +88,8 @@ def _found(name: str, root: Path) -> Path:
         )
     seen = ", ".join(f"{path.name} ({called})" for path, called in names.items()) or "none"
     raise BoardError(
-        f"no UIO device is called {name}, there is {seen}: load the bitstream with its overlay, and "
-        "let uio_pdrv_genirq take its node (uio_pdrv_genirq.of_id=generic-uio)"
+        f"no UIO device is called {name}, there is {seen}: load the bitstream with its overlay, "
+        "and let uio_pdrv_genirq take its node (uio_pdrv_genirq.of_id=generic-uio)"
     )
 
 

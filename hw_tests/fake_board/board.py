@@ -2,12 +2,12 @@
 """A board below a temporary root: the files of the kernel that the driver uses, and behind them a
 simulated device.
 
-The memory file is what the processor sees through its cache; the device has another memory, and only
-`sync_for_device` and `sync_for_cpu` copy between the two, so that a driver that forgets one sees or
-leaves stale bytes.
+The memory file is what the processor sees through its cache; the device has another memory, and
+only `sync_for_device` and `sync_for_cpu` copy between the two, so that a driver that forgets one
+sees or leaves stale bytes.
 
-It is here and not in `cosim`, as nobody but tests uses it, and what it shows is the driver's side of
-a board, not the chip's.
+It is here and not in `cosim`, as nobody but tests uses it, and it shows the driver's side of a
+board, not the chip's.
 """
 
 from __future__ import annotations

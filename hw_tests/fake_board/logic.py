@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is programmed into the logic of a fake board: a simulated or golden device, and the memory as
-that sees it.
+"""What is programmed into the logic of a fake board: a simulated or golden device, and the memory
+as that sees it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import firmware.board.device
+from firmware.board.device import open_board
 from firmware.golden_device import GoldenDevice
 from firmware.session import Session
 from hw_tests.fake_board import client
@@ -88,3 +89,23 @@ def start(image_file: Path) -> Iterator[StartClient]:
     for process in started:
         process.kill()
         process.wait()
+
+
+def generate(board: FakeBoard, image: Image, **options: object) -> list[int]:
+    """Three lines: open, load, generate."""
+    with open_board(image, root=board.root) as device:
+        session = Session(device, image, **options)  # pyright: ignore[reportArgumentType]
+        return list(session.generate(PROMPT, TOKENS))
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and the only line of the client's standard error."""
+    _, errors = process.communicate(timeout=120)
+    (line,) = errors.splitlines()
+    return process.returncode, line
+
+
+def tokens_of(process: subprocess.Popen[str]) -> list[int]:
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    return [int(line) for line in output.splitlines()]

@@ -30,8 +30,14 @@ def test_tokens_are_printed_as_they_come(
         (["--prompt-tokens", "1,x"], "--prompt-tokens must be numbers like 1,2,3, not '1,x'"),
         (["--prompt-tokens", "1,999"], "a token must be in 0..99, not 999"),
         (["--prompt", "a"], "the image has no tokenizer: give the prompt as token numbers"),
-        (["--prompt-tokens", "1", "--uio", "other"], "no UIO device is called other, there is uio0"),
-        (["--prompt-tokens", "1", "--buffer", "b"], "no u-dma-buf buffer is called b, there is udm"),
+        (
+            ["--prompt-tokens", "1", "--uio", "other"],
+            "no UIO device is called other, there is uio0",
+        ),
+        (
+            ["--prompt-tokens", "1", "--buffer", "b"],
+            "no u-dma-buf buffer is called b, there is udm",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(

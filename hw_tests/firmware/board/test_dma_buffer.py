@@ -28,7 +28,13 @@ def attribute(board: FakeBoard, name: str) -> Path:
 
 @pytest.mark.parametrize(
     ("first", "size", "start", "count"),
-    [(0, SIZE, 0, SIZE), (64, 64, 64, 64), (63, 2, 0, 128), (SIZE - 1, 1, SIZE - 64, 64), (5, 1, 0, 64)],
+    [
+        (0, SIZE, 0, SIZE),
+        (64, 64, 64, 64),
+        (63, 2, 0, 128),
+        (SIZE - 1, 1, SIZE - 64, 64),
+        (5, 1, 0, 64),
+    ],
 )
 def test_whole_lines_are_copied(
     board: FakeBoard, first: int, size: int, start: int, count: int
@@ -104,7 +110,9 @@ def test_a_buffer_that_cannot_be_used_is_refused(
 
 
 def test_a_buffer_that_is_not_there_is_named(board: FakeBoard) -> None:
-    with pytest.raises(BoardError, match=f"no u-dma-buf buffer is called other, there is {BUFFER_NAME}"):
+    with pytest.raises(
+        BoardError, match=f"no u-dma-buf buffer is called other, there is {BUFFER_NAME}"
+    ):
         DmaBuffer("other", board.root)
     attribute(board, "dma_coherent").unlink()
     with pytest.raises(BoardError, match="the kernel does not have .*/dma_coherent"):

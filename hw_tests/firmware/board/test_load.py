@@ -40,7 +40,9 @@ case $1 in
 -h) echo "{usage}";;
 -listPackage) cat $root/list;;
 -load|-loadByName)
-    if [ ! -d $root/lib/firmware/xilinx/$2 ]; then echo "Load Error: No package found for $2"; exit 1; fi
+    if [ ! -d $root/lib/firmware/xilinx/$2 ]; then
+        echo "Load Error: No package found for $2"; exit 1
+    fi
     mkdir -p $root/sys/class/uio/uio0; echo meadow > $root/sys/class/uio/uio0/name
     echo operating > $root/sys/class/fpga_manager/fpga0/state
     echo "$2: Loaded with slot_handle 0";;
@@ -117,7 +119,9 @@ def test_without_configfs_dfx_manager_loads(
     assert {path.name for path in there.iterdir()} == {path.name for path in package.iterdir()}
     manager = DfxManager.found(board.root)
     assert manager is not None
-    with pytest.raises(BoardError, match="dfx-mgr did not load other: Load Error: No package found"):
+    with pytest.raises(
+        BoardError, match="dfx-mgr did not load other: Load Error: No package found"
+    ):
         manager.load("other")
 
 
@@ -125,7 +129,9 @@ def test_without_either_the_message_says_what_is_missing(
     make_board: MakeBoard, package: Path
 ) -> None:
     board = make_board(config=None, configfs=False)
-    with pytest.raises(BoardError, match=r"no way to load an overlay: .*CONFIG_OF_CONFIGFS .* dfx-"):
+    with pytest.raises(
+        BoardError, match=r"no way to load an overlay: .*CONFIG_OF_CONFIGFS .* dfx-"
+    ):
         load_package(package, root=board.root)
 
 

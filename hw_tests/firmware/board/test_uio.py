@@ -33,7 +33,9 @@ def test_it_is_found_among_others(board: FakeBoard) -> None:
         Uio("meadow", board.root)
     uio.close()
     Uio("meadow", board.root).close()
-    told = r"is called other, there is uio0 \(meadow\), uio1 \(axi-pmon\), uio2 \(meadow-old\): load"
+    told = (
+        r"is called other, there is uio0 \(meadow\), uio1 \(axi-pmon\), uio2 \(meadow-old\): load"
+    )
     with pytest.raises(BoardError, match=told):
         Uio("other", board.root)
 
