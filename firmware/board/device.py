@@ -44,9 +44,9 @@ class BoardDevice(Device):
     -------
     uio, buffer : what the kernel gives.
 
-    In this order: UIO device found and locked, identity and contract hash, buffer found and large
-    enough; only then is a device stopped that an earlier client left running. BoardError, BoardBusy
-    and ContractMismatch say which of it is not so.
+    In this order: UIO device found and locked, contract hash of its node, identity and contract
+    hash of the device, buffer found and large enough; only then is a device stopped that an earlier
+    client left running. BoardError, BoardBusy and ContractMismatch say which of it is not so.
 
     Closing stops the device: a program under way is abandoned and its bursts are finished, then
     memory and lock are given back; DeviceTimeout, after that, if it does not become idle. It
@@ -139,6 +139,14 @@ class BoardDevice(Device):
             raise DeviceTimeout(f"busy {_IDLE_S} s after a soft reset: {why}")
 
     def _check_identity(self, image: Image | None) -> None:
+        # Before any register is read: under another bitstream there may be nothing that answers.
+        told = self.uio.contract
+        if image is not None and told and told != image.manifest.contract_hash:
+            raise ContractMismatch(
+                f"the overlay behind {self.uio.path} is of a bitstream with contract {told}, the "
+                f"image needs {image.manifest.contract_hash}: load the bitstream that the image "
+                "was compiled for"
+            )
         magic, version = self._read(_MAGIC), self._read(_VERSION)
         if magic != MAGIC:
             raise ContractMismatch(

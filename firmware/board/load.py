@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firmware.board.dfx_manager import DfxManager
-from firmware.board.errors import BoardError
+from firmware.board.errors import BoardBusy, BoardError
 from firmware.board.kernel_files import read_attribute, wait_until, write_attribute
+from firmware.board.uio import Uio
 from meadow.spec.linux import UIO_NAME
 
 __all__ = ["load_package", "program_bitstream"]
@@ -29,7 +30,8 @@ def load_package(
 
     What another package has loaded before is unloaded, and named to `log`. The overlay names the
     bitstream, so the kernel loads both together: through configfs where the kernel has that, else
-    through dfx-mgr. BoardError if neither is there, or if the kernel refuses.
+    through dfx-mgr. BoardError if neither is there, or if the kernel refuses; BoardBusy, and
+    nothing is changed, if a client has the device that is there.
     """
     bitstream, overlay = (_only(folder, ending) for ending in (".bit.bin", ".dtbo"))
     with bitstream.open("rb") as file:
@@ -37,6 +39,7 @@ def load_package(
             raise BoardError(f"{bitstream} is a .bit with its header: convert it with bootgen")
     firmware = root / "lib" / "firmware"
     overlays = root / "sys" / "kernel" / "config" / "device-tree" / "overlays"
+    _check_free(root)
     manager = DfxManager.found(root)
     if manager is not None:
         for name in manager.unload_all():
@@ -76,13 +79,25 @@ def load_package(
         )
 
 
+def _check_free(root: Path) -> None:
+    """BoardBusy if somebody uses the device that is there."""
+    try:
+        uio = Uio(UIO_NAME, root)
+    except BoardBusy:
+        raise
+    except BoardError:
+        return
+    uio.close()
+
+
 def program_bitstream(bitstream: Path, *, root: Path = Path("/")) -> None:
     """Give a bitstream alone to the FPGA manager; the device tree stays what it is. BoardError if
     it refuses.
     """
     manager = root / "sys" / "class" / "fpga_manager" / "fpga0"
+    _check_free(root)
     shutil.copyfile(bitstream, root / "lib" / "firmware" / bitstream.name)
-    write_attribute(manager / "flags", "0")
+    write_attribute(manager / "flags", "0")  # a whole bitstream
     write_attribute(manager / "firmware", bitstream.name)
     _check_state(root)
 

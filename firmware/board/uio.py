@@ -15,11 +15,10 @@ from pathlib import Path
 
 from firmware.board.errors import BoardBusy, BoardError
 from firmware.board.kernel_files import read_attribute, read_number
-from meadow.spec.registers import LAST_OFFSET
+from meadow.spec.linux import HASH_PROPERTY, REGISTER_BYTES
 
 __all__ = ["Uio"]
 
-_SPACE_BYTES = LAST_OFFSET + 4
 _ENABLE = (1).to_bytes(4, sys.byteorder)
 
 
@@ -29,7 +28,8 @@ class Uio:
     Members
     -------
     file : its descriptor. path : /dev/uioN. size_bytes : of map 0. address : where that is on the
-        bus of the processor.
+        bus of the processor. contract : hash of the bitstream that the overlay is for, which its
+        node says, or "".
 
     BoardError if there is none or several of the name, or its map is smaller than the register
     space; BoardBusy if another process has it. The lock (flock) is on the device file itself, so
@@ -40,10 +40,12 @@ class Uio:
         folder = _found(name, root)
         self.path = root / "dev" / folder.name
         self.address = read_number(folder / "maps" / "map0" / "addr")
+        told = folder / "device" / "of_node" / HASH_PROPERTY
+        self.contract = read_attribute(told).rstrip("\0") if told.exists() else ""
         self.size_bytes = read_number(folder / "maps" / "map0" / "size")
-        if self.size_bytes < _SPACE_BYTES:
+        if self.size_bytes < REGISTER_BYTES:
             raise BoardError(
-                f"map 0 of {self.path} must have {_SPACE_BYTES} bytes, not {self.size_bytes}: "
+                f"map 0 of {self.path} must have {REGISTER_BYTES} bytes, not {self.size_bytes}: "
                 "correct `reg` in the device tree"
             )
         try:

@@ -33,7 +33,7 @@ from hw_tests.fake_board.fpga import FakeFpga, write_files
 from hw_tests.fake_board.logic import Logic, MakeLogic, simulated_logic
 from hw_tests.fake_board.wire import Wire
 from meadow.spec.config import named_config
-from meadow.spec.linux import BUFFER_NAME, UIO_NAME
+from meadow.spec.linux import BUFFER_NAME, HASH_PROPERTY, UIO_NAME
 
 __all__ = ["BASE", "FakeBoard"]
 
@@ -63,6 +63,7 @@ class FakeBoard:
     make : what a configuration becomes.
     coherent : see Logic.
     configfs : whether the kernel takes overlays by configfs.
+    contract : hash that the overlay says, "" for one that does not.
 
     Members
     -------
@@ -82,8 +83,9 @@ class FakeBoard:
         make: MakeLogic = simulated_logic,
         coherent: bool = False,
         configfs: bool = True,
+        contract: str = "",
     ) -> None:
-        self.root = root
+        self.root, self.contract = root, contract
         self.lose_interrupts = self.frozen = False
         self.refuse: set[int] = set()
         self.planted: dict[int, int] = {}
@@ -159,6 +161,9 @@ class FakeBoard:
         if shown:
             self._uio = Wire(self.root / "dev/uio0", lines=False)
             write_files(self.root / "sys/class/uio/uio0", _UIO)
+            if self.contract:
+                node = {f"device/of_node/{HASH_PROPERTY}": self.contract + "\0"}
+                write_files(self.root / "sys/class/uio/uio0", node)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -146,6 +146,19 @@ def test_another_bitstream_is_refused_before_anything_is_written(
     assert board.syncs == [] and board.stores == 0
 
 
+def test_an_overlay_of_another_build_is_refused_before_a_register_is_read(
+    make_board: MakeBoard, image: Image, expected: list[int]
+) -> None:
+    board = make_board(contract="0" * 64)
+    board.refuse = set(range(0, 4096, 4))
+    with pytest.raises(
+        ContractMismatch, match="uio0 is of a bitstream with contract 0{64}, the im"
+    ):
+        open_board(image, root=board.root)
+    board = make_board(contract=image.manifest.contract_hash, name="second")
+    assert generate(board, image) == expected
+
+
 def test_what_is_no_meadow_is_told_so(make_board: MakeBoard, image: Image) -> None:
     board = make_board()
     board.planted[0x000] = 0xDEADBEEF

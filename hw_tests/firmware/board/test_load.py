@@ -10,7 +10,7 @@ import pytest
 
 from firmware.board.device import open_board
 from firmware.board.dfx_manager import DfxManager
-from firmware.board.errors import BoardError
+from firmware.board.errors import BoardBusy, BoardError
 from firmware.board.load import load_package, program_bitstream
 from firmware.session import Session
 from hw_tests.fake_board.fpga import bitstream_of, overlay_of
@@ -83,6 +83,16 @@ def test_a_board_that_has_just_started_is_loaded_and_generates(
     place = board.root / "sys/kernel/config/device-tree/overlays"
     loaded = f"loaded meadow-tiny by an overlay in {place}"
     assert lines == [loaded, "removed the overlay meadow-tiny that was there", loaded]
+
+
+def test_a_device_that_somebody_uses_stays_loaded(
+    make_board: MakeBoard, image: Image, package: Path, expected: list[int]
+) -> None:
+    board = make_board()
+    with open_board(image, root=board.root) as device:
+        with pytest.raises(BoardBusy, match="another process .* uses .*/dev/uio0"):
+            load_package(package, root=board.root)
+        assert list(Session(device, image).generate(PROMPT, TOKENS)) == expected
 
 
 def test_the_command_loads_a_package_first(
