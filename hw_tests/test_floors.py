@@ -36,6 +36,8 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("meadow.spec", "meadow.model", "meadow.golden", "firmware"),
         ("numpy", "tokenizers", "jinja2"),
     ),
+    # What a board has installed.
+    "firmware/board": (("meadow.spec", "meadow.model", "firmware"), ("numpy",)),
     # What a cocotb bench imports inside of the simulator: nothing there makes hardware.
     "cocotb_bench": (
         ("meadow", "firmware", "cocotb_bench"),
