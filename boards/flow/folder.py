@@ -15,18 +15,16 @@ from boards.flow.wrapper import WRAPPER_NAME, interface_wrapper
 from boards.zynqmp import PL_CLOCK, PL_RESET, REGISTER_PORT
 from meadow.spec.config import BEAT_BYTES
 from meadow.spec.linux import BUFFER_NAME, CLOCK_PROPERTY, HASH_PROPERTY, UIO_NAME
+from rtl_gen.blocks.prefix import IP_LIBRARY, IP_VENDOR
 
 __all__ = [
     "ACTIVITY_NAME",
     "CORE_INSTANCES",
     "DESIGN_NAME",
-    "IP_LIBRARY",
-    "IP_VENDOR",
     "SCRIPT_NAME",
     "flow_files",
 ]
 
-IP_VENDOR, IP_LIBRARY = "meadow", "accelerators"
 SCRIPT_NAME = "build.sh"
 DESIGN_NAME = "meadow_system"
 """Of the block design; its wrapper is the top module."""

@@ -5,7 +5,6 @@ meadow.spec.streams, and no others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
@@ -48,12 +47,8 @@ more runs than those of block_bench: `inv_margin`, `inv_reach`.
 """
 
 
-def _sum(values: Iterable[Value]) -> Value:
-    return sum(values, Const(0, 1))
-
-
 def _bits_set(bits: Value) -> Value:
-    return _sum(bit for bit in bits)
+    return sum(bits, Const(0, 1))
 
 
 def _taken(issue: Any) -> Value:

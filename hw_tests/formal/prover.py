@@ -100,9 +100,13 @@ def _environment() -> dict[str, str]:
 
 def _rtlil(bench: Bench, only: str) -> str:
     """RTLIL with every check and cover cell named like the signal it looks at, so that reports name
-    it; checks whose names do not match the pattern `only` hold always.
+    it; checks whose names do not match the pattern `only` hold always. ValueError if no name does:
+    nothing would be proven.
     """
     text = bench.rtlil()
+    names = re.findall(r"connect \\A \\check_(\w+) ", text)
+    if not any(re.fullmatch(only, name) for name in names):
+        raise ValueError(f"{bench.name} has no check {only!r}, only {', '.join(sorted(names))}")
     cells = re.compile(
         r"^  cell \$check (\S+)$((?:(?!^  end$).)*?connect \\A \\((?:check|cover)_\w+) .*?)^  end$",
         re.M | re.S,

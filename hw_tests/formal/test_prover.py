@@ -66,6 +66,20 @@ def test_counterexample(tmp_path: Path, engine: str) -> None:
     assert result.trace is not None and result.trace.stat().st_size > 0
 
 
+@pytest.mark.quick
+def test_a_pattern_that_no_check_has_proves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="skid has no check 'stabel', only stable"):
+        prove(skid_bench(), tmp_path, mode="bmc", depth=4, only="stabel")
+
+
+@pytest.mark.quick
+def test_a_check_that_is_left_out_does_not_fail(tmp_path: Path) -> None:
+    bench = skid_bench()
+    bench.check("false", 0)
+    assert run(bench, tmp_path, mode="bmc", depth=4, only="stable").status == "PASS"
+    assert run(bench, tmp_path, mode="bmc", depth=4).failed == ("false",)
+
+
 def test_unreached_cover(tmp_path: Path) -> None:
     bench = skid_bench()
     bench.cover("impossible", ~bench.started & bench.past(1))

@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The beginning of the names of all modules, of which two cores in one design need two."""
+"""The beginning of the names of all modules, of which two cores in one design need two, and where
+catalogues have the core.
+"""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["KEYWORDS", "PREFIX", "check_prefix", "top_name", "with_prefix"]
+__all__ = [
+    "IP_LIBRARY",
+    "IP_VENDOR",
+    "KEYWORDS",
+    "PREFIX",
+    "check_prefix",
+    "top_name",
+    "with_prefix",
+]
 
 PREFIX = "meadow"
 """What the generator itself writes."""
+
+IP_VENDOR, IP_LIBRARY = "meadow", "accelerators"
+"""In IP-XACT and in Vivado's catalogue."""
 
 KEYWORDS = frozenset(
     """

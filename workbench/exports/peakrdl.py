@@ -13,12 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rtl_gen.blocks.prefix import IP_LIBRARY, IP_VENDOR
 from workbench.exports.c_header import compiled_rdl
 from workbench.exports.core import Core
 
-__all__ = ["IP_XACT_LIBRARY", "IP_XACT_VENDOR", "has_exporters", "html_pages", "ip_xact_registers"]
+__all__ = ["has_exporters", "html_pages", "ip_xact_registers"]
 
-IP_XACT_VENDOR, IP_XACT_LIBRARY = "meadow", "accelerators"
 _PACKAGES = ("peakrdl", "peakrdl_html", "peakrdl_ipxact")
 _HTML_LICENCES = ("LICENSE", "LICENSE-3RD-PARTY")
 # GitPython, which the HTML exporter imports for links that are not wanted here, refuses to be
@@ -64,7 +64,7 @@ def ip_xact_registers(core: Core, rdl: str) -> str:
     """
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "registers.rdl").write_text(rdl, "utf-8")
-        options = ("--vendor", IP_XACT_VENDOR, "--library", IP_XACT_LIBRARY)
+        options = ("--vendor", IP_VENDOR, "--library", IP_LIBRARY)
         subprocess.run(
             [
                 *(sys.executable, "-m", "peakrdl", "ip-xact", "registers.rdl", "-o", "core.xml"),

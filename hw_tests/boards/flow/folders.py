@@ -14,7 +14,7 @@ from meadow.spec.config import CONFIGURATIONS, AcceleratorConfig
 from workbench.exports.core import described_core
 from workbench.exports.stub import verilog_stub
 
-__all__ = ["CASES", "TOP", "case_system", "write_folder"]
+__all__ = ["CASES", "TOP", "case_system", "plant", "write_folder"]
 
 TOP = "meadow_top"
 DRAWN = "drawn"
@@ -49,3 +49,11 @@ def write_folder(system: System, folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     return folder
+
+
+def plant(folder: Path, file: str, text: str, other: str) -> None:
+    """Put `other` for `text` in a file of the folder, which must hold it."""
+    path = folder / file
+    before = path.read_text()
+    assert text in before
+    path.write_text(before.replace(text, other))

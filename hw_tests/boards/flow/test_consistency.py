@@ -15,7 +15,7 @@ import pytest
 
 from boards.flow.system import System
 from boards.zynqmp import AFI_WIDTHS, MEMORY_PORTS, REGISTER_PORT
-from hw_tests.boards.flow.folders import case_system, write_folder
+from hw_tests.boards.flow.folders import case_system, plant, write_folder
 from hw_tests.boards.flow.overlays import compile_overlay, needs_dtc, targets
 from hw_tests.boards.flow.tcl import needs_tcl, run_tcl
 from hw_tests.boards.flow.vivado import Vivado
@@ -175,11 +175,7 @@ def test_a_change_in_one_place_is_found(
 ) -> None:
     system = case_system("zcu102", "tiny")
     folder = write_folder(system, tmp_path / "flow")
-    path = folder / file
-    text = text.replace("HASH", system.contract)
-    before = path.read_text()
-    assert text in before
-    path.write_text(before.replace(text, other))
+    plant(folder, file, text.replace("HASH", system.contract), other)
     if "IRQ1" in other:
-        path.write_text(path.read_text().replace("ps/pl_ps_irq0", "ps/pl_ps_irq1"))
+        plant(folder, file, "ps/pl_ps_irq0", "ps/pl_ps_irq1")
     assert list(disagreements(system, folder)) == [named]

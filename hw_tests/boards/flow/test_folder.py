@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from boards.flow.folder import IP_LIBRARY, IP_VENDOR, SCRIPT_NAME, flow_files
+from boards.flow.folder import SCRIPT_NAME, flow_files
 from hw_tests.boards.flow.folders import CASES, TOP, case_system, write_folder
 from hw_tests.boards.flow.overlays import needs_dtc
 from rtl_gen.export import verilog_ports
-from workbench.exports.peakrdl import IP_XACT_LIBRARY, IP_XACT_VENDOR
 
 
 @pytest.mark.parametrize(("board", "name"), CASES)
@@ -29,10 +28,6 @@ def test_files_are_plain_and_always_the_same(board: str, name: str) -> None:
         assert not any(mark in text for mark in ("{%", "%}", "{#", "{{", "}}")), path
         assert path.endswith((".json", ".bif")) or "SPDX-License-Identifier" in text, path
     assert ("fan_enable.v" in files) == (board == "kv260")
-
-
-def test_the_ip_is_called_as_in_ip_xact() -> None:
-    assert (IP_VENDOR, IP_LIBRARY) == (IP_XACT_VENDOR, IP_XACT_LIBRARY)
 
 
 def test_the_loaders_file_is_what_it_reads(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from boards.flow.system import System
 from hw_tests.boards.flow.block_design import BlockDesign
-from hw_tests.boards.flow.folders import CASES, case_system, write_folder
+from hw_tests.boards.flow.folders import CASES, case_system, plant, write_folder
 from hw_tests.boards.flow.tcl import needs_tcl, run_tcl
 from hw_tests.boards.flow.vivado import Vivado
 from hw_tests.boards.flow.vivado_facts import VERSIONS
@@ -200,9 +200,6 @@ def test_the_stub_refuses_what_it_does_not_know(
     script: str, line: str, with_line: str, message: str, tmp_path: Path
 ) -> None:
     folder = write_folder(case_system("zcu102", "tiny"), tmp_path / "flow")
-    file = folder / (script if "." in script else f"{script}.tcl")
-    text = file.read_text()
-    assert line in text
-    file.write_text(text.replace(line, with_line))
+    plant(folder, script if "." in script else f"{script}.tcl", line, with_line)
     error = _run(folder, Vivado())
     assert error is not None and message in error, error
